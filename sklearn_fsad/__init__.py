@@ -1,0 +1,58 @@
+"""Few-shot anomaly detection by meta-learning, as scikit-learn estimators.
+
+Importing the package does not import torch: a name is loaded when it is first used.
+"""
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._protonet import ProtoNetDetector as ProtoNetDetector
+    from ._state import MetaState as MetaState
+    from .adapters import PyODDetector as PyODDetector
+    from .adapters import to_pyod as to_pyod
+    from .metrics import anomaly_scorer as anomaly_scorer
+    from .model_selection import FewShotSplit as FewShotSplit
+    from .model_selection import TaskEstimator as TaskEstimator
+    from .pipeline import meta_fit_pipeline as meta_fit_pipeline
+    from .tasks import TaskSet as TaskSet
+
+try:
+    __version__ = version("sklearn-fsad")
+except PackageNotFoundError:  # used from a folder that was never installed
+    __version__ = "0+unknown"
+
+_HOMES = {
+    "FewShotSplit": "model_selection",
+    "MetaState": "_state",
+    "ProtoNetDetector": "_protonet",
+    "PyODDetector": "adapters",
+    "TaskEstimator": "model_selection",
+    "TaskSet": "tasks",
+    "anomaly_scorer": "metrics",
+    "meta_fit_pipeline": "pipeline",
+    "to_pyod": "adapters",
+}
+
+__all__ = [  # noqa: PLE0604, RUF100
+    "FewShotSplit",
+    "MetaState",
+    "ProtoNetDetector",
+    "PyODDetector",
+    "TaskEstimator",
+    "TaskSet",
+    "anomaly_scorer",
+    "meta_fit_pipeline",
+    "to_pyod",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,441 @@
+"""The estimator shell that every detector shares: it never knows which method it serves."""
+
+from __future__ import annotations
+
+from abc import ABCMeta, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from numbers import Integral, Real
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, OutlierMixin, _fit_context
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import roc_auc_score
+from sklearn.utils import ClassifierTags, check_random_state
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import validate_data
+
+from ._labels import ANOMALOUS, NORMAL, UNLABELLED, encode_labels
+from ._scaling import SCALERS
+from ._state import MetaState, resolve_state
+from .tasks import TaskSet
+from .thresholds import resolve_threshold
+
+Array = NDArray[np.float64]
+Codes = NDArray[np.int8]
+
+_BLOCK_NUMBERS = 2**17  # numbers a block of rows may take in one intermediate: one MiB
+_MOST_BLOCK_ROWS = 256
+
+
+class Representation(Protocol):
+    """How a support describes rows to a module: scaled features, or evidence."""
+
+    @property
+    def support(self) -> Array:
+        """The support, described: (n_support, d_out)."""
+        ...
+
+    def transform(self, X: Array) -> Array:
+        """Describe rows: (m, d) -> (m, d_out)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A module adapted to one support.
+
+    Attributes
+    ----------
+    representation : Representation
+    values : dict of str to ndarray
+        What the module's ``adapt`` returned.
+    module : torch.nn.Module or None
+        Left out of pickles: the detector builds it again from its state.
+    """
+
+    representation: Any
+    values: dict[str, Array]
+    module: Any = None
+
+    def score(self, X: Array) -> Array:
+        """Score rows, larger = more anomalous: (m, d) -> (m,)."""
+        return self.score_represented(self.representation.transform(X))
+
+    def score_represented(self, Z: Array) -> Array:
+        """Score rows that are represented already: (m, d_out) -> (m,)."""
+        import torch
+
+        with torch.no_grad():
+            values = {name: torch.from_numpy(value) for name, value in self.values.items()}
+            return self.module.score(values, torch.from_numpy(Z)).numpy()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "module": None}
+
+
+class BaseFewShotDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
+    """Base of all detectors: validation, labels, thresholds, blockwise scoring, persistence.
+
+    A method provides its meta-training (:meth:`_meta_train`), the state it has without any
+    (:meth:`_untrained_state`), its module (:meth:`_module`) and how a support describes rows to
+    the module (:meth:`_represent`).
+    """
+
+    _architecture: ClassVar[tuple[str, ...]] = ()
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "n_normal": [tuple],
+        "n_anomalous": [tuple],
+        "n_query": [Interval(Integral, 2, None, closed="left")],
+        "max_epochs": [Interval(Integral, 0, None, closed="left")],
+        "episodes_per_epoch": [Interval(Integral, 1, None, closed="left"), None],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither"), None],
+        "scaler": [StrOptions({"auto", *SCALERS}), HasMethods(["fit", "transform"])],
+        "threshold": [StrOptions({"auto", "conformal"}), callable],
+        "alpha": [Interval(Real, 0, 1, closed="neither")],
+        "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
+        "outlier_label": "no_validation",
+        "pretrained": [None, MetaState, str, HasMethods("__fspath__")],
+        "device": [str],
+        "net_params": [None, dict],
+        "callbacks": [None, list],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
+
+    # --- what a method provides -------------------------------------------------------------------
+    @abstractmethod
+    def _meta_train(self, tasks: TaskSet, seed: int) -> MetaState:
+        """Learn across tasks."""
+
+    @abstractmethod
+    def _untrained_state(self, X: Array, y: Codes) -> MetaState:
+        """The state of a detector that was never meta-fitted."""
+
+    @abstractmethod
+    def _module(self, state: MetaState) -> Any:
+        """The torch module of a state: float64, in evaluation mode."""
+
+    @abstractmethod
+    def _represent(self, X: Array, y: Codes, state: MetaState) -> Representation:
+        """Describe a support and other rows in terms of it."""
+
+    # --- public -----------------------------------------------------------------------------------
+    @_fit_context(prefer_skip_nested_validation=True)
+    def meta_fit(self, X: Any, y: Any = None, *, groups: Any = None) -> Self:
+        """Learn across past tasks; ``fit`` then adapts to a new one.
+
+        The result is kept in the parameter ``pretrained``, so that clones, pipelines and searches
+        carry it. A former fit is dropped.
+
+        Parameters
+        ----------
+        X : list or dict of (X_t, y_t), TaskSet, or array-like of shape (n_samples, n_features)
+            The tasks, or flat rows together with ``groups``.
+        y : array-like of shape (n_samples,), default=None
+            Labels of flat rows.
+        groups : array-like of shape (n_samples,), default=None
+            Task id of each flat row.
+
+        Returns
+        -------
+        self : object
+            The meta-fitted detector.
+        """
+        self._check_shots()
+        tasks = TaskSet.make(X, y, groups, outlier_label=self.outlier_label)
+        state = self._meta_train(tasks, self._seed())
+        for name in [name for name in vars(self) if name.endswith("_") or name == "_adapted"]:
+            delattr(self, name)
+        self.pretrained = state
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Adapt to a task from a few rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Support rows; at least two that are not labelled as anomalies.
+        y : array-like of shape (n_samples,), default=None
+            Labels in scikit-learn's coding (1 inlier, -1 outlier) or PyOD's (0 inlier, 1 outlier);
+            NaN or None marks an unlabelled row, which counts as normal. None: all rows do.
+
+        Returns
+        -------
+        self : object
+            The fitted detector.
+        """
+        with _restored_on_error(self):
+            rows = validate_data(self, X, dtype=np.float64, order="C", ensure_min_samples=2)
+            codes = encode_labels(y, len(rows), outlier_label=self.outlier_label)
+            self._fit_support(rows, codes)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """Add rows to the support: the same as one ``fit`` on all rows given so far.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            More support rows.
+        y : array-like of shape (n_samples,), default=None
+            Their labels, as in :meth:`fit`.
+
+        Returns
+        -------
+        self : object
+            The fitted detector.
+        """
+        if not self.__sklearn_is_fitted__():
+            return self.fit(X, y)
+        with _restored_on_error(self):
+            rows = validate_data(self, X, dtype=np.float64, order="C", reset=False)
+            codes = encode_labels(
+                y, len(rows), outlier_label=self.outlier_label, require_normal=False
+            )
+            self._fit_support(
+                np.concatenate([self.support_X_, rows]), np.concatenate([self.support_y_, codes])
+            )
+        return self
+
+    def score_samples(self, X: Any) -> Array:
+        """Score rows: higher = more normal.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            Float64; a row's score does not depend on the rows it comes with.
+        """
+        self._check_fitted()
+        rows = validate_data(self, X, dtype=np.float64, order="C", reset=False)
+        return -self._in_blocks(self._ready_model().score, rows)
+
+    def decision_function(self, X: Any) -> Array:
+        """Score rows relative to the threshold: negative = anomaly.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            ``score_samples(X) - offset_``.
+        """
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> NDArray[np.int_]:
+        """Label rows: 1 normal, -1 anomaly.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+        """
+        return np.where(self.decision_function(X) >= 0, 1, -1)
+
+    def fit_predict(self, X: Any, y: Any = None, **kwargs: Any) -> NDArray[np.int_]:
+        """Fit to rows and label them, using their labels where given.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,), default=None
+        **kwargs
+            Handed to ``fit``.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+            1 normal, -1 anomaly.
+        """
+        return self.fit(X, y, **kwargs).predict(X)
+
+    def score(self, X: Any, y: Any) -> float:
+        """ROC AUC with the anomaly as the positive class, whatever the coding of ``y``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            Labels; unlabelled rows do not count.
+
+        Returns
+        -------
+        auc : float
+        """
+        scores = -self.score_samples(X)
+        codes = encode_labels(
+            y, len(scores), outlier_label=self.outlier_label, require_normal=False
+        )
+        known = codes != UNLABELLED
+        return float(roc_auc_score(codes[known] == ANOMALOUS, scores[known]))
+
+    # --- private ----------------------------------------------------------------------------------
+    def _fit_support(self, X: Array, codes: Codes) -> None:
+        y = np.where(codes == ANOMALOUS, ANOMALOUS, NORMAL).astype(np.int8)
+        n_normal = int((y == NORMAL).sum())
+        if n_normal < 2:
+            raise ValueError(
+                f"Found {n_normal} sample(s) that are not labelled as anomalies (1 sample is too "
+                f"few): {type(self).__name__} needs at least 2 normal or unlabelled rows."
+            )
+        state = resolve_state(self.pretrained)
+        if state is None:
+            state = self._untrained_state(X, y)
+        else:
+            self._check_state(state)
+        self.state_ = state
+        self._adapted = self._adapt(X, y, state)
+        self.support_X_, self.support_y_ = X, codes
+        self.offset_ = -self._cut(X, y)
+
+    def _adapt(self, X: Array, y: Codes, state: MetaState) -> Adapted:
+        import torch
+
+        module = self._module(state)
+        representation = self._represent(X, y, state)
+        with torch.no_grad():
+            values = module.adapt(torch.from_numpy(representation.support), torch.from_numpy(y))
+        return Adapted(representation, {k: v.numpy() for k, v in values.items()}, module)
+
+    def _cut(self, X: Array, y: Codes) -> float:
+        """The score above which a row is an anomaly."""
+        if self.contamination != "auto":
+            scores = self._in_blocks(self._adapted.score, X)
+            return float(np.percentile(scores, 100.0 * (1.0 - self.contamination)))
+        scores = self._left_out_scores(X, y)
+        threshold = resolve_threshold(self.threshold, self.alpha)
+        return float(threshold(scores[y == NORMAL], scores[y == ANOMALOUS]))
+
+    def _left_out_scores(self, X: Array, y: Codes) -> Array:
+        """Score of each support row from the others: up to 20 folds of one row, else 5 folds."""
+        n_folds = len(X) if len(X) <= 20 else 5
+        order = np.lexsort(X.T[::-1])  # the folds do not depend on the order of the rows
+        fold = np.empty(len(X), dtype=np.intp)
+        for label in (NORMAL, ANOMALOUS):
+            rows = order[y[order] == label]
+            fold[rows] = np.arange(len(rows)) % n_folds
+        scores = np.empty(len(X))
+        for out in (fold == i for i in range(n_folds)):
+            if out.any():
+                rest = ~out if (y[~out] == NORMAL).any() else np.ones(len(X), dtype=bool)
+                scores[out] = self._adapt(X[rest], y[rest], self.state_).score(X[out])
+        return scores
+
+    def _in_blocks(self, function: Any, X: Array) -> Array:
+        """Apply a function to blocks of rows of one fixed size.
+
+        Matrix products round differently for other numbers of rows: with one size, padded, a row's
+        score is the same whatever it comes with, and memory does not grow with the rows.
+        """
+        widest = max(X.shape[1], len(self.support_X_) if hasattr(self, "support_X_") else 0, 1)
+        size = int(np.clip(2 ** int(np.log2(_BLOCK_NUMBERS / widest)), 16, _MOST_BLOCK_ROWS))
+        parts = []
+        for start in range(0, len(X), size):
+            block = X[start : start + size]
+            n = len(block)
+            if n < size:
+                block = np.concatenate([block, np.broadcast_to(block[-1], (size - n, X.shape[1]))])
+            parts.append(function(block)[:n])
+        return np.concatenate(parts)
+
+    def _ready_model(self) -> Adapted:
+        """The adapted module, built again after unpickling."""
+        adapted = self._adapted
+        if adapted.module is None:
+            adapted = replace(adapted, module=self._module(self.state_))
+            self._adapted = adapted
+        return adapted
+
+    def _seed(self) -> int:
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _check_shots(self) -> None:
+        for name, least in (("n_normal", 2), ("n_anomalous", 0)):
+            bounds = getattr(self, name)
+            whole = len(bounds) == 2 and all(isinstance(b, Integral) for b in bounds)
+            if not whole or not least <= bounds[0] <= bounds[1]:
+                raise ValueError(
+                    f"{name}={bounds!r} must be a pair (lowest, highest) of whole numbers, the "
+                    f"lowest at least {least}."
+                )
+
+    def _check_state(self, state: MetaState) -> None:
+        """Refuse a state that this estimator, or the data just validated, does not fit."""
+        if state.detector != type(self).__name__:
+            raise ValueError(
+                f"pretrained holds the state of a {state.detector}, not of a {type(self).__name__}."
+            )
+        for name in self._architecture:
+            mine, learned = self._architecture_value(name), state.architecture.get(name)
+            if mine is not None and mine != learned:
+                raise ValueError(
+                    f"{name}={mine!r} here, but the meta-learned state has {name}={learned!r}. "
+                    f"Call meta_fit again, or leave {name} as it was."
+                )
+        if state.n_features_in is not None and state.n_features_in != self.n_features_in_:
+            raise ValueError(
+                f"X has {self.n_features_in_} features, but {type(self).__name__} was meta-fitted "
+                f"on tasks with {state.n_features_in} features."
+            )
+        names = getattr(self, "feature_names_in_", None)
+        learned_names = state.feature_names_in
+        if names is not None and learned_names is not None and list(names) != list(learned_names):
+            raise ValueError(
+                "The feature names should match those that were passed during meta_fit, in the "
+                f"same order: got {list(names)}, meta_fit had {list(learned_names)}."
+            )
+
+    def _architecture_value(self, name: str) -> Any:
+        """A parameter as a state records it; None where it follows the state."""
+        value = getattr(self, name)
+        return list(value) if isinstance(value, tuple) else value
+
+    def _check_fitted(self) -> None:
+        if self.__sklearn_is_fitted__():
+            return
+        name = type(self).__name__
+        if self.pretrained is not None:
+            raise NotFittedError(
+                f"This {name} instance has meta-learned weights but is not fitted yet: call 'fit' "
+                "with the support rows of the new task."
+            )
+        raise NotFittedError(
+            f"This {name} instance is not fitted yet. Call 'fit' with appropriate arguments before "
+            "using this estimator."
+        )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "offset_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags = ClassifierTags(multi_class=False)  # y, where given, is binary
+        return tags
+
+
+@contextmanager
+def _restored_on_error(estimator: BaseEstimator) -> Iterator[None]:
+    """Give the estimator its former attributes back when the block fails."""
+    former = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(former)
+        raise

@@ -1,0 +1,389 @@
+"""Closed-form evidence that a row is anomalous, given a support: larger = more anomalous.
+
+Each piece of evidence is a function ``(support, rows) -> (n_rows,)``. Evidence has no learned
+parameters of its own; :class:`CalibratedEvidence` puts all of it on one scale by the scores that
+the support's normals get when they are left out, and a detector learns how to mix it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+from ._labels import ANOMALOUS
+from ._scaling import ScaledSupport
+from ._spaces import Pooled, Rows, Support
+
+Array = NDArray[np.float64]
+EvidenceFunction = Callable[[Support, Rows], Array]
+
+_TINY = 1e-100
+_MOST_NEIGHBOURS = 1000
+
+
+# --- distance to the normals ----------------------------------------------------------------------
+def mahalanobis_raw(support: Support, rows: Rows) -> Array:
+    """Log Mahalanobis distance, Ledoit-Wolf covariance of the raw normals."""
+    return np.log(support.raw.covariance.distance(rows.raw) + _TINY)
+
+
+def mahalanobis_scaled(support: Support, rows: Rows) -> Array:
+    """Log Mahalanobis distance, Ledoit-Wolf covariance of the scaled normals."""
+    return np.log(support.scaled.covariance.distance(rows.scaled) + _TINY)
+
+
+def mahalanobis_pooled(support: Support, rows: Rows) -> Array:
+    """Log Mahalanobis distance, the normals' covariance shrunk to the pooled one."""
+    return np.log(support.pooled_raw.covariance.distance(rows.pooled_raw) + _TINY)
+
+
+# --- nearest normals ------------------------------------------------------------------------------
+def nearest_pooled(support: Support, rows: Rows) -> Array:
+    """Log distance to the nearest normal in the metric of :func:`mahalanobis_pooled`."""
+    space = support.pooled_raw
+    distances = cdist(space.covariance.whiten(rows.pooled_raw), space.white_normals)
+    return np.log(distances.min(axis=1) + _TINY)
+
+
+def nearest_scaled(support: Support, rows: Rows) -> Array:
+    """Log mean distance to the five nearest scaled normals."""
+    distances = cdist(rows.scaled, support.scaled.normals)
+    k = min(5, distances.shape[1])
+    nearest = np.sort(np.partition(distances, k - 1, axis=1)[:, :k], axis=1)
+    return np.log(nearest.mean(axis=1) + _TINY)
+
+
+# --- directions in which anomalies of other tasks leave -------------------------------------------
+def directions_pooled(support: Support, rows: Rows) -> Array:
+    """Log likelihood ratio of a normal law widened along the pooled anomaly directions, raw."""
+    return _widened(support.pooled_raw, support._whitening.raw.directions, rows.pooled_raw)
+
+
+def directions_scaled(support: Support, rows: Rows) -> Array:
+    """The same on scaled features."""
+    return _widened(support.pooled_scaled, support._whitening.scaled.directions, rows.pooled_scaled)
+
+
+def _widened(space: Any, directions: Array, U: Array) -> Array:
+    """Log [d2_S(u) - d2_{S + C}(u)], C = (tr S / d) L L', by Woodbury's identity."""
+    covariance = space.covariance
+    gain = covariance.solve(directions)  # (d, r)
+    core = np.eye(directions.shape[1]) / covariance.level + directions.T @ gain
+    half = np.linalg.solve(np.linalg.cholesky(core), gain.T)  # (r, d)
+    projected = U @ half.T
+    return np.log((projected * projected).sum(axis=1) + _TINY)
+
+
+# --- towards the labelled anomalies ---------------------------------------------------------------
+def discriminant_raw(support: Support, rows: Rows) -> Array:
+    """Fisher's discriminant towards the anomalies' prototype, raw features."""
+    return rows.raw @ support.raw.discriminant
+
+
+def discriminant_scaled(support: Support, rows: Rows) -> Array:
+    """Fisher's discriminant towards the anomalies' prototype, scaled features."""
+    return rows.scaled @ support.scaled.discriminant
+
+
+def discriminant_pooled(support: Support, rows: Rows) -> Array:
+    """Discriminant towards the anomalies' prototype with the pooled metric of the normals."""
+    return rows.pooled_raw @ support.pooled_raw.normal_discriminant
+
+
+def ratio_scaled(support: Support, rows: Rows) -> Array:
+    """Distance to the nearest normal over that plus the distance to the nearest anomaly."""
+    return _ratio(
+        cdist(rows.scaled, support.scaled.normals).min(axis=1),
+        cdist(rows.scaled, support.scaled.anomalies).min(axis=1),
+    )
+
+
+def subspace_ratio(support: Support, rows: Rows) -> Array:
+    """Neighbour ratios over small subspaces, weighted by how well each separates the support."""
+    total = np.zeros(len(rows.X))
+    weights = subspace_weights(support)
+    N, A = _thinned(support.scaled.normals), support.scaled.anomalies
+    for weight, features in zip(weights, subspaces(N.shape[1]), strict=True):
+        part = rows.scaled[:, features]
+        to_normal = cdist(part, N[:, features]).min(axis=1)
+        to_anomaly = cdist(part, A[:, features]).min(axis=1)
+        total += weight * _ratio(to_normal, to_anomaly)
+    return total
+
+
+def _ratio(to_normal: Array, to_anomaly: Array) -> Array:
+    return (to_normal + _TINY) / (to_normal + to_anomaly + 2 * _TINY)
+
+
+def subspaces(n_features: int) -> list[NDArray[np.intp]]:
+    """All single features and pairs up to 12 features, else 48 fixed random subsets."""
+    if n_features <= 12:
+        features = range(n_features)
+        return [np.array(s) for size in (1, 2) for s in combinations(features, size)]
+    size = max(2, int(np.sqrt(n_features) / 2))
+    rng = np.random.default_rng(n_features)
+    return [np.sort(rng.choice(n_features, size, replace=False)) for _ in range(48)]
+
+
+def subspace_weights(support: Support) -> Array:
+    """Weight of each subspace by the leave-one-out AUC of its ratio on the support."""
+    cached = support.__dict__.get("_subspace_weights")
+    if cached is None:
+        cached = support.__dict__["_subspace_weights"] = _subspace_weights(support)
+    return cached
+
+
+def _subspace_weights(support: Support) -> Array:
+    N, A = _thinned(support.scaled.normals), support.scaled.anomalies
+    sets = subspaces(N.shape[1])
+    if len(A) < 2 or len(N) < 2:
+        return np.full(len(sets), 1.0 / len(sets))
+    rows = np.concatenate([N, A])
+    n = len(N)
+    separation = np.empty(len(sets))
+    for i, features in enumerate(sets):
+        distances = cdist(rows[:, features], rows[:, features])
+        np.fill_diagonal(distances, np.inf)
+        ratio = _ratio(distances[:, :n].min(axis=1), distances[:, n:].min(axis=1))
+        above = ratio[n:, None] - ratio[None, :n]
+        separation[i] = (above > 0).mean() + 0.5 * (above == 0).mean()
+    weights = np.maximum(separation - 0.5, 0.0) ** 2 + 1e-4
+    return weights / weights.sum()
+
+
+def _thinned(rows: Array) -> Array:
+    """At most a thousand rows, evenly spaced: neighbours need no more."""
+    if len(rows) <= _MOST_NEIGHBOURS:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, _MOST_NEIGHBOURS).astype(np.intp)]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One kind of evidence and what it needs.
+
+    Attributes
+    ----------
+    name : str
+        Name by which a user picks it.
+    function : callable
+        ``(support, rows) -> (n_rows,)``, larger = more anomalous.
+    spread : float
+        Typical standard deviation of its left-out scores: what a support of two or three rows,
+        whose own says little, falls back on.
+    needs_anomalies : bool
+        Whether it speaks only when the support has anomalies.
+    needs_pooled : bool
+        Whether it needs statistics of training tasks.
+    """
+
+    name: str
+    function: EvidenceFunction
+    spread: float = 1.0
+    needs_anomalies: bool = False
+    needs_pooled: bool = False
+
+
+EVIDENCE: dict[str, Evidence] = {
+    e.name: e
+    for e in (
+        Evidence("mahalanobis_raw", mahalanobis_raw, 0.75),
+        Evidence("mahalanobis_scaled", mahalanobis_scaled, 1.3),
+        Evidence("mahalanobis_pooled", mahalanobis_pooled, 0.5, needs_pooled=True),
+        Evidence("nearest_pooled", nearest_pooled, 0.3, needs_pooled=True),
+        Evidence("nearest_scaled", nearest_scaled, 0.7),
+        Evidence("directions_pooled", directions_pooled, 1.0, needs_pooled=True),
+        Evidence("directions_scaled", directions_scaled, 1.0, needs_pooled=True),
+        Evidence("subspace_ratio", subspace_ratio, 0.075, True),
+        Evidence("ratio_scaled", ratio_scaled, 0.085, True),
+        Evidence("discriminant_raw", discriminant_raw, 6.0, True),
+        Evidence("discriminant_scaled", discriminant_scaled, 12.0, True),
+        Evidence("discriminant_pooled", discriminant_pooled, 1.0, True, True),
+    )
+}
+
+
+def resolve_evidence(
+    evidence: Sequence[str | EvidenceFunction] | str | None,
+) -> tuple[Evidence, ...]:
+    """The evidence that names and functions stand for.
+
+    None stands for all that is built in, "support" for what needs no statistics of other tasks. A
+    function of one's own may carry the attribute ``needs_anomalies = True``.
+    """
+    if evidence is None:
+        return tuple(EVIDENCE.values())
+    if isinstance(evidence, str) and evidence == "support":
+        return tuple(e for e in EVIDENCE.values() if not e.needs_pooled)
+    resolved = []
+    for item in evidence:
+        if isinstance(item, str) and item in EVIDENCE:
+            resolved.append(EVIDENCE[item])
+        elif callable(item):
+            needs = bool(getattr(item, "needs_anomalies", False))
+            name = getattr(item, "__name__", type(item).__name__)
+            resolved.append(Evidence(name, item, needs_anomalies=needs))
+        else:
+            raise ValueError(
+                f"evidence holds {item!r}: give functions (support, rows) -> scores or names out "
+                f"of {', '.join(EVIDENCE)}."
+            )
+    if len({e.name for e in resolved}) != len(resolved) or not resolved:
+        raise ValueError(f"evidence must name each kind once and at least one: got {evidence!r}.")
+    return tuple(resolved)
+
+
+class CalibratedEvidence:
+    """All evidence of a support about a row, standardised by left-out scores of its normals.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_support, d)
+    y : ndarray of shape (n_support,), dtype int8
+        Rows that are not 1 (anomalous) count as normal.
+    evidence : sequence of Evidence
+    pooled : Pooled or None, default=None
+        What the training tasks have in common.
+
+    Attributes
+    ----------
+    left_out : ndarray of shape (n_support, n_evidence)
+        Evidence about each row of the support from the others.
+    left_out_spread : ndarray of shape (n_evidence,)
+        Standard deviation of the normals' left-out evidence.
+    support : ndarray of shape (n_support, n_evidence)
+        ``left_out``, standardised.
+    """
+
+    n_folds = 5
+
+    def __init__(
+        self,
+        X: Array,
+        y: NDArray[np.int8],
+        evidence: Sequence[Evidence],
+        pooled: Pooled | None = None,
+    ) -> None:
+        self._kinds = tuple(evidence)
+        normal = _canonical_order(X, np.flatnonzero(y != ANOMALOUS))
+        anomalous = _canonical_order(X, np.flatnonzero(y == ANOMALOUS))
+        self._full = Support(X[normal], X[anomalous], pooled)
+        self._active = np.array([not e.needs_anomalies or len(anomalous) > 0 for e in evidence])
+        self.left_out = np.empty((len(X), len(self._kinds)))
+        self.left_out[np.concatenate([normal, anomalous])] = self._left_out()
+        self.n_normal = len(normal)
+        self._mean = self.left_out[y != ANOMALOUS].mean(axis=0)
+        self.left_out_spread = self.left_out[y != ANOMALOUS].std(axis=0)
+        self.standardise_by(np.array([e.spread for e in self._kinds]), n_prior_rows=1.0)
+
+    def standardise_by(self, spread: Array, n_prior_rows: float) -> CalibratedEvidence:
+        """Shrink the spread of the left-out scores towards a typical one, worth so many rows."""
+        n = self.n_normal
+        own = n * self.left_out_spread**2
+        shrunk = np.sqrt((own + n_prior_rows * spread**2) / (n + n_prior_rows))
+        self._spread = np.maximum(shrunk, 1e-9 * (1.0 + np.abs(self._mean)))
+        self.support = self.standardise(self.left_out)
+        return self
+
+    def standardise_by_line(self, line: Array) -> CalibratedEvidence:
+        """Shrink towards a log spread that is ``line[0] + line[1] log n``: (2, n_evidence)."""
+        return self.standardise_by(np.exp(line[0] + line[1] * np.log(self.n_normal)), 5.0)
+
+    def transform(self, X: Array) -> Array:
+        """Standardised evidence about rows: (m, d) -> (m, n_evidence)."""
+        return self.standardise(self.evaluate(X))
+
+    def standardise(self, scores: Array) -> Array:
+        """Evidence in units of its left-out spread: linear near zero, logarithmic far out."""
+        z = 2.0 * np.arcsinh((scores - self._mean) / (2.0 * self._spread))
+        return np.where(self._active, z, 0.0)
+
+    def evaluate(self, X: Array) -> Array:
+        """Evidence about rows, each kind on its own scale: (m, d) -> (m, n_evidence)."""
+        return self._evaluate(self._full, X)
+
+    def embed(self, X: Array) -> Array:
+        """Rows in the pooled-whitened space, or scaled by the support: (m, d) -> (m, q)."""
+        rows = self._full.rows(X)
+        pooled = self._full.pooled
+        return rows.scaled if pooled is None else pooled.raw.embed(rows.raw)
+
+    def _evaluate(self, support: Support, X: Array) -> Array:
+        rows = support.rows(X)
+        scores = np.zeros((len(X), len(self._kinds)))
+        for j in np.flatnonzero(self._active):
+            scores[:, j] = self._kinds[j].function(support, rows)
+        return scores
+
+    def _left_out(self) -> Array:
+        """Evidence about each support row from the others, normals first: (n + k, n_evidence)."""
+        N, A = self._full.normals, self._full.anomalies
+        n, k = len(N), len(A)
+        folds = min(self.n_folds, n)
+        fold_of_normal = np.arange(n) % folds
+        fold_of_anomaly = np.arange(k) % folds if k >= 2 else np.full(k, -1)
+        scores = np.empty((n + k, len(self._kinds)))
+        if k == 1:  # a single anomaly cannot be left out
+            scores[n:] = self._evaluate(self._full, A)
+        for fold in range(folds):
+            out, out_a = fold_of_normal == fold, fold_of_anomaly == fold
+            part = Support(N[~out], A[~out_a], self._full.pooled, reference=self._full)
+            held = np.concatenate([out, out_a])
+            scores[held] = self._evaluate(part, np.concatenate([N[out], A[out_a]]))
+        return scores
+
+
+class EvidenceOfScaled:
+    """Calibrated evidence on features that were scaled first.
+
+    Parameters
+    ----------
+    scaled : ScaledSupport
+        The support in its own units.
+    y : ndarray of shape (n_support,), dtype int8
+    evidence : sequence of Evidence
+    pooled : Pooled or None, default=None
+        What the training tasks have in common, in those units.
+
+    Attributes
+    ----------
+    evidence : CalibratedEvidence
+    """
+
+    def __init__(
+        self,
+        scaled: ScaledSupport,
+        y: NDArray[np.int8],
+        evidence: Sequence[Evidence],
+        pooled: Pooled | None = None,
+    ) -> None:
+        self._scaled = scaled
+        self.evidence = CalibratedEvidence(scaled.support, y, evidence, pooled)
+
+    @property
+    def support(self) -> Array:
+        """Standardised left-out evidence of the support: (n_support, n_evidence)."""
+        return self.evidence.support
+
+    def transform(self, X: Array) -> Array:
+        """Standardised evidence about rows: (m, d) -> (m, n_evidence)."""
+        return self.evidence.transform(self._scaled.transform(X))
+
+    def evaluate(self, X: Array) -> Array:
+        """Evidence about rows, each kind on its own scale: (m, d) -> (m, n_evidence)."""
+        return self.evidence.evaluate(self._scaled.transform(X))
+
+    def embed(self, X: Array) -> Array:
+        """Rows in the space of the prototypes: (m, d) -> (m, n_embedding)."""
+        return self.evidence.embed(self._scaled.transform(X))
+
+
+def _canonical_order(X: Array, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The rows sorted by value: folds, and so scores, do not depend on the order of the support."""
+    return rows[np.lexsort(X[rows].T[::-1])] if len(rows) else rows

@@ -1,0 +1,32 @@
+"""Losses of an episode; query rows labelled -1 are padding and do not count."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class PairwiseLoss(nn.Module):
+    """Logistic loss of every (anomalous, normal) pair of an episode: a smooth 1 - AUC.
+
+    Each episode weighs the same, whatever the number of its rows; one without a pair counts
+    nothing.
+    """
+
+    def forward(self, scores: Tensor, y: Tensor) -> Tensor:
+        """Scores and labels of the queries: (..., n_query) each -> scalar."""
+        anomalous, is_anomalous = _gathered(scores, y == 1)
+        normal, is_normal = _gathered(scores, y == 0)
+        gap = anomalous.unsqueeze(-1) - normal.unsqueeze(-2)  # (..., anomalous, normal)
+        pair = (is_anomalous.unsqueeze(-1) & is_normal.unsqueeze(-2)).to(gap.dtype)
+        n_pairs = pair.sum((-2, -1))
+        loss = (F.softplus(-gap) * pair).sum((-2, -1)) / n_pairs.clamp(min=1)
+        return loss.sum() / (n_pairs > 0).sum().clamp(min=1)
+
+
+def _gathered(scores: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """The scores that a mask picks, moved to the front, and which of them are not padding."""
+    width = int(mask.sum(-1).max())
+    front = mask.to(torch.int8).argsort(dim=-1, descending=True, stable=True)[..., :width]
+    return scores.gather(-1, front), mask.gather(-1, front)

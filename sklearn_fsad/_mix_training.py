@@ -1,0 +1,222 @@
+"""Learning how to weigh evidence: from episodes to a mix that held-out tasks approve of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+from tqdm import tqdm
+
+from ._evidence import CalibratedEvidence, Evidence
+from ._losses import PairwiseLoss
+from ._mixing import CLOSED_FORM, MIX, SINGLE, EvidenceMix
+from ._net import EpisodeDataset, train_episodic
+from .tasks import Episode, EpisodeSampler, TaskSet
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What the evidence of one episode says, before it is standardised.
+
+    Attributes
+    ----------
+    fold : int
+        Fold of the episode's task.
+    task : int
+        Position of the task.
+    support : CalibratedEvidence
+    support_y : ndarray of shape (n_support,), dtype int8
+    query : ndarray of shape (n_query, n_evidence)
+    query_y : ndarray of shape (n_query,), dtype int8
+    """
+
+    fold: int
+    task: int
+    support: CalibratedEvidence
+    support_y: NDArray[np.int8]
+    query: Array
+    query_y: NDArray[np.int8]
+
+    def episode(self, typical: Array) -> Episode:
+        """The episode in standardised evidence."""
+        support = self.support.standardise_by_line(typical)
+        query = support.standardise(self.query)
+        return Episode(self.task, support.support, self.support_y, query, self.query_y)
+
+
+def observe(
+    tasks: TaskSet,
+    sampler: EpisodeSampler,
+    n_episodes: int,
+    folds: Sequence[Sequence[int]],
+    represent: Callable[..., Any],
+    *,
+    verbose: int = 0,
+) -> list[Observation]:
+    """Evidence in episodes, each with what is pooled over the tasks of the other folds.
+
+    Parameters
+    ----------
+    tasks : TaskSet
+    sampler : EpisodeSampler
+    n_episodes : int
+    folds : sequence of sequence of int
+        Positions of the tasks in each fold.
+    represent : callable
+        ``(fold) -> (X, y) -> representation`` without the tasks of a fold.
+    verbose : int, default=0
+        1 shows a progress bar.
+    """
+    fold_of = {position: f for f, fold in enumerate(folds) for position in fold}
+    representers = [represent(fold) for fold in folds]
+    observations = []
+    for i in tqdm(range(n_episodes), "episodes", unit="episode", disable=not verbose):
+        e = sampler.episode(0, i)
+        fold = fold_of[e.task]
+        seen = representers[fold](e.support_X, e.support_y)
+        query = seen.evaluate(e.query_X)
+        observations.append(Observation(fold, e.task, seen.evidence, e.support_y, query, e.query_y))
+    return observations
+
+
+def typical_spread(observations: Sequence[Observation], evidence: Sequence[Evidence]) -> Array:
+    """Straight line of log spread against log n, per kind of evidence: (2, n_evidence)."""
+    log_n = np.log([o.support.n_normal for o in observations])
+    spreads = np.array([o.support.left_out_spread for o in observations])
+    line = np.zeros((2, len(evidence)))
+    for j, e in enumerate(evidence):
+        seen = spreads[:, j] > 0
+        line[0, j] = np.log(e.spread)
+        if seen.any():
+            degree = 1 if np.ptp(log_n[seen]) > 0.5 else 0
+            fit = np.polyfit(log_n[seen], np.log(spreads[seen, j]), degree)[::-1]
+            line[: degree + 1, j] = fit
+    return line
+
+
+@dataclass(frozen=True)
+class LearnedMix:
+    """A trained mix and how it fared on held-out tasks.
+
+    Attributes
+    ----------
+    theta : ndarray of shape (3, n_evidence)
+    typical_spread : ndarray of shape (2, n_evidence)
+    choice : tuple of two int
+        What held-out tasks favour without and with labelled anomalies.
+    report : list of dict
+        Per regime, mean held-out AUC of the mix, the closed form and the best single evidence.
+    history : list of dict
+        Loss of each epoch.
+    """
+
+    theta: Array
+    typical_spread: Array
+    choice: tuple[int, int]
+    report: list[dict[str, Any]]
+    history: list[dict[str, float]]
+
+    def arrays(self) -> dict[str, Array]:
+        """Named arrays for a :class:`MetaState`."""
+        choice = np.array(self.choice)
+        return {"theta": self.theta, "typical_spread": self.typical_spread, "choice": choice}
+
+    def info(self) -> dict[str, Any]:
+        """Facts for a :class:`MetaState`."""
+        return {"held_out": self.report, "history": self.history}
+
+
+def learn_mix(
+    observations: Sequence[Observation],
+    evidence: Sequence[Evidence],
+    new_mix: Callable[..., EvidenceMix],
+    *,
+    seed: int,
+    **net_params: Any,
+) -> LearnedMix:
+    """Train a mix on all tasks, and judge on held-out ones whether to use it.
+
+    Parameters
+    ----------
+    observations : sequence of Observation
+    evidence : sequence of Evidence
+    new_mix : callable
+        Makes an untrained mix; takes ``choice``.
+    seed : int
+        Seed of the training.
+    **net_params
+        Settings of the training net.
+    """
+    folds = np.array([o.fold for o in observations])
+    typical = typical_spread(observations, evidence)
+    episodes = [o.episode(typical) for o in observations]
+
+    def trained(keep: NDArray[np.bool_], **more: Any) -> tuple[EvidenceMix, list[dict[str, float]]]:
+        part = [e for e, kept in zip(episodes, keep, strict=True) if kept]
+        data = EpisodeDataset(lambda epoch, index: part[index], len(part))
+        settings = {"criterion": PairwiseLoss, **net_params, **more, "batch_size": len(part)}
+        return train_episodic(new_mix(), data, None, seed=seed, dtype=torch.float64, **settings)
+
+    mix, history = trained(np.ones(len(folds), dtype=bool))
+    held_out: dict[tuple[int, int], list[Array]] = {}
+    if len(set(folds)) > 1:
+        for fold in sorted(set(folds)):
+            candidate, _ = trained(folds != fold, verbose=0, callbacks=None)
+            theta = candidate.theta.detach().numpy()
+            options = [new_mix(theta=theta, choice=(o, o)) for o in (MIX, CLOSED_FORM)]
+            for e in (e for e, f in zip(episodes, folds, strict=True) if f == fold):
+                if 0 < (e.query_y == 1).sum() < len(e.query_y):
+                    regime = int((e.support_y == 1).any())
+                    held_out.setdefault((regime, e.task), []).append(_judge(e, options))
+    choices, report = [], []
+    for regime in (0, 1):
+        choice, summary = _choose(regime, held_out, evidence)
+        choices.append(choice)
+        report.append(summary)
+    theta = mix.theta.detach().numpy()
+    return LearnedMix(theta, typical, (choices[0], choices[1]), report, history)
+
+
+def _judge(episode: Episode, options: Sequence[EvidenceMix]) -> Array:
+    """AUC of the mix, the closed form and every single kind of evidence on a held-out episode."""
+    support, labels = torch.from_numpy(episode.support_X), torch.from_numpy(episode.support_y)
+    with torch.no_grad():
+        weights = np.array([o.adapt(support, labels)["weights"].numpy() for o in options])
+    scores = np.concatenate([episode.query_X @ weights.T, episode.query_X], axis=1)
+    anomalous = episode.query_y == 1
+    n1, n0 = anomalous.sum(), (~anomalous).sum()
+    ranks = rankdata(scores, axis=0)[anomalous].sum(axis=0)
+    return (ranks - n1 * (n1 + 1) / 2) / (n1 * n0)
+
+
+def _choose(
+    regime: int, held_out: dict[tuple[int, int], list[Array]], evidence: Sequence[Evidence]
+) -> tuple[int, dict[str, Any]]:
+    """What to use in a regime: the mix, unless another option clearly beats it on held-out tasks.
+
+    Clearly means by more than one standard error over tasks: the best of a dozen options looks
+    better than it is.
+    """
+    name = "labelled" if regime else "unlabelled"
+    aucs = np.array([np.mean(a, axis=0) for (seen, _), a in held_out.items() if seen == regime])
+    if len(aucs) < 2:
+        return CLOSED_FORM, {"regime": name, "used": "closed form"}
+    means = aucs.mean(axis=0)  # (2 + n_evidence,)
+    single = SINGLE + int(np.argmax(means[SINGLE:]))
+    rival = max(CLOSED_FORM, single, key=means.__getitem__)
+    gain = aucs[:, rival] - aucs[:, MIX]
+    clear = gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain))
+    names = {MIX: "mix", CLOSED_FORM: "closed form", single: evidence[single - SINGLE].name}
+    best = rival if clear else MIX
+    return best, {
+        "regime": name,
+        "used": names[best],
+        **{names[o]: round(float(means[o]), 4) for o in (MIX, CLOSED_FORM, single)},
+    }

@@ -1,0 +1,118 @@
+"""Scaling that belongs to the detector: the same function in every episode and at ``fit``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from ._spaces import feature_spread
+from .tasks import TaskSet
+
+Array = NDArray[np.float64]
+
+SCALERS = ("none", "task", "robust", "shrunk")
+_PRIOR_ROWS = 5.0
+
+
+@dataclass(frozen=True)
+class ScalePrior:
+    """Where features lie and how far they spread in the training tasks, each of shape (d,).
+
+    Attributes
+    ----------
+    mean, mean_variance : ndarray
+        Mean over tasks of a task's mean, and its variance between tasks.
+    variance : ndarray
+        Geometric mean over tasks of the variance within a task.
+    """
+
+    mean: Array
+    mean_variance: Array
+    variance: Array
+
+    @classmethod
+    def from_tasks(cls, tasks: TaskSet) -> ScalePrior:
+        """Estimate from the normals of each task."""
+        means = np.array([task.normals.mean(axis=0) for task in tasks])
+        spreads = np.array([feature_spread(task.normals) for task in tasks])
+        return cls(means.mean(axis=0), means.var(axis=0), np.exp(2 * np.log(spreads).mean(axis=0)))
+
+    def to_arrays(self) -> dict[str, Array]:
+        """Named arrays for a :class:`MetaState`."""
+        return {f"scale_{name}": value for name, value in vars(self).items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Any) -> ScalePrior | None:
+        """The prior in a state's arrays, if it has one."""
+        if "scale_mean" not in arrays:
+            return None
+        return cls(*(arrays[f"scale_{n}"] for n in ("mean", "mean_variance", "variance")))
+
+
+class ScaledSupport:
+    """A support in the units in which a network sees it.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_support, d)
+    y : ndarray of shape (n_support,), dtype int8
+        1 marks the anomalies; the scale is that of the other rows.
+    scaler : str or transformer
+        One of ``SCALERS`` or a scikit-learn transformer, which is cloned.
+    prior : ScalePrior or None, default=None
+        What "shrunk" shrinks to; without it "shrunk" is "task".
+
+    Attributes
+    ----------
+    support : ndarray of shape (n_support, d_out)
+        The support, scaled.
+    """
+
+    def __init__(
+        self, X: Array, y: NDArray[np.int8], scaler: Any, prior: ScalePrior | None = None
+    ) -> None:
+        normals = X[y != 1]
+        if isinstance(scaler, str):
+            self._transformer = None
+            self._centre, self._scale = _location_and_scale(normals, scaler, prior)
+        else:
+            self._transformer = clone(scaler).fit(normals)
+        self.support = self.transform(X)
+
+    def transform(self, X: Array) -> Array:
+        """Scale rows: (m, d) -> (m, d_out)."""
+        if self._transformer is not None:
+            return np.asarray(self._transformer.transform(X), dtype=np.float64)
+        return (X - self._centre) / self._scale
+
+
+def _location_and_scale(
+    normals: Array, scaler: str, prior: ScalePrior | None
+) -> tuple[Array, Array]:
+    if scaler == "none":
+        return np.zeros(normals.shape[1]), np.ones(normals.shape[1])
+    if scaler == "robust":
+        low, centre, high = np.percentile(normals, [25, 50, 75], axis=0)
+        spread = feature_spread(normals)
+        return centre, np.maximum((high - low) / 1.349, 0.1 * spread)
+    mean, spread = normals.mean(axis=0), feature_spread(normals)
+    if scaler == "task" or prior is None:
+        return mean, spread
+    n = len(normals)
+    variance = (n * spread**2 + _PRIOR_ROWS * prior.variance) / (n + _PRIOR_ROWS)
+    trust = prior.mean_variance / (prior.mean_variance + variance / n + 1e-300)
+    return prior.mean + trust * (mean - prior.mean), np.sqrt(variance)
+
+
+def choose_without_tasks(normals: Array) -> str:
+    """The rule without meta-training: scale when spreads differ more than five-fold.
+
+    Sensors and table columns have units of their own; the coordinates of an embedding share one,
+    and their relative spread is information.
+    """
+    low, high = np.percentile(feature_spread(normals), [10, 90])
+    return "task" if high > 5.0 * low else "none"

@@ -1,0 +1,197 @@
+"""What meta-training learned, as an immutable value that clones, pickles and saves."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .exceptions import WeightsError
+
+_FORMAT = 1
+_WEIGHTS = Path(__file__).parent / "weights"
+
+
+class MetaState:
+    """Meta-learned state of a detector.
+
+    A value: nobody changes it, so ``clone`` and ``copy.deepcopy`` hand out the same object and a
+    grid search over fifty candidates shares one copy. Arrays are numpy's and read-only.
+
+    Parameters
+    ----------
+    detector : str
+        Name of the estimator class that the state belongs to.
+    architecture : mapping
+        Constructor parameters that fix the shape of the state; JSON values only.
+    arrays : mapping of str to ndarray
+        Learned numbers.
+    n_features_in : int or None
+        Width of the training tasks; None when the state fits any width.
+    feature_names_in : sequence of str or None, default=None
+        Column names of the training tasks, where they had any.
+    info : mapping, default=None
+        Facts about the training (number of tasks, shots, history); JSON values only.
+    """
+
+    def __init__(
+        self,
+        detector: str,
+        architecture: Mapping[str, Any],
+        arrays: Mapping[str, NDArray[Any]],
+        n_features_in: int | None,
+        feature_names_in: Any = None,
+        info: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.detector = str(detector)
+        self.architecture = MappingProxyType(json.loads(json.dumps(dict(architecture))))
+        self.arrays = MappingProxyType({name: _frozen(a) for name, a in sorted(arrays.items())})
+        self.n_features_in = None if n_features_in is None else int(n_features_in)
+        self.feature_names_in = (
+            None if feature_names_in is None else tuple(str(name) for name in feature_names_in)
+        )
+        self.info = MappingProxyType(json.loads(json.dumps(dict(info or {}))))
+
+    @property
+    def sha256(self) -> str:
+        """Digest of everything that the state holds."""
+        return _digest(self._header(), self.arrays)
+
+    @property
+    def n_weights(self) -> int:
+        """Number of learned numbers."""
+        return int(sum(array.size for array in self.arrays.values()))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the state to a safetensors file; an older file is replaced only when whole."""
+        from safetensors.numpy import save
+
+        header = self._header()
+        metadata = {"sklearn_fsad": json.dumps(header), "sha256": self.sha256}
+        path = Path(path)
+        temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+        try:
+            with open(temporary, "xb") as file:
+                file.write(save(dict(self.arrays), metadata=metadata))
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> MetaState:
+        """Read a file written by :meth:`save`; nothing in it is ever executed.
+
+        Raises
+        ------
+        WeightsError
+            If the file is not a whole, unchanged state in a format of this version.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        if not Path(path).is_file():
+            raise WeightsError(f"No weights file at {str(path)!r}.")
+        try:
+            with safe_open(str(path), framework="numpy") as file:
+                metadata = file.metadata() or {}
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            header = json.loads(metadata["sklearn_fsad"])
+            version = header.pop("format")
+        except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, OSError) as error:
+            raise WeightsError(
+                f"{str(path)!r} is not a weights file of sklearn-fsad: {error}"
+            ) from error
+        if version != _FORMAT:
+            raise WeightsError(
+                f"{str(path)!r} has format {version}; this version reads format {_FORMAT}. "
+                "Install a newer sklearn-fsad."
+            )
+        try:
+            state = cls(arrays=arrays, **header)
+        except (TypeError, ValueError) as error:
+            raise WeightsError(f"{str(path)!r} has an unknown header: {error}") from error
+        if state.sha256 != metadata.get("sha256"):
+            raise WeightsError(f"{str(path)!r} is damaged: its sha256 is not the recorded one.")
+        broken = [n for n, a in arrays.items() if a.dtype.kind == "f" and not np.isfinite(a).all()]
+        if broken:
+            raise WeightsError(f"{str(path)!r} holds NaN or infinity in {broken}.")
+        return state
+
+    def _header(self) -> dict[str, Any]:
+        return {
+            "format": _FORMAT,
+            "detector": self.detector,
+            "architecture": dict(self.architecture),
+            "n_features_in": self.n_features_in,
+            "feature_names_in": self.feature_names_in and list(self.feature_names_in),
+            "info": dict(self.info),
+        }
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "architecture": dict(self.architecture),
+                "arrays": dict(self.arrays), "info": dict(self.info)}  # fmt: skip
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.architecture = MappingProxyType(state["architecture"])
+        self.info = MappingProxyType(state["info"])
+        self.arrays = MappingProxyType({name: _frozen(a) for name, a in state["arrays"].items()})
+
+    def __sklearn_clone__(self) -> MetaState:
+        return self
+
+    def __copy__(self) -> MetaState:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> MetaState:
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, MetaState) and self.sha256 == other.sha256
+
+    def __hash__(self) -> int:
+        return hash(self.sha256)
+
+    def __repr__(self) -> str:
+        tasks = self.info.get("n_tasks", "?")
+        return (
+            f"MetaState({self.detector}, n_features_in={self.n_features_in}, {tasks} tasks, "
+            f"{self.n_weights} weights, {self.sha256[:8]})"
+        )
+
+
+def resolve_state(pretrained: Any) -> MetaState | None:
+    """The state behind a ``pretrained=`` parameter: None, a state, a shipped name or a path."""
+    if pretrained is None or isinstance(pretrained, MetaState):
+        return pretrained
+    shipped = _WEIGHTS / f"{pretrained}.safetensors"
+    return MetaState.load(shipped if shipped.is_file() else pretrained)
+
+
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """The array itself when nobody can change it, else a read-only copy in native byte order."""
+    array = np.asarray(array, order="C")
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    base = array.base
+    if array.flags.writeable or (isinstance(base, np.ndarray) and base.flags.writeable):
+        array = array.copy()
+        array.flags.writeable = False
+    return array
+
+
+def _digest(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name, array in arrays.items():
+        digest.update(f"{name}{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,19 @@
+"""Warnings and errors of the package: each says what was wrong and what to do instead."""
+
+__all__ = ["LabelConventionWarning", "MetaTrainingDivergedError", "TaskWarning", "WeightsError"]
+
+
+class LabelConventionWarning(UserWarning):
+    """``y`` was readable only by convention; pass ``outlier_label`` to be explicit."""
+
+
+class TaskWarning(UserWarning):
+    """A meta-training task is used in another way than asked for, as with fewer shots."""
+
+
+class MetaTrainingDivergedError(RuntimeError):
+    """The loss of meta-training became infinite or NaN; the estimator keeps its former state."""
+
+
+class WeightsError(ValueError):
+    """A weights file cannot be used; the message names the file and the reason."""

@@ -1,0 +1,206 @@
+"""Scorers in which the anomaly is the positive class, whatever the label coding or the library."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    f1_score,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_samples
+
+from ._labels import ANOMALOUS, UNLABELLED, encode_labels
+from ._signs import anomaly_predictions, anomaly_scores
+
+__all__ = ["AnomalyScorer", "anomaly_scorer", "anomaly_scorers", "evaluation_report"]
+
+_RANKING: dict[str, Callable[..., Any]] = {
+    "roc_auc": roc_auc_score,
+    "average_precision": average_precision_score,
+}
+_DECISION: dict[str, Callable[..., Any]] = {
+    "f1": f1_score,
+    "precision": precision_score,
+    "recall": recall_score,
+    "accuracy": accuracy_score,
+}
+_METRICS = (*_RANKING, *_DECISION)
+
+
+@dataclass(frozen=True)
+class AnomalyScorer:
+    """A picklable ``scorer(estimator, X, y)``; made by :func:`anomaly_scorer`.
+
+    Attributes
+    ----------
+    metric : str
+        Name of the metric.
+    outlier_label : "auto", number or str, default="auto"
+        The label of the anomalies in the ``y`` that the scorer is called with.
+    """
+
+    metric: str
+    outlier_label: Any = "auto"
+
+    def __post_init__(self) -> None:
+        if self.metric not in _METRICS:
+            raise ValueError(
+                f"Unknown metric {self.metric!r}: choose one of {', '.join(_METRICS)}."
+            )
+
+    def __call__(self, estimator: Any, X: Any, y: Any) -> float:
+        """Score a fitted estimator on the labelled rows of ``(X, y)``."""
+        rows, truth = _labelled_rows(X, y, self.outlier_label)
+        if len(truth) == 0 or (self.metric in _RANKING and truth.min() == truth.max()):
+            return _undefined(self.metric, truth)
+        answer = anomaly_scores if self.metric in _RANKING else anomaly_predictions
+        return _measure(self.metric, truth, answer(estimator, rows, self.outlier_label))
+
+
+def anomaly_scorer(metric: str = "roc_auc", *, outlier_label: Any = "auto") -> AnomalyScorer:
+    """Make a scorer in which the anomaly is the positive class.
+
+    scikit-learn's own names (``scoring="roc_auc"``) take the label 1 for positive: with labels
+    0 and 1 a search then picks the worst detector, and with 1 and -1 ``"f1"`` and
+    ``"average_precision"`` describe the inliers. These scorers give one number for every coding,
+    for scikit-learn's outlier detectors, for PyOD's, whose sign is the opposite one, and for binary
+    classifiers, also at the end of a pipeline or inside a fitted search. Unlabelled rows are left
+    out.
+
+    Parameters
+    ----------
+    metric : {"roc_auc", "average_precision", "f1", "precision", "recall", "accuracy"}, \
+default="roc_auc"
+        What to measure. The first two rank by ``decision_function`` and are NaN, with
+        scikit-learn's ``UndefinedMetricWarning``, when the labelled rows are of one class; the
+        others judge ``predict``, and where nothing is flagged or anomalous they are 0.
+    outlier_label : "auto", number or str, default="auto"
+        The label of the anomalies, read as in the detectors.
+
+    Returns
+    -------
+    scorer : callable
+        ``scorer(estimator, X, y) -> float`` for ``scoring=`` of searches and
+        ``cross_validate``; ``X`` of shape (n_samples, n_features) as array or frame, ``y`` of shape
+        (n_samples,).
+
+    Raises
+    ------
+    ValueError
+        If ``metric`` is unknown; when called, if ``y`` is None or in no accepted coding.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.ensemble import IsolationForest
+    >>> from sklearn_fsad.metrics import anomaly_scorer
+    >>> X = np.array([[0.0], [0.1], [0.2], [0.1], [9.0]])
+    >>> forest = IsolationForest(random_state=0).fit(X)
+    >>> scorer = anomaly_scorer("roc_auc")
+    >>> scorer(forest, X, [0, 0, 0, 0, 1]), scorer(forest, X, [1, 1, 1, 1, -1])
+    (1.0, 1.0)
+    """
+    return AnomalyScorer(metric, outlier_label)
+
+
+def anomaly_scorers(*metrics: str, outlier_label: Any = "auto") -> dict[str, AnomalyScorer]:
+    """Make the ``scoring=`` dict of a multi-metric search.
+
+    Parameters
+    ----------
+    *metrics : str
+        Names as in :func:`anomaly_scorer`; all six when none is given.
+    outlier_label : "auto", number or str, default="auto"
+        The label of the anomalies.
+
+    Returns
+    -------
+    scorers : dict of str to callable
+        A scorer for each name.
+
+    Examples
+    --------
+    >>> from sklearn_fsad.metrics import anomaly_scorers
+    >>> list(anomaly_scorers("roc_auc", "f1"))
+    ['roc_auc', 'f1']
+    """
+    return {name: AnomalyScorer(name, outlier_label) for name in metrics or _METRICS}
+
+
+def evaluation_report(
+    estimator: Any, X: Any, y: Any, *, outlier_label: Any = "auto"
+) -> dict[str, float]:
+    """Measure a fitted detector with all six metrics, scoring the rows once.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted outlier detector of scikit-learn or PyOD, or a binary classifier.
+    X : array-like or frame of shape (n_samples, n_features)
+        Rows to judge.
+    y : array-like of shape (n_samples,)
+        Their labels; unlabelled rows are left out.
+    outlier_label : "auto", number or str, default="auto"
+        The label of the anomalies.
+
+    Returns
+    -------
+    report : dict of str to float
+        ``roc_auc``, ``average_precision``, ``f1``, ``precision``, ``recall``, ``accuracy``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.ensemble import IsolationForest
+    >>> from sklearn_fsad.metrics import evaluation_report
+    >>> X = np.array([[0.0], [0.1], [0.2], [0.1], [9.0]])
+    >>> report = evaluation_report(IsolationForest(random_state=0).fit(X), X, [0, 0, 0, 0, 1])
+    >>> report["average_precision"], report["recall"]
+    (1.0, 1.0)
+    """
+    rows, truth = _labelled_rows(X, y, outlier_label)
+    if len(truth) == 0:
+        return {name: _undefined(name, truth) for name in _METRICS}
+    scores = anomaly_scores(estimator, rows, outlier_label)
+    flags = anomaly_predictions(estimator, rows, outlier_label)
+    one_class = truth.min() == truth.max()
+    ranking = {
+        n: _undefined(n, truth) if one_class else _measure(n, truth, scores) for n in _RANKING
+    }
+    return ranking | {name: _measure(name, truth, flags) for name in _DECISION}
+
+
+def _labelled_rows(X: Any, y: Any, outlier_label: Any) -> tuple[Any, NDArray[np.bool_]]:
+    if y is None:
+        raise ValueError("An anomaly metric needs y, the labels of the rows; got None.")
+    codes = encode_labels(y, _num_samples(X), outlier_label=outlier_label, require_normal=False)
+    labelled = codes != UNLABELLED
+    rows = X if labelled.all() else _safe_indexing(X, np.flatnonzero(labelled))
+    return rows, codes[labelled] == ANOMALOUS
+
+
+def _measure(metric: str, truth: NDArray[np.bool_], answer: NDArray[Any]) -> float:
+    if metric in _RANKING:
+        return float(_RANKING[metric](truth, answer))
+    quiet = {} if metric == "accuracy" else {"zero_division": 0}
+    return float(_DECISION[metric](truth, answer, **quiet))
+
+
+def _undefined(metric: str, truth: NDArray[np.bool_]) -> float:
+    found = "no labelled row" if len(truth) == 0 else "labelled rows of one class only"
+    warnings.warn(
+        f"{metric} is not defined for {found}; it is NaN.", UndefinedMetricWarning, stacklevel=3
+    )
+    return float("nan")

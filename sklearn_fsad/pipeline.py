@@ -1,0 +1,163 @@
+"""Preprocessing that is learned together with the weights: on the tasks, not on the support."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing, get_tags
+
+from ._labels import ANOMALOUS
+from .tasks import TaskSet, _codes_to_labels, coded_tasks
+
+__all__ = ["meta_fit_pipeline"]
+
+
+def meta_fit_pipeline(
+    pipe: Pipeline,
+    X: Any,
+    y: Any = None,
+    *,
+    groups: Any = None,
+    per_task: Sequence[str] = (),
+) -> Pipeline:
+    """Meta-fit a pipeline that ends in a few-shot detector, its preprocessing included.
+
+    Each step before the detector is fitted, without labels, on the rows of all tasks that are not
+    labelled as anomalies, and frozen: later ``fit`` calls on a small support leave it as it is.
+    The steps named in ``per_task`` are fitted anew on the rows of each task, and again on each
+    support. The detector is meta-fitted on the tasks as the steps before it hand them on.
+
+    Parameters
+    ----------
+    pipe : Pipeline
+        Steps that transform, then a detector with ``meta_fit``; it stays as it is.
+    X : list of (X_t, y_t), mapping, TaskSet or array-like of shape (n_samples, n_features)
+        Tasks in any form that ``meta_fit`` accepts. Frames keep their column names, so that a
+        ``ColumnTransformer`` can select by name; a ``TaskSet`` holds arrays.
+    y : array-like of shape (n_samples,), default=None
+        Labels of flat rows.
+    groups : array-like of shape (n_samples,), default=None
+        Task ids of flat rows.
+    per_task : sequence of str, default=()
+        Names of the steps to fit in each task, a scaler for instance. Pooled steps that mix
+        features, such as PCA, are best preceded by one.
+
+    Returns
+    -------
+    pipe : Pipeline
+        A new pipeline, ready for ``fit`` on the support of a new task.
+
+    Raises
+    ------
+    TypeError
+        If ``pipe`` is not a pipeline that ends in a detector with ``meta_fit``.
+    ValueError
+        If ``per_task`` names no step, or tasks cannot be read, pooled or transformed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.decomposition import PCA
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn_fsad import ProtoNetDetector
+    >>> from sklearn_fsad.pipeline import meta_fit_pipeline
+    >>> rng, y = np.random.default_rng(0), np.array([0] * 30 + [1] * 10)
+    >>> tasks = [(rng.normal(size=(40, 3)) + 5 * y[:, None], y) for _ in range(6)]
+    >>> detector = ProtoNetDetector(  # so little training is for a quick example only
+    ...     n_normal=(5, 20), n_anomalous=(0, 5), episodes_per_epoch=8, max_epochs=1
+    ... )
+    >>> pipe = make_pipeline(StandardScaler(), PCA(whiten=True), detector)
+    >>> pipe = meta_fit_pipeline(pipe, tasks[:5], per_task=["standardscaler"])
+    >>> X, y = tasks[5]
+    >>> bool(pipe.fit(X[:10]).score(X, y) > 0.9)
+    True
+    """
+    per_task = [per_task] if isinstance(per_task, str) else list(per_task)
+    detector = _checked_detector(pipe, per_task)
+    pipe = clone(pipe)
+    outlier_label = getattr(detector, "outlier_label", "auto")
+    tasks = coded_tasks(X, y, groups, outlier_label=outlier_label)
+    codes = {name: task_codes for name, (_, task_codes) in tasks.items()}
+    rows = {name: _as_table(X_t) for name, (X_t, _) in tasks.items()}
+    steps = []
+    for step, transformer in pipe.steps[:-1]:
+        if transformer is not None and transformer != "passthrough":
+            transformer, rows = _learn(transformer, rows, codes, anew=step in per_task)
+        steps.append((step, transformer))
+    name, detector = pipe.steps[-1]
+    task_set = TaskSet(
+        [(rows[task], _codes_to_labels(codes[task])) for task in rows],
+        names=list(rows),
+        groups=X.groups if isinstance(X, TaskSet) else None,
+        outlier_label=1,
+        allow_nan=get_tags(detector).input_tags.allow_nan,
+    )
+    pipe.steps = [*steps, (name, detector.meta_fit(task_set))]
+    return pipe
+
+
+def _checked_detector(pipe: Any, per_task: Sequence[str]) -> Any:
+    if not isinstance(pipe, Pipeline):
+        raise TypeError(f"meta_fit_pipeline needs a Pipeline, got {type(pipe).__name__}.")
+    detector = pipe.steps[-1][1]
+    if not hasattr(detector, "meta_fit"):
+        raise TypeError(
+            "The last step of the pipeline must be a detector with meta_fit, got "
+            f"{type(detector).__name__}."
+        )
+    names = [name for name, _ in pipe.steps[:-1]]
+    unknown = [name for name in per_task if name not in names]
+    if unknown:
+        raise ValueError(f"per_task names {unknown}; the steps before the detector are {names}.")
+    return detector
+
+
+def _learn(
+    transformer: Any, rows: dict[Any, Any], codes: dict[Any, Any], *, anew: bool
+) -> tuple[Any, dict[Any, Any]]:
+    """The step for the new pipeline, and the rows of all tasks after it."""
+    normals = {
+        name: _safe_indexing(X_t, np.flatnonzero(codes[name] != ANOMALOUS))
+        for name, X_t in rows.items()
+    }
+    if anew:
+        fitted = {name: clone(transformer).fit(X_t) for name, X_t in normals.items()}
+        return transformer, {name: fitted[name].transform(X_t) for name, X_t in rows.items()}
+    if not isinstance(transformer, FrozenEstimator):
+        transformer = FrozenEstimator(clone(transformer).fit(_pooled(normals)))
+    return transformer, {name: transformer.transform(X_t) for name, X_t in rows.items()}
+
+
+def _as_table(X: Any) -> Any:
+    return X if hasattr(X, "columns") or hasattr(X, "shape") else np.asarray(X)
+
+
+def _pooled(tables: dict[Any, Any]) -> Any:
+    """All rows in one table of the same kind; a ValueError names a task that does not fit."""
+    first = next(iter(tables.values()))
+    for name, table in tables.items():
+        same_columns = list(getattr(table, "columns", ())) == list(getattr(first, "columns", ()))
+        if type(table) is not type(first) or table.shape[1:] != first.shape[1:] or not same_columns:
+            raise ValueError(
+                f"Task {name!r} has other columns or another type than the first task, so their "
+                "rows cannot be pooled. Give all tasks one form, or name the steps in per_task."
+            )
+    if hasattr(first, "iloc"):
+        import pandas as pd
+
+        return pd.concat(list(tables.values()))
+    if hasattr(first, "columns"):
+        import polars as pl
+
+        return pl.concat(list(tables.values()))
+    if hasattr(first, "tocsr"):
+        from scipy.sparse import vstack
+
+        return vstack(list(tables.values()), format="csr")
+    return np.concatenate(list(tables.values()))
