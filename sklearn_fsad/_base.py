@@ -287,7 +287,10 @@ class BaseFewShotDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
 
     # --- private ----------------------------------------------------------------------------------
     def _fit_support(self, X: Array, codes: Codes) -> None:
+        self.support_X_, self.support_y_ = X.copy(), codes
         y = np.where(codes == ANOMALOUS, ANOMALOUS, NORMAL).astype(np.int8)
+        order = np.lexsort([y, *X.T[::-1]])  # sums round alike however the rows are ordered
+        X, y = X[order], y[order]
         n_normal = int((y == NORMAL).sum())
         if n_normal < 2:
             raise ValueError(
@@ -301,7 +304,6 @@ class BaseFewShotDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
             self._check_state(state)
         self.state_ = state
         self._adapted = self._adapt(X, y, state)
-        self.support_X_, self.support_y_ = X, codes
         self.offset_ = -self._cut(X, y)
 
     def _adapt(self, X: Array, y: Codes, state: MetaState) -> Adapted:
@@ -350,7 +352,7 @@ class BaseFewShotDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
             block = X[start : start + size]
             n = len(block)
             if n < size:
-                block = np.concatenate([block, np.broadcast_to(block[-1], (size - n, X.shape[1]))])
+                block = block[np.minimum(np.arange(size), n - 1)]  # C order, like a whole block
             parts.append(function(block)[:n])
         return np.concatenate(parts)
 

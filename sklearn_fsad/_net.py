@@ -177,7 +177,7 @@ def train_episodic(
         except _Interrupted:
             raise KeyboardInterrupt from None
     history = [
-        {k: float(v) for k, v in epoch.items() if k in ("train_loss", "valid_loss", "dur")}
+        {k: float(v) for k, v in epoch.items() if k in ("train_loss", "valid_loss")}
         for epoch in net.history
     ]
     return net.module_, history

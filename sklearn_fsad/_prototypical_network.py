@@ -53,8 +53,9 @@ class PrototypicalNetwork(nn.Module):
         if not weights:
             return cls(nn.Identity())
         shapes = [weight.shape for name, weight in weights.items() if name.endswith("weight")]
-        embed = mlp(shapes[0][1], [shape[0] for shape in shapes[:-1]], shapes[-1][0]).double()
-        embed.load_state_dict(weights)
+        with torch.device("meta"):  # initial weights would draw from the global generator
+            embed = mlp(shapes[0][1], [shape[0] for shape in shapes[:-1]], shapes[-1][0])
+        embed.load_state_dict(weights, assign=True)
         return cls(embed)
 
     def to_arrays(self) -> dict[str, Array]:
@@ -73,13 +74,20 @@ class PrototypicalNetwork(nn.Module):
     def score(self, state: dict[str, Tensor], X: Tensor) -> Tensor:
         """Logit of a row being anomalous: (..., m, d) -> (..., m)."""
         Z = self.embed(X)
-        to_normal = (Z - state["normal"].unsqueeze(-2)).square().sum(-1)
-        to_anomalous = (Z - state["anomalous"].unsqueeze(-2)).square().sum(-1)
+        to_normal = _squared_distance(Z, state["normal"].unsqueeze(-2))
+        to_anomalous = _squared_distance(Z, state["anomalous"].unsqueeze(-2))
         return to_normal - to_anomalous * state["has_anomalies"].unsqueeze(-1)
 
     def forward(self, support_X: Tensor, support_y: Tensor, query_X: Tensor) -> Tensor:
         """Scores of queries."""
         return self.score(self.adapt(support_X, support_y), query_X)
+
+
+def _squared_distance(Z: Tensor, prototype: Tensor) -> Tensor:
+    """(..., m, e), (..., 1, e) -> (..., m); what rounding makes of equal points is zero."""
+    distance = (Z - prototype).square().sum(-1)
+    noise = (16 * torch.finfo(Z.dtype).eps) ** 2 * Z.square().sum(-1)
+    return torch.where(distance < noise, torch.zeros_like(distance), distance)
 
 
 def train_network(
@@ -119,9 +127,8 @@ def train_network(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = PrototypicalNetwork(mlp(n_in, hidden, embedding_dim))
-    trained, history = train_episodic(
-        network, train, valid, seed=seed, criterion=PairwiseLoss, callbacks=callbacks, **net_params
-    )
+    settings = {"criterion": PairwiseLoss, **net_params, "callbacks": callbacks}
+    trained, history = train_episodic(network, train, valid, seed=seed, **settings)
     return trained.cpu(), history
 
 

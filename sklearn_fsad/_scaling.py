@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from ._spaces import feature_spread
+from ._spaces import feature_spread, stable_mean
 from .tasks import TaskSet
 
 Array = NDArray[np.float64]
 
 SCALERS = ("none", "task", "robust", "shrunk")
 _PRIOR_ROWS = 5.0
+_FAR = 1e100  # its square is finite
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ class ScaledSupport:
         """Scale rows: (m, d) -> (m, d_out)."""
         if self._transformer is not None:
             return np.asarray(self._transformer.transform(X), dtype=np.float64)
-        return (X - self._centre) / self._scale
+        with np.errstate(over="ignore"):
+            return np.clip((X - self._centre) / self._scale, -_FAR, _FAR)
 
 
 def _location_and_scale(
@@ -99,7 +101,7 @@ def _location_and_scale(
         low, centre, high = np.percentile(normals, [25, 50, 75], axis=0)
         spread = feature_spread(normals)
         return centre, np.maximum((high - low) / 1.349, 0.1 * spread)
-    mean, spread = normals.mean(axis=0), feature_spread(normals)
+    mean, spread = stable_mean(normals), feature_spread(normals)
     if scaler == "task" or prior is None:
         return mean, spread
     n = len(normals)

@@ -222,6 +222,11 @@ def _anomaly_directions(centred: Sequence[tuple[Array, Array]], white: Whitening
     return vectors[:, ::-1][:, :r] * np.sqrt(np.maximum(eigenvalues[::-1][:r], 0.0))
 
 
+def stable_mean(rows: Array) -> Array:
+    """Mean of rows, exact for equal ones: (n, d) -> (d,)."""
+    return rows[0] + (rows - rows[0]).mean(axis=0)
+
+
 def feature_spread(normals: Array) -> Array:
     """Standard deviation of each feature, floored at a thousandth of their mean: (n, d) -> (d,)."""
     spread = normals.std(axis=0)
@@ -302,7 +307,7 @@ class Support:
         self.normals = normals
         self.anomalies = anomalies
         self.pooled = pooled
-        self.mean = normals.mean(axis=0)
+        self.mean = stable_mean(normals)
         self.N = normals - self.mean
         self.A = anomalies - self.mean
         lender = reference if reference is not None and len(normals) < 2 else None

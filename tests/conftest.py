@@ -1,5 +1,38 @@
-"""Settings that must stand before scikit-learn and scipy are imported."""
+"""Settings that must stand before scikit-learn and scipy are imported; shared fixtures."""
 
 import os
 
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
+
+import pytest
+from families import MAKERS, make_detector, make_family, new_task
+
+
+@pytest.fixture(params=MAKERS)
+def detector(request):
+    """Each detector in turn: meta-fitted or not, never fitted."""
+    return make_detector(request.param)
+
+
+@pytest.fixture(scope="session")
+def family():
+    """Eight tasks of five features that share their nuisance directions."""
+    return make_family()
+
+
+@pytest.fixture(scope="session")
+def task():
+    """support_X, support_y, query_X and query_y of a task outside the family."""
+    return new_task()
+
+
+@pytest.fixture(scope="session")
+def meta_fitted():
+    """A detector meta-fitted on the family: clone it before use."""
+    return make_detector("meta-fitted")
+
+
+@pytest.fixture(scope="session")
+def meta_fitted_mlp():
+    """The textbook network meta-fitted on the family: clone it before use."""
+    return make_detector("meta-fitted mlp")

@@ -1,0 +1,72 @@
+"""Small families of tasks, and detectors meta-fitted on them, shared by the test modules."""
+
+from functools import cache
+
+import numpy as np
+from sklearn.base import clone
+
+from sklearn_fsad import ProtoNetDetector
+
+N_FEATURES = 5
+SHOTS = {"n_normal": (4, 16), "n_anomalous": (0, 5), "n_query": 30}
+QUICK = {**SHOTS, "episodes_per_epoch": 24, "max_epochs": 12, "random_state": 0}
+
+
+def make_task(rng, n_normal=40, n_anomalous=12, n_features=N_FEATURES):
+    """Normals vary tenfold along two directions that all tasks share; anomalies leave elsewhere."""
+    basis, _ = np.linalg.qr(np.random.default_rng(n_features).normal(size=(n_features, n_features)))
+    spread = np.ones(n_features)
+    spread[:2] = 10.0
+    y = np.array([0] * n_normal + [1] * n_anomalous)
+    rows = rng.normal(size=(len(y), n_features)) * spread
+    rows[n_normal:, 2:] += 3.0
+    return rows @ basis.T + rng.normal(scale=20.0, size=n_features), y
+
+
+@cache
+def make_family(n_tasks=8, n_features=N_FEATURES, seed=0, n_normal=40, n_anomalous=12):
+    """(X_t, y_t) of each task; read-only, for the tests share them."""
+    rng = np.random.default_rng(seed)
+    tasks = [make_task(rng, n_normal, n_anomalous, n_features) for _ in range(n_tasks)]
+    for task in tasks:
+        for part in task:
+            part.flags.writeable = False
+    return tasks
+
+
+def new_task(seed=99, n_support=12, k_support=4, n_features=N_FEATURES, n_query=60):
+    """Support rows, their labels, query rows and theirs, of a task outside the family."""
+    X, y = make_task(np.random.default_rng(seed), n_support + n_query, k_support + 20, n_features)
+    normal, anomalous = np.flatnonzero(y == 0), np.flatnonzero(y == 1)
+    support = np.concatenate([normal[:n_support], anomalous[:k_support]])
+    query = np.concatenate([normal[n_support:], anomalous[k_support:]])
+    return X[support], y[support], X[query], y[query]
+
+
+@cache
+def _meta_fitted(name):
+    if name == "support":
+        tasks = [
+            *make_family(4),
+            *make_family(2, n_features=3, seed=1),
+            *make_family(2, n_features=7, seed=2),
+        ]
+        return ProtoNetDetector(evidence="support", **QUICK).meta_fit(tasks)
+    extra = {"embedding": "mlp", "hidden": (16,), "embedding_dim": 8} if name == "mlp" else {}
+    return ProtoNetDetector(**{**QUICK, **extra}).meta_fit(make_family())
+
+
+MAKERS = {
+    "closed form": ProtoNetDetector,
+    "untrained mlp": lambda: ProtoNetDetector(embedding="mlp"),
+    "any width": lambda: clone(_meta_fitted("support")),
+    "meta-fitted": lambda: clone(_meta_fitted("mix")),
+    "meta-fitted mlp": lambda: clone(_meta_fitted("mlp")),
+}
+META_FITTED = ("any width", "meta-fitted", "meta-fitted mlp")
+ANY_WIDTH = ("closed form", "untrained mlp", "any width")  # what a new width does not disturb
+
+
+def make_detector(name):
+    """An unfitted detector by its name in ``MAKERS``."""
+    return MAKERS[name]()

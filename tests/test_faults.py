@@ -1,0 +1,548 @@
+"""Bad input and hard cases: each gets its documented outcome, never NaN and never a numpy warning.
+
+The numbers in the headings are those of the list of faults that the project promises about.
+"""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from families import ANY_WIDTH, META_FITTED, QUICK, make_detector, make_family, new_task
+from sklearn.base import clone
+from sklearn.metrics import roc_auc_score
+from sklearn.utils._param_validation import InvalidParameterError
+
+from sklearn_fsad import ProtoNetDetector, TaskSet
+from sklearn_fsad.exceptions import TaskWarning
+
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
+
+any_width = pytest.mark.parametrize("name", ANY_WIDTH)
+
+
+def assert_usable(detector, X):
+    """Scores are finite, and one row alone scores as in its batch."""
+    scores = detector.score_samples(X)
+    assert scores.shape == (len(X),)
+    assert np.isfinite(scores).all()
+    assert np.isfinite(detector.offset_)
+    assert detector.score_samples(X[-1:])[0] == scores[-1]
+    assert set(detector.predict(X)) <= {1, -1}
+    assert np.isfinite(detector.transform(X)).all()
+    return scores
+
+
+# --- 1, 2: shapes ---------------------------------------------------------------------------------
+@pytest.mark.parametrize("shape", [(5,), (4, 5, 1)])
+def test_1_other_dimensions_are_refused_at_fit_and_at_scoring(detector, task, shape):
+    X, y, _, _ = task
+    match = "Reshape your data" if len(shape) == 1 else "Found array with dim 3"
+    with pytest.raises(ValueError, match=match):
+        detector.fit(np.zeros(shape))
+    detector.fit(X, y)
+    for method in ("score_samples", "decision_function", "predict", "transform"):
+        with pytest.raises(ValueError, match=match):
+            getattr(detector, method)(np.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("shape", "match"), [((0, 5), "0 sample.* minimum of"), ((9, 0), "0 feature.* minimum of 1")]
+)
+def test_2_no_rows_or_no_columns_are_refused_with_what_was_found(detector, task, shape, match):
+    with pytest.raises(ValueError, match=match):
+        detector.fit(np.zeros(shape))
+    detector.fit(*task[:2])
+    with pytest.raises(ValueError, match=r"0 sample|0 feature|features, but"):
+        detector.predict(np.zeros(shape))
+
+
+# --- 3: very few rows -----------------------------------------------------------------------------
+def test_3_one_row_is_refused_by_number(detector, task):
+    with pytest.raises(ValueError, match="1 sample"):
+        detector.fit(task[0][:1])
+    with pytest.raises(ValueError, match="1 sample"):
+        detector.fit(task[0][-3:], [0, 1, 1])
+
+
+@pytest.mark.parametrize("k", [0, 1, 2, 3])
+@pytest.mark.parametrize("n", [2, 3, 4, 5])
+def test_3_two_to_five_rows_work_with_any_number_of_anomalies(detector, n, k):
+    rng = np.random.default_rng(n + 10 * k)
+    X = np.concatenate([rng.normal(size=(n, 5)), rng.normal(30.0, 1.0, size=(k, 5))])
+    y = np.array([0] * n + [1] * k)
+    query = np.stack([np.zeros(5), np.full(5, 60.0), np.full(5, 6000.0)])
+    scores = assert_usable(detector.fit(X, y), np.concatenate([X, query]))
+    near, far, farther = scores[-3:]
+    assert far < near
+    assert farther < near
+    if n >= 4:  # left out of three, a row may look as far away as anything
+        assert detector.predict(query)[1] == -1
+
+
+# --- 4, 5, 6: degenerate tables -------------------------------------------------------------------
+@any_width
+@pytest.mark.parametrize("k", [0, 1, 4])
+def test_4_one_feature_works(name, k):
+    rng = np.random.default_rng(0)
+    X = np.concatenate([rng.normal(size=(15, 1)), rng.normal(6.0, 1.0, size=(k, 1))])
+    detector = make_detector(name).fit(X, np.arange(len(X)) >= 15)
+    near, far = assert_usable(detector, np.array([[0.0], [7.0]]))
+    assert far < near
+    assert detector.predict([[0.0], [50.0]]).tolist() == [1, -1]
+
+
+@pytest.mark.parametrize("value", [0.0, 7.0, 1e8, -0.1])
+@pytest.mark.parametrize("n", [2, 10, 30])
+def test_5_identical_rows_are_all_normal_and_another_row_is_not(detector, value, n):
+    X = np.full((n, 5), value)
+    scores = assert_usable(detector.fit(X), X)
+    assert (scores == scores[0]).all()
+    assert (detector.predict(X) == 1).all()
+    assert detector.predict(X[:1]).tolist() == [1]
+    other = X[:1] + np.array([0, 0, 1.0, 0, 0])
+    assert detector.score_samples(other) < scores[0]
+    assert detector.predict(other).tolist() == [-1]
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_5_identical_normals_with_labelled_anomalies(detector, k):
+    X = np.concatenate([np.full((10, 5), 2.0), np.full((k, 5), 3.0)])
+    scores = assert_usable(detector.fit(X, np.arange(len(X)) >= 10), X)
+    assert scores[-1] < scores[0]
+    assert (detector.predict(X[:10]) == 1).all()
+
+
+def test_5_rows_that_are_normal_and_anomalous_at_once_give_finite_scores(detector):
+    X = np.full((10, 5), 2.0)
+    assert_usable(detector.fit(X, np.arange(10) >= 6), X)
+    rows = np.random.default_rng(0).normal(size=(8, 5))
+    assert_usable(detector.fit(np.concatenate([rows, rows]), np.arange(16) >= 8), rows)
+
+
+@pytest.mark.parametrize("value", [0.0, 3.0, 0.1, 1e8])
+@pytest.mark.parametrize("k", [0, 4])
+def test_5_constant_columns_do_not_disturb(detector, task, value, k):
+    X, y, query, query_y = task
+    X, y = X[: 12 + k].copy(), y[: 12 + k]
+    query = query.copy()
+    X[:, [0, 3]] = query[:, [0, 3]] = value
+    scores = assert_usable(detector.fit(X, y), query)
+    assert roc_auc_score(query_y, -scores) > 0.35
+    if detector.embedding == "pooled" and k == 0:  # a discriminant is blind to such a column
+        off = query[:1].copy()
+        off[0, 0] = value + 100.0
+        assert detector.score_samples(off)[0] < scores[0]
+
+
+@pytest.mark.parametrize("contamination", [0.1, 0.25, 0.5])
+def test_6_many_copies_flag_the_asked_share_but_for_ties(detector, contamination):
+    X = np.repeat(np.random.default_rng(0).normal(size=(10, 5)), 100, axis=0)
+    detector.set_params(contamination=contamination).fit(X)
+    assert_usable(detector, X[::100])
+    decision = detector.decision_function(X)
+    assert (decision < 0).mean() <= contamination <= (decision <= 1e-9).mean()
+
+
+def test_6_many_copies_are_normal_under_the_default_threshold(detector):
+    X = np.repeat(np.random.default_rng(0).normal(size=(10, 5)), 100, axis=0)
+    detector.fit(X)
+    assert (detector.predict(X) == 1).mean() > 0.5
+    assert detector.predict(np.full((1, 5), 1e4)).tolist() == [-1]
+
+
+# --- 7: missing and infinite ----------------------------------------------------------------------
+def test_7_missing_values_are_refused_by_name_with_a_way_out(detector, task):
+    X, y, query, _ = task
+    bad = X.copy()
+    bad[3, 1] = np.nan
+    with pytest.raises(ValueError, match="NaN") as caught:
+        detector.fit(bad, y)
+    assert "ProtoNetDetector does not accept missing values" in str(caught.value)
+    assert "imputer" in str(caught.value)
+    detector.fit(X, y)
+    for method in ("score_samples", "predict", "transform"):
+        with pytest.raises(ValueError, match="ProtoNetDetector does not accept missing values"):
+            getattr(detector, method)(np.where(query > query.max() - 1e-9, np.nan, query))
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_7_infinity_is_refused(detector, task, value):
+    X, y, _, _ = task
+    bad = X.copy()
+    bad[3, 1] = value
+    with pytest.raises(ValueError, match="infinity"):
+        detector.fit(bad, y)
+    with pytest.raises(ValueError, match="infinity"):
+        detector.fit(X, y).predict(bad)
+
+
+# --- 8: huge values -------------------------------------------------------------------------------
+@pytest.mark.parametrize("k", [0, 4])
+def test_8_a_huge_row_is_finite_and_the_most_anomalous(detector, task, k):
+    X, y, query, _ = task
+    detector.fit(X[: 12 + k], y[: 12 + k])
+    for row in (np.full(5, 1e300), np.array([0, 0, -1e300, 0, 0])):
+        scores = detector.score_samples(np.concatenate([query[:60], row[None]]))
+        assert np.isfinite(scores).all()
+        if k == 0:
+            assert scores[-1] == scores.min()
+            assert detector.predict(row[None]).tolist() == [-1]
+
+
+# --- 9: large offsets -----------------------------------------------------------------------------
+@pytest.mark.parametrize("k", [0, 4])
+@pytest.mark.parametrize("name", ["closed form", "untrained mlp", "any width", "meta-fitted"])
+def test_9_a_large_offset_with_a_small_spread_keeps_the_auc(name, k):
+    X, y, query, query_y = new_task(n_query=200)
+    shifted = [1e8 + 1e-3 * (rows - X.mean(axis=0)) for rows in (X[: 12 + k], query)]
+    rows = [part - 1e8 for part in shifted]  # exact: what the doubles near 1e8 hold
+    detector = make_detector(name)
+    expected = clone(detector).fit(rows[0], y[: 12 + k]).score(rows[1], query_y)
+    auc = detector.fit(shifted[0], y[: 12 + k]).score(shifted[1], query_y)
+    assert auc == pytest.approx(expected, abs=1e-6)
+
+
+def test_9_tasks_with_a_large_offset_teach_the_same():
+    def moved(X):
+        return 1e8 + 1e-3 * X
+
+    _, _, query, query_y = new_task(n_query=200)
+    X, y = new_task()[:2]
+    for extra in ({}, {"embedding": "mlp", "scaler": "task"}):
+        aucs = []
+        for offset in (0.0, 1e8):
+            tasks = [(moved(X_t) - 1e8 + offset, y_t) for X_t, y_t in make_family()]
+            detector = ProtoNetDetector(**{**QUICK, **extra}).meta_fit(tasks)
+            detector.fit(moved(X) - 1e8 + offset, y)
+            aucs.append(detector.score(moved(query) - 1e8 + offset, query_y))
+        assert aucs[1] == pytest.approx(aucs[0], abs=1e-3)
+
+
+# --- 10: dtypes and containers --------------------------------------------------------------------
+def whole_numbers(X):
+    return np.clip(np.round(X), -100, 100)
+
+
+def as_memmap(X, path):
+    np.save(path / "rows.npy", X)
+    return np.load(path / "rows.npy", mmap_mode="r")
+
+
+def read_only(X):
+    X = X.copy()
+    X.flags.writeable = False
+    return X
+
+
+CONTAINERS = {
+    "float16": lambda X, path: X.astype(np.float16),
+    "float32": lambda X, path: X.astype(np.float32),
+    "int64": lambda X, path: X.astype(np.int64),
+    "int8": lambda X, path: X.astype(np.int8),
+    "big endian": lambda X, path: X.astype(">f8"),
+    "fortran": lambda X, path: np.asfortranarray(X),
+    "strided": lambda X, path: np.repeat(X, 2, axis=0)[::2],
+    "read-only": lambda X, path: read_only(X),
+    "memmap": as_memmap,
+    "list": lambda X, path: X.tolist(),
+    "tensor": lambda X, path: torch.from_numpy(X.copy()),
+    "tensor of float32": lambda X, path: torch.from_numpy(X.astype(np.float32)),
+}
+
+
+@pytest.mark.parametrize("kind", CONTAINERS)
+def test_10_every_dtype_order_and_container_gives_the_same_scores(detector, task, tmp_path, kind):
+    X, y, query, _ = task
+    X, query = whole_numbers(X), whole_numbers(query)  # the same numbers in each dtype
+    expected = clone(detector).fit(X, y).decision_function(query)
+    detector.fit(CONTAINERS[kind](X, tmp_path), y)
+    scores = detector.decision_function(CONTAINERS[kind](query, tmp_path))
+    assert scores.dtype == np.float64
+    np.testing.assert_array_equal(scores, expected)
+
+
+def test_10_float32_rounding_changes_little(detector, task):
+    X, y, query, _ = task
+    expected = clone(detector).fit(X, y).score_samples(query)
+    scores = detector.fit(X.astype(np.float32), y).score_samples(query.astype(np.float32))
+    np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+
+
+def test_10_bools_are_numbers(detector):
+    X = np.random.default_rng(0).random((20, 5)) < 0.5
+    expected = clone(detector).fit(X.astype(float)).decision_function(X.astype(float))
+    np.testing.assert_array_equal(detector.fit(X).decision_function(X), expected)
+
+
+def test_10_the_callers_arrays_are_never_written_to(detector, task):
+    X, y, query, query_y = (part.copy() for part in task)
+    kept = [part.copy() for part in (X, y, query, query_y)]
+    detector.fit(X, y).score(query, query_y)
+    detector.partial_fit(query[:4], query_y[:4]).transform(query)
+    for part, copy in zip((X, y, query, query_y), kept, strict=True):
+        np.testing.assert_array_equal(part, copy)
+
+
+@pytest.mark.parametrize("name", META_FITTED)
+def test_10_the_callers_tasks_are_never_written_to(name, family):
+    tasks = [(X.copy(), y.copy()) for X, y in family]
+    make_detector(name).set_params(max_epochs=1).meta_fit(tasks)
+    for (X, y), (kept_X, kept_y) in zip(tasks, family, strict=True):
+        np.testing.assert_array_equal(X, kept_X)
+        np.testing.assert_array_equal(y, kept_y)
+
+
+def test_10_rows_that_the_caller_changes_after_fit_do_not_reach_the_detector(detector, task):
+    X, y, query, query_y = task
+    mine = X.copy()
+    expected = clone(detector).fit(X, y).partial_fit(query[:3], query_y[:3]).score_samples(query)
+    detector.fit(mine, y)
+    mine[:] = 0.0
+    np.testing.assert_array_equal(
+        detector.partial_fit(query[:3], query_y[:3]).score_samples(query), expected
+    )
+
+
+# --- 11, 13: columns ------------------------------------------------------------------------------
+NAMES = ["a", "b", "c", "d", "e"]
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame])
+def test_11_renamed_missing_or_reordered_columns_are_refused(detector, task, kind):
+    X, y, query, _ = task
+
+    def frame(rows, names):
+        return kind(dict(zip(names, rows.T, strict=True)))
+
+    detector.fit(frame(X, NAMES), y)
+    wrong = {
+        "renamed": frame(query, ["a", "b", "c", "d", "z"]),
+        "reordered": frame(query, ["b", "a", "c", "d", "e"]),
+        "missing": frame(query[:, :4], NAMES[:4]),
+    }
+    for fault, rows in wrong.items():
+        with pytest.raises(ValueError, match="feature names should match"):
+            detector.predict(rows)
+        with pytest.raises(ValueError, match="feature names should match"):
+            detector.partial_fit(rows)
+        assert len(detector.support_X_) == len(X), fault
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize("name", ["meta-fitted", "meta-fitted mlp"])
+def test_11_columns_other_than_those_of_meta_fit_are_refused(name, kind, family, task):
+    def frame(rows, names=NAMES):
+        return kind(dict(zip(names, rows.T, strict=True)))
+
+    tasks = [(frame(X), y) for X, y in family]
+    detector = make_detector(name).set_params(max_epochs=1).meta_fit(tasks)
+    X, y = task[:2]
+    detector.fit(frame(X), y)
+    detector.fit(X, y)  # an array has no names to compare
+    with pytest.raises(ValueError, match="passed during meta_fit, in the same order"):
+        detector.fit(frame(X, ["b", "a", "c", "d", "e"]), y)
+
+
+def test_13_another_number_of_features_than_at_fit_is_refused_with_both_numbers(detector, task):
+    detector.fit(*task[:2])
+    for width in (4, 6):
+        match = f"X has {width} features, but ProtoNetDetector is expecting 5 features"
+        for method in ("score_samples", "predict", "transform", "partial_fit"):
+            with pytest.raises(ValueError, match=match):
+                getattr(detector, method)(np.zeros((3, width)))
+
+
+@pytest.mark.parametrize("name", ["meta-fitted", "meta-fitted mlp"])
+def test_13_another_number_of_features_than_at_meta_fit_is_refused_with_both_numbers(name):
+    with pytest.raises(ValueError, match=r"X has 4 features, .* meta-fitted .* with 5 features"):
+        make_detector(name).fit(np.zeros((9, 4)))
+
+
+@any_width
+@pytest.mark.parametrize("width", [2, 3, 20, 130])
+def test_13_detectors_of_any_width_take_any_width(name, width):
+    X, y, query, query_y = new_task(n_features=width)
+    detector = make_detector(name).fit(X, y)
+    assert_usable(detector, query)
+    assert detector.transform(query).shape == (len(query), width)
+    assert query_y.any()
+
+
+# --- 15, 17: labels and parameters ----------------------------------------------------------------
+def test_15_wrong_labels_are_refused(detector, task):
+    X, y, _, _ = task
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        detector.fit(X, y[:-1])
+    with pytest.raises(ValueError, match="1d array"):
+        detector.fit(X, np.stack([y, y], axis=1))
+    with pytest.raises(ValueError, match="all 16 rows as anomalies"):
+        detector.fit(X, -np.ones(len(X)))
+    with pytest.raises(ValueError, match="Accepted with outlier_label='auto'"):
+        detector.fit(X, np.where(y == 1, "bad", "good"))
+
+
+@pytest.mark.parametrize("value", [0, 0.6, -0.1, np.nan, "x", None])
+def test_17_wrong_contamination_is_refused_at_fit_not_at_init(detector, task, value):
+    detector.set_params(contamination=value)
+    ProtoNetDetector(contamination=value)
+    with pytest.raises(InvalidParameterError, match="'contamination' parameter"):
+        detector.fit(*task[:2])
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("alpha", 0.0),
+        ("alpha", 1.0),
+        ("threshold", "f2"),
+        ("embedding", "conv"),
+        ("embedding_dim", 0),
+        ("evidence", "all"),
+        ("scaler", "minmax"),
+        ("n_query", 1),
+        ("max_epochs", -1),
+        ("episodes_per_epoch", 0),
+        ("batch_size", 0),
+        ("lr", 0.0),
+        ("pretrained", 3),
+        ("n_normal", [5, 50]),
+        ("random_state", "seed"),
+    ],
+)
+def test_17_wrong_parameters_are_refused_by_name_at_fit_and_at_meta_fit(
+    parameter, value, family, task
+):
+    detector = ProtoNetDetector(**{parameter: value})
+    with pytest.raises(InvalidParameterError, match=f"'{parameter}' parameter"):
+        detector.fit(*task[:2])
+    with pytest.raises(InvalidParameterError, match=f"'{parameter}' parameter"):
+        detector.meta_fit(family)
+
+
+@pytest.mark.parametrize(
+    "shots",
+    [{"n_normal": (1, 5)}, {"n_normal": (6, 5)}, {"n_normal": (5,)}, {"n_anomalous": (-1, 2)},
+     {"n_anomalous": (0.5, 2)}],
+)  # fmt: skip
+def test_17_wrong_ranges_of_shots_are_refused_at_meta_fit(shots, family):
+    with pytest.raises(ValueError, match=f"{next(iter(shots))}=.* must be a pair"):
+        ProtoNetDetector(**shots).meta_fit(family)
+
+
+def test_17_unknown_parameters_are_refused_at_init():
+    with pytest.raises(TypeError, match="contaminatoin"):
+        ProtoNetDetector(contaminatoin=0.1)
+
+
+# --- 19, 20, 21: tasks ----------------------------------------------------------------------------
+@pytest.mark.parametrize("name", META_FITTED)
+def test_19_what_is_no_list_of_tasks_is_refused_with_the_accepted_forms(name, family):
+    detector = make_detector(name)
+    X, y = family[0]
+    for args in (([],), ((X, y),), (X,), (X, y), (pd.DataFrame(X),)):
+        with pytest.raises(ValueError, match=r"a list of \(X_t, y_t\) pairs, a dict"):
+            detector.meta_fit(*args)
+
+
+@pytest.mark.parametrize("name", ["meta-fitted", "meta-fitted mlp"])
+def test_20_a_task_of_another_width_is_named(name, family):
+    tasks = {f"pump {i}": pair for i, pair in enumerate(family)}
+    tasks["fan"] = (np.zeros((30, 4)), None)
+    with pytest.raises(ValueError, match="Task 'fan' has 4 features, the first task has 5"):
+        make_detector(name).meta_fit(tasks)
+
+
+@pytest.mark.parametrize("name", META_FITTED)
+@pytest.mark.parametrize(
+    ("spoil", "match"),
+    [
+        (lambda X, y: (np.where(X.max() > X, X, np.nan), y), "NaN"),
+        (lambda X, y: (np.where(X.max() > X, X, np.inf), y), "infinity"),
+        (lambda X, y: (X, np.arange(len(y)) % 3), "Unknown label type"),
+        (lambda X, y: (X, y[1:]), "inconsistent numbers of samples"),
+        (lambda X, y: (X, -np.ones(len(y))), "all 52 rows as anomalies"),
+    ],
+)
+def test_20_and_21_a_wrong_task_is_named(name, family, spoil, match):
+    spoilt = [*family[:3], spoil(*family[3]), *family[4:]]
+    with pytest.raises(ValueError, match=f"Task 3: .*{match}"):
+        make_detector(name).meta_fit(spoilt)
+    keyed = {f"pump {i}": pair for i, pair in enumerate(spoilt)}
+    with pytest.raises(ValueError, match=f"Task 'pump 3': .*{match}"):
+        make_detector(name).meta_fit(keyed)
+
+
+def test_21_tasks_without_anomalies_are_used_as_normals(family):
+    labelled, normals_only = family[:4], [(X[y == 0], None) for X, y in family[4:]]
+    detector = ProtoNetDetector(**QUICK)
+    few = clone(detector).meta_fit(labelled).pretrained
+    more = clone(detector).meta_fit([*labelled, *normals_only]).pretrained
+    assert more.info["n_tasks"] == 8
+    assert not np.allclose(more.arrays["pooled_raw_gain"], few.arrays["pooled_raw_gain"])
+
+
+def test_21_tasks_that_have_no_anomalies_at_all_keep_the_closed_form(family):
+    normals_only = [(X[y == 0], None) for X, y in family]
+    with pytest.warns(TaskWarning, match="the closed form is kept"):
+        detector = ProtoNetDetector(**QUICK).meta_fit(normals_only)
+    assert "theta" not in detector.pretrained.arrays
+    X, y, query, query_y = new_task()
+    assert detector.fit(X, y).score(query, query_y) > 0.6
+    with pytest.raises(ValueError, match='use embedding="pooled"'):
+        ProtoNetDetector(embedding="mlp", **QUICK).meta_fit(normals_only)
+
+
+@pytest.mark.parametrize("name", META_FITTED)
+def test_21_a_task_smaller_than_the_support_is_named_in_a_warning(name, family):
+    X, y = family[0]
+    small = np.r_[:9, 40:43]
+    tasks = TaskSet([*family[1:], (X[small], y[small])], names=[*"abcdefg", "tiny"])
+    with pytest.warns(TaskWarning, match="Task 'tiny' has 9 normal and 3 anomalous rows"):
+        detector = make_detector(name).set_params(max_epochs=2).meta_fit(tasks)
+    support_X, support_y, query, _ = new_task()
+    assert_usable(detector.fit(support_X, support_y), query)
+
+
+def test_21_few_and_tiny_tasks_still_teach_something_finite(family):
+    X, y = family[0]
+    tiny = np.r_[:4, 40:42]
+    with pytest.warns(TaskWarning, match="has 4 normal and 2 anomalous"):
+        detector = ProtoNetDetector(**QUICK).meta_fit([(X[tiny], y[tiny]), family[1]])
+    support_X, support_y, query, _ = new_task()
+    assert_usable(detector.fit(support_X, support_y), query)
+
+
+def test_21_one_task_alone_teaches_what_needs_no_other(family):
+    detector = ProtoNetDetector(**QUICK).meta_fit(family[:1])
+    assert "pooled_raw_basis" not in detector.pretrained.arrays
+    support_X, support_y, query, _ = new_task()
+    assert_usable(detector.fit(support_X, support_y), query)
+    with pytest.raises(ValueError, match="give at least two groups of tasks"):
+        ProtoNetDetector(evidence=["nearest_pooled"], **QUICK).meta_fit(family[:1])
+
+
+def test_21_constant_and_degenerate_tasks_are_harmless(family):
+    X, y = family[0]
+    constant = X.copy()
+    constant[:, 2] = 1.0
+    tasks = [*family[1:], (constant, y), (np.full_like(X, 3.0), y)]
+    for embedding in ("pooled", "mlp"):
+        detector = ProtoNetDetector(embedding=embedding, **QUICK).meta_fit(tasks)
+        support_X, support_y, query, _ = new_task()
+        assert_usable(detector.fit(support_X, support_y), query)
+
+
+# --- 25: nothing that ran before matters ----------------------------------------------------------
+def test_25_the_result_does_not_depend_on_a_pyod_network_run_before(family, task):
+    pyod = pytest.importorskip("pyod.models.auto_encoder")
+    X, y, query, _ = task
+    results = []
+    for _ in range(2):
+        for embedding in ("pooled", "mlp"):
+            detector = ProtoNetDetector(embedding=embedding, **{**QUICK, "max_epochs": 3})
+            results.append(detector.meta_fit(family).fit(X, y).decision_function(query))
+        network = pyod.AutoEncoder(epoch_num=1, hidden_neuron_list=[4, 2], verbose=0)
+        network.fit(family[0][0])
+    np.testing.assert_array_equal(results[0], results[2])
+    np.testing.assert_array_equal(results[1], results[3])
