@@ -53,10 +53,39 @@ def nearest_pooled(support: Support, rows: Rows) -> Array:
 
 def nearest_scaled(support: Support, rows: Rows) -> Array:
     """Log mean distance to the five nearest scaled normals."""
-    distances = cdist(rows.scaled, support.scaled.normals)
-    k = min(5, distances.shape[1])
+    return _log_nearest(rows.scaled, support.scaled.normals)
+
+
+def _log_nearest(U: Array, N: Array, k: int = 5) -> Array:
+    """Log mean distance to the k nearest rows: (m, d), (n, d) -> (m,)."""
+    distances = cdist(U, N)
+    k = min(k, distances.shape[1])
     nearest = np.sort(np.partition(distances, k - 1, axis=1)[:, :k], axis=1)
     return np.log(nearest.mean(axis=1) + _TINY)
+
+
+# --- across the normals' own axes -----------------------------------------------------------------
+def off_axis(support: Support, rows: Rows) -> Array:
+    """Mahalanobis distance of a row for its plain distance to the nearest normals.
+
+    Large where a row leaves across the axes along which normals vary, however little it leaves;
+    small where it goes far along them. Raw features in an embedding, scaled ones in a table.
+    """
+    if support.is_embedding:
+        return mahalanobis_raw(support, rows) - 2.0 * _log_nearest(rows.raw, support.raw.normals)
+    return mahalanobis_scaled(support, rows) - 2.0 * nearest_scaled(support, rows)
+
+
+def off_axis_pooled(support: Support, rows: Rows) -> Array:
+    """The same with the pooled metric."""
+    if support.is_embedding:
+        return mahalanobis_pooled(support, rows) - 2.0 * _log_nearest(rows.raw, support.raw.normals)
+    return mahalanobis_pooled(support, rows) - 2.0 * nearest_scaled(support, rows)
+
+
+def own_over_pooled(support: Support, rows: Rows) -> Array:
+    """Log ratio of the distances by the support's own and by the pooled covariance."""
+    return mahalanobis_raw(support, rows) - mahalanobis_pooled(support, rows)
 
 
 # --- directions in which anomalies of other tasks leave -------------------------------------------
@@ -198,6 +227,9 @@ EVIDENCE: dict[str, Evidence] = {
         Evidence("mahalanobis_pooled", mahalanobis_pooled, 0.5, needs_pooled=True),
         Evidence("nearest_pooled", nearest_pooled, 0.3, needs_pooled=True),
         Evidence("nearest_scaled", nearest_scaled, 0.7),
+        Evidence("off_axis", off_axis, 0.5),
+        Evidence("off_axis_pooled", off_axis_pooled, 0.5, needs_pooled=True),
+        Evidence("own_over_pooled", own_over_pooled, 0.3, needs_pooled=True),
         Evidence("directions_pooled", directions_pooled, 1.0, needs_pooled=True),
         Evidence("directions_scaled", directions_scaled, 1.0, needs_pooled=True),
         Evidence("subspace_ratio", subspace_ratio, 0.075, True),

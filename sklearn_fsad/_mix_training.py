@@ -202,21 +202,25 @@ def _choose(
     """What to use in a regime: the mix, unless another option clearly beats it on held-out tasks.
 
     Clearly means by more than one standard error over tasks: the best of a dozen options looks
-    better than it is.
+    better than it is. Evidence that needs labels never stands alone, since it would be blind to
+    anomalies unlike the labelled ones.
     """
     name = "labelled" if regime else "unlabelled"
     aucs = np.array([np.mean(a, axis=0) for (seen, _), a in held_out.items() if seen == regime])
     if len(aucs) < 2:
         return CLOSED_FORM, {"regime": name, "used": "closed form"}
     means = aucs.mean(axis=0)  # (2 + n_evidence,)
-    single = SINGLE + int(np.argmax(means[SINGLE:]))
+    label_free = [SINGLE + j for j, e in enumerate(evidence) if not e.needs_anomalies]
+    single = max(label_free, key=means.__getitem__) if label_free else CLOSED_FORM
     rival = max(CLOSED_FORM, single, key=means.__getitem__)
     gain = aucs[:, rival] - aucs[:, MIX]
     clear = gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain))
-    names = {MIX: "mix", CLOSED_FORM: "closed form", single: evidence[single - SINGLE].name}
+    names = {MIX: "mix", CLOSED_FORM: "closed form"}
+    if single != CLOSED_FORM:
+        names[single] = evidence[single - SINGLE].name
     best = rival if clear else MIX
     return best, {
         "regime": name,
         "used": names[best],
-        **{names[o]: round(float(means[o]), 4) for o in (MIX, CLOSED_FORM, single)},
+        **{names[o]: round(float(means[o]), 4) for o in names},
     }

@@ -12,11 +12,11 @@ from torch.nn import functional as F
 
 from ._evidence import EVIDENCE, Evidence
 from ._layers import log_shots
+from ._spaces import is_embedding
 
 Array = NDArray[np.float64]
 
 MIX, CLOSED_FORM, SINGLE = 0, 1, 2  # what a mix does in a regime; SINGLE + j is evidence j alone
-_WIDE = 100
 
 
 # Weights without any training, measured on tables and on embeddings. A weight is a function of the
@@ -31,18 +31,21 @@ _TABLE = {
     "discriminant_raw": (0.0, 0.0, 0.25, 0.0),
     "discriminant_scaled": (0.0, 0.0, 0.25, 0.0),
 }
-_EMBEDDING = {"mahalanobis_raw": (1.0, 0.0, 0.0, 0.0), "discriminant_raw": (0.0, 0.0, 0.0, 0.4)}
+_EMBEDDING = {
+    "mahalanobis_raw": (1.0, 0.0, 0.0, 0.0),
+    "off_axis": (0.4, 0.0, 0.0, 0.0),
+    "discriminant_raw": (0.0, 0.0, 0.0, 0.4),
+}
 _OWN = {False: (0.5, 0.0, 0.0, 0.0), True: (0.0, 0.0, 0.5, 0.0)}  # evidence of the user's making
 
 
 def closed_form(evidence: Sequence[Evidence], n_features: int) -> Array:
     """The closed form's four numbers of each kind of evidence: (4, n_evidence).
 
-    Tables, whose columns have units of their own, and embeddings, taken to be all that has more
-    than 100 features and whose raw metric is information, have one each. A subset of the evidence
-    without any that the closed form uses is weighed equally.
+    Tables and embeddings (see :func:`is_embedding`) have one each. A subset of the evidence without
+    any that the closed form uses is weighed equally.
     """
-    table = _EMBEDDING if n_features > _WIDE else _TABLE
+    table = _EMBEDDING if is_embedding(n_features) else _TABLE
     weights = np.zeros((4, len(evidence)))
     for j, e in enumerate(evidence):
         own = (0.0,) * 4 if e.name in EVIDENCE else _OWN[e.needs_anomalies]

@@ -21,6 +21,7 @@ _EPS = np.finfo(np.float64).eps
 _TINY = 1e-200
 _LEAST_INTENSITY = 1e-6
 _SPREAD_FLOOR = 1e-3
+_MOST_COLUMNS = 100
 
 
 class ShrunkCovariance:
@@ -236,6 +237,15 @@ def feature_spread(normals: Array) -> Array:
     return np.maximum(spread, floor) if floor > 0 else np.maximum(noise, 1.0)
 
 
+def is_embedding(n_features: int) -> bool:
+    """Whether rows of so many features are taken for an embedding.
+
+    The columns of a table have units of their own; the coordinates of an embedding share one, and
+    their relative spread is information.
+    """
+    return n_features > _MOST_COLUMNS
+
+
 class Space:
     """Normals and anomalies of a support in one coordinate system.
 
@@ -313,6 +323,11 @@ class Support:
         lender = reference if reference is not None and len(normals) < 2 else None
         self.spread: Array = feature_spread(normals) if lender is None else lender.spread
         self._lender = lender
+
+    @property
+    def is_embedding(self) -> bool:
+        """Whether the raw metric is information."""
+        return is_embedding(self.normals.shape[1])
 
     def rows(self, X: Array) -> Rows:
         """Rows to be judged, relative to this support."""

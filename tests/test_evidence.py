@@ -34,10 +34,24 @@ def test_evidence_is_finite_and_larger_for_a_far_row(name, n, k, pooled):
     X, y, query, _ = new_task(n_support=n, k_support=k)
     support = Support(X[y == 0], X[y == 1], pooled)
     assert np.isfinite(evidence_about(name, support, query)).all()
+    if name in ("off_axis", "off_axis_pooled", "own_over_pooled"):
+        return  # ratios of two distances: they judge where a row leaves, not how far
     centre, prototype = X[y == 0].mean(axis=0), X[y == 1].mean(axis=0)
     towards = [centre + t * (prototype - centre) for t in (0.05, 3.0)]
     near, far = evidence_about(name, support, np.array(towards))
     assert far > near
+
+
+def test_off_axis_is_larger_across_the_normals_axes_than_along_them():
+    rng = np.random.default_rng(0)
+    rotation = np.linalg.qr(rng.normal(size=(6, 6)))[0]
+    normals = rng.normal(size=(200, 6)) * np.r_[4.0, np.ones(5)] @ rotation
+    support = Support(normals, np.empty((0, 6)), None)
+    directions = np.linalg.svd(normals / normals.std(axis=0), full_matrices=False)[2]
+    scale = normals.std(axis=0)
+    leaving = normals.mean(axis=0) + 6 * directions[[0, -1]] * scale
+    along, across = evidence_about("off_axis", support, leaving)
+    assert across > along
 
 
 @every_kind

@@ -52,6 +52,7 @@ def test_closed_form_of_embeddings(k):
     mix = EvidenceMix(closed_form(KINDS, 101), (5, 50), (0, 10), choice=(CLOSED_FORM,) * 2)
     weights = dict(zip(NAMES, weights_of(mix, 10, k), strict=True))
     assert weights.pop("mahalanobis_raw") == pytest.approx(1.0)
+    assert weights.pop("off_axis") == pytest.approx(0.4)
     assert weights.pop("discriminant_raw") == pytest.approx(0.4 * np.log1p(k))
     assert not any(weights.values())
 
