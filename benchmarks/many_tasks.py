@@ -112,12 +112,7 @@ def main() -> None:
     ]
     settings: dict[str, dict[str, object]] = {
         "mix": {"embedding": "pooled"},
-        "prototypical network": {
-            "embedding": "mlp",
-            "hidden": (128, 128),
-            "lr": 3e-3,
-            "episodes_per_epoch": 256,
-        },
+        "prototypical network": {"embedding": "mlp"},
     }
     for n_tasks in tqdm(options.tasks, "families"):
         for name, parameters in settings.items():

@@ -58,7 +58,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         Directions of the pooled covariance that are whitened one by one (None: all of them), or
         width of the learned embedding (None: 32).
     hidden : tuple of int, default=None
-        Hidden layers of the "mlp"; None means ``(128,)``.
+        Hidden layers of the "mlp"; None means ``(128, 128)``.
     n_normal, n_anomalous : tuple of (int, int), default=(5, 50) and (0, 10)
         Lowest and highest number of shots in a training episode.
     n_query : int, default=60
@@ -67,11 +67,11 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         Epochs of meta-training; 0 keeps the closed form.
     episodes_per_epoch : int, default=None
         For "pooled" the episodes that every epoch sees again; None means 24 a task, at most 480.
-        For "mlp" new ones each epoch; None means 64.
+        For "mlp" new ones each epoch; None means 256.
     batch_size : int, default=16
         Tasks per step of the "mlp"; the mix takes all its episodes in each step.
     lr : float, default=None
-        Learning rate; None means 0.08 for the mix and 0.001 for the "mlp".
+        Learning rate; None means 0.08 for the mix and 0.003 for the "mlp".
     scaler : {"auto", "none", "task", "robust", "shrunk"} or transformer, default="auto"
         Scaling in front of everything else, the same in every episode and at ``fit``. "auto" is
         "none" for "pooled", whose evidence looks at raw and at scaled features; for "mlp" it is
@@ -357,7 +357,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
                 "No training task has both labelled anomalies and three normal rows: the network "
                 'has nothing to learn from. Add such tasks, or use embedding="pooled".'
             )
-        hidden = (128,) if self.hidden is None else tuple(self.hidden)
+        hidden = (128, 128) if self.hidden is None else tuple(self.hidden)
         width = 32 if self.embedding_dim is None else self.embedding_dim
         scaler = best_scaler(sampler, prior) if _follows(self.scaler) else self.scaler
         network, history = train_network(
@@ -367,9 +367,9 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
             prior,
             hidden=hidden,
             embedding_dim=width,
-            n_episodes=self.episodes_per_epoch or 64,
+            n_episodes=self.episodes_per_epoch or 256,
             seed=seed,
-            **self._net_settings(lr=1e-3, optimizer=torch.optim.AdamW, batch_size=self.batch_size),
+            **self._net_settings(lr=3e-3, optimizer=torch.optim.AdamW, batch_size=self.batch_size),
         )
         architecture = {
             "embedding_dim": width,

@@ -20,7 +20,8 @@ Array = NDArray[np.float64]
 _EPS = np.finfo(np.float64).eps
 _TINY = 1e-200
 _LEAST_INTENSITY = 1e-6
-_SPREAD_FLOOR = 1e-3
+_LEAST_SPREAD = 1e-6
+_DEAD_SPREAD = 1e-3
 _MOST_COLUMNS = 100
 
 
@@ -229,12 +230,17 @@ def stable_mean(rows: Array) -> Array:
 
 
 def feature_spread(normals: Array) -> Array:
-    """Standard deviation of each feature, floored at a thousandth of their mean: (n, d) -> (d,)."""
+    """Standard deviation of each feature, in its own unit: (n, d) -> (d,).
+
+    A feature that never varied, or a million times less than others, gets a thousandth of the mean
+    deviation: a row in which it does vary stands out, and finitely.
+    """
     spread = normals.std(axis=0)
     noise = 4.0 * _EPS * np.abs(normals).max(axis=0)  # what rounding alone makes of a constant
-    spread = np.where(spread > noise, spread, 0.0)
-    floor = _SPREAD_FLOOR * spread.mean()
-    return np.maximum(spread, floor) if floor > 0 else np.maximum(noise, 1.0)
+    alive = spread > np.maximum(noise, _LEAST_SPREAD * spread.mean())
+    if not alive.any():
+        return np.maximum(noise, 1.0)
+    return np.where(alive, spread, _DEAD_SPREAD * spread[alive].mean())
 
 
 def is_embedding(n_features: int) -> bool:

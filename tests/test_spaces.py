@@ -158,11 +158,15 @@ def test_pooled_statistics_survive_as_arrays():
     assert Pooled.from_arrays({"theta": np.zeros(3)}) is None
 
 
-def test_spread_is_the_standard_deviation_with_a_floor():
-    rows = np.random.default_rng(0).normal(size=(20, 3)) * [1.0, 2.0, 0.0] + 5.0
-    spread = feature_spread(rows)
-    np.testing.assert_allclose(spread[:2], rows[:, :2].std(axis=0))
-    np.testing.assert_allclose(spread[2], 1e-3 * rows.std(axis=0)[:2].sum() / 3)
+def test_spread_is_the_standard_deviation_of_features_that_vary():
+    rows = np.random.default_rng(0).normal(size=(20, 3)) * [1.0, 2.0, 1e-5] + 5.0
+    np.testing.assert_allclose(feature_spread(rows), rows.std(axis=0))
+
+
+def test_features_that_never_or_hardly_varied_get_a_thousandth_of_the_others_spread():
+    rows = np.random.default_rng(0).normal(size=(20, 4)) * [1.0, 2.0, 0.0, 1e-9] + 5.0
+    expected = 1e-3 * rows[:, :2].std(axis=0).mean()
+    np.testing.assert_allclose(feature_spread(rows)[2:], expected)
     np.testing.assert_array_equal(feature_spread(np.full((5, 2), 3.0)), [1.0, 1.0])
 
 
