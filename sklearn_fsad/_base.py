@@ -18,10 +18,10 @@ from sklearn.utils import ClassifierTags, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
-from ._labels import ANOMALOUS, NORMAL, UNLABELLED, encode_labels
+from ._labels import ANOMALOUS, NORMAL, UNLABELLED, encode_labels, known_coding
 from ._scaling import SCALERS
 from ._state import MetaState, resolve_state
-from .tasks import TaskSet
+from ._task_set import TaskSet
 from .thresholds import resolve_threshold
 
 Array = NDArray[np.float64]
@@ -174,6 +174,7 @@ class BaseFewShotDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
         with _restored_on_error(self):
             rows = validate_data(self, X, dtype=np.float64, order="C", ensure_min_samples=2)
             codes = encode_labels(y, len(rows), outlier_label=self.outlier_label)
+            self._coding = known_coding(y)
             self._fit_support(rows, codes)
         return self
 
@@ -198,8 +199,13 @@ class BaseFewShotDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
         with _restored_on_error(self):
             rows = validate_data(self, X, dtype=np.float64, order="C", reset=False)
             codes = encode_labels(
-                y, len(rows), outlier_label=self.outlier_label, require_normal=False
+                y,
+                len(rows),
+                outlier_label=self.outlier_label,
+                require_normal=False,
+                known=self._coding,
             )
+            self._coding = self._coding or known_coding(y)
             self._fit_support(
                 np.concatenate([self.support_X_, rows]), np.concatenate([self.support_y_, codes])
             )

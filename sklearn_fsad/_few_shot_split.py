@@ -13,7 +13,7 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import _num_samples
 
 from ._labels import ANOMALOUS, NORMAL, UNLABELLED, encode_labels
-from .tasks import rows_by_task
+from ._task_set import rows_by_task
 
 
 class FewShotSplit(BaseCrossValidator):

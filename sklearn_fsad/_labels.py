@@ -25,7 +25,12 @@ _HELP = (
 
 
 def encode_labels(
-    y: Any, n_samples: int, *, outlier_label: Any = "auto", require_normal: bool = True
+    y: Any,
+    n_samples: int,
+    *,
+    outlier_label: Any = "auto",
+    require_normal: bool = True,
+    known: float | None = None,
 ) -> NDArray[np.int8]:
     """Read a label vector in any accepted coding.
 
@@ -39,6 +44,8 @@ def encode_labels(
         The label of the anomalies; "auto" reads the codings of scikit-learn and PyOD.
     require_normal : bool, default=True
         Refuse labels that leave no normal or unlabelled row.
+    known : float or None, default=None
+        Label of the anomalies in earlier rows: decides what a ``y`` of ones only means.
 
     Returns
     -------
@@ -52,7 +59,10 @@ def encode_labels(
     if isinstance(outlier_label, str) and outlier_label == "auto":
         numeric = _as_float(values)
         missing = np.isnan(numeric)
-        outlier = _outlier_label_by_convention(numeric[~missing], bool(missing.any()))
+        if known is not None and (numeric[~missing] == 1.0).all():
+            outlier = known
+        else:
+            outlier = _outlier_label_by_convention(numeric[~missing], bool(missing.any()))
         anomalous = np.equal(numeric, outlier)
     else:
         missing, anomalous = _split_by_label(values, outlier_label)
@@ -63,6 +73,14 @@ def encode_labels(
             "unlabelled rows too. Add some, or pass outlier_label if the coding was read wrongly."
         )
     return codes
+
+
+def known_coding(y: Any) -> float | None:
+    """The label of the anomalies where -1 or 0 gives the coding away, else None."""
+    values = np.asarray([]) if y is None else _as_vector(y)
+    if values.dtype.kind not in "biuf":
+        return None
+    return 1.0 if (values == 0).any() else -1.0 if (values == -1).any() else None
 
 
 def _as_vector(y: Any) -> NDArray[Any]:

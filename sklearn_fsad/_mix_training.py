@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from tqdm import tqdm
 
-from ._evidence import CalibratedEvidence, Evidence
+from ._calibration import Calibration
+from ._episodes import Episode, EpisodeSampler
+from ._evidence import Evidence
 from ._losses import PairwiseLoss
 from ._mixing import CLOSED_FORM, MIX, SINGLE, EvidenceMix
 from ._net import EpisodeDataset, train_episodic
-from .tasks import Episode, EpisodeSampler, TaskSet
+from ._task_set import TaskSet
 
 Array = NDArray[np.float64]
 
@@ -31,7 +33,7 @@ class Observation:
         Fold of the episode's task.
     task : int
         Position of the task.
-    support : CalibratedEvidence
+    support : Calibration
     support_y : ndarray of shape (n_support,), dtype int8
     query : ndarray of shape (n_query, n_evidence)
     query_y : ndarray of shape (n_query,), dtype int8
@@ -39,16 +41,16 @@ class Observation:
 
     fold: int
     task: int
-    support: CalibratedEvidence
+    support: Calibration
     support_y: NDArray[np.int8]
     query: Array
     query_y: NDArray[np.int8]
 
     def episode(self, typical: Array) -> Episode:
         """The episode in standardised evidence."""
-        support = self.support.standardise_by_line(typical)
-        query = support.standardise(self.query)
-        return Episode(self.task, support.support, self.support_y, query, self.query_y)
+        self.support.shrink_to_line(typical)
+        support, query = map(self.support.standardise, (self.support.left_out, self.query))
+        return Episode(self.task, support, self.support_y, query, self.query_y)
 
 
 def observe(
@@ -82,14 +84,16 @@ def observe(
         fold = fold_of[e.task]
         seen = representers[fold](e.support_X, e.support_y)
         query = seen.evaluate(e.query_X)
-        observations.append(Observation(fold, e.task, seen.evidence, e.support_y, query, e.query_y))
+        observations.append(
+            Observation(fold, e.task, seen.calibration, e.support_y, query, e.query_y)
+        )
     return observations
 
 
 def typical_spread(observations: Sequence[Observation], evidence: Sequence[Evidence]) -> Array:
     """Straight line of log spread against log n, per kind of evidence: (2, n_evidence)."""
     log_n = np.log([o.support.n_normal for o in observations])
-    spreads = np.array([o.support.left_out_spread for o in observations])
+    spreads = np.array([o.support.own_spread for o in observations])
     line = np.zeros((2, len(evidence)))
     for j, e in enumerate(evidence):
         seen = spreads[:, j] > 0

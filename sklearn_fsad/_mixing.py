@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ._evidence import EVIDENCE, Evidence
 from ._layers import log_shots
-from ._spaces import is_embedding
+from ._statistics import is_embedding
 
 Array = NDArray[np.float64]
 

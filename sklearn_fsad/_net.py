@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from ._episodes import Episode
 from .exceptions import MetaTrainingDivergedError
-from .tasks import Episode
 
 PADDING = -1
 

@@ -17,16 +17,18 @@ from sklearn.utils.validation import validate_data
 from torch import nn
 
 from ._base import BaseFewShotDetector, Codes, Representation
-from ._evidence import EVIDENCE, Evidence, EvidenceOfScaled, resolve_evidence
+from ._calibration import CalibratedEvidence
+from ._episodes import EpisodeSampler
+from ._evidence import EVIDENCE, Evidence, resolve_evidence
 from ._labels import ANOMALOUS
 from ._mix_training import learn_mix, observe
 from ._mixing import EvidenceMix, closed_form
+from ._pooled import Pooled
 from ._prototypical_network import PrototypicalNetwork, best_scaler, train_network
 from ._scaling import ScaledSupport, ScalePrior, choose_without_tasks
-from ._spaces import Pooled
 from ._state import MetaState
+from ._task_set import Task, TaskSet
 from .exceptions import TaskWarning
-from .tasks import EpisodeSampler, Task, TaskSet
 
 Array = NDArray[np.float64]
 Learned = tuple[dict[str, Any], dict[str, Array], dict[str, Any]]  # architecture, arrays, info
@@ -252,9 +254,9 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         if self.embedding == "mlp":
             return scaled
         pooled = Pooled.from_arrays(state.arrays)
-        seen = EvidenceOfScaled(scaled, y, self._evidence_of(state), pooled)
+        seen = CalibratedEvidence(scaled, y, self._evidence_of(state), pooled)
         if "typical_spread" in state.arrays:
-            seen.evidence.standardise_by_line(state.arrays["typical_spread"])
+            seen.calibration.shrink_to_line(state.arrays["typical_spread"])
         return seen
 
     def _left_out_scores(self, X: Array, y: Codes) -> Array:
@@ -332,7 +334,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
 
         def represent(fold: Sequence[int]) -> Any:
             pooled = pool(fold)
-            return lambda X, y: EvidenceOfScaled(
+            return lambda X, y: CalibratedEvidence(
                 ScaledSupport(X, y, scaler, prior), y, evidence, pooled
             )
 

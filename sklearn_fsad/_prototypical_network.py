@@ -12,11 +12,12 @@ from sklearn.metrics import roc_auc_score
 from skorch.callbacks import EarlyStopping
 from torch import Tensor, nn
 
+from ._episodes import Episode, EpisodeSampler
 from ._layers import masked_mean, mlp
 from ._losses import PairwiseLoss
 from ._net import EpisodeDataset, train_episodic
 from ._scaling import ScaledSupport, ScalePrior
-from .tasks import Episode, EpisodeSampler, TaskSet
+from ._task_set import TaskSet
 
 Array = NDArray[np.float64]
 

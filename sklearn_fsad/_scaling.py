@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from ._spaces import feature_spread, stable_mean
-from .tasks import TaskSet
+from ._statistics import feature_spread, stable_mean
+from ._task_set import TaskSet
 
 Array = NDArray[np.float64]
 

@@ -11,8 +11,8 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from ._few_shot_split import FewShotSplit
+from ._task_set import _codes_to_labels, coded_tasks
 from .metrics import anomaly_scorer
-from .tasks import _codes_to_labels, coded_tasks
 
 
 class TaskEstimator(MetaEstimatorMixin, BaseEstimator):

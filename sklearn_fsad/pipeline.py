@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, get_tags
 
 from ._labels import ANOMALOUS
-from .tasks import TaskSet, _codes_to_labels, coded_tasks
+from ._task_set import TaskSet, _codes_to_labels, coded_tasks
 
 __all__ = ["meta_fit_pipeline"]
 

@@ -535,3 +535,12 @@ def test_importing_the_package_does_not_import_torch():
         "assert 'torch' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize(
+    ("first", "more", "anomalous"), [([0, 0, 0, 1], [1, 1], 3), ([1, 1, 1, -1], [1, 1], 1)]
+)
+def test_ones_in_a_later_chunk_mean_what_they_meant_in_the_first(first, more, anomalous):
+    X = np.random.default_rng(0).normal(size=(6, 2))
+    detector = ProtoNetDetector().fit(X[:4], first).partial_fit(X[4:], more)
+    assert (detector.support_y_ == 1).sum() == anomalous

@@ -5,16 +5,12 @@ import pytest
 from families import make_family, new_task
 from scipy.spatial.distance import cdist
 
-from sklearn_fsad._evidence import (
-    EVIDENCE,
-    CalibratedEvidence,
-    EvidenceOfScaled,
-    resolve_evidence,
-    subspace_weights,
-    subspaces,
-)
+from sklearn_fsad._calibration import CalibratedEvidence
+from sklearn_fsad._evidence import EVIDENCE, resolve_evidence, subspace_weights, subspaces
+from sklearn_fsad._pooled import Pooled
 from sklearn_fsad._scaling import ScaledSupport
-from sklearn_fsad._spaces import Pooled, Support, feature_spread
+from sklearn_fsad._spaces import Support
+from sklearn_fsad._statistics import feature_spread
 
 every_kind = pytest.mark.parametrize("name", EVIDENCE)
 
@@ -26,6 +22,11 @@ def pooled():
 
 def evidence_about(name, support, X):
     return EVIDENCE[name].function(support, support.rows(np.atleast_2d(X)))
+
+
+def calibrated(X, y, kinds, pooled=None):
+    y = y.astype(np.int8)
+    return CalibratedEvidence(ScaledSupport(X, y, "none"), y, kinds, pooled)
 
 
 @every_kind
@@ -145,25 +146,27 @@ def by_hand(X, y, pooled, folds=5):
 @pytest.mark.parametrize(("n", "k"), [(5, 3), (12, 4), (23, 7)])
 def test_left_out_scores_are_those_of_a_support_without_the_row(n, k, pooled):
     X, y, _, _ = new_task(n_support=n, k_support=k)
-    seen = CalibratedEvidence(X, y.astype(np.int8), tuple(EVIDENCE.values()), pooled)
-    np.testing.assert_allclose(seen.left_out, by_hand(X, y, pooled), rtol=1e-6, atol=1e-8)
+    seen = calibrated(X, y, tuple(EVIDENCE.values()), pooled)
+    np.testing.assert_allclose(
+        seen.calibration.left_out, by_hand(X, y, pooled), rtol=1e-6, atol=1e-8
+    )
 
 
 def test_rows_look_stranger_when_they_are_left_out():
     X, y, _, _ = new_task(n_support=10, k_support=0)
     kinds = resolve_evidence(["mahalanobis_raw", "nearest_scaled"])
-    seen = CalibratedEvidence(X, y.astype(np.int8), kinds)
+    seen = calibrated(X, y, kinds)
     inside = seen.evaluate(X)
-    assert (seen.left_out.mean(axis=0) > inside.mean(axis=0) + 0.1).all()
+    assert (seen.calibration.left_out.mean(axis=0) > inside.mean(axis=0) + 0.1).all()
 
 
 def test_standardised_evidence_is_linear_near_zero_and_logarithmic_far_out():
     X, y, _, _ = new_task(n_support=40, k_support=0)
-    seen = CalibratedEvidence(X, y.astype(np.int8), resolve_evidence(["mahalanobis_raw"]))
+    seen = calibrated(X, y, resolve_evidence(["mahalanobis_raw"]))
     assert abs(seen.support.mean()) < 0.15
     assert 0.7 < seen.support.std() < 1.1
-    mean, spread = seen.left_out.mean(), seen.left_out.std()
-    z = seen.standardise(mean + spread * np.array([[0.0], [0.1], [1e6]]))[:, 0]
+    mean, spread = seen.calibration.left_out.mean(), seen.calibration.left_out.std()
+    z = seen.calibration.standardise(mean + spread * np.array([[0.0], [0.1], [1e6]]))[:, 0]
     assert z[0] == pytest.approx(0.0, abs=1e-9)
     assert z[1] == pytest.approx(0.1, rel=0.05)
     assert 10 < z[2] < 40
@@ -172,20 +175,21 @@ def test_standardised_evidence_is_linear_near_zero_and_logarithmic_far_out():
 def test_spread_of_few_rows_shrinks_to_the_typical_one():
     X, y, _, _ = new_task(n_support=8, k_support=0)
     kinds = resolve_evidence(["mahalanobis_raw"])
-    seen = CalibratedEvidence(X, y.astype(np.int8), kinds)
-    own = seen.left_out_spread[0]
-    assert own == pytest.approx(seen.left_out.std())
+    seen = calibrated(X, y, kinds)
+    own = seen.calibration.own_spread[0]
+    assert own == pytest.approx(seen.calibration.left_out.std())
     line = np.array([[np.log(10.0)], [0.0]])
     shrunk = np.sqrt((8 * own**2 + 5 * 10.0**2) / 13)
-    mean = seen.left_out.mean()
-    z = seen.standardise_by_line(line).standardise(np.array([[mean + shrunk]]))[0, 0]
+    mean = seen.calibration.left_out.mean()
+    seen.calibration.shrink_to_line(line)
+    z = seen.calibration.standardise(np.array([[mean + shrunk]]))[0, 0]
     assert z == pytest.approx(2 * np.arcsinh(0.5))
 
 
 def test_evidence_that_needs_anomalies_is_silent_without_any(pooled):
     X, y, query, _ = new_task(k_support=0)
     kinds = tuple(EVIDENCE.values())
-    seen = CalibratedEvidence(X, y.astype(np.int8), kinds, pooled).transform(query)
+    seen = calibrated(X, y, kinds, pooled).transform(query)
     for j, e in enumerate(kinds):
         assert (seen[:, j] == 0).all() == e.needs_anomalies, e.name
 
@@ -194,9 +198,9 @@ def test_the_order_of_the_support_does_not_matter_bit_for_bit(pooled):
     X, y, query, _ = new_task()
     kinds, y = tuple(EVIDENCE.values()), y.astype(np.int8)
     order = np.random.default_rng(0).permutation(len(X))
-    seen = CalibratedEvidence(X, y, kinds, pooled)
-    shuffled = CalibratedEvidence(X[order], y[order], kinds, pooled)
-    np.testing.assert_array_equal(shuffled.left_out, seen.left_out[order])
+    seen = calibrated(X, y, kinds, pooled)
+    shuffled = calibrated(X[order], y[order], kinds, pooled)
+    np.testing.assert_array_equal(shuffled.calibration.left_out, seen.calibration.left_out[order])
     np.testing.assert_allclose(shuffled.transform(query), seen.transform(query), rtol=1e-12)
 
 
@@ -204,7 +208,7 @@ def test_thousands_of_rows_are_thinned_for_the_subspaces():
     rng = np.random.default_rng(0)
     X = np.concatenate([rng.normal(size=(1500, 3)), rng.normal(5.0, 1.0, size=(4, 3))])
     y = (np.arange(len(X)) >= 1500).astype(np.int8)
-    seen = CalibratedEvidence(X, y, resolve_evidence(["subspace_ratio"]))
+    seen = calibrated(X, y, resolve_evidence(["subspace_ratio"]))
     low, high = seen.evaluate(np.array([[0.0, 0, 0], [5.0, 5, 5]]))
     assert high > low
 
@@ -228,7 +232,7 @@ def test_a_function_is_evidence_under_its_own_name():
     assert [e.name for e in kinds] == ["nearest_scaled", "first_feature", "towards_first_anomaly"]
     assert [e.needs_anomalies for e in kinds] == [False, False, True]
     X, y, query, _ = new_task(k_support=0)
-    seen = CalibratedEvidence(X, y.astype(np.int8), kinds)
+    seen = calibrated(X, y, kinds)
     spread = feature_spread(X)
     expected = np.abs(query[:, 0] - X[:, 0].mean()) / spread[0]
     np.testing.assert_allclose(seen.evaluate(query)[:, 1], expected)
@@ -260,11 +264,10 @@ def test_unknown_empty_or_repeated_evidence_is_refused(evidence, match):
 def test_embedding_is_pooled_white_or_scaled_by_the_support(pooled):
     X, y, query, _ = new_task()
     normals, kinds = X[y == 0], resolve_evidence(["mahalanobis_raw"])
-    scaled = ScaledSupport(X, y.astype(np.int8), "none")
     centred = query - normals.mean(axis=0)
-    seen = EvidenceOfScaled(scaled, y.astype(np.int8), kinds, pooled)
+    seen = calibrated(X, y, kinds, pooled)
     np.testing.assert_allclose(seen.embed(query), pooled.raw.embed(centred))
     np.testing.assert_allclose(
-        EvidenceOfScaled(scaled, y.astype(np.int8), kinds).embed(query),
+        calibrated(X, y, kinds).embed(query),
         centred / feature_spread(normals),
     )

@@ -163,7 +163,7 @@ class Fixed:
     def __init__(self, fold, task, seed, good):
         rng = np.random.default_rng([seed, task])
         self.fold, self.task = fold, task
-        self.left_out_spread, self.n_normal = np.ones(len(KINDS)), 10
+        self.own_spread, self.n_normal = np.ones(len(KINDS)), 10
         self.support = self
         y = np.array([0] * 10 + [1] * 4, dtype=np.int8)
         query_y = np.array([0] * 15 + [1] * 15, dtype=np.int8)
@@ -222,7 +222,7 @@ def test_an_episode_is_seen_without_what_its_own_fold_would_tell():
     class Seen:
         def __init__(self, left_out):
             asked.append(left_out)
-            self.evidence = tuple(left_out)
+            self.calibration = tuple(left_out)
 
         def evaluate(self, X):
             return np.zeros((len(X), 1))
@@ -237,7 +237,7 @@ def test_an_episode_is_seen_without_what_its_own_fold_would_tell():
 def test_typical_spread_is_a_line_in_log_n():
     class Calibrated:
         def __init__(self, n):
-            self.n_normal, self.left_out_spread = n, np.array([3.0 * n**-0.5, 0.0])
+            self.n_normal, self.own_spread = n, np.array([3.0 * n**-0.5, 0.0])
 
     class Observed:
         def __init__(self, n):

@@ -4,14 +4,9 @@ import numpy as np
 import pytest
 from sklearn.covariance import LedoitWolf
 
-from sklearn_fsad._spaces import (
-    Pooled,
-    ShrunkCovariance,
-    Space,
-    Support,
-    feature_spread,
-    stable_mean,
-)
+from sklearn_fsad._pooled import Pooled
+from sklearn_fsad._spaces import Space, Support
+from sklearn_fsad._statistics import ShrunkCovariance, feature_spread, stable_mean
 
 
 def centred_rows(n, d, seed=0):
