@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin, clone
-from sklearn.utils import ClassifierTags
+from sklearn.utils import ClassifierTags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._labels import ANOMALOUS, encode_labels
@@ -36,6 +36,8 @@ class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         The PyOD detector; ``fit`` trains a clone.
     outlier_label : "auto", number or str, default="auto"
         The label of the anomalies, as in the detectors of this package.
+    random_state : int, RandomState or None, default=None
+        Seed of the trained clone, where it takes one; None leaves the detector's own.
 
     Attributes
     ----------
@@ -67,9 +69,12 @@ class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
     array([ 1,  1,  1,  1,  1, -1])
     """
 
-    def __init__(self, detector: Any, *, outlier_label: Any = "auto") -> None:
+    def __init__(
+        self, detector: Any, *, outlier_label: Any = "auto", random_state: Any = None
+    ) -> None:
         self.detector = detector
         self.outlier_label = outlier_label
+        self.random_state = random_state
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -114,6 +119,9 @@ class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
         codes = encode_labels(y, len(X), outlier_label=self.outlier_label)
         detector = clone(self.detector)
+        if self.random_state is not None and "random_state" in detector.get_params():
+            seed = check_random_state(self.random_state).randint(2**31 - 1)
+            detector.set_params(random_state=seed)
         if not _is_supervised(detector):
             detector.fit(X)
         elif y is None:

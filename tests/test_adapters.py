@@ -56,7 +56,7 @@ class FailingAt(KNN):
         return super().fit(X)
 
 
-@parametrize_with_checks([PyODDetector(KNN()), PyODDetector(IForest(10, random_state=0))])
+@parametrize_with_checks([PyODDetector(KNN()), PyODDetector(IForest(10))])
 @pytest.mark.filterwarnings("ignore::sklearn_fsad.exceptions.LabelConventionWarning")
 def test_pyod_detector_passes_the_checks_of_scikit_learn(estimator, check):
     check(estimator)
@@ -138,7 +138,7 @@ def test_first_fit_that_fails_leaves_it_unfitted():
     detector = PyODDetector(FailingAt(fail=True))
     with pytest.raises(RuntimeError):
         detector.fit(X)
-    assert set(vars(detector)) == {"detector", "outlier_label"}
+    assert set(vars(detector)) == {"detector", "outlier_label", "random_state"}
     with pytest.raises(NotFittedError):
         detector.predict(X)
 
@@ -311,3 +311,14 @@ def test_xgbod_with_and_inside_an_adapter():
     detector = PyODDetector(XGBOD([KNN()], standardization_flag_list=[True], **settings))
     assert detector.fit(X, 1 - 2 * TRUTH).score(X, TRUTH) > 0.8
     assert set(detector.predict(X)) == {1, -1}
+
+
+def test_random_state_seeds_the_trained_clone_and_leaves_the_detector_alone():
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    forest = IForest(10)
+    first, again, other = (
+        PyODDetector(forest, random_state=seed).fit(X).score_samples(X) for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert forest.random_state is None
