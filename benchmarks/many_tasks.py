@@ -13,7 +13,9 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +29,7 @@ from sklearn_fsad import ProtoNetDetector
 from sklearn_fsad.exceptions import TaskWarning
 
 Task = tuple[NDArray[np.float64], NDArray[np.int64]]
+Scoring = Callable[[NDArray[Any], NDArray[Any], NDArray[Any]], NDArray[Any]]
 SHOTS = ((10, 0), (10, 1), (10, 5), (50, 0), (50, 5))
 
 
@@ -66,7 +69,7 @@ def _unit(rng: np.random.Generator, n: int, d: int) -> NDArray[np.float64]:
     return directions / np.linalg.norm(directions, axis=1, keepdims=True)
 
 
-def measure(fit_and_score: object, tasks: list[Task]) -> dict[str, float]:
+def measure(fit_and_score: Scoring, tasks: list[Task]) -> dict[str, float]:
     """Mean ROC AUC over tasks per number of shots; rows of the support are never in the query."""
     result = {}
     for n, k in SHOTS:
@@ -75,7 +78,7 @@ def measure(fit_and_score: object, tasks: list[Task]) -> dict[str, float]:
             normal, anomalous = np.flatnonzero(y == 0), np.flatnonzero(y == 1)
             support = np.concatenate([normal[:n], anomalous[:k]])
             query = np.concatenate([normal[50:], anomalous[5:]])
-            scores = fit_and_score(X[support], y[support], X[query])  # type: ignore[operator]
+            scores = fit_and_score(X[support], y[support], X[query])
             aucs.append(roc_auc_score(y[query], scores))
         result[f"{n},{k}"] = float(np.mean(aucs))
     return result
@@ -90,6 +93,10 @@ def _forest(X: NDArray, y: NDArray, query: NDArray) -> NDArray:
         return np.zeros(len(query))
     forest = RandomForestClassifier(class_weight="balanced", random_state=0)
     return forest.fit(X, y).predict_proba(query)[:, 1]
+
+
+def _adapting(detector: ProtoNetDetector) -> Scoring:
+    return lambda X, y, query: -detector.fit(X, y).decision_function(query)
 
 
 def main() -> None:
@@ -110,23 +117,19 @@ def main() -> None:
         {"method": "Ledoit-Wolf Mahalanobis", "tasks": "-", **measure(_mahalanobis, test)},
         {"method": "random forest", "tasks": "-", **measure(_forest, test)},
     ]
-    settings: dict[str, dict[str, object]] = {
+    settings: dict[str, dict[str, Any]] = {
         "mix": {"embedding": "pooled"},
         "prototypical network": {"embedding": "mlp"},
     }
     for n_tasks in tqdm(options.tasks, "families"):
         for name, parameters in settings.items():
-            detector = ProtoNetDetector(random_state=options.seed, **parameters)  # type: ignore[arg-type]
+            detector = ProtoNetDetector(random_state=options.seed, **parameters)
             start = time.perf_counter()
             detector.meta_fit(train[:n_tasks])
             seconds = time.perf_counter() - start
 
-            def adapt(X, y, query, detector=detector):  # type: ignore[no-untyped-def]
-                return -detector.fit(X, y).decision_function(query)
-
-            rows.append(
-                {"method": name, "tasks": n_tasks, **measure(adapt, test), "meta_fit s": seconds}
-            )
+            quality = measure(_adapting(detector), test)
+            rows.append({"method": name, "tasks": n_tasks, **quality, "meta_fit s": seconds})
     table = pd.DataFrame(rows)
     text = (
         "# Few or many tasks of one generator\n\n"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from numbers import Integral, Real
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from sklearn.utils import ClassifierTags, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
+from ._adapted import Adapted, Representation, in_blocks
 from ._labels import ANOMALOUS, NORMAL, UNLABELLED, encode_labels, known_coding
 from ._scaling import SCALERS
 from ._state import MetaState, resolve_state
@@ -26,55 +27,6 @@ from .thresholds import resolve_threshold
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int8]
-
-_BLOCK_NUMBERS = 2**17  # numbers a block of rows may take in one intermediate: one MiB
-_MOST_BLOCK_ROWS = 256
-
-
-class Representation(Protocol):
-    """How a support describes rows to a module: scaled features, or evidence."""
-
-    @property
-    def support(self) -> Array:
-        """The support, described: (n_support, d_out)."""
-        ...
-
-    def transform(self, X: Array) -> Array:
-        """Describe rows: (m, d) -> (m, d_out)."""
-        ...
-
-
-@dataclass(frozen=True)
-class Adapted:
-    """A module adapted to one support.
-
-    Attributes
-    ----------
-    representation : Representation
-    values : dict of str to ndarray
-        What the module's ``adapt`` returned.
-    module : torch.nn.Module or None
-        Left out of pickles: the detector builds it again from its state.
-    """
-
-    representation: Any
-    values: dict[str, Array]
-    module: Any = None
-
-    def score(self, X: Array) -> Array:
-        """Score rows, larger = more anomalous: (m, d) -> (m,)."""
-        return self.score_represented(self.representation.transform(X))
-
-    def score_represented(self, Z: Array) -> Array:
-        """Score rows that are represented already: (m, d_out) -> (m,)."""
-        import torch
-
-        with torch.no_grad():
-            values = {name: torch.from_numpy(value) for name, value in self.values.items()}
-            return self.module.score(values, torch.from_numpy(Z)).numpy()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "module": None}
 
 
 class BaseFewShotDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
@@ -345,22 +297,8 @@ class BaseFewShotDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
                 scores[out] = self._adapt(X[rest], y[rest], self.state_).score(X[out])
         return scores
 
-    def _in_blocks(self, function: Any, X: Array) -> Array:
-        """Apply a function to blocks of rows of one fixed size.
-
-        Matrix products round differently for other numbers of rows: with one size, padded, a row's
-        score is the same whatever it comes with, and memory does not grow with the rows.
-        """
-        widest = max(X.shape[1], len(self.support_X_) if hasattr(self, "support_X_") else 0, 1)
-        size = int(np.clip(2 ** int(np.log2(_BLOCK_NUMBERS / widest)), 16, _MOST_BLOCK_ROWS))
-        parts = []
-        for start in range(0, len(X), size):
-            block = X[start : start + size]
-            n = len(block)
-            if n < size:
-                block = block[np.minimum(np.arange(size), n - 1)]  # C order, like a whole block
-            parts.append(function(block)[:n])
-        return np.concatenate(parts)
+    def _in_blocks(self, function: Callable[[Array], Array], X: Array) -> Array:
+        return in_blocks(function, X, n_support=len(self.support_X_))
 
     def _ready_model(self) -> Adapted:
         """The adapted module, built again after unpickling."""
