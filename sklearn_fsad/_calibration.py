@@ -25,6 +25,8 @@ class Calibration:
         Evidence about each row of the support from the others.
     y : ndarray of shape (n_support,), dtype int8
     evidence : sequence of Evidence
+    active : ndarray of shape (n_evidence,), dtype bool
+        Which of it speaks on this support.
 
     Attributes
     ----------
@@ -34,13 +36,19 @@ class Calibration:
         Standard deviation of the normals' left-out evidence.
     """
 
-    def __init__(self, left_out: Array, y: NDArray[np.int8], evidence: Sequence[Evidence]) -> None:
+    def __init__(
+        self,
+        left_out: Array,
+        y: NDArray[np.int8],
+        evidence: Sequence[Evidence],
+        active: NDArray[np.bool_],
+    ) -> None:
         normal = y != ANOMALOUS
         self.left_out = left_out
         self.n_normal = int(normal.sum())
         self.own_spread = left_out[normal].std(axis=0)
         self._mean = left_out[normal].mean(axis=0)
-        self._active = np.array([not e.needs_anomalies or not normal.all() for e in evidence])
+        self._active = active
         self.shrink(np.array([e.spread for e in evidence]), n_prior_rows=1.0)
 
     def shrink(self, spread: Array, n_prior_rows: float = 5.0) -> None:
@@ -94,12 +102,10 @@ class CalibratedEvidence:
         self._scaled = scaled
         self._support = Support(X[normal], X[anomalous], pooled)
         self._evidence = tuple(evidence)
-        self._active = [
-            j for j, e in enumerate(evidence) if not e.needs_anomalies or len(anomalous) > 0
-        ]
+        self._active = np.array([e.speaks(X.shape[1], len(anomalous)) for e in evidence])
         left_out = np.empty((len(X), len(self._evidence)))
         left_out[np.concatenate([normal, anomalous])] = self._left_out()
-        self.calibration = Calibration(left_out, y, evidence)
+        self.calibration = Calibration(left_out, y, evidence, self._active)
 
     @property
     def support(self) -> Array:
@@ -123,7 +129,7 @@ class CalibratedEvidence:
     def _evaluate(self, support: Support, X: Array) -> Array:
         rows = support.rows(X)
         scores = np.zeros((len(X), len(self._evidence)))
-        for j in self._active:
+        for j in np.flatnonzero(self._active):
             scores[:, j] = self._evidence[j].function(support, rows)
         return scores
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from ._spaces import Rows, Support
+from ._statistics import is_embedding
 
 Array = NDArray[np.float64]
 EvidenceFunction = Callable[[Support, Rows], Array]
@@ -52,6 +53,23 @@ def nearest_pooled(support: Support, rows: Rows) -> Array:
 def nearest_scaled(support: Support, rows: Rows) -> Array:
     """Log mean distance to the five nearest scaled normals."""
     return _log_nearest(rows.scaled, support.scaled.normals)
+
+
+def nearest_relevant(support: Support, rows: Rows) -> Array:
+    """The same with features stretched by how far anomalies of other tasks left along them."""
+    stretch = np.sqrt(support.relevance)
+    return _log_nearest(rows.scaled * stretch, support.scaled.normals * stretch)
+
+
+def coordinatewise(support: Support, rows: Rows) -> Array:
+    """Mean over features of the log distance to the nearest normal in that feature alone."""
+    total = np.zeros(len(rows.X))
+    for u, v in zip(rows.scaled.T, np.sort(support.scaled.normals, axis=0).T, strict=True):
+        above = np.searchsorted(v, u)
+        below = np.maximum(above - 1, 0)
+        gap = np.minimum(np.abs(u - v[below]), np.abs(u - v[np.minimum(above, len(v) - 1)]))
+        total += np.log(gap + 0.05)  # a twentieth of the spread is as good as none
+    return total / rows.scaled.shape[1]
 
 
 def _log_nearest(U: Array, N: Array, k: int = 5) -> Array:
@@ -208,6 +226,8 @@ class Evidence:
         Whether it speaks only when the support has anomalies.
     needs_pooled : bool
         Whether it needs statistics of training tasks.
+    tables_only : bool
+        Whether it is silent on embeddings, whose single coordinates mean nothing.
     """
 
     name: str
@@ -215,6 +235,13 @@ class Evidence:
     spread: float = 1.0
     needs_anomalies: bool = False
     needs_pooled: bool = False
+    tables_only: bool = False
+
+    def speaks(self, n_features: int, n_anomalous: int) -> bool:
+        """Whether it says anything about a support of that kind."""
+        if self.tables_only and is_embedding(n_features):
+            return False
+        return n_anomalous > 0 or not self.needs_anomalies
 
 
 EVIDENCE: dict[str, Evidence] = {
@@ -225,6 +252,8 @@ EVIDENCE: dict[str, Evidence] = {
         Evidence("mahalanobis_pooled", mahalanobis_pooled, 0.5, needs_pooled=True),
         Evidence("nearest_pooled", nearest_pooled, 0.3, needs_pooled=True),
         Evidence("nearest_scaled", nearest_scaled, 0.7),
+        Evidence("nearest_relevant", nearest_relevant, 0.7, needs_pooled=True, tables_only=True),
+        Evidence("coordinatewise", coordinatewise, 0.3, tables_only=True),
         Evidence("off_axis", off_axis, 0.5),
         Evidence("off_axis_pooled", off_axis_pooled, 0.5, needs_pooled=True),
         Evidence("own_over_pooled", own_over_pooled, 0.3, needs_pooled=True),

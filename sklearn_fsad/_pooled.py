@@ -45,10 +45,20 @@ class Whitening:
 
 @dataclass(frozen=True)
 class Pooled:
-    """What the training tasks have in common: a whitening of raw and one of scaled features."""
+    """What the training tasks have in common.
+
+    Attributes
+    ----------
+    raw, scaled : Whitening
+        Of the raw features, and of those scaled by each task's own spread.
+    relevance : ndarray of shape (d,)
+        How far anomalies leave along each feature: the geometric mean over tasks of their median
+        squared deviation, in units of the normals' variance.
+    """
 
     raw: Whitening
     scaled: Whitening
+    relevance: Array
 
     @classmethod
     def from_tasks(
@@ -76,15 +86,19 @@ class Pooled:
             spread = feature_spread(normals)
             raw.append((N, A))
             scaled.append((N / spread, A / spread))
-        return cls(_whitening(raw, rank, intensity), _whitening(scaled, rank, intensity))
+        return cls(
+            _whitening(raw, rank, intensity),
+            _whitening(scaled, rank, intensity),
+            _relevance([A for _, A in scaled]),
+        )
 
     def to_arrays(self) -> dict[str, Array]:
         """Named arrays for a :class:`MetaState`."""
         return {
             f"pooled_{space}_{name}": np.asarray(value)
-            for space, white in vars(self).items()
+            for space, white in (("raw", self.raw), ("scaled", self.scaled))
             for name, value in vars(white).items()
-        }
+        } | {"pooled_relevance": self.relevance}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> Pooled | None:
@@ -93,7 +107,14 @@ class Pooled:
             return None
         names = ("basis", "gain", "rest", "directions")
         spaces = ([arrays[f"pooled_{space}_{n}"] for n in names] for space in ("raw", "scaled"))
-        return cls(*(Whitening(b, gain, float(rest), dirs) for b, gain, rest, dirs in spaces))
+        raw, scaled = (Whitening(b, gain, float(rest), dirs) for b, gain, rest, dirs in spaces)
+        return cls(raw, scaled, arrays["pooled_relevance"])
+
+
+def _relevance(anomalies: Sequence[Array]) -> Array:
+    """See :class:`Pooled`; ones where no task has anomalies."""
+    medians = [np.log(np.median(A * A, axis=0) + 0.1) for A in anomalies if len(A)]
+    return np.exp(np.mean(medians, axis=0)) if medians else np.ones(anomalies[0].shape[1])
 
 
 def _whitening(

@@ -134,6 +134,11 @@ class Support:
         return self._space(N, A, None, "pooled_scaled")
 
     @property
+    def relevance(self) -> Array:
+        """How far anomalies of the training tasks leave along each feature: (d,)."""
+        return self._whitening.relevance
+
+    @property
     def _whitening(self) -> Pooled:
         if self.pooled is None:
             raise ValueError("This evidence needs meta_fit: nothing pooled from training tasks.")

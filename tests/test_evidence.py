@@ -55,6 +55,37 @@ def test_off_axis_is_larger_across_the_normals_axes_than_along_them():
     assert across > along
 
 
+def test_coordinatewise_is_the_distance_to_the_nearest_normal_in_each_feature():
+    X, _, query, _ = new_task(n_support=12, k_support=0)
+    support = Support(X, X[:0])
+    scaled, normals = (query - X.mean(axis=0)) / support.spread, support.scaled.normals
+    gaps = np.abs(scaled[:, None] - normals).min(axis=1)
+    expected = np.log(gaps + 0.05).mean(axis=1)
+    np.testing.assert_allclose(evidence_about("coordinatewise", support, query), expected)
+
+
+def test_relevance_is_large_where_anomalies_of_other_tasks_leave():
+    rng = np.random.default_rng(0)
+    tasks = [
+        (rng.normal(size=(50, 3)), rng.normal(size=(20, 3)) + [0.0, 5.0, 0.0]) for _ in range(4)
+    ]
+    relevance = Pooled.from_tasks(tasks).relevance
+    assert relevance[1] > 10 * max(relevance[0], relevance[2])
+    without_anomalies = Pooled.from_tasks([(N, A[:0]) for N, A in tasks])
+    np.testing.assert_array_equal(without_anomalies.relevance, np.ones(3))
+    support = Support(tasks[0][0], tasks[0][1], Pooled.from_tasks(tasks))
+    along = evidence_about("nearest_relevant", support, [[0.0, 6.0, 0.0], [6.0, 0.0, 0.0]])
+    assert along[0] > along[1] + 1
+
+
+def test_evidence_for_tables_is_silent_on_embeddings():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(12, 101)), np.zeros(12)
+    seen = calibrated(X, y, resolve_evidence(["coordinatewise", "nearest_scaled"]))
+    np.testing.assert_array_equal(seen.transform(X + 1)[:, 0], 0.0)
+    assert seen.transform(X + 1)[:, 1].any()
+
+
 @every_kind
 def test_evidence_about_a_row_does_not_depend_on_the_rows_beside_it(name, pooled):
     X, y, query, _ = new_task()
