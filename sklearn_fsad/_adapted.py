@@ -20,7 +20,12 @@ class Representation(Protocol):
 
     @property
     def support(self) -> Array:
-        """The support, described: (n_support, d_out)."""
+        """The support, described, and rows made from it: (n_support, d_out)."""
+        ...
+
+    @property
+    def support_y(self) -> NDArray[np.int8]:
+        """What its rows are to the module: (n_support,)."""
         ...
 
     def transform(self, X: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, OutlierMixin, _fit_context
+from sklearn.base import BaseEstimator, OutlierMixin, _fit_context, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import roc_auc_score
 from sklearn.utils import ClassifierTags, check_random_state
@@ -19,6 +20,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
 from ._adapted import Adapted, Representation, in_blocks
+from ._episodes import EpisodeSampler
 from ._labels import ANOMALOUS, NORMAL, UNLABELLED, encode_labels, known_coding
 from ._scaling import SCALERS
 from ._state import MetaState, resolve_state
@@ -270,7 +272,9 @@ class BaseFewShotDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
         module = self._module(state)
         representation = self._represent(X, y, state)
         with torch.no_grad():
-            values = module.adapt(torch.from_numpy(representation.support), torch.from_numpy(y))
+            values = module.adapt(
+                torch.from_numpy(representation.support), torch.from_numpy(representation.support_y)
+            )
         return Adapted(representation, {k: v.numpy() for k, v in values.items()}, module)
 
     def _cut(self, X: Array, y: Codes) -> float:
@@ -283,15 +287,10 @@ class BaseFewShotDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
         return float(threshold(scores[y == NORMAL], scores[y == ANOMALOUS]))
 
     def _left_out_scores(self, X: Array, y: Codes) -> Array:
-        """Score of each support row from the others: up to 20 folds of one row, else 5 folds."""
-        n_folds = len(X) if len(X) <= 20 else 5
-        order = np.lexsort(X.T[::-1])  # the folds do not depend on the order of the rows
-        fold = np.empty(len(X), dtype=np.intp)
-        for label in (NORMAL, ANOMALOUS):
-            rows = order[y[order] == label]
-            fold[rows] = np.arange(len(rows)) % n_folds
+        """Score of each support row from the others."""
+        fold = left_out_folds(X, y)
         scores = np.empty(len(X))
-        for out in (fold == i for i in range(n_folds)):
+        for out in (fold == i for i in range(fold.max() + 1)):
             if out.any():
                 rest = ~out if (y[~out] == NORMAL).any() else np.ones(len(X), dtype=bool)
                 scores[out] = self._adapt(X[rest], y[rest], self.state_).score(X[out])
@@ -307,6 +306,28 @@ class BaseFewShotDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
             adapted = replace(adapted, module=self._module(self.state_))
             self._adapted = adapted
         return adapted
+
+    def _sampler(self, tasks: TaskSet, seed: int) -> EpisodeSampler:
+        return EpisodeSampler(
+            tasks,
+            n_normal=self.n_normal,
+            n_anomalous=self.n_anomalous,
+            n_query=self.n_query,
+            seed=seed,
+        )
+
+    def _net_settings(self, **defaults: Any) -> dict[str, Any]:
+        """Settings of the training net: the method's, then this detector's parameters."""
+        settings = {**defaults, "max_epochs": self.max_epochs, "device": self.device}
+        if self.lr is not None:
+            settings["lr"] = self.lr
+        settings["callbacks"] = [clone(callback, safe=False) for callback in self.callbacks or []]
+        return {**settings, "verbose": int(self.verbose), **copy.deepcopy(self.net_params or {})}
+
+    @property
+    def _scaler_follows(self) -> bool:
+        """Whether the method chooses the scaler."""
+        return isinstance(self.scaler, str) and self.scaler == "auto"
 
     def _seed(self) -> int:
         return int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -350,6 +371,10 @@ class BaseFewShotDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
     def _architecture_value(self, name: str) -> Any:
         """A parameter as a state records it; None where it follows the state."""
         value = getattr(self, name)
+        if name == "scaler":
+            if isinstance(value, str):
+                return None if value == "auto" else value
+            return f"{type(value).__name__}({value.get_params()})"
         return list(value) if isinstance(value, tuple) else value
 
     def _check_fitted(self) -> None:
@@ -373,6 +398,17 @@ class BaseFewShotDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
         tags = super().__sklearn_tags__()
         tags.classifier_tags = ClassifierTags(multi_class=False)  # y, where given, is binary
         return tags
+
+
+def left_out_folds(X: Array, y: Codes) -> NDArray[np.intp]:
+    """Fold in which each support row is left out: up to 20 folds of one row, else 5 folds."""
+    n_folds = len(X) if len(X) <= 20 else 5
+    order = np.lexsort(X.T[::-1])  # the folds do not depend on the order of the rows
+    fold = np.empty(len(X), dtype=np.intp)
+    for label in (NORMAL, ANOMALOUS):
+        rows = order[y[order] == label]
+        fold[rows] = np.arange(len(rows)) % n_folds
+    return fold
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,6 +85,7 @@ class CalibratedEvidence:
     Attributes
     ----------
     calibration : Calibration
+    support_y : ndarray of shape (n_support,), dtype int8
     """
 
     n_folds = 5
@@ -100,12 +101,27 @@ class CalibratedEvidence:
         normal = _canonical_order(X, np.flatnonzero(y != ANOMALOUS))
         anomalous = _canonical_order(X, np.flatnonzero(y == ANOMALOUS))
         self._scaled = scaled
+        self.support_y = y
         self._support = Support(X[normal], X[anomalous], pooled)
         self._evidence = tuple(evidence)
         self._active = np.array([e.speaks(X.shape[1], len(anomalous)) for e in evidence])
         left_out = np.empty((len(X), len(self._evidence)))
         left_out[np.concatenate([normal, anomalous])] = self._left_out()
         self.calibration = Calibration(left_out, y, evidence, self._active)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        arrays: Mapping[str, Array],
+        scaled: ScaledSupport,
+        y: NDArray[np.int8],
+        evidence: Sequence[Evidence],
+    ) -> CalibratedEvidence:
+        """Evidence with what a state's arrays have learned from other tasks."""
+        seen = cls(scaled, y, evidence, Pooled.from_arrays(arrays))
+        if "typical_spread" in arrays:
+            seen.calibration.shrink_to_line(arrays["typical_spread"])
+        return seen
 
     @property
     def support(self) -> Array:

@@ -15,7 +15,11 @@ class PairwiseLoss(nn.Module):
     """
 
     def forward(self, scores: Tensor, y: Tensor) -> Tensor:
-        """Scores and labels of the queries: (..., n_query) each -> scalar."""
+        """Scores and labels of the queries: (..., n_query) each -> scalar.
+
+        Scores may come in several versions, (n_versions, ..., n_query), all of which count.
+        """
+        y = y.expand(scores.shape)
         anomalous, is_anomalous = _gathered(scores, y == 1)
         normal, is_normal = _gathered(scores, y == 0)
         gap = anomalous.unsqueeze(-1) - normal.unsqueeze(-2)  # (..., anomalous, normal)

@@ -3,24 +3,73 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 from tqdm import tqdm
 
-from ._calibration import Calibration
+from ._calibration import CalibratedEvidence, Calibration
 from ._episodes import Episode, EpisodeSampler
 from ._evidence import Evidence
+from ._labels import ANOMALOUS
 from ._losses import PairwiseLoss
 from ._mixing import CLOSED_FORM, MIX, SINGLE, EvidenceMix
 from ._net import EpisodeDataset, train_episodic
-from ._task_set import TaskSet
+from ._pooled import Pooled
+from ._scaling import ScaledSupport, ScalePrior
+from ._statistics import column_aucs
+from ._task_set import Task, TaskSet
 
 Array = NDArray[np.float64]
+
+
+class FoldedEvidence:
+    """Calibrated evidence of supports, ignorant of the tasks of one fold at a time.
+
+    Parameters
+    ----------
+    tasks : TaskSet
+    evidence : sequence of Evidence
+    scaler, prior
+        As in :class:`ScaledSupport`.
+    rank : int or None, default=None
+        Directions of the pooled covariance that are whitened one by one.
+    """
+
+    def __init__(
+        self,
+        tasks: TaskSet,
+        evidence: Sequence[Evidence],
+        scaler: Any,
+        prior: ScalePrior | None,
+        rank: int | None = None,
+    ) -> None:
+        self.tasks = tasks
+        self.evidence = tuple(evidence)
+        self._scaler, self._prior, self._rank = scaler, prior, rank
+
+    def pooled(self, left_out: Sequence[int] = ()) -> Pooled | None:
+        """What the other tasks have in common; None where no evidence asks for it."""
+        if not any(e.needs_pooled for e in self.evidence):
+            return None
+        kept = (task for i, task in enumerate(self.tasks) if i not in left_out)
+        return Pooled.from_tasks([self._scaled_classes(task) for task in kept], rank=self._rank)
+
+    def without(self, fold: Sequence[int]) -> Callable[..., CalibratedEvidence]:
+        """``(X, y) -> evidence`` of a support that knows nothing of a fold of tasks."""
+        pooled = self.pooled(fold)
+        return lambda X, y: CalibratedEvidence(
+            ScaledSupport(X, y, self._scaler, self._prior), y, self.evidence, pooled
+        )
+
+    def _scaled_classes(self, task: Task) -> tuple[Array, Array]:
+        """Normals and anomalies of a training task, scaled as a support would be."""
+        codes = (task.y == ANOMALOUS).astype(np.int8)
+        rows = ScaledSupport(task.X, codes, self._scaler, self._prior).support
+        return rows[codes == 0], rows[codes == 1]
 
 
 @dataclass(frozen=True)
@@ -31,62 +80,63 @@ class Observation:
     ----------
     fold : int
         Fold of the episode's task.
-    task : int
-        Position of the task.
+    raw : Episode
+        The episode itself.
     support : Calibration
-    support_y : ndarray of shape (n_support,), dtype int8
     query : ndarray of shape (n_query, n_evidence)
-    query_y : ndarray of shape (n_query,), dtype int8
+    injected_X : ndarray of shape (n_injected, n_features)
+        Rows made from the support to stand for anomalies.
+    injected : ndarray of shape (n_injected, n_evidence)
     """
 
     fold: int
-    task: int
+    raw: Episode
     support: Calibration
-    support_y: NDArray[np.int8]
     query: Array
-    query_y: NDArray[np.int8]
+    injected_X: Array
+    injected: Array
 
     def episode(self, typical: Array) -> Episode:
         """The episode in standardised evidence."""
         self.support.shrink_to_line(typical)
         support, query = map(self.support.standardise, (self.support.left_out, self.query))
-        return Episode(self.task, support, self.support_y, query, self.query_y)
+        return replace(self.raw, support_X=support, query_X=query)
 
 
 def observe(
-    tasks: TaskSet,
+    evidence: FoldedEvidence,
     sampler: EpisodeSampler,
     n_episodes: int,
     folds: Sequence[Sequence[int]],
-    represent: Callable[..., Any],
     *,
+    inject: Callable[[Episode, int], Array] | None = None,
     verbose: int = 0,
 ) -> list[Observation]:
     """Evidence in episodes, each with what is pooled over the tasks of the other folds.
 
     Parameters
     ----------
-    tasks : TaskSet
+    evidence : FoldedEvidence
     sampler : EpisodeSampler
     n_episodes : int
     folds : sequence of sequence of int
         Positions of the tasks in each fold.
-    represent : callable
-        ``(fold) -> (X, y) -> representation`` without the tasks of a fold.
+    inject : callable, default=None
+        ``(episode, index) -> rows`` made from its support, to be looked at too.
     verbose : int, default=0
         1 shows a progress bar.
     """
     fold_of = {position: f for f, fold in enumerate(folds) for position in fold}
-    representers = [represent(fold) for fold in folds]
+    representers = [evidence.without(fold) for fold in folds]
     observations = []
     for i in tqdm(range(n_episodes), "episodes", unit="episode", disable=not verbose):
         e = sampler.episode(0, i)
         fold = fold_of[e.task]
         seen = representers[fold](e.support_X, e.support_y)
-        query = seen.evaluate(e.query_X)
-        observations.append(
-            Observation(fold, e.task, seen.calibration, e.support_y, query, e.query_y)
-        )
+        rows = e.query_X[:0] if inject is None else inject(e, i)
+        scores = seen.evaluate(np.concatenate([e.query_X, rows]))
+        n = len(e.query_X)
+        observations.append(Observation(fold, e, seen.calibration, scores[:n], rows, scores[n:]))
     return observations
 
 
@@ -119,6 +169,8 @@ class LearnedMix:
         Per regime, mean held-out AUC of the mix, the closed form and the best single evidence.
     history : list of dict
         Loss of each epoch.
+    theta_without : dict of int to ndarray
+        Weights learned without a fold.
     """
 
     theta: Array
@@ -126,6 +178,7 @@ class LearnedMix:
     choice: tuple[int, int]
     report: list[dict[str, Any]]
     history: list[dict[str, float]]
+    theta_without: dict[int, Array]
 
     def arrays(self) -> dict[str, Array]:
         """Named arrays for a :class:`MetaState`."""
@@ -170,10 +223,11 @@ def learn_mix(
 
     mix, history = trained(np.ones(len(folds), dtype=bool))
     held_out: dict[tuple[int, int], list[Array]] = {}
+    theta_without = {}
     if len(set(folds)) > 1:
         for fold in sorted(set(folds)):
             candidate, _ = trained(folds != fold, verbose=0, callbacks=None)
-            theta = candidate.theta.detach().numpy()
+            theta = theta_without[int(fold)] = candidate.theta.detach().numpy()
             options = [new_mix(theta=theta, choice=(o, o)) for o in (MIX, CLOSED_FORM)]
             for e in (e for e, f in zip(episodes, folds, strict=True) if f == fold):
                 if 0 < (e.query_y == 1).sum() < len(e.query_y):
@@ -185,19 +239,15 @@ def learn_mix(
         choices.append(choice)
         report.append(summary)
     theta = mix.theta.detach().numpy()
-    return LearnedMix(theta, typical, (choices[0], choices[1]), report, history)
+    used = choices[0], choices[1]
+    return LearnedMix(theta, typical, used, report, history, theta_without)
 
 
 def _judge(episode: Episode, options: Sequence[EvidenceMix]) -> Array:
     """AUC of the mix, the closed form and every single kind of evidence on a held-out episode."""
-    support, labels = torch.from_numpy(episode.support_X), torch.from_numpy(episode.support_y)
-    with torch.no_grad():
-        weights = np.array([o.adapt(support, labels)["weights"].numpy() for o in options])
+    weights = np.array([o.weights(episode.support_X, episode.support_y) for o in options])
     scores = np.concatenate([episode.query_X @ weights.T, episode.query_X], axis=1)
-    anomalous = episode.query_y == 1
-    n1, n0 = anomalous.sum(), (~anomalous).sum()
-    ranks = rankdata(scores, axis=0)[anomalous].sum(axis=0)
-    return (ranks - n1 * (n1 + 1) / 2) / (n1 * n0)
+    return column_aucs(scores, episode.query_y == 1)
 
 
 def _choose(

@@ -50,7 +50,7 @@ def closed_form(evidence: Sequence[Evidence], n_features: int) -> Array:
     for j, e in enumerate(evidence):
         own = (0.0,) * 4 if e.name in EVIDENCE else _OWN[e.needs_anomalies]
         weights[:, j] = table.get(e.name, own)
-    if not weights[[0, 2, 3]].any():
+    if evidence and not weights[[0, 2, 3]].any():
         weights = np.array([_OWN[e.needs_anomalies] for e in evidence]).T
     return weights
 
@@ -105,6 +105,11 @@ class EvidenceMix(nn.Module):
         log_n, log_k1 = log_shots(y)
         weights = [self._weights(choice, log_n, log_k1) for choice in self.choice]
         return {"weights": torch.where((log_k1 > 0).unsqueeze(-1), weights[1], weights[0])}
+
+    def weights(self, X: Array, y: NDArray[np.int8]) -> Array:
+        """Weights for one support, as an array: (n, n_evidence), (n,) -> (n_evidence,)."""
+        with torch.no_grad():
+            return self.adapt(torch.from_numpy(X), torch.from_numpy(y))["weights"].numpy()
 
     def score(self, state: dict[str, Tensor], X: Tensor) -> Tensor:
         """Weighted evidence: (..., m, n_evidence) -> (..., m)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Sequence
 from numbers import Integral
@@ -11,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
 from torch import nn
@@ -21,13 +20,12 @@ from ._calibration import CalibratedEvidence
 from ._episodes import EpisodeSampler
 from ._evidence import EVIDENCE, Evidence, resolve_evidence
 from ._labels import ANOMALOUS
-from ._mix_training import learn_mix, observe
+from ._mix_training import FoldedEvidence, learn_mix, observe
 from ._mixing import EvidenceMix, closed_form
-from ._pooled import Pooled
 from ._prototypical_network import PrototypicalNetwork, best_scaler, train_network
 from ._scaling import ScaledSupport, ScalePrior, choose_without_tasks
 from ._state import MetaState
-from ._task_set import Task, TaskSet
+from ._task_set import TaskSet
 from .exceptions import TaskWarning
 
 Array = NDArray[np.float64]
@@ -195,13 +193,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
 
     # --- what the shell asks for ------------------------------------------------------------------
     def _meta_train(self, tasks: TaskSet, seed: int) -> MetaState:
-        sampler = EpisodeSampler(
-            tasks,
-            n_normal=self.n_normal,
-            n_anomalous=self.n_anomalous,
-            n_query=self.n_query,
-            seed=seed,
-        )
+        sampler = self._sampler(tasks, seed)
         any_width = self._fits_any_width()
         n_features = None if any_width else tasks.one_feature_space()
         prior = None if any_width else ScalePrior.from_tasks(tasks)
@@ -239,7 +231,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
             arrays = {"closed": closed_form(evidence, X.shape[1])}
         else:
             architecture |= {"hidden": None, "scaler": choose_without_tasks(X[y != ANOMALOUS])}
-        if not _follows(self.scaler):
+        if not self._scaler_follows:
             architecture["scaler"] = self._architecture_value("scaler")
         info = {"n_tasks": 0, "n_normal": self.n_normal, "n_anomalous": self.n_anomalous}
         return MetaState(type(self).__name__, architecture, arrays, X.shape[1], info=info)
@@ -251,15 +243,11 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         return EvidenceMix.from_arrays(state.arrays, **shots)
 
     def _represent(self, X: Array, y: Codes, state: MetaState) -> Representation:
-        scaler = state.architecture["scaler"] if _follows(self.scaler) else self.scaler
+        scaler = state.architecture["scaler"] if self._scaler_follows else self.scaler
         scaled = ScaledSupport(X, y, scaler, ScalePrior.from_arrays(state.arrays))
         if self.embedding == "mlp":
             return scaled
-        pooled = Pooled.from_arrays(state.arrays)
-        seen = CalibratedEvidence(scaled, y, self._evidence_of(state), pooled)
-        if "typical_spread" in state.arrays:
-            seen.calibration.shrink_to_line(state.arrays["typical_spread"])
-        return seen
+        return CalibratedEvidence.from_arrays(state.arrays, scaled, y, self._evidence_of(state))
 
     def _left_out_scores(self, X: Array, y: Codes) -> Array:
         if self.embedding == "mlp":
@@ -305,24 +293,15 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         folds = tasks.folds(5, seed)
         if len(folds) < 2:  # nothing to cross-fit pooled statistics with
             evidence = self._evidence_without_tasks("give at least two groups of tasks")
-        needs_pooled = any(e.needs_pooled for e in evidence)
-        scaler = "none" if _follows(self.scaler) else self.scaler
-
-        def pool(left_out: Sequence[int]) -> Pooled | None:
-            if not needs_pooled:
-                return None
-            kept = (task for i, task in enumerate(tasks) if i not in left_out)
-            return Pooled.from_tasks(
-                [_scaled_classes(task, scaler, prior) for task in kept], rank=self.embedding_dim
-            )
-
+        scaler = "none" if self._scaler_follows else self.scaler
+        folded = FoldedEvidence(tasks, evidence, scaler, prior, rank=self.embedding_dim)
         architecture = {
             "evidence": [e.name for e in evidence],
             "scaler": self._architecture_value("scaler") or "none",
             "hidden": None,
         }
         closed = closed_form(evidence, tasks[0].X.shape[1])
-        everything = pool([])
+        everything = folded.pooled()
         arrays = {"closed": closed} | (everything.to_arrays() if everything is not None else {})
         if not sampler.drawable:
             warnings.warn(
@@ -334,16 +313,8 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         if not sampler.drawable or self.max_epochs == 0:
             return architecture, arrays, {}
 
-        def represent(fold: Sequence[int]) -> Any:
-            pooled = pool(fold)
-            return lambda X, y: CalibratedEvidence(
-                ScaledSupport(X, y, scaler, prior), y, evidence, pooled
-            )
-
         n_episodes = self.episodes_per_epoch or min(24 * len(sampler.drawable), 480)
-        observations = observe(
-            tasks, sampler, n_episodes, folds, represent, verbose=int(self.verbose)
-        )
+        observations = observe(folded, sampler, n_episodes, folds, verbose=int(self.verbose))
         learned = learn_mix(
             observations,
             evidence,
@@ -363,7 +334,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
             )
         hidden = (128, 128) if self.hidden is None else tuple(self.hidden)
         width = 32 if self.embedding_dim is None else self.embedding_dim
-        scaler = best_scaler(sampler, prior) if _follows(self.scaler) else self.scaler
+        scaler = best_scaler(sampler, prior) if self._scaler_follows else self.scaler
         network, history = train_network(
             tasks,
             sampler,
@@ -382,14 +353,6 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
             "scaler": self._architecture_value("scaler") or scaler,
         }
         return architecture, network.to_arrays(), {"history": history}
-
-    def _net_settings(self, **defaults: Any) -> dict[str, Any]:
-        """Settings of the training net: the method's, then this detector's parameters."""
-        settings = {**defaults, "max_epochs": self.max_epochs, "device": self.device}
-        if self.lr is not None:
-            settings["lr"] = self.lr
-        settings["callbacks"] = [clone(callback, safe=False) for callback in self.callbacks or []]
-        return {**settings, "verbose": int(self.verbose), **copy.deepcopy(self.net_params or {})}
 
     def _evidence_without_tasks(self, remedy: str) -> tuple[Evidence, ...]:
         """The evidence that needs nothing pooled; refuses what was asked for by name but does."""
@@ -413,20 +376,6 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
 
     def _architecture_value(self, name: str) -> Any:
         value = getattr(self, name)
-        if name == "scaler":
-            if isinstance(value, str):
-                return None if value == "auto" else value
-            return f"{type(value).__name__}({value.get_params()})"
         if name == "evidence" and value is not None:
             return [e.name for e in resolve_evidence(value)]
         return super()._architecture_value(name)
-
-
-def _follows(scaler: Any) -> bool:
-    return isinstance(scaler, str) and scaler == "auto"
-
-
-def _scaled_classes(task: Task, scaler: Any, prior: ScalePrior | None) -> tuple[Array, Array]:
-    """Normals and anomalies of a training task, scaled as a support would be."""
-    rows = ScaledSupport(task.X, (task.y == ANOMALOUS).astype(np.int8), scaler, prior).support
-    return rows[task.y != ANOMALOUS], rows[task.y == ANOMALOUS]

@@ -36,10 +36,11 @@ class ScalePrior:
     variance: Array
 
     @classmethod
-    def from_tasks(cls, tasks: TaskSet) -> ScalePrior:
-        """Estimate from the normals of each task."""
-        means = np.array([task.normals.mean(axis=0) for task in tasks])
-        spreads = np.array([feature_spread(task.normals) for task in tasks])
+    def from_tasks(cls, tasks: TaskSet, basis: Array | None = None) -> ScalePrior:
+        """Estimate from the normals of each task, projected on a basis (d, q) if given one."""
+        normals = [task.normals if basis is None else task.normals @ basis for task in tasks]
+        means = np.array([rows.mean(axis=0) for rows in normals])
+        spreads = np.array([feature_spread(rows) for rows in normals])
         return cls(means.mean(axis=0), means.var(axis=0), np.exp(2 * np.log(spreads).mean(axis=0)))
 
     def to_arrays(self) -> dict[str, Array]:
@@ -71,6 +72,7 @@ class ScaledSupport:
     ----------
     support : ndarray of shape (n_support, d_out)
         The support, scaled.
+    support_y : ndarray of shape (n_support,), dtype int8
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class ScaledSupport:
         else:
             self._transformer = clone(scaler).fit(normals)
         self.support = self.transform(X)
+        self.support_y = y
 
     def transform(self, X: Array) -> Array:
         """Scale rows: (m, d) -> (m, d_out)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 Array = NDArray[np.float64]
 
@@ -41,6 +42,13 @@ def is_embedding(n_features: int) -> bool:
     their relative spread is information.
     """
     return n_features > _MOST_COLUMNS
+
+
+def column_aucs(scores: Array, anomalous: NDArray[np.bool_]) -> Array:
+    """ROC AUC of each column of scores: (m, c), (m,) -> (c,); NaN for a column that has one."""
+    n1, n0 = anomalous.sum(), (~anomalous).sum()
+    ranks = rankdata(scores, axis=0)[anomalous].sum(axis=0)
+    return (ranks - n1 * (n1 + 1) / 2) / (n1 * n0)
 
 
 class ShrunkCovariance:

@@ -227,11 +227,15 @@ def test_an_episode_is_seen_without_what_its_own_fold_would_tell():
         def evaluate(self, X):
             return np.zeros((len(X), 1))
 
-    observed = observe(tasks, sampler, 16, folds, lambda fold: lambda X, y: Seen(fold))
+    class Folded:
+        def without(self, fold):
+            return lambda X, y: Seen(fold)
+
+    observed = observe(Folded(), sampler, 16, folds)
     assert len(observed) == len(asked) == 16
     for o in observed:
-        assert o.task in o.support
-        assert o.task in folds[o.fold]
+        assert o.raw.task in o.support
+        assert o.raw.task in folds[o.fold]
 
 
 def test_typical_spread_is_a_line_in_log_n():
