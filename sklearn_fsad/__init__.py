@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._maml import MAMLDetector as MAMLDetector
     from ._protonet import ProtoNetDetector as ProtoNetDetector
     from ._state import MetaState as MetaState
     from .adapters import PyODDetector as PyODDetector
@@ -25,6 +26,7 @@ except PackageNotFoundError:  # used from a folder that was never installed
 
 _HOMES = {
     "FewShotSplit": "model_selection",
+    "MAMLDetector": "_maml",
     "MetaState": "_state",
     "ProtoNetDetector": "_protonet",
     "PyODDetector": "adapters",
@@ -37,6 +39,7 @@ _HOMES = {
 
 __all__ = [  # noqa: PLE0604, RUF100
     "FewShotSplit",
+    "MAMLDetector",
     "MetaState",
     "ProtoNetDetector",
     "PyODDetector",

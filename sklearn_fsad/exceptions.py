@@ -1,6 +1,16 @@
 """Warnings and errors of the package: each says what was wrong and what to do instead."""
 
-__all__ = ["LabelConventionWarning", "MetaTrainingDivergedError", "TaskWarning", "WeightsError"]
+__all__ = [
+    "AdaptationWarning",
+    "LabelConventionWarning",
+    "MetaTrainingDivergedError",
+    "TaskWarning",
+    "WeightsError",
+]
+
+
+class AdaptationWarning(UserWarning):
+    """A network is no help: the closed form does as well, or adapting to the support harmed."""
 
 
 class LabelConventionWarning(UserWarning):

@@ -3,14 +3,23 @@
 import os
 
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # workers that fight for the cores wait for each other
 
 import pytest
-from families import MAKERS, make_detector, make_family, new_task
+from families import GEOMETRIC, MAKERS, make_detector, make_family, new_task
 
 
 @pytest.fixture(params=MAKERS)
 def detector(request):
     """Each detector in turn: meta-fitted or not, never fitted."""
+    return make_detector(request.param)
+
+
+@pytest.fixture(params=GEOMETRIC)
+def geometric(request):
+    """Each detector whose scores are geometry: a network may think otherwise of what is far out."""
     return make_detector(request.param)
 
 

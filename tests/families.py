@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 from sklearn.base import clone
 
-from sklearn_fsad import ProtoNetDetector
+from sklearn_fsad import MAMLDetector, ProtoNetDetector
 
 N_FEATURES = 5
 SHOTS = {"n_normal": (4, 16), "n_anomalous": (0, 5), "n_query": 30}
@@ -43,6 +43,26 @@ def new_task(seed=99, n_support=12, k_support=4, n_features=N_FEATURES, n_query=
     return X[support], y[support], X[query], y[query]
 
 
+PLAIN = {
+    "residual": False,
+    "gate": False,
+    "augment": False,
+    "hidden": (16,),
+}  # a network that stands on its own
+MAML = {
+    "residual maml": {"gate": False, "augment": False, "hidden": (16,)},
+    "residual anil": {
+        "learner": "autoencoder",
+        "algorithm": "anil",
+        "gate": False,
+        "augment": True,
+    },
+    "fomaml svdd": {**PLAIN, "learner": "svdd", "algorithm": "fomaml"},
+    "metasgd one-class": {**PLAIN, "algorithm": "metasgd", "inner_batch": "one-class"},
+    "reptile autoencoder": {**PLAIN, "learner": "autoencoder", "algorithm": "reptile"},
+}
+
+
 @cache
 def _meta_fitted(name):
     if name == "support":
@@ -52,6 +72,8 @@ def _meta_fitted(name):
             *make_family(2, n_features=7, seed=2),
         ]
         return ProtoNetDetector(evidence="support", **QUICK).meta_fit(tasks)
+    if name in MAML:
+        return MAMLDetector(**{**QUICK, **MAML[name]}).meta_fit(make_family())
     extra = {"embedding": "mlp", "hidden": (16,), "embedding_dim": 8} if name == "mlp" else {}
     return ProtoNetDetector(**{**QUICK, **extra}).meta_fit(make_family())
 
@@ -62,9 +84,28 @@ MAKERS = {
     "any width": lambda: clone(_meta_fitted("support")),
     "meta-fitted": lambda: clone(_meta_fitted("mix")),
     "meta-fitted mlp": lambda: clone(_meta_fitted("mlp")),
+    "maml closed form": MAMLDetector,
+    **{name: lambda name=name: clone(_meta_fitted(name)) for name in MAML},
 }
-META_FITTED = ("any width", "meta-fitted", "meta-fitted mlp")
-ANY_WIDTH = ("closed form", "untrained mlp", "any width")  # what a new width does not disturb
+META_FITTED = ("any width", "meta-fitted", "meta-fitted mlp", *MAML)
+ONE_WIDTH = tuple(name for name in META_FITTED if name != "any width")
+GEOMETRIC = tuple(name for name in MAKERS if name not in MAML)  # farther is always stranger
+ANY_WIDTH = (  # what a new width does not disturb
+    "closed form",
+    "untrained mlp",
+    "any width",
+    "maml closed form",
+)
+
+
+def methods_of(detector, *names):
+    """Those methods that a detector has."""
+    return [name for name in names if hasattr(detector, name)]
+
+
+def self_taught(learner):
+    """A network that learns from the support alone, on episodes made out of it."""
+    return MAMLDetector(learner=learner, residual=False, hidden=(16,), random_state=0)
 
 
 def make_detector(name):

@@ -23,6 +23,7 @@ MODULES = (
     "_report",
     "_runner",
     "_shrunk",
+    "_speed_steps",
     "baselines",
     "meta_baselines",
     "quality",
@@ -289,6 +290,24 @@ def test_positive_stack_drops_a_score_that_points_the_wrong_way(bench):
     assert free[1] < -0.5
     assert positive[1] == 0
     assert positive[0] > 0.5
+
+
+# --- speed -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", ["second", "first"])
+def test_methods_of_the_speed_benchmark_agree(bench, order):
+    steps = bench._speed_steps
+    tasks = steps.make_tasks(n_tasks=3, n_support=8, n_query=6, n_features=4)
+    modules = {o: steps.make_module(a, 4, (5, 3)) for o, a in steps.ORDERS.items()}
+    results = {name: make(modules[order], tasks)() for name, make in steps.META_STEPS.items()}
+    loss, gradients = results[steps.OURS]
+    for other_loss, other_gradients in results.values():
+        assert float(other_loss) == pytest.approx(float(loss), rel=1e-5)
+        assert steps.relative_difference(other_gradients, gradients) < 1e-4
+    (another,) = (module for o, module in modules.items() if o != order)
+    _, of_another_order = steps.META_STEPS[steps.LOOP](another, tasks)()
+    assert steps.relative_difference(of_another_order, gradients) > 1e-3
 
 
 # --- the command line --------------------------------------------------------------------------

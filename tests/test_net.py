@@ -195,8 +195,12 @@ class NotANumber(nn.Module):
         return scores.sum() * float("nan")
 
 
-@pytest.mark.parametrize("name", META_FITTED)
-@pytest.mark.parametrize("cause", ["criterion", "lr"])
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [(name, "criterion") for name in META_FITTED]
+    # an autoencoder that only corrects has weights that grow without bound and a finite loss
+    + [(name, "lr") for name in META_FITTED if name != "residual anil"],
+)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_loss_that_is_not_finite_stops_at_once_and_keeps_the_former_state(name, cause):
     X, y, query, _ = new_task()
@@ -205,7 +209,8 @@ def test_a_loss_that_is_not_finite_stops_at_once_and_keeps_the_former_state(name
     if cause == "criterion":
         detector.set_params(net_params={"criterion": NotANumber})
     else:
-        detector.set_params(lr=1e30 if detector.embedding == "mlp" else 1e300)
+        in_float64 = getattr(detector, "embedding", None) == "pooled"
+        detector.set_params(lr=1e300 if in_float64 else 1e30)
     with pytest.raises(MetaTrainingDivergedError, match=r"became (nan|inf) in epoch") as caught:
         detector.meta_fit(make_family())
     assert "Lower lr" in str(caught.value)
