@@ -148,6 +148,12 @@ def test_the_report_tells_losses_and_whether_the_support_mattered(task):
     assert set(alone["score_change"]) == {"not adapted", "swapped support"}
 
 
+def test_the_report_of_equal_rows_is_finite():
+    report = make_detector("fomaml svdd").fit(np.full((10, 5), 2.0)).adaptation_report_
+    assert np.isfinite(list(report["score_change"].values())).all()
+    assert np.isfinite(report["support_loss"]).all()
+
+
 def test_a_network_that_never_adapts_is_seen_in_the_report(family, task):
     settings = {**QUICK, **MAML["fomaml svdd"], "max_epochs": 2, "n_inner_steps": 0}
     report = MAMLDetector(**settings).meta_fit(family).fit(*task[:2]).adaptation_report_

@@ -1,0 +1,79 @@
+"""What gradient steps did to a support, and whether the support mattered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from ._adapted import Adapted
+from ._injection import INJECTED
+from ._inner_loop import GradientAdaptation
+from ._labels import ANOMALOUS
+
+Array = NDArray[np.float64]
+Codes = NDArray[np.int8]
+
+
+def adaptation_report(adapted: Adapted) -> dict[str, Any]:
+    """Loss of the support at each step, and how much other steps would change its scores."""
+    if not isinstance(adapted.module, GradientAdaptation) or not adapted.values["use"]:
+        return {"used": "closed form"}
+    scores = adapted.score_represented(adapted.representation.support)
+    changes = {name: _change(scores, other) for name, other in _other_scores(adapted).items()}
+    return {
+        "used": "network",
+        "support_loss": [float(loss) for loss in adapted.values["losses"]],
+        "score_change": changes,
+    }
+
+
+def _change(scores: Array, other: Array) -> float:
+    """One minus the rank correlation; of equal scores there is no order to change."""
+    if np.ptp(scores) == 0.0 or np.ptp(other) == 0.0:
+        return float(np.ptp(scores) != np.ptp(other))
+    return float(1.0 - spearmanr(scores, other).statistic)
+
+
+def _other_scores(adapted: Adapted) -> dict[str, Array]:
+    """Scores of the support without steps, after steps on another one and on other labels."""
+    X, y = adapted.representation.support, adapted.representation.support_y
+    rng = np.random.default_rng(0)
+    n_features = adapted.module.learner.n_features
+    order, sign = rng.permutation(n_features), rng.choice([-1.0, 1.0], n_features)
+    swapped, own = X.copy(), y != INJECTED
+    swapped[:, :n_features] = X[:, order] * sign
+    scores = {
+        "not adapted": adapted.module.unadapted(torch.from_numpy(X)[None])[0].numpy(),
+        "swapped support": scores_after(adapted, y[None], swapped)[0],
+    }
+    if (y == ANOMALOUS).any():
+        shuffled = y.copy()
+        shuffled[own] = rng.permutation(y[own])
+        scores["permuted labels"] = scores_after(adapted, shuffled[None])[0]
+    return scores
+
+
+def scores_after(adapted: Adapted, labels: Codes, rows: Array | None = None) -> Array:
+    """Scores of the support by networks that adapted to other labels, or to other rows.
+
+    Parameters
+    ----------
+    adapted : Adapted
+    labels : ndarray of shape (n_networks, n_support)
+        Labels that each network adapts to.
+    rows : ndarray of shape (n_support, columns), default=None
+        Rows to adapt to; None means the support.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_networks, n_support)
+    """
+    Z = torch.from_numpy(adapted.representation.support).expand(len(labels), -1, -1)
+    seen = Z if rows is None else torch.from_numpy(rows).expand(len(labels), -1, -1)
+    with torch.no_grad():
+        state = adapted.module.adapt(seen, torch.from_numpy(labels))
+        return adapted.module.score(state, Z).numpy()
