@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,33 +69,39 @@ def _unit(rng: np.random.Generator, n: int, d: int) -> NDArray[np.float64]:
     return directions / np.linalg.norm(directions, axis=1, keepdims=True)
 
 
-def measure(fit_and_score: Scoring, tasks: list[Task]) -> dict[str, float]:
+def measure(
+    fit_and_score: Scoring, tasks: list[Task], shots: Sequence[tuple[int, int]] = SHOTS
+) -> dict[str, float]:
     """Mean ROC AUC over tasks per number of shots; rows of the support are never in the query."""
+    most_n, most_k = (max(column) for column in zip(*shots, strict=True))
     result = {}
-    for n, k in SHOTS:
+    for n, k in shots:
         aucs = []
         for X, y in tasks:
             normal, anomalous = np.flatnonzero(y == 0), np.flatnonzero(y == 1)
             support = np.concatenate([normal[:n], anomalous[:k]])
-            query = np.concatenate([normal[50:], anomalous[5:]])
+            query = np.concatenate([normal[most_n:], anomalous[most_k:]])
             scores = fit_and_score(X[support], y[support], X[query])
             aucs.append(roc_auc_score(y[query], scores))
         result[f"{n},{k}"] = float(np.mean(aucs))
     return result
 
 
-def _mahalanobis(X: NDArray, y: NDArray, query: NDArray) -> NDArray:
+def mahalanobis(X: NDArray, y: NDArray, query: NDArray) -> NDArray:
+    """Distance to the normals with the covariance of Ledoit and Wolf."""
     return LedoitWolf().fit(X[y == 0]).mahalanobis(query)
 
 
-def _forest(X: NDArray, y: NDArray, query: NDArray) -> NDArray:
+def forest(X: NDArray, y: NDArray, query: NDArray) -> NDArray:
+    """Random forest; nothing where no anomaly is labelled."""
     if not y.any():
         return np.zeros(len(query))
-    forest = RandomForestClassifier(class_weight="balanced", random_state=0)
-    return forest.fit(X, y).predict_proba(query)[:, 1]
+    trees = RandomForestClassifier(class_weight="balanced", random_state=0)
+    return trees.fit(X, y).predict_proba(query)[:, 1]
 
 
-def _adapting(detector: ProtoNetDetector) -> Scoring:
+def adapting(detector: Any) -> Scoring:
+    """A meta-fitted detector that adapts to each support."""
     return lambda X, y, query: -detector.fit(X, y).decision_function(query)
 
 
@@ -114,8 +120,8 @@ def main() -> None:
     train = [generator.task(rng) for _ in range(max(options.tasks))]
     test = [generator.task(rng) for _ in range(options.test_tasks)]
     rows = [
-        {"method": "Ledoit-Wolf Mahalanobis", "tasks": "-", **measure(_mahalanobis, test)},
-        {"method": "random forest", "tasks": "-", **measure(_forest, test)},
+        {"method": "Ledoit-Wolf Mahalanobis", "tasks": "-", **measure(mahalanobis, test)},
+        {"method": "random forest", "tasks": "-", **measure(forest, test)},
     ]
     settings: dict[str, dict[str, Any]] = {
         "mix": {"embedding": "pooled"},
@@ -128,7 +134,7 @@ def main() -> None:
             detector.meta_fit(train[:n_tasks])
             seconds = time.perf_counter() - start
 
-            quality = measure(_adapting(detector), test)
+            quality = measure(adapting(detector), test)
             rows.append({"method": name, "tasks": n_tasks, **quality, "meta_fit s": seconds})
     table = pd.DataFrame(rows)
     text = (

@@ -20,11 +20,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from many_tasks import Scoring, Task
+from many_tasks import Scoring, Task, adapting, forest, mahalanobis, measure
 from numpy.typing import NDArray
-from sklearn.covariance import LedoitWolf
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 from tqdm import tqdm
 
@@ -70,36 +67,9 @@ def make_task(rng: np.random.Generator, n: int = 110, k: int = 70) -> Task:
     return rows, np.r_[np.zeros(n, dtype=np.int64), np.ones(k, dtype=np.int64)]
 
 
-def measure(fit_and_score: Scoring, tasks: list[Task]) -> dict[str, float]:
-    """Mean ROC AUC over tasks per number of shots; rows of the support are never in the query."""
-    result = {}
-    for n, k in SHOTS:
-        aucs = []
-        for X, y in tasks:
-            normal, anomalous = np.flatnonzero(y == 0), np.flatnonzero(y == 1)
-            support = np.concatenate([normal[:n], anomalous[:k]])
-            query = np.concatenate([normal[50:], anomalous[10:]])
-            aucs.append(roc_auc_score(y[query], fit_and_score(X[support], y[support], X[query])))
-        result[f"{n},{k}"] = float(np.mean(aucs))
-    return result
-
-
-def mahalanobis(X: NDArray, y: NDArray, query: NDArray) -> NDArray:
-    """Distance to the normals with the covariance of Ledoit and Wolf."""
-    return LedoitWolf().fit(X[y == 0]).mahalanobis(query)
-
-
 def nearest(X: NDArray, y: NDArray, query: NDArray) -> NDArray:
     """Distance to the nearest normal."""
     return NearestNeighbors(n_neighbors=1).fit(X[y == 0]).kneighbors(query)[0][:, 0]
-
-
-def forest(X: NDArray, y: NDArray, query: NDArray) -> NDArray:
-    """Random forest; nothing where no anomaly is labelled."""
-    if not y.any():
-        return np.zeros(len(query))
-    model = RandomForestClassifier(class_weight="balanced", random_state=0)
-    return model.fit(X, y).predict_proba(query)[:, 1]
 
 
 def support_only(kind: str, n_steps: int = 150) -> Scoring:
@@ -122,18 +92,13 @@ def support_only(kind: str, n_steps: int = 150) -> Scoring:
     return fit_and_score
 
 
-def adapting(detector: MAMLDetector) -> Scoring:
-    """A meta-fitted detector that adapts to each support."""
-    return lambda X, y, query: -detector.fit(X, y).score_samples(query)
-
-
 def main() -> None:
     """Run the comparison and write a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tasks", type=int, default=600)
-    parser.add_argument("--episodes", type=int, default=2400)
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--test-tasks", type=int, default=60)
+    parser.add_argument("--tasks", type=int, default=400)
+    parser.add_argument("--episodes", type=int, default=1600)
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--test-tasks", type=int, default=40)
     parser.add_argument("--only", nargs="*", default=list(DETECTORS))
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
@@ -149,7 +114,9 @@ def main() -> None:
         "support alone, 150 Adam steps": support_only("classifier"),
         "support alone, hypersphere": support_only("svdd"),
     }
-    rows = [{"method": name, **measure(scoring, test)} for name, scoring in baselines.items()]
+    rows = [
+        {"method": name, **measure(scoring, test, SHOTS)} for name, scoring in baselines.items()
+    ]
     for name in tqdm(options.only, "detectors"):
         detector = MAMLDetector(
             **{**ALONE, **DETECTORS[name]},
@@ -159,7 +126,10 @@ def main() -> None:
         start = time.perf_counter()
         detector.meta_fit(train)
         seconds = time.perf_counter() - start
-        rows.append({"method": name, **measure(adapting(detector), test), "meta_fit s": seconds})
+        rows.append(
+            {"method": name, **measure(adapting(detector), test, SHOTS), "meta_fit s": seconds}
+        )
+        tqdm.write(str(rows[-1]))
     table = pd.DataFrame(rows)
     formats = ("", *[".3f"] * len(SHOTS), ".0f")
     text = (

@@ -14,7 +14,7 @@ from ._injection import INJECTED
 from ._labels import ANOMALOUS
 from ._mixing import EvidenceMix
 from ._scaling import ScaledSupport, ScalePrior
-from ._statistics import TINY, is_embedding
+from ._statistics import FAR, TINY, is_embedding
 from ._task_set import TaskSet
 
 Array = NDArray[np.float64]
@@ -22,7 +22,6 @@ Codes = NDArray[np.int8]
 
 _FOLDS = 5
 _LEAST_LEFT_OUT = 4
-_FAR = 1e150
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,8 @@ class NetworkFeatures:
         return np.arcsinh(self._scaled.transform(self._project(X)))
 
     def _project(self, X: Array) -> Array:
-        return X if self._basis is None else np.clip(X, -_FAR, _FAR) @ self._basis
+        X = np.clip(X, -FAR, FAR)
+        return X if self._basis is None else X @ self._basis
 
 
 class AnchoredDescription:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._labels import ANOMALOUS
-from ._statistics import feature_spread
+from ._statistics import FAR, feature_spread
 from ._task_set import TaskSet
 
 Array = NDArray[np.float64]
@@ -32,6 +32,7 @@ def inject_anomalies(
     amplitude : (float, float), default=(2.0, 6.0)
         Lowest and highest standard deviation of the noise, in spreads of the feature.
     """
+    normals = np.clip(normals, -FAR, FAR)
     d = normals.shape[1]
     rows = normals[rng.integers(len(normals), size=n)]
     touched = rng.random((n, d)) < 0.5
@@ -51,6 +52,7 @@ def tasks_from_rows(X: Array, y: NDArray[np.int8], seed: int, n_tasks: int = 8) 
     seed : int
     n_tasks : int, default=8
     """
+    X = np.clip(X, -FAR, FAR)
     normals, anomalies = X[y != ANOMALOUS], X[y == ANOMALOUS]
     jitter = 0.3 * feature_spread(normals)
     tasks = []

@@ -58,7 +58,9 @@ class GradientAdaptation(nn.Module):
     .. [5] A. Antoniou, H. Edwards and A. Storkey, "How to train your MAML", ICLR 2019.
     """
 
-    most_gradient = 3.0  # longer gradients are shortened: a few steps must not run away
+    # longer gradients are shortened, lest a few steps run away; the outer gradient takes the
+    # factor for a constant
+    most_gradient = 3.0
 
     def __init__(
         self,
@@ -153,6 +155,8 @@ class GradientAdaptation(nn.Module):
         """Weights before and after each step; differentiable where gradients are wanted."""
         y = self._seen(y)
         weights = [w.expand(*y.shape[:-1], *w.shape) for w in self.learner.weights]
+        if not torch.is_grad_enabled():
+            weights = [w.detach() for w in weights]
         yield weights
         for rates in self._rates():
             weights = self._step(weights, X, y, rates)

@@ -466,9 +466,11 @@ class MAMLDetector(BaseFewShotDetector):
                 observations, evidence, arrays["closed"], seed
             )
             view = NetworkView.from_tasks(tasks, self._network_scaler())
-            groups = np.unique([str(group) for group in tasks.groups], return_inverse=True)[1]
+            numbers = {group: i for i, group in enumerate(dict.fromkeys(tasks.groups))}
             exercises = [
-                exercise(o, int(groups[o.raw.task]), closed_forms[o.fold], view, self.residual)
+                exercise(
+                    o, numbers[tasks[o.raw.task].group], closed_forms[o.fold], view, self.residual
+                )
                 for o in observations
             ]
             shape = self._shape(exercises[0].episode.support_X.shape[1], len(evidence))

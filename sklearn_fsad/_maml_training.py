@@ -131,7 +131,7 @@ def learn_to_adapt(
     **net_params
         Settings of the training net.
     """
-    folds = np.array([e.fold for e in exercises]) % _GATE_FOLDS
+    folds = np.unique([e.fold for e in exercises], return_inverse=True)[1] % _GATE_FOLDS
     variants = (False, True) if augment == "auto" else (bool(augment),)
 
     def trained(part: Sequence[Exercise], permute: bool, **more: Any) -> Any:
@@ -149,7 +149,7 @@ def learn_to_adapt(
             outcome += _judge(module, held_out, fold)
         return Verdict(outcome, gate)
 
-    comparable = len({e.group for e in exercises}) >= _LEAST_GROUPS
+    comparable = len(set(folds)) > 1 and len({e.group for e in exercises}) >= _LEAST_GROUPS
     if comparable and (gate or len(variants) > 1):
         verdicts = {permute: judged(permute) for permute in variants}
     else:

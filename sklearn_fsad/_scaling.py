@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from ._statistics import feature_spread, stable_mean
+from ._statistics import FAR, feature_spread, stable_mean
 from ._task_set import TaskSet
 
 Array = NDArray[np.float64]
 
 SCALERS = ("none", "task", "robust", "shrunk")
 _PRIOR_ROWS = 5.0
-_FAR = 1e100  # its square is finite
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ class ScaledSupport:
         if self._transformer is not None:
             return np.asarray(self._transformer.transform(X), dtype=np.float64)
         with np.errstate(over="ignore"):
-            return np.clip((X - self._centre) / self._scale, -_FAR, _FAR)
+            return np.clip((X - self._centre) / self._scale, -FAR, FAR)
 
 
 def _location_and_scale(

@@ -9,6 +9,7 @@ from scipy.stats import rankdata
 Array = NDArray[np.float64]
 
 TINY = 1e-200
+FAR = 1e100  # its square is finite
 _EPS = np.finfo(np.float64).eps
 _LEAST_INTENSITY = 1e-6
 _LEAST_SPREAD = 1e-6

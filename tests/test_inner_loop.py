@@ -558,3 +558,10 @@ def test_memory_of_a_meta_step_grows_linearly_at_second_order_and_hardly_at_firs
     growth = {a: b[2] - b[0] for a, b in kept.items()}
     assert growth["fomaml"] < 0.1 * growth["maml"]
     assert growth["reptile"] == 0
+
+
+@pytest.mark.parametrize(("algorithm", "n_steps"), [("anil", 5), ("maml", 0)])
+def test_a_module_in_training_adapts_without_a_gradient_too(algorithm, n_steps):
+    X, y, _, _ = some_tasks()
+    state = new_module(algorithm=algorithm, n_steps=n_steps).adapt(X, y)
+    assert not [name for name, value in state.items() if value.requires_grad]

@@ -218,6 +218,12 @@ def test_embeddings_are_seen_by_their_main_directions():
     assert np.isfinite(detector.score_samples(query * 1e300)).all()
 
 
+def test_a_huge_normal_row_does_not_stop_a_network_on_its_own():
+    X = np.random.default_rng(0).normal(size=(12, 3))
+    X[0, 0] = 1e200
+    assert np.isfinite(self_taught("classifier").fit(X).score_samples(X)).all()
+
+
 @pytest.mark.parametrize(
     ("parameters", "match"),
     [

@@ -7,6 +7,7 @@ import pytest
 import torch
 from families import make_family
 from sklearn.metrics import roc_auc_score
+from skorch.callbacks import Callback
 
 from sklearn_fsad import _maml_training
 from sklearn_fsad._calibration import CalibratedEvidence
@@ -15,6 +16,7 @@ from sklearn_fsad._evidence import EVIDENCE
 from sklearn_fsad._injection import inject_anomalies
 from sklearn_fsad._inner_loop import GradientAdaptation
 from sklearn_fsad._learners import make_learner
+from sklearn_fsad._losses import PairwiseLoss
 from sklearn_fsad._maml_training import (
     Exercise,
     Judged,
@@ -247,6 +249,39 @@ def test_training_lowers_the_loss():
     assert losses[-1] < 0.8 * losses[0]
 
 
+class LoudLoss(PairwiseLoss):
+    """A loss whose gradients are far too long."""
+
+    def forward(self, scores, y):
+        return 1e4 * super().forward(scores, y)
+
+
+class Recorder(Callback):
+    """Notes the rate of each meta-step and how long its gradient is."""
+
+    def __init__(self):
+        self.rates, self.lengths = [], []
+
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        gradients = [p.grad.flatten() for _, p in named_parameters if p.grad is not None]
+        self.lengths.append(torch.cat(gradients).norm().item())
+        self.rates.append(net.optimizer_.param_groups[0]["lr"])
+
+
+def test_meta_steps_follow_a_cycle_of_rates_and_gradients_of_bounded_length():
+    made, recorder = exercises(), Recorder()
+    given = {**QUICK, "callbacks": [recorder], "criterion": LoudLoss}
+    _train(module_apart().float(), made, permute=False, seed=0, **given)
+    rates, peak = recorder.rates, int(np.argmax(recorder.rates))
+    assert len(rates) == len(recorder.lengths) == 18
+    assert (np.diff(rates[: peak + 1]) > 0).all()
+    assert (np.diff(rates[peak:]) < 0).all()
+    assert 0.9 * QUICK["lr"] < rates[peak] <= QUICK["lr"]
+    assert 0 < peak < 9
+    assert rates[-1] < 1e-3 * QUICK["lr"]
+    np.testing.assert_allclose(recorder.lengths, 5.0, rtol=1e-3)
+
+
 # --- judging --------------------------------------------------------------------------------------
 def test_an_episode_is_judged_by_the_auc_of_its_closed_form_and_of_the_network():
     made = exercises(n_tasks=3)
@@ -474,6 +509,24 @@ class Spy:
             return result
 
         monkeypatch.setattr(_maml_training, name, noting)
+
+
+def test_folds_that_have_no_episode_leave_none_to_be_judged_untrained(monkeypatch):
+    made = [replace(e, fold=3 * (e.fold % 2)) for e in exercises()]
+    sizes = []
+    train = _maml_training._train
+
+    def spied(module, part, **given):
+        sizes.append(len(part))
+        return train(module, part, **given)
+
+    monkeypatch.setattr(_maml_training, "_train", spied)
+    learned(made, augment=False)
+    assert min(sizes) > 0
+    assert sum(sizes[:2]) == len(made)
+    sizes.clear()
+    learned([replace(e, fold=3) for e in made], augment=False)
+    assert sizes == []  # one fold: nothing can be held out, and nothing is approved
 
 
 @pytest.mark.parametrize(
