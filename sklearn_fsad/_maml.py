@@ -466,12 +466,8 @@ class MAMLDetector(BaseFewShotDetector):
                 observations, evidence, arrays["closed"], seed
             )
             view = NetworkView.from_tasks(tasks, self._network_scaler())
-            numbers = {group: i for i, group in enumerate(dict.fromkeys(tasks.groups))}
             exercises = [
-                exercise(
-                    o, numbers[tasks[o.raw.task].group], closed_forms[o.fold], view, self.residual
-                )
-                for o in observations
+                exercise(o, closed_forms[o.fold], view, self.residual) for o in observations
             ]
             shape = self._shape(exercises[0].episode.support_X.shape[1], len(evidence))
             architecture = {name: shape[name] for name in ("embedding_dim", "hidden")}

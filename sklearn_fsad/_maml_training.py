@@ -54,7 +54,7 @@ class Exercise:
 
 
 def exercise(
-    observation: Observation, group: int, mix: EvidenceMix, view: NetworkView, residual: bool
+    observation: Observation, mix: EvidenceMix, view: NetworkView, residual: bool
 ) -> Exercise:
     """An episode as the network sees it, the closed form being a mix of evidence."""
     raw, calibration = observation.raw, observation.support
@@ -75,7 +75,7 @@ def exercise(
         support_y=with_injected(raw.support_y, len(injected)),
         query_X=described[2],
     )
-    return Exercise(observation.fold, group, episode, query @ weights)
+    return Exercise(observation.fold, observation.group, episode, query @ weights)
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,8 @@ class FoldedEvidence:
         rank: int | None = None,
     ) -> None:
         self.tasks = tasks
+        numbers = {group: i for i, group in enumerate(dict.fromkeys(tasks.groups))}
+        self.group_of = [numbers[group] for group in tasks.groups]  # number of each task's group
         self.evidence = tuple(evidence)
         self._scaler, self._prior, self._rank = scaler, prior, rank
 
@@ -80,6 +82,8 @@ class Observation:
     ----------
     fold : int
         Fold of the episode's task.
+    group : int
+        Number of the group of siblings that the task belongs to.
     raw : Episode
         The episode itself.
     support : Calibration
@@ -90,6 +94,7 @@ class Observation:
     """
 
     fold: int
+    group: int
     raw: Episode
     support: Calibration
     query: Array
@@ -136,7 +141,17 @@ def observe(
         rows = e.query_X[:0] if inject is None else inject(e, i)
         scores = seen.evaluate(np.concatenate([e.query_X, rows]))
         n = len(e.query_X)
-        observations.append(Observation(fold, e, seen.calibration, scores[:n], rows, scores[n:]))
+        observations.append(
+            Observation(
+                fold,
+                evidence.group_of[e.task],
+                e,
+                seen.calibration,
+                scores[:n],
+                rows,
+                scores[n:],
+            )
+        )
     return observations
 
 
@@ -229,10 +244,10 @@ def learn_mix(
             candidate, _ = trained(folds != fold, verbose=0, callbacks=None)
             theta = theta_without[int(fold)] = candidate.theta.detach().numpy()
             options = [new_mix(theta=theta, choice=(o, o)) for o in (MIX, CLOSED_FORM)]
-            for e in (e for e, f in zip(episodes, folds, strict=True) if f == fold):
-                if 0 < (e.query_y == 1).sum() < len(e.query_y):
+            for e, o in zip(episodes, observations, strict=True):
+                if o.fold == fold and 0 < (e.query_y == 1).sum() < len(e.query_y):
                     regime = int((e.support_y == 1).any())
-                    held_out.setdefault((regime, e.task), []).append(_judge(e, options))
+                    held_out.setdefault((regime, o.group), []).append(_judge(e, options))
     choices, report = [], []
     for regime in (0, 1):
         choice, summary = _choose(regime, held_out, evidence)
@@ -255,9 +270,9 @@ def _choose(
 ) -> tuple[int, dict[str, Any]]:
     """What to use in a regime: the mix, unless another option clearly beats it on held-out tasks.
 
-    Clearly means by more than one standard error over tasks: the best of a dozen options looks
-    better than it is. Evidence that needs labels never stands alone, since it would be blind to
-    anomalies unlike the labelled ones.
+    Clearly means by more than one standard error over at least three groups of sibling tasks: the
+    best of a dozen options looks better than it is. Evidence that needs labels never stands alone,
+    since it would be blind to anomalies unlike the labelled ones.
     """
     name = "labelled" if regime else "unlabelled"
     aucs = np.array([np.mean(a, axis=0) for (seen, _), a in held_out.items() if seen == regime])
@@ -268,7 +283,7 @@ def _choose(
     single = max(label_free, key=means.__getitem__) if label_free else CLOSED_FORM
     rival = max(CLOSED_FORM, single, key=means.__getitem__)
     gain = aucs[:, rival] - aucs[:, MIX]
-    clear = gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain))
+    clear = len(gain) > 2 and gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain))
     names = {MIX: "mix", CLOSED_FORM: "closed form"}
     if single != CLOSED_FORM:
         names[single] = evidence[single - SINGLE].name

@@ -111,13 +111,13 @@ def test_training_shows_the_network_a_support_as_fit_will(residual):
             at_fit = AnchoredDescription(features, evidence, mix, o.injected_X)
         else:
             at_fit = PlainDescription(features, o.injected_X)
-        made = exercise(o, 3, mix, view, residual)
+        made = exercise(o, mix, view, residual)
         close = {"rtol": 1e-9, "atol": 1e-9}
         np.testing.assert_allclose(made.episode.support_X, at_fit.support, **close)
         np.testing.assert_array_equal(made.episode.support_y, at_fit.support_y)
         np.testing.assert_allclose(made.episode.query_X, at_fit.transform(o.raw.query_X), **close)
         np.testing.assert_array_equal(made.episode.query_y, o.raw.query_y)
-        assert (made.fold, made.group, made.episode.task) == (o.fold, 3, o.raw.task)
+        assert (made.fold, made.group, made.episode.task) == (o.fold, o.group, o.raw.task)
         closed = evidence.transform(o.raw.query_X) @ mix.weights(evidence.support, y)
         np.testing.assert_allclose(made.closed, closed, **close)
         assert (made.episode.support_y == 2).sum() == 7

@@ -162,7 +162,7 @@ class Fixed:
 
     def __init__(self, fold, task, seed, good):
         rng = np.random.default_rng([seed, task])
-        self.fold, self.task = fold, task
+        self.fold, self.group = fold, task
         self.own_spread, self.n_normal = np.ones(len(KINDS)), 10
         self.support = self
         y = np.array([0] * 10 + [1] * 4, dtype=np.int8)
@@ -209,8 +209,10 @@ def test_the_mix_is_kept_unless_another_option_is_clearly_better(mix, closed, si
     assert choice == used
     assert report["mix"] == pytest.approx(np.mean(mix), abs=1e-4)
     assert _choose(0, held_out, kinds)[0] == CLOSED_FORM
-    one_task = {(1, 0): held_out[1, 0]}
-    assert _choose(1, one_task, kinds)[0] == CLOSED_FORM
+    one_group = {(1, 0): held_out[1, 0]}
+    assert _choose(1, one_group, kinds)[0] == CLOSED_FORM
+    two_groups = {**one_group, (1, 1): held_out[1, 1]}
+    assert _choose(1, two_groups, kinds)[0] == MIX  # they tell little about a third
 
 
 def test_an_episode_is_seen_without_what_its_own_fold_would_tell():
@@ -228,6 +230,8 @@ def test_an_episode_is_seen_without_what_its_own_fold_would_tell():
             return np.zeros((len(X), 1))
 
     class Folded:
+        group_of = tuple(range(10, 18))
+
         def without(self, fold):
             return lambda X, y: Seen(fold)
 
@@ -236,6 +240,7 @@ def test_an_episode_is_seen_without_what_its_own_fold_would_tell():
     for o in observed:
         assert o.raw.task in o.support
         assert o.raw.task in folds[o.fold]
+        assert o.group == 10 + o.raw.task
 
 
 def test_typical_spread_is_a_line_in_log_n():
