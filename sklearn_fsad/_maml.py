@@ -21,17 +21,19 @@ from ._calibration import CalibratedEvidence
 from ._description import AnchoredDescription, NetworkView, PlainDescription
 from ._episodes import EpisodeSampler
 from ._evidence import EVIDENCE, Evidence
+from ._exercises import exercise
 from ._injection import INJECTED, inject_anomalies, tasks_from_rows
 from ._inner_loop import ALGORITHMS, ClosedFormOnly, GradientAdaptation
 from ._labels import ANOMALOUS
 from ._learners import LEARNERS, Learner, make_learner
-from ._maml_training import REGIMES, Trained, exercise, learn_to_adapt
+from ._maml_training import Trained, learn_to_adapt
 from ._mix_training import FoldedEvidence, Observation, learn_mix, observe
 from ._mixing import CLOSED_FORM, EvidenceMix, closed_form
 from ._net import PADDING
 from ._scaling import ScaledSupport
 from ._state import MetaState
 from ._task_set import TaskSet
+from ._verdict import REGIMES
 from .exceptions import AdaptationWarning, TaskWarning
 
 Array = NDArray[np.float64]

@@ -1,186 +1,25 @@
-"""Meta-training of networks that adapt: augmentation, and what held-out tasks decide."""
+"""Meta-training of networks that adapt, and what held-out tasks decide."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from families import make_family
-from sklearn.metrics import roc_auc_score
+from made_exercises import (
+    QUICK,
+    exercises,
+    learned,
+    module_apart,
+    of_its_fold_alone,
+    same_everywhere,
+)
 from skorch.callbacks import Callback
 
 from sklearn_fsad import _maml_training
-from sklearn_fsad._calibration import CalibratedEvidence
-from sklearn_fsad._description import AnchoredDescription, NetworkView, PlainDescription
-from sklearn_fsad._evidence import EVIDENCE
-from sklearn_fsad._injection import inject_anomalies
 from sklearn_fsad._inner_loop import GradientAdaptation
-from sklearn_fsad._learners import make_learner
 from sklearn_fsad._losses import PairwiseLoss
-from sklearn_fsad._maml_training import (
-    Exercise,
-    Judged,
-    Verdict,
-    _all_scores,
-    _approved,
-    _judge,
-    _permuted_labels,
-    _positions_of_others,
-    _train,
-    exercise,
-    learn_to_adapt,
-    permuted_features,
-)
-from sklearn_fsad._mix_training import FoldedEvidence, observe
-from sklearn_fsad._mixing import CLOSED_FORM, EvidenceMix, closed_form
+from sklearn_fsad._maml_training import _train
 from sklearn_fsad._net import EpisodeDataset
-from sklearn_fsad._scaling import ScaledSupport
-from sklearn_fsad.tasks import Episode, EpisodeSampler, TaskSet
-
-N_FEATURES = 4
-QUICK = {"lr": 0.03, "max_epochs": 6, "batch_size": 9}
-NO_AUC = np.nan
-
-
-def new_module(algorithm="maml"):
-    learner = make_learner("classifier", N_FEATURES, 1, (8,), 2, residual=True)
-    return GradientAdaptation(learner, algorithm=algorithm, n_steps=2, inner_lr=0.3)
-
-
-def module_apart(algorithm="maml"):
-    """An untrained module in float64 that draws nothing from the global generator."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return new_module(algorithm).double().eval()
-
-
-def same_everywhere(fold):
-    return 0, 1.0
-
-
-def of_its_fold_alone(fold):
-    return fold % 3, (-1.0) ** fold
-
-
-def exercises(direction=same_everywhere, *, n_tasks=9, per_task=3, perfect=False, n_folds=3):
-    """Tasks whose anomalies move one feature; a closed form that is blind to it, or perfect."""
-    made = []
-    for task in range(n_tasks):
-        feature, sign = direction(task % n_folds)
-        for i in range(per_task):
-            rng = np.random.default_rng([task, i])
-            parts = []
-            for n, k in ((10, 5 if i else 0), (15, 15)):
-                y = np.repeat([0, 1], [n, k]).astype(np.int8)
-                Z = rng.normal(size=(n + k, N_FEATURES + 2))
-                Z[:, feature] += sign * 2.0 * y
-                Z[:, N_FEATURES] = Z[:, -1] = 9.0 * y if perfect else Z[:, N_FEATURES] + 0.5 * y
-                parts += [Z, y]
-            made.append(Exercise(task % n_folds, task, Episode(task, *parts), parts[2][:, -1]))
-    return made
-
-
-def learned(made, *, augment="auto", gate=True, needed=False, seed=0, **given):
-    settings = {**QUICK, **given}
-    return learn_to_adapt(
-        made, new_module, augment=augment, gate=gate, needed=needed, seed=seed, **settings
-    )
-
-
-# --- exercises ------------------------------------------------------------------------------------
-@pytest.mark.parametrize("residual", [True, False])
-def test_training_shows_the_network_a_support_as_fit_will(residual):
-    tasks = TaskSet(make_family())
-    kinds = tuple(e for e in EVIDENCE.values() if not e.needs_pooled)
-    sampler = EpisodeSampler(tasks, n_normal=(4, 16), n_anomalous=(0, 5), n_query=30)
-    observations = observe(
-        FoldedEvidence(tasks, kinds, "none", None),
-        sampler,
-        6,
-        tasks.folds(4, 0),
-        inject=lambda e, i: inject_anomalies(e.support_X, np.random.default_rng(i), 7),
-    )
-    mix = EvidenceMix(closed_form(kinds, 5), (4, 16), (0, 5), None, (CLOSED_FORM, CLOSED_FORM))
-    view = NetworkView.from_tasks(tasks, "shrunk")
-    assert len({len(o.raw.support_y) for o in observations}) > 1
-    for o in observations:
-        X, y = o.raw.support_X, o.raw.support_y
-        features = view.features(X, y)
-        evidence = CalibratedEvidence(ScaledSupport(X, y, "none"), y, kinds)
-        if residual:
-            at_fit = AnchoredDescription(features, evidence, mix, o.injected_X)
-        else:
-            at_fit = PlainDescription(features, o.injected_X)
-        made = exercise(o, mix, view, residual)
-        close = {"rtol": 1e-9, "atol": 1e-9}
-        np.testing.assert_allclose(made.episode.support_X, at_fit.support, **close)
-        np.testing.assert_array_equal(made.episode.support_y, at_fit.support_y)
-        np.testing.assert_allclose(made.episode.query_X, at_fit.transform(o.raw.query_X), **close)
-        np.testing.assert_array_equal(made.episode.query_y, o.raw.query_y)
-        assert (made.fold, made.group, made.episode.task) == (o.fold, o.group, o.raw.task)
-        closed = evidence.transform(o.raw.query_X) @ mix.weights(evidence.support, y)
-        np.testing.assert_allclose(made.closed, closed, **close)
-        assert (made.episode.support_y == 2).sum() == 7
-
-
-# --- augmentation ---------------------------------------------------------------------------------
-def permuted(seed=0, n_features=N_FEATURES):
-    episode = exercises()[1].episode
-    return episode, permuted_features(episode, n_features, np.random.default_rng(seed))
-
-
-def placed(Z, seen):
-    """Where each of the features came from, and its sign."""
-    same = np.isclose(np.abs(seen)[:, :, None], np.abs(Z)[:, None]).all(axis=0)
-    assert (same.sum(axis=1) == 1).all()
-    order = same.argmax(axis=1)
-    sign = (seen / Z[:, order])[0]
-    np.testing.assert_allclose(seen, Z[:, order] * sign)
-    return order.tolist(), sign.round(6).tolist()
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_support_and_query_are_permuted_alike(seed):
-    before, after = permuted(seed)
-    order, sign = placed(before.support_X[:, :4], after.support_X[:, :4])
-    assert sorted(order) == [0, 1, 2, 3]
-    assert set(sign) <= {-1.0, 1.0}
-    assert placed(before.query_X[:, :4], after.query_X[:, :4]) == (order, sign)
-
-
-def test_evidence_closed_form_labels_and_task_stay():
-    before, after = permuted()
-    for name in ("support_X", "query_X"):
-        Z, seen = getattr(before, name), getattr(after, name)
-        assert (seen[:, :N_FEATURES] != Z[:, :N_FEATURES]).any()
-        np.testing.assert_array_equal(seen[:, N_FEATURES:], Z[:, N_FEATURES:])
-    np.testing.assert_array_equal(after.support_y, before.support_y)
-    np.testing.assert_array_equal(after.query_y, before.query_y)
-    assert after.task == before.task
-
-
-@pytest.mark.parametrize("n_features", [4, 6])
-def test_values_of_a_row_stay_up_to_order_and_sign(n_features):
-    before, after = permuted(1, n_features)
-    for Z, seen in ((before.support_X, after.support_X), (before.query_X, after.query_X)):
-        np.testing.assert_array_equal(np.sort(np.abs(seen)), np.sort(np.abs(Z)))
-        assert (seen[:, :n_features] != Z[:, :n_features]).any()
-
-
-def test_every_feature_comes_to_every_place_with_either_sign():
-    seen = set()
-    for seed in range(100):
-        before, after = permuted(seed)
-        order, sign = placed(before.query_X[:, :4], after.query_X[:, :4])
-        seen |= {(place, *moved) for place, moved in enumerate(zip(order, sign, strict=True))}
-    assert seen == {(i, j, s) for i in range(4) for j in range(4) for s in (-1.0, 1.0)}
-
-
-def test_the_generator_decides_on_the_permutation_and_the_episode_stays_as_it_is():
-    (before, first), (_, again), (_, other) = permuted(0), permuted(0), permuted(1)
-    np.testing.assert_array_equal(first.query_X, again.query_X)
-    assert (first.query_X != other.query_X).any()
-    np.testing.assert_array_equal(before.query_X, exercises()[1].episode.query_X)
 
 
 # --- training -------------------------------------------------------------------------------------
@@ -282,182 +121,6 @@ def test_meta_steps_follow_a_cycle_of_rates_and_gradients_of_bounded_length():
     np.testing.assert_allclose(recorder.lengths, 5.0, rtol=1e-3)
 
 
-# --- judging --------------------------------------------------------------------------------------
-def test_an_episode_is_judged_by_the_auc_of_its_closed_form_and_of_the_network():
-    made = exercises(n_tasks=3)
-    shorter = replace(made[1].episode, support_X=made[1].episode.support_X[1:],
-                      support_y=made[1].episode.support_y[1:],
-                      query_X=made[1].episode.query_X[:-5],
-                      query_y=made[1].episode.query_y[:-5])  # fmt: skip
-    made[1] = replace(made[1], episode=shorter, closed=made[1].closed[:-5])
-    module, _ = _train(module_apart().float(), made, permute=False, seed=0, **QUICK)
-    judged = _judge(module, made, fold=7)
-    assert [(j.fold, j.group, j.regime) for j in judged] == (
-        [(7, task, 0) for task in range(3)] + [(7, t, 1) for t in (0, 0, 1, 1, 2, 2)]
-    )
-    for j, e in zip(judged, [made[i] for i in (0, 3, 6, 1, 2, 4, 5, 7, 8)], strict=True):
-        parts = (e.episode.support_X, e.episode.support_y, e.episode.query_X)
-        with torch.no_grad():
-            adapted = module(*map(torch.from_numpy, parts))
-            plain = module.unadapted(torch.from_numpy(e.episode.query_X)[None])[0]
-        aucs = [roc_auc_score(e.episode.query_y, s) for s in (e.closed, adapted, plain)]
-        np.testing.assert_allclose(j.aucs[:3], aucs)
-        assert np.isnan(j.aucs[4]) == (j.regime == 0)
-        assert 0 <= j.aucs[3] <= 1
-    assert len({j.aucs[1] for j in judged}) > 3
-
-
-def test_a_query_of_one_class_is_not_judged():
-    made = exercises(n_tasks=2)
-    for i, label in ((0, 0), (1, 1)):
-        alike = np.full(30, label, dtype=np.int8)
-        made[i] = replace(made[i], episode=replace(made[i].episode, query_y=alike))
-    judged = _judge(module_apart(), made, 0)
-    assert sorted((j.group, j.regime) for j in judged) == [(0, 1), (1, 0), (1, 1), (1, 1)]
-
-
-def test_more_episodes_than_are_judged_at_once_come_out_as_one_by_one():
-    made = exercises(n_tasks=25)
-    module, _ = _train(module_apart().float(), made[:9], permute=False, seed=0, **QUICK)
-    judged = _judge(module, made, 0)
-    assert len(judged) == 75
-    labelled = [j for j in judged if j.regime == 1]
-    for i in (0, 31, 32, 49):
-        task, which = divmod(i, 2)
-        [alone] = _judge(module, [made[3 * task + 1 + which]], 0)
-        np.testing.assert_allclose(alone.aucs[:3], labelled[i].aucs[:3])
-        assert alone.group == labelled[i].group == task
-        assert np.isnan(alone.aucs[3])  # there is no other task to take a support from
-
-
-def test_a_swapped_support_is_that_of_another_task():
-    assert _positions_of_others(np.array([4, 4, 7, 4])).tolist() == [2, 2, 3, 2]
-    assert _positions_of_others(np.array([4, 4])).tolist() == [0, 1]
-    assert _positions_of_others(np.array([0, 1, 2])).tolist() == [1, 2, 0]
-    made = [e for e in exercises(n_tasks=3, per_task=2) if (e.episode.support_y == 1).any()]
-    module, _ = _train(module_apart().float(), made, permute=False, seed=0, **QUICK)
-    swapped = _all_scores(module, made, 1)[..., 2]
-    for i in range(3):
-        other, own = made[(i + 1) % 3].episode, made[i].episode
-        parts = (other.support_X, other.support_y, own.query_X)
-        with torch.no_grad():
-            expected = module(*map(torch.from_numpy, parts)).numpy()
-        np.testing.assert_allclose(swapped[i], expected)
-
-
-def test_labels_are_permuted_among_the_rows_of_the_support_alone():
-    y = np.array([0, 0, 0, 0, 2, 1, 1, 1, 1, 2, -1, -1])
-    shuffled = _permuted_labels(y)
-    assert (shuffled != y).any()
-    np.testing.assert_array_equal(shuffled[[4, 9, 10, 11]], y[[4, 9, 10, 11]])
-    np.testing.assert_array_equal(np.sort(shuffled), np.sort(y))
-    assert y.tolist() == [0, 0, 0, 0, 2, 1, 1, 1, 1, 2, -1, -1]
-
-
-# --- the verdict ----------------------------------------------------------------------------------
-def aucs(closed, adapted):
-    return np.array([closed, adapted, 0.5, NO_AUC, NO_AUC])
-
-
-@pytest.mark.parametrize(
-    ("gains", "approved"),
-    [
-        ([(0, 0.1), (1, 0.1), (2, 0.1)], True),
-        ([(0, 0.1), (0, 0.2), (1, 0.1), (1, 0.15), (2, 0.1), (2, 0.12)], True),
-        ([(0, 0.3), (0, 0.3), (1, 0.3), (1, 0.3), (2, -0.01), (2, -0.01)], False),
-        ([(0, 0.3), (0, -0.1), (1, 0.3), (1, 0.3), (2, 0.1), (2, -0.05)], True),
-        ([(0, 0.01), (0, 0.01), (1, 0.5), (1, -0.45), (2, 0.0), (2, 0.02)], False),
-        ([(0, 0.0), (1, 0.0), (2, 0.0)], False),
-        ([(0, -0.1), (1, -0.1), (2, -0.1)], False),
-        ([(0, 0.3), (1, 0.3)], False),
-        ([(0, 0.3)], False),
-        ([], False),
-    ],
-    ids=[
-        "clear",
-        "clear over several",
-        "one fold loses",
-        "one task loses, no fold",
-        "within the noise",
-        "equal",
-        "worse",
-        "two groups",
-        "one group",
-        "none",
-    ],
-)
-def test_a_network_is_approved_where_it_clearly_wins_and_loses_in_no_fold(gains, approved):
-    assert _approved([(fold, aucs(0.6, 0.6 + gain)) for fold, gain in gains]) is approved
-
-
-def judgements(regime, gains, closed=0.6, episodes=2):
-    """Judged episodes of a group in each fold, some better and some worse than their mean."""
-    return [
-        Judged(fold, fold, regime, aucs(closed, closed + gain + off))
-        for fold, gain in enumerate(gains)
-        for off in np.linspace(-0.05, 0.05, episodes)
-    ]
-
-
-def test_the_two_regimes_are_judged_apart():
-    won, lost = judgements(0, [0.1, 0.1, 0.1]), judgements(1, [0.1, 0.1, -0.1])
-    assert Verdict(won + lost, gate=True).approved == (True, False)
-    assert Verdict(won, gate=True).approved == (True, False)
-    assert Verdict([replace(j, regime=1) for j in won], gate=True).approved == (False, True)
-    assert Verdict([], gate=True).approved == (False, False)
-
-
-def test_without_a_gate_everything_is_approved():
-    for judged in ([], judgements(0, [-0.1, -0.1, -0.1])):
-        assert Verdict(judged, gate=False).approved == (True, True)
-
-
-def test_a_group_weighs_the_same_however_many_episodes_it_has():
-    often = judgements(0, [-0.2], episodes=50)
-    seldom = [replace(j, fold=j.fold + 1, group=j.group + 1) for j in judgements(0, [0.1] * 4)]
-    [report] = Verdict(often + seldom, gate=False).report
-    assert report["adapted"] == pytest.approx(0.6 + (0.4 - 0.2) / 5)
-
-
-def test_siblings_count_once():
-    alike = [Judged(fold, 5, 0, aucs(0.6, 0.7)) for fold in (0, 0, 0, 0)]
-    assert Verdict(alike, gate=True).approved == (False, False)
-    apart = [replace(j, group=i, fold=i % 3) for i, j in enumerate(alike)]
-    assert Verdict(apart, gate=True).approved == (True, False)
-
-
-def test_the_report_names_what_was_compared():
-    judged = [
-        Judged(i, i, 1, np.array([0.6, 0.81234, 0.7, 0.65 + 0.01 * i, 0.5])) for i in range(3)
-    ]
-    judged += judgements(0, [-0.1, -0.1, -0.1])
-    unlabelled, labelled = Verdict(judged, gate=True).report
-    assert labelled == {
-        "regime": "labelled",
-        "used": "network",
-        "closed form": 0.6,
-        "adapted": 0.8123,
-        "not adapted": 0.7,
-        "swapped support": 0.66,
-        "permuted labels": 0.5,
-    }
-    assert unlabelled == {
-        "regime": "unlabelled",
-        "used": "closed form",
-        "closed form": 0.6,
-        "adapted": 0.5,
-        "not adapted": 0.5,
-    }
-    assert all(type(value) in (str, float) for value in labelled.values())
-    assert Verdict([], gate=True).report == []
-
-
-def test_quality_is_the_auc_of_what_would_be_used():
-    won, lost = judgements(0, [0.1, 0.1, 0.1]), judgements(1, [-0.1, -0.1, -0.1], closed=0.9)
-    assert Verdict(won + lost, gate=True).quality == pytest.approx((0.7 + 0.9) / 2)
-    assert Verdict(won + lost, gate=False).quality == pytest.approx((0.7 + 0.8) / 2)
-
-
 # --- what held-out tasks decide -------------------------------------------------------------------
 @pytest.mark.parametrize("seed", [0, 1])
 def test_where_all_anomalies_are_alike_the_features_stay_as_they_are(seed):
@@ -534,7 +197,7 @@ def test_folds_that_have_no_episode_leave_none_to_be_judged_untrained(monkeypatc
 )
 def test_held_out_tasks_are_never_trained_on(monkeypatch, augment, variants):
     made = exercises(n_folds=5, n_tasks=10, per_task=2)
-    trainings, judgings = Spy(monkeypatch, "_train"), Spy(monkeypatch, "_judge")
+    trainings, judgings = Spy(monkeypatch, "_train"), Spy(monkeypatch, "judge")
     result = learned(made, augment=augment, max_epochs=1)
     *gate, (last_args, last_given, last_result) = trainings.calls
     assert [given["permute"] for _, given, _ in gate] == [v for v in variants for _ in range(3)]

@@ -1,0 +1,58 @@
+"""Exercises made up for the tests of meta-training: what a network would see of small tasks."""
+
+import numpy as np
+import torch
+
+from sklearn_fsad._exercises import Exercise
+from sklearn_fsad._inner_loop import GradientAdaptation
+from sklearn_fsad._learners import make_learner
+from sklearn_fsad._maml_training import learn_to_adapt
+from sklearn_fsad.tasks import Episode
+
+N_FEATURES = 4
+QUICK = {"lr": 0.03, "max_epochs": 6, "batch_size": 9}
+
+
+def new_module(algorithm="maml"):
+    learner = make_learner("classifier", N_FEATURES, 1, (8,), 2, residual=True)
+    return GradientAdaptation(learner, algorithm=algorithm, n_steps=2, inner_lr=0.3)
+
+
+def module_apart(algorithm="maml"):
+    """An untrained module in float64 that draws nothing from the global generator."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return new_module(algorithm).double().eval()
+
+
+def same_everywhere(fold):
+    return 0, 1.0
+
+
+def of_its_fold_alone(fold):
+    return fold % 3, (-1.0) ** fold
+
+
+def exercises(direction=same_everywhere, *, n_tasks=9, per_task=3, perfect=False, n_folds=3):
+    """Tasks whose anomalies move one feature; a closed form that is blind to it, or perfect."""
+    made = []
+    for task in range(n_tasks):
+        feature, sign = direction(task % n_folds)
+        for i in range(per_task):
+            rng = np.random.default_rng([task, i])
+            parts = []
+            for n, k in ((10, 5 if i else 0), (15, 15)):
+                y = np.repeat([0, 1], [n, k]).astype(np.int8)
+                Z = rng.normal(size=(n + k, N_FEATURES + 2))
+                Z[:, feature] += sign * 2.0 * y
+                Z[:, N_FEATURES] = Z[:, -1] = 9.0 * y if perfect else Z[:, N_FEATURES] + 0.5 * y
+                parts += [Z, y]
+            made.append(Exercise(task % n_folds, task, Episode(task, *parts), parts[2][:, -1]))
+    return made
+
+
+def learned(made, *, augment="auto", gate=True, needed=False, seed=0, **given):
+    settings = {**QUICK, **given}
+    return learn_to_adapt(
+        made, new_module, augment=augment, gate=gate, needed=needed, seed=seed, **settings
+    )
