@@ -27,6 +27,7 @@ MODULES = (
     "baselines",
     "meta_baselines",
     "quality",
+    "sinusoid",
 )
 CHEAP = ["maha_scaled", "ratio_raw"]
 
@@ -308,6 +309,19 @@ def test_methods_of_the_speed_benchmark_agree(bench, order):
     (another,) = (module for o, module in modules.items() if o != order)
     _, of_another_order = steps.META_STEPS[steps.LOOP](another, tasks)()
     assert steps.relative_difference(of_another_order, gradients) > 1e-3
+
+
+def test_points_off_a_shifted_sine_are_told_by_the_support_alone(bench):
+    rng = np.random.default_rng(0)
+    tasks = [bench.sinusoid.make_task(rng) for _ in range(4)]
+    for X, y in tasks:
+        assert X.shape == (180, 2)
+        assert (y == 1).sum() == 70
+        assert np.abs(X[:, 1]).max() < 1.6  # one curve or another: the height alone says nothing
+    shots = ((50, 0),)
+    nearest = bench.sinusoid.measure(bench.sinusoid.nearest, tasks, shots)["50,0"]
+    distance = bench.sinusoid.measure(bench.sinusoid.mahalanobis, tasks, shots)["50,0"]
+    assert distance < 0.65 < 0.9 < nearest
 
 
 # --- the command line --------------------------------------------------------------------------
