@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from ._adapted import Adapted
-from ._injection import INJECTED
 from ._inner_loop import GradientAdaptation
 from ._labels import ANOMALOUS
+from ._verdict import permuted_labels
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int8]
@@ -44,16 +44,14 @@ def _other_scores(adapted: Adapted) -> dict[str, Array]:
     rng = np.random.default_rng(0)
     n_features = adapted.module.learner.n_features
     order, sign = rng.permutation(n_features), rng.choice([-1.0, 1.0], n_features)
-    swapped, own = X.copy(), y != INJECTED
+    swapped = X.copy()
     swapped[:, :n_features] = X[:, order] * sign
     scores = {
         "not adapted": adapted.module.unadapted(torch.from_numpy(X)[None])[0].numpy(),
         "swapped support": scores_after(adapted, y[None], swapped)[0],
     }
     if (y == ANOMALOUS).any():
-        shuffled = y.copy()
-        shuffled[own] = rng.permutation(y[own])
-        scores["permuted labels"] = scores_after(adapted, shuffled[None])[0]
+        scores["permuted labels"] = scores_after(adapted, permuted_labels(y)[None])[0]
     return scores
 
 

@@ -13,14 +13,16 @@ from ._calibration import CalibratedEvidence
 from ._injection import INJECTED
 from ._labels import ANOMALOUS
 from ._mixing import EvidenceMix
+from ._pooled import whitening
 from ._scaling import ScaledSupport, ScalePrior
-from ._statistics import FAR, TINY, is_embedding
+from ._statistics import FAR, is_embedding
 from ._task_set import TaskSet
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int8]
 
 _FOLDS = 5
+_MOST_DIRECTIONS = 32
 _LEAST_LEFT_OUT = 4
 
 
@@ -64,11 +66,10 @@ class NetworkView:
         return NetworkFeatures(X, y, self.scaler, self.prior, self.basis)
 
 
-def _main_directions(tasks: Sequence[Array], q: int = 32) -> Array:
-    """Leading eigenvectors of the mean covariance within tasks, each task weighing the same."""
-    covariances = [np.cov(normals, rowvar=False) for normals in tasks if len(normals) > 1]
-    pooled = sum(C / max(np.trace(C), TINY) for C in covariances)
-    return np.ascontiguousarray(np.linalg.eigh(pooled)[1][:, ::-1][:, :q])
+def _main_directions(tasks: Sequence[Array]) -> Array:
+    """Leading axes of the covariance pooled within tasks: (d, q)."""
+    centred = [(normals - normals.mean(axis=0), normals[:0]) for normals in tasks]
+    return whitening(centred, rank=_MOST_DIRECTIONS).basis
 
 
 class NetworkFeatures:

@@ -310,6 +310,7 @@ class MAMLDetector(BaseFewShotDetector):
             seed,
             augment=self.augment,
             gate=self.gate,
+            n_tasks=tasks.n_tasks,
             **self._net_settings(lr=4e-3, batch_size=self.batch_size),
         )
 
@@ -442,6 +443,7 @@ class MAMLDetector(BaseFewShotDetector):
         *,
         augment: Any,
         gate: bool,
+        n_tasks: int = 0,
         **net_settings: Any,
     ) -> MetaState:
         folds = tasks.folds(5, seed)
@@ -453,7 +455,7 @@ class MAMLDetector(BaseFewShotDetector):
         n_features = tasks[0].X.shape[1]
         arrays = {"closed": closed_form(evidence, n_features)}
         arrays |= {} if pooled is None else pooled.to_arrays()
-        info: dict[str, Any] = {"n_tasks": tasks.n_tasks, "seed": seed}
+        info: dict[str, Any] = {"n_tasks": n_tasks, "seed": seed}
         architecture: dict[str, Any] = {}
         if n_episodes and net_settings["max_epochs"]:
             observations = observe(
@@ -514,7 +516,7 @@ class MAMLDetector(BaseFewShotDetector):
         )
         for observation in observations:
             observation.support.shrink_to_line(learned.typical_spread)
-        thetas = learned.theta_without or dict.fromkeys(folds, learned.theta)
+        thetas = {fold: learned.theta_without.get(fold, learned.theta) for fold in folds}
         mixes = {f: new_mix(theta=theta, choice=learned.choice) for f, theta in thetas.items()}
         return mixes, learned.arrays()
 

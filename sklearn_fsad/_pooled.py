@@ -87,8 +87,8 @@ class Pooled:
             raw.append((N, A))
             scaled.append((N / spread, A / spread))
         return cls(
-            _whitening(raw, rank, intensity),
-            _whitening(scaled, rank, intensity),
+            whitening(raw, rank, intensity),
+            whitening(scaled, rank, intensity),
             _relevance([A for _, A in scaled]),
         )
 
@@ -117,9 +117,10 @@ def _relevance(anomalies: Sequence[Array]) -> Array:
     return np.exp(np.mean(medians, axis=0)) if medians else np.ones(anomalies[0].shape[1])
 
 
-def _whitening(
-    centred: Sequence[tuple[Array, Array]], rank: int | None, intensity: float
+def whitening(
+    centred: Sequence[tuple[Array, Array]], rank: int | None, intensity: float = 0.1
 ) -> Whitening:
+    """Whitening by the covariance pooled within tasks, from their centred (normals, anomalies)."""
     d = centred[0][0].shape[1]
     pooled = np.zeros((d, d))
     for N, _ in centred:

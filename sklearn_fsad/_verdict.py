@@ -106,7 +106,7 @@ def _all_scores(module: GradientAdaptation, exercises: Sequence[Exercise], regim
     X, y, query = parts["support_X"], parts["support_y"], parts["query_X"]
     tasks = np.array([e.task for e in episodes])
     other = _positions_of_others(tasks)
-    shuffled = np.array([_permuted_labels(labels) for labels in y.numpy()])
+    shuffled = np.array([permuted_labels(labels) for labels in y.numpy()])
     with torch.no_grad():
         columns = [module(X, y, query), module.unadapted(query)]
         unknown = torch.full_like(columns[0], torch.nan)
@@ -125,7 +125,7 @@ def _positions_of_others(tasks: NDArray[np.intp]) -> NDArray[np.intp]:
                      for i, row in enumerate(following)])  # fmt: skip
 
 
-def _permuted_labels(y: NDArray[np.int64]) -> NDArray[np.int64]:
+def permuted_labels(y: NDArray[Any]) -> NDArray[Any]:
     """Labels of a support dealt out anew among its own rows."""
     known = np.flatnonzero((y == NORMAL) | (y == ANOMALOUS))
     shuffled = y.copy()

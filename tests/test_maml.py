@@ -206,6 +206,15 @@ def test_a_network_on_its_own_first_learns_from_the_support(k, capsys):
     assert "learning from the" in capsys.readouterr().out
     assert roc_auc_score(y[20 + k :], -detector.score_samples(X[20 + k :])) > 0.9
     assert detector.pretrained is None
+    assert detector.state_.info["n_tasks"] == 0
+
+
+def test_a_fold_that_the_mix_saw_no_episode_of_is_described_by_the_mix_of_all(family, monkeypatch):
+    monkeypatch.setattr("sklearn_fsad._maml._MIX_EPISODES", 3)  # of five folds
+    settings = {**QUICK, "max_epochs": 1, "gate": False, "augment": False}
+    state = MAMLDetector(**settings).meta_fit(family).pretrained
+    assert state.info["n_tasks"] == len(family)
+    assert "use" in state.arrays
 
 
 def test_embeddings_are_seen_by_their_main_directions():

@@ -18,9 +18,9 @@ from sklearn_fsad._verdict import (
     Verdict,
     _all_scores,
     _approved,
-    _permuted_labels,
     _positions_of_others,
     judge,
+    permuted_labels,
 )
 
 NO_AUC = np.nan
@@ -91,7 +91,7 @@ def test_a_swapped_support_is_that_of_another_task():
 
 def test_labels_are_permuted_among_the_rows_of_the_support_alone():
     y = np.array([0, 0, 0, 0, 2, 1, 1, 1, 1, 2, -1, -1])
-    shuffled = _permuted_labels(y)
+    shuffled = permuted_labels(y)
     assert (shuffled != y).any()
     np.testing.assert_array_equal(shuffled[[4, 9, 10, 11]], y[[4, 9, 10, 11]])
     np.testing.assert_array_equal(np.sort(shuffled), np.sort(y))
