@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 import torch
+from _speed_process import MISSING, N_SUPPORT, process_costs
 from _speed_scoring import make_rows, make_scorings
 from _speed_steps import (
     ADAPTATIONS,
@@ -63,6 +64,11 @@ ABOUT_TRAINING = (
 ABOUT_SCORING = (
     f"{N_ROWS:,} rows of 32 features by `decision_function`, after a fit to 15 normal and 5 "
     "anomalous rows; {} rounds. The forward passes are of networks of the same shape, in float64."
+)
+ABOUT_PROCESSES = (
+    f"`NeuralProcessDetector` on {N_SUPPORT} normal rows without meta-training: one fit, which "
+    "includes the copies that calibrate its threshold, and rows scored by `score_samples`, all "
+    f"there or {100 * MISSING:.0f} % of their entries missing; {{}} rounds of scoring."
 )
 PACKAGES = ("torch", "skorch", "numpy", "scikit-learn", "pyod")
 
@@ -152,6 +158,11 @@ def scoring(rounds: int) -> str:
     return _section("Scoring", ABOUT_SCORING.format(rounds), rows)
 
 
+def processes(rounds: int) -> str:
+    """Neural processes on one table."""
+    return _section("Neural processes", ABOUT_PROCESSES.format(rounds), process_costs(rounds))
+
+
 def conditions(threads: int) -> str:
     """The machine and the versions of what ran on it."""
     versions = [f"{name} {version(name)}" for name in PACKAGES]
@@ -179,6 +190,7 @@ def main() -> None:
     few = max(options.rounds // 10, 3)
     parts = [(meta_steps, options.rounds), (adaptations, options.rounds)]
     parts += [(prototypes, options.rounds), (training, options.rounds), (scoring, few)]
+    parts += [(processes, few)]
     with threadpool_limits(options.threads):
         sections = [measure(rounds) for measure, rounds in tqdm(parts, "sections")]
     text = (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._maml import MAMLDetector as MAMLDetector
+    from ._neural_process import NeuralProcessDetector as NeuralProcessDetector
     from ._protonet import ProtoNetDetector as ProtoNetDetector
     from ._state import MetaState as MetaState
     from .adapters import PyODDetector as PyODDetector
@@ -28,6 +29,7 @@ _HOMES = {
     "FewShotSplit": "model_selection",
     "MAMLDetector": "_maml",
     "MetaState": "_state",
+    "NeuralProcessDetector": "_neural_process",
     "ProtoNetDetector": "_protonet",
     "PyODDetector": "adapters",
     "TaskEstimator": "model_selection",
@@ -41,6 +43,7 @@ __all__ = [  # noqa: PLE0604, RUF100
     "FewShotSplit",
     "MAMLDetector",
     "MetaState",
+    "NeuralProcessDetector",
     "ProtoNetDetector",
     "PyODDetector",
     "TaskEstimator",

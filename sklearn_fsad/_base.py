@@ -40,6 +40,7 @@ class BaseFewShotDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
     """
 
     _architecture: ClassVar[tuple[str, ...]] = ()
+    _allows_nan: ClassVar[bool] = False
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_normal": [tuple],
         "n_anomalous": [tuple],
@@ -101,7 +102,9 @@ class BaseFewShotDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
             The meta-fitted detector.
         """
         self._check_shots()
-        tasks = TaskSet.make(X, y, groups, outlier_label=self.outlier_label)
+        tasks = TaskSet.make(
+            X, y, groups, outlier_label=self.outlier_label, allow_nan=self._allows_nan
+        )
         state = self._meta_train(tasks, self._seed())
         for name in [name for name in vars(self) if name.endswith("_") or name == "_adapted"]:
             delattr(self, name)
@@ -126,7 +129,7 @@ class BaseFewShotDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
             The fitted detector.
         """
         with _restored_on_error(self):
-            rows = validate_data(self, X, dtype=np.float64, order="C", ensure_min_samples=2)
+            rows = self._validated(X, ensure_min_samples=2)
             codes = encode_labels(y, len(rows), outlier_label=self.outlier_label)
             self._coding = known_coding(y)
             self._fit_support(rows, codes)
@@ -151,7 +154,7 @@ class BaseFewShotDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
         if not self.__sklearn_is_fitted__():
             return self.fit(X, y)
         with _restored_on_error(self):
-            rows = validate_data(self, X, dtype=np.float64, order="C", reset=False)
+            rows = self._validated(X, reset=False)
             codes = encode_labels(
                 y,
                 len(rows),
@@ -178,7 +181,7 @@ class BaseFewShotDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
             Float64; a row's score does not depend on the rows it comes with.
         """
         self._check_fitted()
-        rows = validate_data(self, X, dtype=np.float64, order="C", reset=False)
+        rows = self._validated(X, reset=False)
         return -self._in_blocks(self._ready_model().score, rows)
 
     def decision_function(self, X: Any) -> Array:
@@ -246,6 +249,12 @@ class BaseFewShotDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
         return float(roc_auc_score(codes[known] == ANOMALOUS, scores[known]))
 
     # --- private ----------------------------------------------------------------------------------
+    def _validated(self, X: Any, **checks: Any) -> Array:
+        finite = "allow-nan" if self._allows_nan else True
+        return validate_data(
+            self, X, dtype=np.float64, order="C", ensure_all_finite=finite, **checks
+        )
+
     def _fit_support(self, X: Array, codes: Codes) -> None:
         self.support_X_, self.support_y_ = X.copy(), codes
         y = np.where(codes == ANOMALOUS, ANOMALOUS, NORMAL).astype(np.int8)
@@ -397,6 +406,7 @@ class BaseFewShotDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags = ClassifierTags(multi_class=False)  # y, where given, is binary
+        tags.input_tags.allow_nan = self._allows_nan
         return tags
 
 

@@ -34,3 +34,12 @@ def _gathered(scores: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     width = int(mask.sum(-1).max())
     front = mask.to(torch.int8).argsort(dim=-1, descending=True, stable=True)[..., :width]
     return scores.gather(-1, front), mask.gather(-1, front)
+
+
+class MeanLoss(nn.Module):
+    """Mean over queries of what the module itself finds to be its loss."""
+
+    def forward(self, losses: Tensor, y: Tensor) -> Tensor:
+        """Losses and labels of the queries: (..., n_query) each -> scalar."""
+        counted = y != -1
+        return (losses * counted).sum() / counted.sum().clamp(min=1)

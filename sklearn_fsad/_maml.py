@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import validate_data
 from torch import nn
 
 from ._adaptation_report import adaptation_report, scores_after
@@ -403,7 +402,7 @@ class MAMLDetector(BaseFewShotDetector):
             principal directions, and the errors are theirs.
         """
         self._check_fitted()
-        rows = validate_data(self, X, dtype=np.float64, order="C", reset=False)
+        rows = self._validated(X, reset=False)
         model = self._ready_model()
         if not isinstance(model.module, GradientAdaptation):
             raise ValueError(

@@ -16,7 +16,7 @@ from ._episodes import Episode
 from ._exercises import Exercise, permuted_features
 from ._inner_loop import GradientAdaptation
 from ._losses import PairwiseLoss
-from ._net import EpisodeDataset, train_episodic
+from ._net import EpisodeDataset, torch_seed, train_episodic
 from ._verdict import LEAST_GROUPS, Judged, Verdict, judge
 
 Array = NDArray[np.float64]
@@ -81,8 +81,7 @@ def learn_to_adapt(
     variants = (False, True) if augment == "auto" else (bool(augment),)
 
     def trained(part: Sequence[Exercise], permute: bool, **more: Any) -> Any:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with torch_seed(seed):
             module = new_module()
         return _train(module, part, permute=permute, seed=seed, **{**net_params, **more})
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,6 +21,16 @@ from .exceptions import MetaTrainingDivergedError
 PADDING = -1
 
 M = TypeVar("M", bound=torch.nn.Module)
+
+_GENERATOR = threading.RLock()  # torch has one generator for all threads
+
+
+@contextmanager
+def torch_seed(seed: int) -> Iterator[None]:
+    """Seed torch within the block; afterwards its generator is as it was."""
+    with _GENERATOR, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 class EpisodeDataset(Dataset):
@@ -169,8 +181,7 @@ def train_episodic(
         "verbose": 0,
         **net_params,
     }
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with torch_seed(seed):
         net = EpisodicNet(module, callbacks=callbacks, **settings)
         try:
             net.partial_fit(train, y=None)

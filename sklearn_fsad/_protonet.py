@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import validate_data
 from torch import nn
 
 from ._base import BaseFewShotDetector, Codes, Representation
@@ -270,7 +269,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
             embedding.
         """
         self._check_fitted()
-        rows = validate_data(self, X, dtype=np.float64, order="C", reset=False)
+        rows = self._validated(X, reset=False)
         return self._in_blocks(self._embed, rows)
 
     @property

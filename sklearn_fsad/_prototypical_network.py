@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ._episodes import Episode, EpisodeSampler
 from ._layers import masked_mean, mlp
 from ._losses import PairwiseLoss
-from ._net import EpisodeDataset, train_episodic
+from ._net import EpisodeDataset, torch_seed, train_episodic
 from ._scaling import ScaledSupport, ScalePrior
 from ._task_set import TaskSet
 
@@ -125,8 +125,7 @@ def train_network(
         train, valid = episodes(rest, None), episodes(held_out, 0)
         callbacks.append(("stop", EarlyStopping(patience=_PATIENCE, load_best=True, sink=_silent)))
     n_in = scaled_episode(sampler.episode(0, 0), scaler, prior).support_X.shape[1]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with torch_seed(seed):
         network = PrototypicalNetwork(mlp(n_in, hidden, embedding_dim))
     settings = {"criterion": PairwiseLoss, **net_params, "callbacks": callbacks}
     trained, history = train_episodic(network, train, valid, seed=seed, **settings)

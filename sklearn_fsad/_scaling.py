@@ -14,7 +14,7 @@ from ._task_set import TaskSet
 
 Array = NDArray[np.float64]
 
-SCALERS = ("none", "task", "robust", "shrunk")
+SCALERS = ("none", "joint", "task", "robust", "shrunk", "pooled")
 _PRIOR_ROWS = 5.0
 
 
@@ -38,9 +38,13 @@ class ScalePrior:
     def from_tasks(cls, tasks: TaskSet, basis: Array | None = None) -> ScalePrior:
         """Estimate from the normals of each task, projected on a basis (d, q) if given one."""
         normals = [task.normals if basis is None else task.normals @ basis for task in tasks]
-        means = np.array([rows.mean(axis=0) for rows in normals])
-        spreads = np.array([feature_spread(rows) for rows in normals])
-        return cls(means.mean(axis=0), means.var(axis=0), np.exp(2 * np.log(spreads).mean(axis=0)))
+        known = np.array([~np.isnan(rows).all(axis=0) for rows in normals])
+        count = np.maximum(known.sum(axis=0), 1)
+        means = np.array([stable_mean(rows) for rows in normals])
+        logs = np.log([feature_spread(rows) for rows in normals])
+        mean = (means * known).sum(axis=0) / count
+        variance = (((means - mean) * known) ** 2).sum(axis=0) / count
+        return cls(mean, variance, np.exp(2 * (logs * known).sum(axis=0) / count))
 
     def to_arrays(self) -> dict[str, Array]:
         """Named arrays for a :class:`MetaState`."""
@@ -57,6 +61,8 @@ class ScalePrior:
 class ScaledSupport:
     """A support in the units in which a network sees it.
 
+    Missing entries count for nothing and stay missing.
+
     Parameters
     ----------
     X : ndarray of shape (n_support, d)
@@ -65,7 +71,7 @@ class ScaledSupport:
     scaler : str or transformer
         One of ``SCALERS`` or a scikit-learn transformer, which is cloned.
     prior : ScalePrior or None, default=None
-        What "shrunk" shrinks to; without it "shrunk" is "task".
+        What "shrunk" shrinks to and "pooled" is; without it they are "task".
 
     Attributes
     ----------
@@ -93,6 +99,12 @@ class ScaledSupport:
         with np.errstate(over="ignore"):
             return np.clip((X - self._centre) / self._scale, -FAR, FAR)
 
+    def inverse_transform(self, Z: Array) -> Array:
+        """Rows in their own units again: (m, d_out) -> (m, d)."""
+        if self._transformer is not None:
+            return np.asarray(self._transformer.inverse_transform(Z), dtype=np.float64)
+        return Z * self._scale + self._centre
+
 
 def _location_and_scale(
     normals: Array, scaler: str, prior: ScalePrior | None
@@ -100,15 +112,21 @@ def _location_and_scale(
     if scaler == "none":
         return np.zeros(normals.shape[1]), np.ones(normals.shape[1])
     if scaler == "robust":
-        low, centre, high = np.percentile(normals, [25, 50, 75], axis=0)
+        known = np.where(np.isnan(normals).all(axis=0), 0.0, normals)  # a column without entries
+        low, centre, high = np.nanpercentile(known, [25, 50, 75], axis=0)
         spread = feature_spread(normals)
         return centre, np.maximum((high - low) / 1.349, 0.1 * spread)
     mean, spread = stable_mean(normals), feature_spread(normals)
+    if scaler == "joint":  # the coordinates of an embedding share a unit
+        return mean, np.full(len(mean), np.sqrt(np.mean(spread**2)))
     if scaler == "task" or prior is None:
         return mean, spread
-    n = len(normals)
+    if scaler == "pooled":
+        return prior.mean, np.sqrt(prior.variance + prior.mean_variance)
+    n = (~np.isnan(normals)).sum(axis=0)
     variance = (n * spread**2 + _PRIOR_ROWS * prior.variance) / (n + _PRIOR_ROWS)
-    trust = prior.mean_variance / (prior.mean_variance + variance / n + 1e-300)
+    trust = prior.mean_variance / (prior.mean_variance + variance / np.maximum(n, 1) + 1e-300)
+    trust = np.where(n > 0, trust, 0.0)
     return prior.mean + trust * (mean - prior.mean), np.sqrt(variance)
 
 

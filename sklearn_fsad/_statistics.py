@@ -1,4 +1,8 @@
-"""Statistics of few rows: mean, spread and shrunken covariance, harmless for degenerate rows."""
+"""Statistics of few rows: mean, spread and shrunken covariance, harmless for degenerate rows.
+
+Mean and spread leave out missing entries; a column without any entry has mean 0 and a spread like
+one that never varied.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,11 @@ _MOST_COLUMNS = 100
 
 def stable_mean(rows: Array) -> Array:
     """Mean of rows, exact for equal ones: (n, d) -> (d,)."""
-    return rows[0] + (rows - rows[0]).mean(axis=0)
+    known = ~np.isnan(rows)
+    if known.all():
+        return rows[0] + (rows - rows[0]).mean(axis=0)
+    first = np.where(known.any(axis=0), rows[known.argmax(axis=0), np.arange(rows.shape[1])], 0.0)
+    return first + np.where(known, rows - first, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
 
 
 def feature_spread(normals: Array) -> Array:
@@ -28,7 +36,10 @@ def feature_spread(normals: Array) -> Array:
     A feature that never varied, or a million times less than others, gets a thousandth of the mean
     deviation: a row in which it does vary stands out, and finitely.
     """
-    spread = normals.std(axis=0)
+    known = ~np.isnan(normals)
+    if not known.all():
+        normals = np.where(known, normals, stable_mean(normals))
+    spread = normals.std(axis=0) * np.sqrt(len(normals) / np.maximum(known.sum(axis=0), 1))
     noise = 4.0 * _EPS * np.abs(normals).max(axis=0)  # what rounding alone makes of a constant
     alive = spread > np.maximum(noise, _LEAST_SPREAD * spread.mean())
     if not alive.any():

@@ -8,12 +8,24 @@ os.environ.setdefault(
 )  # workers that fight for the cores wait for each other
 
 import pytest
-from families import GEOMETRIC, MAKERS, make_detector, make_family, new_task
+from families import GEOMETRIC, MAKERS, MAY_MISS, make_detector, make_family, new_task
 
 
 @pytest.fixture(params=MAKERS)
 def detector(request):
     """Each detector in turn: meta-fitted or not, never fitted."""
+    return make_detector(request.param)
+
+
+@pytest.fixture(params=[name for name in MAKERS if name not in MAY_MISS])
+def strict(request):
+    """Each detector that refuses missing values."""
+    return make_detector(request.param)
+
+
+@pytest.fixture(params=MAY_MISS)
+def lenient(request):
+    """Each detector that takes missing values."""
     return make_detector(request.param)
 
 

@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 from sklearn.base import clone
 
-from sklearn_fsad import MAMLDetector, ProtoNetDetector
+from sklearn_fsad import MAMLDetector, NeuralProcessDetector, ProtoNetDetector
 
 N_FEATURES = 5
 SHOTS = {"n_normal": (4, 16), "n_anomalous": (0, 5), "n_query": 30}
@@ -61,6 +61,17 @@ MAML = {
     "metasgd one-class": {**PLAIN, "algorithm": "metasgd", "inner_batch": "one-class"},
     "reptile autoencoder": {**PLAIN, "learner": "autoencoder", "algorithm": "reptile"},
 }
+BRIEF = {
+    "max_epochs": 2,
+    "episodes_per_epoch": 16,
+    "embedding_dim": 8,
+    "lr": 0.03,
+    "random_state": 0,
+}
+PROCESSES = {
+    "meta-fitted tnp": {"kind": "tnp", "gate": False},
+    "meta-fitted np": {"kind": "np", "gate": False, "n_latent_samples": 4},
+}
 
 
 @cache
@@ -74,6 +85,10 @@ def _meta_fitted(name):
         return ProtoNetDetector(evidence="support", **QUICK).meta_fit(tasks)
     if name in MAML:
         return MAMLDetector(**{**QUICK, **MAML[name]}).meta_fit(make_family())
+    if name in PROCESSES:
+        return NeuralProcessDetector(**{**SHOTS, **BRIEF, **PROCESSES[name]}).meta_fit(
+            make_family()
+        )
     extra = {"embedding": "mlp", "hidden": (16,), "embedding_dim": 8} if name == "mlp" else {}
     return ProtoNetDetector(**{**QUICK, **extra}).meta_fit(make_family())
 
@@ -85,16 +100,21 @@ MAKERS = {
     "meta-fitted": lambda: clone(_meta_fitted("mix")),
     "meta-fitted mlp": lambda: clone(_meta_fitted("mlp")),
     "maml closed form": MAMLDetector,
-    **{name: lambda name=name: clone(_meta_fitted(name)) for name in MAML},
+    **{name: lambda name=name: clone(_meta_fitted(name)) for name in (*MAML, *PROCESSES)},
+    "process closed form": lambda: NeuralProcessDetector(max_epochs=0),
+    "self-taught process": lambda: brief_process("tnp"),
 }
-META_FITTED = ("any width", "meta-fitted", "meta-fitted mlp", *MAML)
+META_FITTED = ("any width", "meta-fitted", "meta-fitted mlp", *MAML, *PROCESSES)
 ONE_WIDTH = tuple(name for name in META_FITTED if name != "any width")
-GEOMETRIC = tuple(name for name in MAKERS if name not in MAML)  # farther is always stranger
+MAY_MISS = (*PROCESSES, "process closed form", "self-taught process")  # entries may be NaN
+NETWORKS = (*MAML, *PROCESSES, "self-taught process")
+GEOMETRIC = tuple(name for name in MAKERS if name not in NETWORKS)  # farther is always stranger
 ANY_WIDTH = (  # what a new width does not disturb
     "closed form",
     "untrained mlp",
     "any width",
     "maml closed form",
+    "process closed form",
 )
 
 
@@ -111,3 +131,8 @@ def self_taught(learner):
 def make_detector(name):
     """An unfitted detector by its name in ``MAKERS``."""
     return MAKERS[name]()
+
+
+def brief_process(kind):
+    """A neural process that hardly learns, from the support alone."""
+    return NeuralProcessDetector(kind=kind, **{**BRIEF, "max_epochs": 1, "episodes_per_epoch": 8})

@@ -21,6 +21,7 @@ from families import (
     META_FITTED,
     ONE_WIDTH,
     QUICK,
+    brief_process,
     make_detector,
     make_family,
     methods_of,
@@ -51,6 +52,7 @@ N_THREADS = 8
 
 CHECKED = [make_detector(name) for name in ANY_WIDTH]
 CHECKED += [self_taught(learner) for learner in ("classifier", "autoencoder", "svdd")]
+CHECKED += [brief_process(kind) for kind in ("cnp", "np", "anp", "tnp", "convcnp")]
 
 
 @parametrize_with_checks(CHECKED)
@@ -254,8 +256,8 @@ def test_global_random_states_and_threads_stay_as_they_are(name, family, task):
     with pytest.raises(OSError, match="disk full"):
         detector.set_params(callbacks=[Failing()]).meta_fit(family)
     assert global_state() == before
-    with pytest.raises(ValueError, match="NaN"):
-        detector.fit(np.full_like(X, np.nan))
+    with pytest.raises(ValueError, match="infinity"):
+        detector.fit(np.full_like(X, np.inf))
     assert global_state() == before
 
 
@@ -319,8 +321,8 @@ def test_meta_fit_drops_a_former_fit_and_a_failed_one_keeps_it(name, family, tas
     X, y, query, _ = task
     detector = make_detector(name).set_params(max_epochs=1).fit(X, y)
     expected, state = detector.decision_function(query), detector.pretrained
-    for wrong in ([], [(np.full((9, 5), np.nan), None)], [(X, y), (X[:, :0], y)]):
-        with pytest.raises(ValueError, match=r"NaN|task|Task"):
+    for wrong in ([], [(np.full((9, 5), np.inf), None)], [(X, y), (X[:, :0], y)]):
+        with pytest.raises(ValueError, match=r"infinity|task|Task"):
             detector.meta_fit(wrong)
         assert detector.pretrained is state
         np.testing.assert_array_equal(detector.decision_function(query), expected)
@@ -475,7 +477,6 @@ def test_fit_again_forgets_the_former_rows(detector, task):
 
 
 BAD_INPUT = {
-    "NaN": lambda X, y: ({}, np.where(np.eye(*X.shape) > 0, np.nan, X), y),
     "infinity": lambda X, y: ({}, np.where(np.eye(*X.shape) > 0, np.inf, X), y),
     "inconsistent numbers": lambda X, y: ({}, X, y[1:]),
     "Unknown label type": lambda X, y: ({}, X, np.arange(len(y)) % 3 + 4),
@@ -510,7 +511,7 @@ def test_a_failed_partial_fit_leaves_the_former_fit_usable(detector, task):
     bad_input = {
         "4 features": (X[:, 1:], y),
         "inconsistent numbers": (X, y[1:]),
-        "NaN": (np.full_like(X, np.nan), y),
+        "infinity": (np.full_like(X, np.inf), y),
     }
     for message, (bad_X, bad_y) in bad_input.items():
         with pytest.raises(ValueError, match=message):

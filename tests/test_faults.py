@@ -11,6 +11,7 @@ import torch
 from families import (
     ANY_WIDTH,
     GEOMETRIC,
+    MAY_MISS,
     META_FITTED,
     ONE_WIDTH,
     QUICK,
@@ -177,19 +178,40 @@ def test_6_many_copies_are_normal_under_the_default_threshold(detector):
 
 
 # --- 7: missing and infinite ----------------------------------------------------------------------
-def test_7_missing_values_are_refused_by_name_with_a_way_out(detector, task):
+def test_7_missing_values_are_refused_by_name_with_a_way_out(strict, task):
     X, y, query, _ = task
     bad = X.copy()
     bad[3, 1] = np.nan
     with pytest.raises(ValueError, match="NaN") as caught:
-        detector.fit(bad, y)
-    name = type(detector).__name__
+        clone(strict).fit(bad, y)
+    name = type(strict).__name__
     assert f"{name} does not accept missing values" in str(caught.value)
     assert "imputer" in str(caught.value)
-    detector.fit(X, y)
-    for method in methods_of(detector, "score_samples", "predict", "transform"):
+    strict.fit(X, y)
+    expected = strict.decision_function(query)
+    with pytest.raises(ValueError, match="NaN"):
+        strict.fit(bad, y)
+    np.testing.assert_array_equal(strict.decision_function(query), expected)
+    for method in methods_of(strict, "score_samples", "predict", "transform"):
         with pytest.raises(ValueError, match=f"{name} does not accept missing values"):
-            getattr(detector, method)(np.where(query > query.max() - 1e-9, np.nan, query))
+            getattr(strict, method)(np.where(query > query.max() - 1e-9, np.nan, query))
+
+
+@pytest.mark.parametrize("missing", ["some", "a column", "a row", "all but one"])
+def test_7_missing_values_are_taken_in_any_pattern(lenient, task, missing):
+    X, y, query, _ = task
+    gone = {
+        "some": np.random.default_rng(0).random(query.shape) < 0.3,
+        "a column": np.arange(query.shape[1]) == 2,
+        "a row": np.arange(len(query))[:, None] == 7,
+        "all but one": np.arange(query.shape[1]) > 0,
+    }[missing] & np.ones(query.shape, dtype=bool)
+    for support in (X, np.where(gone[: len(X)], np.nan, X)):
+        detector = clone(lenient).fit(support, y)
+        for rows in (query, np.where(gone, np.nan, query)):
+            scores = detector.decision_function(rows)
+            assert np.isfinite(scores).all()
+            np.testing.assert_array_equal(detector.decision_function(rows[5:9]), scores[5:9])
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf])
@@ -483,11 +505,18 @@ def test_20_a_task_of_another_width_is_named(name, family):
         make_detector(name).meta_fit(tasks)
 
 
+@pytest.mark.parametrize("name", [name for name in META_FITTED if name not in MAY_MISS])
+def test_20_missing_values_in_a_task_are_refused_by_its_name(name, family):
+    X, y = family[3]
+    spoilt = [*family[:3], (np.where(X.max() > X, X, np.nan), y), *family[4:]]
+    with pytest.raises(ValueError, match=r"Task 3: .*NaN"):
+        make_detector(name).meta_fit(spoilt)
+
+
 @pytest.mark.parametrize("name", META_FITTED)
 @pytest.mark.parametrize(
     ("spoil", "match"),
     [
-        (lambda X, y: (np.where(X.max() > X, X, np.nan), y), "NaN"),
         (lambda X, y: (np.where(X.max() > X, X, np.inf), y), "infinity"),
         (lambda X, y: (X, np.arange(len(y)) % 3), "Unknown label type"),
         (lambda X, y: (X, y[1:]), "inconsistent numbers of samples"),

@@ -6,7 +6,8 @@ from families import QUICK, make_family, new_task
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_fsad import ProtoNetDetector
-from sklearn_fsad._scaling import ScaledSupport, ScalePrior, choose_without_tasks
+from sklearn_fsad._scaling import SCALERS, ScaledSupport, ScalePrior, choose_without_tasks
+from sklearn_fsad._statistics import feature_spread, stable_mean
 from sklearn_fsad.tasks import TaskSet
 
 
@@ -86,7 +87,7 @@ def test_without_tasks_spreads_that_differ_fivefold_are_scaled():
     assert choose_without_tasks(rows * np.geomspace(1, 20, 12)) == "task"
 
 
-@pytest.mark.parametrize("scaler", ["none", "task", "robust", "shrunk"])
+@pytest.mark.parametrize("scaler", SCALERS)
 @pytest.mark.parametrize("value", [0.0, -0.1, 1e8])
 def test_constant_columns_and_huge_rows_stay_finite(rows, prior, scaler, value):
     X, y = rows
@@ -96,6 +97,152 @@ def test_constant_columns_and_huge_rows_stay_finite(rows, prior, scaler, value):
     assert np.isfinite(np.square(scaled.transform(np.full((1, 3), 1e300)))).all()
     if scaler in ("task", "robust"):
         assert (scaled.support[:, 1] == 0).all()
+
+
+def test_pooled_is_the_mean_and_deviation_over_the_rows_of_all_tasks(rows, prior):
+    X, y = rows
+    expected = (X - prior.mean) / np.sqrt(prior.variance + prior.mean_variance)
+    scaled = ScaledSupport(X, y, "pooled", prior)
+    np.testing.assert_allclose(scaled.support, expected)
+    other = ScaledSupport(X[:2] * 7.0, y[:2], "pooled", prior)
+    np.testing.assert_array_equal(other.transform(X), scaled.support)
+    np.testing.assert_array_equal(
+        ScaledSupport(X, y, "pooled").support, ScaledSupport(X, y, "task").support
+    )
+
+
+@pytest.mark.parametrize("scaler", [*SCALERS, StandardScaler()])
+def test_scaled_rows_come_back_in_their_own_units(rows, prior, scaler):
+    X, y = rows
+    scaled = ScaledSupport(X, y, scaler, prior)
+    np.testing.assert_allclose(scaled.inverse_transform(scaled.support), X)
+
+
+# --- missing values -------------------------------------------------------------------------------
+@pytest.fixture
+def holed(rows):
+    """The rows, a third of their entries missing."""
+    X, y = rows
+    X[np.random.default_rng(1).random(X.shape) < 0.3] = np.nan
+    return X, y
+
+
+@pytest.mark.parametrize("scaler", SCALERS)
+def test_missing_entries_stay_missing_and_others_do_not(holed, prior, scaler):
+    X, y = holed
+    scaled = ScaledSupport(X, y, scaler, prior)
+    np.testing.assert_array_equal(np.isnan(scaled.support), np.isnan(X))
+    np.testing.assert_array_equal(np.isnan(scaled.inverse_transform(scaled.support)), np.isnan(X))
+
+
+def test_task_is_the_mean_and_deviation_of_what_is_known(holed):
+    X, y = holed
+    normals = X[y == 0]
+    expected = (X - np.nanmean(normals, axis=0)) / np.nanstd(normals, axis=0)
+    np.testing.assert_allclose(ScaledSupport(X, y, "task").support, expected)
+
+
+def test_shrunk_trusts_a_feature_by_the_number_of_its_known_entries(holed, prior):
+    X, y = holed
+    normals = X[y == 0]
+    n = (~np.isnan(normals)).sum(axis=0)
+    variance = (n * np.nanvar(normals, axis=0) + 5 * prior.variance) / (n + 5)
+    trust = prior.mean_variance / (prior.mean_variance + variance / n)
+    centre = prior.mean + trust * (np.nanmean(normals, axis=0) - prior.mean)
+    expected = (X - centre) / np.sqrt(variance)
+    np.testing.assert_allclose(ScaledSupport(X, y, "shrunk", prior).support, expected)
+
+
+def test_shrunk_takes_the_spread_of_a_feature_without_any_entry_from_the_prior(rows, prior):
+    X, y = rows
+    query = X.copy()
+    X[:, 1] = np.nan
+    scaled = ScaledSupport(X, y, "shrunk", prior).transform(query)
+    steps = np.diff(query[:, 1]) / np.sqrt(prior.variance[1])
+    np.testing.assert_allclose(np.diff(scaled[:, 1]), steps)
+
+
+def test_joint_is_the_mean_of_the_normals_and_one_scale_for_all_features(rows):
+    X, y = rows
+    normals = X[y == 0]
+    scale = np.sqrt(normals.var(axis=0).mean())
+    expected = (X - normals.mean(axis=0)) / scale
+    np.testing.assert_allclose(ScaledSupport(X, y, "joint").support, expected)
+
+
+def test_joint_takes_the_scale_from_what_is_known(holed):
+    X, y = holed
+    normals = X[y == 0]
+    expected = (X - np.nanmean(normals, axis=0)) / np.sqrt(np.nanvar(normals, axis=0).mean())
+    np.testing.assert_allclose(ScaledSupport(X, y, "joint").support, expected)
+
+
+@pytest.mark.parametrize("scaler", [name for name in SCALERS if name != "joint"])
+def test_a_column_without_any_entry_leaves_the_others_as_they_are(rows, prior, scaler):
+    X, y = rows
+    query = X.copy()
+    expected = ScaledSupport(X, y, scaler, prior).transform(query)
+    X[:, 1] = np.nan
+    scaled = ScaledSupport(X, y, scaler, prior).transform(query)
+    assert np.isfinite(scaled).all()
+    np.testing.assert_allclose(scaled[:, [0, 2]], expected[:, [0, 2]])
+
+
+@pytest.mark.parametrize("value", [0.0, -0.1, 1 / 3, 1e8])
+def test_a_constant_with_missing_entries_is_a_constant(rows, value):
+    X, y = rows
+    X[:, 1] = value
+    expected = ScaledSupport(X, y, "task")
+    X[[0, 3, 4], 1] = np.nan
+    scaled = ScaledSupport(X, y, "task")
+    query = np.array([[5.0, value, 500.0], [5.0, value + 1.0, 500.0]])
+    assert scaled.transform(query)[0, 1] == 0.0
+    np.testing.assert_allclose(scaled.transform(query), expected.transform(query))
+
+
+def test_a_column_without_any_entry_has_mean_zero_and_the_spread_of_a_constant(rows):
+    X, _ = rows
+    beside = np.column_stack([X, np.full(len(X), np.nan)])
+    np.testing.assert_array_equal(stable_mean(beside)[3], 0.0)
+    np.testing.assert_allclose(stable_mean(beside)[:3], stable_mean(X), rtol=1e-14)
+    np.testing.assert_allclose(feature_spread(beside)[:3], feature_spread(X), rtol=1e-14)
+    spread = feature_spread(beside)
+    np.testing.assert_allclose(spread[3], 1e-3 * spread[:3].mean())
+
+
+def test_the_prior_of_a_feature_is_that_of_the_tasks_that_know_it():
+    tasks = [X[y == 0] for X, y in make_family(n_features=3)]
+    expected = ScalePrior.from_tasks(TaskSet(tasks[2:]))
+    for X in tasks[:2]:
+        X[:, 1] = np.nan
+    prior = ScalePrior.from_tasks(TaskSet(tasks, allow_nan=True))
+    whole = ScalePrior.from_tasks(TaskSet([np.nan_to_num(X) for X in tasks]))
+    for name in ("mean", "mean_variance", "variance"):
+        found = getattr(prior, name)
+        np.testing.assert_allclose(found[1], getattr(expected, name)[1])
+        np.testing.assert_allclose(found[[0, 2]], getattr(whole, name)[[0, 2]])
+
+
+def test_the_prior_of_holed_tasks_is_that_of_their_known_entries():
+    rng = np.random.default_rng(0)
+    tasks = [X[y == 0] for X, y in make_family(n_features=3)]
+    for X in tasks:
+        X[rng.random(X.shape) < 0.2] = np.nan
+    prior = ScalePrior.from_tasks(TaskSet(tasks, allow_nan=True))
+    means = np.array([np.nanmean(X, axis=0) for X in tasks])
+    logs = np.array([np.log(np.nanvar(X, axis=0)) for X in tasks])
+    np.testing.assert_allclose(prior.mean, means.mean(axis=0))
+    np.testing.assert_allclose(prior.mean_variance, means.var(axis=0))
+    np.testing.assert_allclose(prior.variance, np.exp(logs.mean(axis=0)))
+
+
+def test_a_feature_that_no_task_knows_has_a_finite_prior():
+    tasks = [X[y == 0] for X, y in make_family(n_features=3)]
+    for X in tasks:
+        X[:, 1] = np.nan
+    prior = ScalePrior.from_tasks(TaskSet(tasks, allow_nan=True))
+    assert all(np.isfinite(values).all() for values in vars(prior).values())
+    assert (prior.variance > 0).all()
 
 
 # --- in a detector --------------------------------------------------------------------------------

@@ -1,0 +1,51 @@
+"""What is predicted from what: target features and grids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+
+def resolve_targets(
+    target_features: Sequence[Any] | None, n_features: int, names: Sequence[str] | None
+) -> list[int] | None:
+    """Positions of the target features, or a ValueError that says which one is unknown."""
+    if target_features is None:
+        return None
+    targets = []
+    for feature in target_features:
+        if isinstance(feature, str):
+            if names is None or feature not in names:
+                raise ValueError(
+                    f"target_features has {feature!r}, but the features are "
+                    f"{'unnamed' if names is None else names}."
+                )
+            targets.append(list(names).index(feature))
+        elif isinstance(feature, Integral) and -n_features <= int(feature) < n_features:
+            targets.append(int(feature) % n_features)
+        else:
+            raise ValueError(
+                f"target_features has {feature!r}: give names, or positions below the number of "
+                f"features, {n_features}."
+            )
+    if not 0 < len(set(targets)) < n_features:
+        raise ValueError(
+            f"target_features={target_features!r} of {n_features} features: there must be at "
+            "least one target and one other feature to predict it from."
+        )
+    return sorted(set(targets))
+
+
+def check_grid(grid_shape: Sequence[int] | None, n_features: int) -> None:
+    """Refuse a grid that rows of so many features do not fill."""
+    if grid_shape is None:
+        return
+    whole = all(isinstance(size, Integral) and int(size) > 0 for size in grid_shape)
+    if not whole or len(grid_shape) not in (1, 2) or int(np.prod(grid_shape)) != n_features:
+        raise ValueError(
+            f"grid_shape={tuple(grid_shape)} does not fit rows of {n_features} features: give one "
+            "or two whole numbers whose product is that."
+        )
