@@ -16,7 +16,6 @@ import warnings
 from collections.abc import Sequence
 from functools import partial
 from math import comb
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -24,6 +23,7 @@ from _made_relation import ABOUT, N_FEATURES, draw_relation
 from _protocol import Task, load_family, random_state_of
 from _table_measure import Cell, Row, as_frame, kind_aucs, measure, run_cells
 from _table_methods import KNN, specified, table_baselines
+from _table_parser import table_parser
 from _table_protocol import (
     N_ANOMALIES,
     N_FRESH,
@@ -42,7 +42,6 @@ from _table_report import (
     value_table,
     write_results,
 )
-from quality import spec_argument
 
 CLASS = "sklearn_fsad:NeuralProcessDetector"
 DETECTORS = (
@@ -203,19 +202,10 @@ def _shown(params: dict[str, object]) -> str:
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of npz files")
+    parser = table_parser(__doc__.splitlines()[0], DETECTORS)
     parser.add_argument("--tables", nargs="*", default=list(STUDY), help='names, or "all"')
     parser.add_argument("--n", nargs="+", type=int, default=[50, 200, 1000])
-    parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--made-draws", type=int, default=5, help="of the relation")
-    parser.add_argument(
-        "--detector",
-        nargs="+",
-        type=spec_argument,
-        default=[spec_argument(text) for text in DETECTORS],
-        metavar="[LABEL=]MODULE:CLASS(PARAM=VALUE)",
-    )
     parser.add_argument("--lunar", action="store_true", help="also run PyOD's LUNAR")
     parser.add_argument("--gp", action="store_true", help="also a Gaussian process per feature")
     parser.add_argument(
@@ -226,9 +216,6 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         action="store_true",
         help="fit anew for each anomaly_score: all have a threshold, at several times the cost",
     )
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
     return parser.parse_args(argv)
 
 

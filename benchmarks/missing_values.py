@@ -15,13 +15,13 @@ import sys
 import warnings
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from _protocol import Task, load_family, random_state_of
 from _table_measure import Cell, Row, as_frame, measure, run_cells
 from _table_methods import KNN, LEDOIT_WOLF, imputing_baselines, specified, table_baselines
+from _table_parser import table_parser
 from _table_protocol import (
     N_ANOMALIES,
     N_FRESH,
@@ -41,7 +41,6 @@ from _table_report import (
     value_table,
     write_results,
 )
-from quality import spec_argument
 
 CLASS = "sklearn_fsad:NeuralProcessDetector"
 DETECTORS = (f"process={CLASS}", f"closed-form={CLASS}(max_epochs=0)")
@@ -132,22 +131,10 @@ def report(frame: pd.DataFrame, options: argparse.Namespace, argv: Sequence[str]
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of npz files")
+    parser = table_parser(__doc__.splitlines()[0], DETECTORS)
     parser.add_argument("--tables", nargs="+", default=list(TABLES), help='names, or "all"')
     parser.add_argument("--n", type=int, default=200)
-    parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--share", type=float, default=0.2, help="of entries, or of columns")
-    parser.add_argument(
-        "--detector",
-        nargs="+",
-        type=spec_argument,
-        default=[spec_argument(text) for text in DETECTORS],
-        metavar="[LABEL=]MODULE:CLASS(PARAM=VALUE)",
-    )
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
     return parser.parse_args(argv)
 
 
