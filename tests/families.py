@@ -65,6 +65,7 @@ BRIEF = {
     "max_epochs": 2,
     "episodes_per_epoch": 16,
     "embedding_dim": 8,
+    "n_masks": 2,
     "lr": 0.03,
     "random_state": 0,
 }
