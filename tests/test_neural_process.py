@@ -20,7 +20,8 @@ from sklearn_fsad.exceptions import AdaptationWarning
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
 every_score = pytest.mark.parametrize("score", SCORES)
-META = {**SHOTS, **BRIEF, "gate": False}
+USUAL = {**BRIEF, "n_masks": "auto"}
+META = {**SHOTS, **USUAL, "gate": False}
 
 
 def closed_form(**settings):
@@ -29,7 +30,7 @@ def closed_form(**settings):
 
 
 def brief(**settings):
-    return NeuralProcessDetector(**{**BRIEF, **settings})
+    return NeuralProcessDetector(**{**USUAL, **settings})
 
 
 def auc(detector, normal, anomalous):
