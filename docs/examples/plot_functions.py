@@ -93,7 +93,8 @@ print(f"and {(flagged & ~wrong).sum()} of the {(~wrong).sum()} right ones.")
 # The prediction as a picture
 # ---------------------------
 # ``predict_distribution`` gives mean and standard deviation; what the column to predict holds does
-# not matter to it. The band widens where nothing was seen: a wrong reading within it would be missed.
+# not matter to it. The band widens where nothing was seen: a wrong reading within it would be
+# missed.
 
 hours = pd.DataFrame({"hour": np.linspace(0, 24, 200), "value": np.nan})
 mean, std = (part[:, 0] for part in detector.predict_distribution(hours))
