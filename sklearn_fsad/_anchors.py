@@ -188,9 +188,7 @@ def _shrunk_covariance(
     d = values.shape[-1]
     mean = (values * visible).sum(-2, keepdim=True) / visible.sum(-2, keepdim=True).clamp(min=1.0)
     centred = (values - mean) * visible
-    if (
-        int(counted.sum(-1).max()) < d
-    ):  # missing entries count as zeros: there are too few pairs to leave any out
+    if int(counted.sum(-1).max()) < d:  # too few pairs to leave any out: missing means the mean
         root = centred.mT / n_rows.sqrt()  # (..., d, n)
     else:
         whole = bool((visible.sum(-2, keepdim=True) == n_rows).all())

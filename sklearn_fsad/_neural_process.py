@@ -329,11 +329,11 @@ default="auto"
                 **{**settings, **more},
             )
 
+        if draft.architecture["anchor"] == "none" or draft.info["targets"] is not None:
+            return train(tasks, draft)
         sampler = EpisodeSampler(
             tasks, n_normal=self.n_normal, n_anomalous=(0, 0), n_query=_JUDGED_QUERIES, seed=seed
         )
-        if draft.architecture["anchor"] == "none" or draft.info["targets"] is not None:
-            return train(tasks, draft)
         judge = Judge.from_tasks(tasks, sampler, seed)
         if not judge.is_fair:
             return train(tasks, draft)

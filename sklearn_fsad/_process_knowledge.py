@@ -124,6 +124,10 @@ class Judge:
         """The fold in which its task is held out."""
         return next(f for f, fold in enumerate(self.folds) if episode.task in fold)
 
+    def rest_of(self, fold: int) -> list[int]:
+        """Positions of the tasks outside a fold."""
+        return [i for f, part in enumerate(self.folds) if f != fold for i in part]
+
     def terms(self, module: NeuralProcess, describe: Describe, fold: int) -> list[Array]:
         """Terms of the queries of a fold's episodes: (m, d) each."""
         terms = []
@@ -140,7 +144,7 @@ class Judge:
         """The episodes of a fold."""
         return [e for e in self.episodes if self.fold_of(e) == fold]
 
-    def verdict(self, rivals: Mapping[int, Sequence[list[Array]]], gate: bool) -> Verdict:
+    def verdict(self, rivals: Mapping[int, Sequence[list[Array]]]) -> Verdict:
         """Compare scores of two rivals on the episodes of each fold: the first is the sitting."""
         judged = []
         for fold, both in rivals.items():
@@ -148,7 +152,7 @@ class Judge:
                 aucs = column_aucs(np.column_stack([first, second]), e.query_y == ANOMALOUS)
                 aucs = np.concatenate([aucs, np.full(3, np.nan)])
                 judged.append(Judged(fold, self.groups[e.task], 0, aucs))
-        return Verdict(judged, gate)
+        return Verdict(judged, gate=True)
 
 
 def feature_weights(episodes: Sequence[Episode], terms: Sequence[Array]) -> Array:
@@ -180,8 +184,7 @@ def learn_knowledge(
         return pooled_covariance([tasks[i].normals for i in positions], describe)
 
     folds = [f for f in range(len(judge.folds)) if judge.of_fold(f)]
-    rest_of = {f: [i for g, part in enumerate(judge.folds) if g != f for i in part] for f in folds}
-    covariance = {f: pooled(rest_of[f]) for f in folds}
+    covariance = {f: pooled(judge.rest_of(f)) for f in folds}
     everything = pooled(range(tasks.n_tasks))
     n_features = len(everything[0])
     equal = np.ones(n_features)
@@ -199,7 +202,7 @@ def learn_knowledge(
         ]))  # fmt: skip
     rows = max(quality, key=quality.__getitem__)
     report: dict[str, Any] = {"prior_rows": {str(k): round(v, 4) for k, v in quality.items()}}
-    weights, weights_without, weighed = equal, dict.fromkeys(folds, equal), False
+    weights, weights_without = equal, dict.fromkeys(folds, equal)
     if weigh:
         every = {f: feature_weights(judge.of_fold(f), by_rows[rows][f]) for f in folds}
         others = {f: np.mean([every[g] for g in folds if g != f], axis=0) for f in folds}
@@ -210,10 +213,9 @@ def learn_knowledge(
             )
             for f in folds
         }
-        verdict = judge.verdict(rivals, gate=True)
-        weighed = verdict.approved[0]
+        verdict = judge.verdict(rivals)
         report["weights"] = verdict.report
-        if weighed:
+        if verdict.approved[0]:
             weights, weights_without = np.mean(list(every.values()), axis=0), others
     without = {f: Knowledge(*covariance[f], rows, weights_without[f]) for f in folds}
     return Knowledge(*everything, rows, weights), without, report
@@ -229,10 +231,9 @@ def network_verdict(
     """Compare networks trained without each fold, and their closed forms, on its tasks."""
     rivals = {}
     for fold, known in without.items():
-        rest = [i for g, part in enumerate(judge.folds) if g != fold for i in part]
-        modules = closed(known), network(known, rest)
+        modules = closed(known), network(known, judge.rest_of(fold))
         rivals[fold] = [
             [terms.sum(axis=1) for terms in judge.terms(module, describe, fold)]
             for module in modules
         ]
-    return judge.verdict(rivals, gate=True)
+    return judge.verdict(rivals)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -117,12 +117,13 @@ class NeuralProcess(nn.Module):
             All queries of an episode hide the same.
         """
         d = support_X.shape[-1] // 3
-        query, hidden = Rows(query_X[..., :d], query_X[..., d : 2 * d]), query_X[..., 3 * d :]
-        hides = hidden[..., :1, :].amax(-2)  # (..., d)
+        query, hidden = _rows(query_X, d), query_X[..., 3 * d :]
+        hides = hidden[..., 0, :]  # (..., d)
         state = self._summarise(support_X, support_y, hides)
         asked = hidden * query.visible * state["live"]
         if isinstance(self.network.aggregator, LatentAggregator):
-            return self._latent_loss(state, support_X, support_y, query, hides, asked)
+            context = _rows(support_X, d), support_y == 0
+            return self._latent_loss(state, *context, query, hides, asked)
         beliefs = self._beliefs(state, query, hides)
         nll = self.likelihood.nll(query.values - beliefs.mean, beliefs.scale).mean((0, 1))
         return (nll * asked).sum(-1) / asked.sum(-1).clamp(min=1.0)
@@ -130,25 +131,18 @@ class NeuralProcess(nn.Module):
     def _latent_loss(
         self,
         state: State,
-        support_X: Tensor,
-        support_y: Tensor,
+        context: Rows,
+        counted: Tensor,
         query: Rows,
         hides: Tensor,
         asked: Tensor,
     ) -> Tensor:
         """The bound of Garnelo et al., or the importance-weighted one, the same for each query."""
-        d = query.values.shape[-1]
-        rows = [
-            torch.cat([support_X[..., i * d : (i + 1) * d], part], -2)
-            for i, part in enumerate(query)
-        ]
-        counted = torch.cat([support_y == 0, query.visible.any(-1)], -1)
-        everything = Rows(*rows)
+        rows = Rows(*(torch.cat(parts, -2) for parts in zip(context, query, strict=True)))
+        counted = torch.cat([counted, query.visible.any(-1)], -1)
         encoder, aggregator = self.network.encoder, self.network.aggregator
-        known = aggregator.summarise(encoder(everything), everything, counted)
-        known_to_all = _part(state, "net")
-        prior = Normal(known_to_all["location"], known_to_all["scale"], validate_args=False)
-        posterior = Normal(known["location"], known["scale"], validate_args=False)
+        prior = _latent(_part(state, "net"))
+        posterior = _latent(aggregator.summarise(encoder(rows), rows, counted))
         z = posterior.rsample((len(aggregator.noise),))  # (samples, ..., 1, width)
         beliefs = self._beliefs(state, query, hides, read=z)
         nll = self.likelihood.nll(query.values - beliefs.mean, beliefs.scale).mean(0)
@@ -164,13 +158,18 @@ class NeuralProcess(nn.Module):
     def terms(self, state: State, X: Tensor) -> Tensor:
         """What each feature adds to the score of a row: (m, 3 d) -> (m, d)."""
         d = X.shape[-1] // 3
-        query, departed = Rows(X[:, :d], X[:, d : 2 * d]), X[:, 2 * d :]
+        query, departed = _rows(X, d), X[:, 2 * d :]
+        asked = query.visible * state["live"]
         per_order, first = [], 0
         for plan in self.plans:
-            terms = self._terms_of_plan(state, query, plan, first)
-            per_order.append(terms * query.visible * state["live"])
+            terms = torch.zeros_like(query.values)
+            for weight, closed, beliefs in self._by_masks(state, query, plan, first):
+                strange = self._strangeness(query, beliefs)
+                if self.score_name == "surprise" and "kernel" in closed:
+                    strange = strange + closed["kernel"].scale.log()
+                terms = terms + (weight * strange).sum(0)
+            per_order.append(terms * asked)
             first += len(plan.hidden)
-        asked = query.visible * state["live"]
         terms = per_order[0] if self.score_name != "density" else _mean_density(per_order, asked)
         one = torch.ones((), dtype=X.dtype)
         departure = self.likelihood.nll(departed, one) - self.likelihood.nll(0 * departed, one)
@@ -180,14 +179,9 @@ class NeuralProcess(nn.Module):
 
     def predict(self, state: State, X: Tensor) -> Belief:
         """Mean and standard deviation of each feature given those that the plan shows: (m, d)."""
-        d = X.shape[-1] // 3
-        query = Rows(X[:, :d], X[:, d : 2 * d])
-        plan = self.plans[0]
-        mean, square = torch.zeros(2, len(X), d, dtype=X.dtype)
-        for some in self._chunks(query, state, len(plan.hidden)):
-            hidden = torch.from_numpy(plan.hidden[some])
-            weight = torch.from_numpy(plan.weight[some]).unsqueeze(-2)
-            beliefs = self._beliefs(self._of_masks(state, some), query, hidden)
+        query = _rows(X, X.shape[-1] // 3)
+        mean, square = torch.zeros(2, *query.values.shape, dtype=X.dtype)
+        for weight, _, beliefs in self._by_masks(state, query, self.plans[0]):
             variance = self.likelihood.variance * beliefs.scale.square()
             mean = mean + (weight * beliefs.mean.mean((0, 1))).sum(0)
             square = square + (weight * (variance + beliefs.mean.square()).mean((0, 1))).sum(0)
@@ -195,30 +189,31 @@ class NeuralProcess(nn.Module):
 
     def predict_samples(self, state: State, X: Tensor) -> Tensor:
         """Mean of each feature by each sample of the latent variable: (m, d) -> (samples, m, d)."""
-        d = X.shape[-1] // 3
-        query = Rows(X[:, :d], X[:, d : 2 * d])
-        plan = self.plans[0]
-        total = torch.zeros(len(X), d, dtype=X.dtype)
-        for some in self._chunks(query, state, len(plan.hidden)):
-            hidden = torch.from_numpy(plan.hidden[some])
-            weight = torch.from_numpy(plan.weight[some]).unsqueeze(-2)
-            beliefs = self._beliefs(self._of_masks(state, some), query, hidden)
-            total = total + (weight * beliefs.mean.mean(0)).sum(1)
-        return total
+        query = _rows(X, X.shape[-1] // 3)
+        parts = [
+            (weight * beliefs.mean.mean(0)).sum(1)
+            for weight, _, beliefs in self._by_masks(state, query, self.plans[0])
+        ]
+        return torch.stack(parts).sum(0)
 
-    def _terms_of_plan(self, state: State, query: Rows, plan: MaskPlan, first: int) -> Tensor:
-        terms = torch.zeros_like(query.values)
-        for some in self._chunks(query, state, len(plan.hidden)):
-            of_state = slice(first + some.start, first + some.stop)
-            hidden = torch.from_numpy(plan.hidden[some])
-            part = self._of_masks(state, of_state)
+    def _by_masks(
+        self, state: State, query: Rows, plan: MaskPlan, first: int = 0
+    ) -> Iterator[tuple[Tensor, dict[str, Belief], Belief]]:
+        """Weights, (masks, 1, d), and beliefs of anchors and of all views, some masks at a time.
+
+        ``first`` is the position of the plan's masks among those of the state. Few are tried at
+        once, so that memory does not grow with their number.
+        """
+        n_rows, n_features = query.values.shape
+        size = max(1, _MOST_NUMBERS // (n_rows * 4 * max(int(state["n_context"]), n_features)))
+        per_mask = [f"{name}.{key}" for name, a in self.anchors.items() for key in a.per_mask]
+        for start in range(0, len(plan.hidden), size):
+            hidden = torch.from_numpy(plan.hidden[start : start + size])
+            weight = torch.from_numpy(plan.weight[start : start + size]).unsqueeze(-2)
+            at = first + start
+            part = state | {key: state[key][at : at + len(hidden)] for key in per_mask}
             closed = self._closed(part, query, hidden)
-            strange = self._strangeness(query, self._beliefs(part, query, hidden, closed))
-            if self.score_name == "surprise" and "kernel" in closed:
-                strange = strange + closed["kernel"].scale.log()
-            weight = torch.from_numpy(plan.weight[some]).unsqueeze(-2)  # (masks, 1, d)
-            terms = terms + (weight * strange).sum(0)
-        return terms
+            yield weight, closed, self._beliefs(part, query, hidden, closed)
 
     def _strangeness(self, query: Rows, beliefs: Belief) -> Tensor:
         """By the view to which an entry is the strangest: (..., q, d)."""
@@ -233,21 +228,10 @@ class NeuralProcess(nn.Module):
             return math.log(len(nll)) - torch.logsumexp(-nll, 0)
         return nll.amax(0)
 
-    def _chunks(self, query: Rows, state: State, n_masks: int) -> list[slice]:
-        """Masks that are tried at once, so that memory does not grow with their number."""
-        n_rows, n_features = query.values.shape
-        size = max(1, _MOST_NUMBERS // (n_rows * 4 * max(int(state["n_context"]), n_features)))
-        return [slice(i, min(i + size, n_masks)) for i in range(0, n_masks, size)]
-
-    def _of_masks(self, state: State, some: slice) -> State:
-        """The state for some of the masks that it was made for."""
-        cut = [f"{name}.{key}" for name, a in self.anchors.items() for key in a.per_mask]
-        return state | {key: state[key][some] for key in cut}
-
     # --- beliefs ----------------------------------------------------------------------------------
     def _summarise(self, X: Tensor, y: Tensor, hidden: Tensor) -> State:
         d = X.shape[-1] // 3
-        context, counted = Rows(X[..., :d], X[..., d : 2 * d]), y == 0
+        context, counted = _rows(X, d), y == 0
         varies = (context.values != 0) & counted.unsqueeze(-1)
         state = {
             "live": varies.any(-2, keepdim=True).to(X.dtype),  # (..., 1, d)
@@ -324,6 +308,16 @@ def _mean_density(per_order: list[Tensor], asked: Tensor) -> Tensor:
     total = math.log(len(terms)) - torch.logsumexp(log_density, 0)  # (m, 1)
     rest = total - mixed.sum(-1, keepdim=True)
     return mixed + asked * rest / asked.sum(-1, keepdim=True).clamp(min=1.0)
+
+
+def _rows(X: Tensor, d: int) -> Rows:
+    """The values and marks of described rows of d features."""
+    return Rows(X[..., :d], X[..., d : 2 * d])
+
+
+def _latent(summary: Summary) -> Normal:
+    """What a latent aggregator says of its variable."""
+    return Normal(summary["location"], summary["scale"], validate_args=False)
 
 
 def _named(name: str, summary: Mapping[str, Tensor]) -> State:

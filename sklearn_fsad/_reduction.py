@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
@@ -100,7 +101,7 @@ class Reduction:
         for i, (weight, bias) in enumerate(layers):
             rows = rows @ weight.T + bias
             if i < len(layers) - 1:
-                rows = rows / (1.0 + np.exp(-np.clip(rows, -500.0, 500.0)))  # SiLU
+                rows = rows * expit(rows)  # SiLU
         return rows
 
     def _layers(self, name: str) -> list[tuple[Array, Array]]:

@@ -208,9 +208,7 @@ def test_the_second_rival_must_be_clearly_better(better, approved):
             both[better] = [e.query_y + 0.1 * s for e, s in
                             zip(judge.of_fold(f), both[better], strict=True)]  # fmt: skip
         rivals[f] = both
-    verdict = judge.verdict(rivals, gate=True)
-    assert verdict.approved[0] == approved
-    assert judge.verdict(rivals, gate=False).approved[0]
+    assert judge.verdict(rivals).approved[0] == approved
 
 
 # --- weights --------------------------------------------------------------------------------------

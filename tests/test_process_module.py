@@ -368,7 +368,7 @@ def test_masks_tried_in_small_parts_give_the_same_scores(kind, score, monkeypatc
     for numbers in (1, 7 * 4 * 12 * 2):
         monkeypatch.setattr(process_module, "_MOST_NUMBERS", numbers)
         n_masks = len(module.plans[0].hidden)
-        sizes.append(len(module._chunks(split(query), state, n_masks)))
+        sizes.append(len(list(module._by_masks(state, split(query), module.plans[0]))))
         assert_same(module.terms(state, query), expected)
         assert_same(module.predict(state, query).mean, belief.mean)
         assert_same(module.predict(state, query).scale, belief.scale)
