@@ -42,12 +42,15 @@ class Adapted:
     representation : Representation
     values : dict of str to ndarray
         What the module's ``adapt`` returned.
+    parameters : dict of str to object
+        Those that the detector had.
     module : torch.nn.Module or None
         Left out of pickles: the detector builds it again from its state.
     """
 
     representation: Any
     values: dict[str, Array]
+    parameters: dict[str, Any]
     module: Any = None
 
     def score(self, X: Array) -> Array:

@@ -18,6 +18,7 @@ _FAR = 1e9
 _SAME = 1e-12
 _LEAST_SHARE = 1e-6
 _MOST_PROBES = 64
+_SIZES = 8
 _EXACT = "donot_use_mm_for_euclid_dist"
 
 
@@ -88,8 +89,9 @@ class LinearAnchor:
             Which features are to be predicted, for each of m ways to hide some.
         """
         mean, factor, rest = _shrunk_covariance(context, counted, self.prior)
-        seen = (1.0 - hidden.double()).unsqueeze(-2)  # (..., 1, d)
-        inner = _inner(factor, rest, seen).squeeze(-3)  # (..., r, r)
+        seen = (1.0 - hidden.double()).unsqueeze(-1)  # (..., d, 1)
+        inner = (factor * seen).mT @ factor  # (..., r, r)
+        inner = inner + rest * torch.eye(factor.shape[-1], dtype=factor.dtype)
         return {
             "mean": mean,  # (..., 1, d)
             "factor": factor,  # (..., d, r)
@@ -107,16 +109,17 @@ class LinearAnchor:
         mean, factor, rest = summary["mean"], summary["factor"], summary["rest"]
         seen = rows.visible.double() * (1.0 - hidden.double()).unsqueeze(-2)  # (..., q, d)
         centred = (rows.values.double() - mean) * seen
-        inverse = summary["inverse"]
-        coded = centred @ factor @ inverse  # (..., q, r)
-        variance = rest * (1.0 + ((factor @ inverse) * factor).sum(-1).unsqueeze(-2))  # (..., 1, d)
-        variance = variance.expand(centred.shape)
-        whole = (rows.visible == 1).all(-1, keepdim=True)  # (..., q, 1)
-        if not whole.all():
-            own, own_variance = _with_missing(factor, rest, seen, centred)
-            coded = torch.where(whole, coded, own)
-            variance = torch.where(whole, variance, own_variance)
-        return Belief(mean + coded @ factor.mT, variance.clamp(min=LEAST_SCALE**2).sqrt())
+        coded = factor @ summary["inverse"]  # (..., d, r)
+        predicted = centred @ coded @ factor.mT
+        left = (coded * factor).sum(-1).unsqueeze(-2).expand(predicted.shape)
+        some = seen.any(-1, keepdim=True)
+        lacks = (1.0 - rows.visible.double()) * (1.0 - hidden.double()).unsqueeze(-2) * some
+        if lacks.any():
+            predicted, own = _with_missing(coded @ factor.mT, lacks, predicted)
+            left = torch.where(lacks.any(-1, keepdim=True), own, left)
+        left = torch.where(some, left, factor.square().sum(-1).unsqueeze(-2) / rest)
+        variance = rest * (1.0 + left)
+        return Belief(mean + predicted, variance.clamp(min=LEAST_SCALE**2).sqrt())
 
 
 class KernelAnchor:
@@ -213,30 +216,32 @@ def _shrunk_covariance(
     return mean, root * (1.0 - intensity).sqrt(), rest
 
 
-def _inner(factor: Tensor, rest: Tensor, seen: Tensor) -> Tensor:
-    """``r I + U' V U`` for each pattern V of seen features: (..., d, r), (..., k, d) -> k r r."""
-    r = factor.shape[-1]
-    products = (factor.unsqueeze(-1) * factor.unsqueeze(-2)).flatten(-2)  # (..., d, r * r)
-    inner = (seen @ products).unflatten(-1, (r, r))  # (..., k, r, r)
-    return inner + rest.unsqueeze(-3) * torch.eye(r, dtype=factor.dtype)
+def _with_missing(gain: Tensor, missing: Tensor, predicted: Tensor) -> tuple[Tensor, Tensor]:
+    """Predictions, and what variance they leave, of rows that lack some of what ``gain`` used.
 
-
-def _with_missing(
-    factor: Tensor, rest: Tensor, seen: Tensor, centred: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Codes and variances of rows that show different features: one inverse for each row."""
-    if seen.dim() == 2:
-        codes, variances = _with_missing(factor, rest, seen[None], centred[None])
-        return codes[0], variances[0]
-    leading = seen.shape[:-2]
-    factor, rest = (part.expand(*leading, *part.shape[-2:]) for part in (factor, rest))
-    per_row = []
-    for f, r, s, c in zip(*(p.flatten(0, -3) for p in (factor, rest, seen, centred)), strict=True):
-        inverse = torch.linalg.inv(_inner(f, r, s))  # (q, r, r)
-        code = ((c @ f).unsqueeze(-2) @ inverse).squeeze(-2)  # (q, r)
-        per_row.append((code, r * (1.0 + ((f @ inverse) * f).sum(-1))))
-    codes, variances = (torch.stack(parts) for parts in zip(*per_row, strict=True))
-    return codes.unflatten(0, leading), variances.unflatten(0, leading)
+    By the matrix inversion lemma: a system of as many equations as a row lacks entries, rounded up
+    so that rows of one size are solved at once. (..., d, d), (..., q, d), (..., q, d) ->
+    (..., q, d) each.
+    """
+    leading, (q, d) = predicted.shape[:-2], predicted.shape[-2:]
+    gain = gain.expand(*leading, d, d).flatten(0, -3) if leading else gain[None]
+    missing, flat = missing.reshape(-1, d), predicted.reshape(-1, d).clone()
+    which = torch.arange(len(flat)) // q
+    left = gain.diagonal(dim1=-2, dim2=-1)[which].clone()
+    size = torch.ceil(missing.sum(-1) / _SIZES).long() * _SIZES
+    for k in size[size > 0].unique():
+        rows = (size == k).nonzero()[:, 0]  # (s,)
+        order = missing[rows].argsort(descending=True, stable=True)[:, :k]  # (s, k)
+        lost = missing[rows].gather(1, order)
+        at = which[rows, None], order
+        cross = gain[at] * lost.unsqueeze(-1)  # (s, k, d)
+        system = cross.gather(2, order.unsqueeze(1).expand(-1, order.shape[1], -1))
+        system = torch.eye(order.shape[1], dtype=gain.dtype) - system * lost.unsqueeze(1)
+        wanted = torch.cat([(flat[rows].gather(1, order) * lost).unsqueeze(-1), cross], -1)
+        solved = torch.linalg.solve(system, wanted)  # (s, k, 1 + d)
+        flat[rows] += (solved[..., :1] * cross).sum(1)
+        left[rows] += (solved[..., 1:] * cross).sum(1)
+    return flat.reshape(predicted.shape), left.reshape(predicted.shape)
 
 
 def _moments(weight: Tensor, context: Rows) -> tuple[Tensor, Tensor]:

@@ -284,7 +284,8 @@ class BaseFewShotDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
             values = module.adapt(
                 torch.from_numpy(representation.support), torch.from_numpy(representation.support_y)
             )
-        return Adapted(representation, {k: v.numpy() for k, v in values.items()}, module)
+        arrays = {name: value.numpy() for name, value in values.items()}
+        return Adapted(representation, arrays, self.get_params(deep=False), module)
 
     def _cut(self, X: Array, y: Codes) -> float:
         """The score above which a row is an anomaly."""
@@ -312,9 +313,13 @@ class BaseFewShotDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
         """The adapted module, built again after unpickling."""
         adapted = self._adapted
         if adapted.module is None:
-            adapted = replace(adapted, module=self._module(self.state_))
+            adapted = replace(adapted, module=self._as_fitted()._module(self.state_))
             self._adapted = adapted
         return adapted
+
+    def _as_fitted(self) -> Self:
+        """A detector with the parameters that ``fit`` saw, whatever was set since."""
+        return type(self)(**self._adapted.parameters)
 
     def _sampler(self, tasks: TaskSet, seed: int) -> EpisodeSampler:
         return EpisodeSampler(

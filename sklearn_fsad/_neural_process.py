@@ -171,9 +171,9 @@ default="auto"
     Notes
     -----
     A feature that never varied in the support counts by itself: a row in which it differs is
-    strange by how far. Of more than 1024 normal rows a random 1024 are the context. Rows with
-    missing entries take longer to score than whole ones, in proportion to the square of the number
-    of features.
+    strange by the square of how far, in thousandths of the mean spread of the others, or, with
+    ``scaler="joint"``, in the unit that all features share. Of more than 1024 normal rows a random
+    1024 are the context. Rows with missing entries take longer to score than whole ones.
 
     References
     ----------
@@ -508,7 +508,8 @@ default="auto"
             return means.movedim(0, -1).flatten(1).numpy()
 
         flat = self._in_blocks(functions, self._validated(X, reset=False))
-        samples = np.moveaxis(flat.reshape(len(flat), -1, self.n_latent_samples), -1, 0)
+        n_samples = len(module.network.aggregator.noise)
+        samples = np.moveaxis(flat.reshape(len(flat), -1, n_samples), -1, 0)
         return np.stack([self._in_own_units(mean, np.ones_like(mean))[0] for mean in samples])
 
     def _predictive(self) -> tuple[NeuralProcess, dict[str, torch.Tensor]]:
@@ -521,7 +522,7 @@ default="auto"
                 "reduce=None for predictive distributions."
             )
         plan = scoring_plan(self.n_features_in_, None, state.info["targets"], 0)
-        module = self._module(state, [plan])
+        module = self._as_fitted()._module(state, [plan])
         with torch.no_grad():
             values = module.adapt(
                 torch.from_numpy(described.support), torch.from_numpy(described.support_y)

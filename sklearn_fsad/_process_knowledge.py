@@ -17,7 +17,7 @@ from ._masked_support import MaskedSupport
 from ._process_module import NeuralProcess, separation
 from ._statistics import column_aucs
 from ._task_set import TaskSet
-from ._verdict import LEAST_GROUPS, Judged, Verdict
+from ._verdict import LEAST_GROUPS, Judged, Verdict, falls_behind
 
 Array = NDArray[np.float64]
 
@@ -144,15 +144,14 @@ class Judge:
         """The episodes of a fold."""
         return [e for e in self.episodes if self.fold_of(e) == fold]
 
-    def verdict(self, rivals: Mapping[int, Sequence[list[Array]]]) -> Verdict:
-        """Compare scores of two rivals on the episodes of each fold: the first is the sitting."""
+    def compared(self, fold: int, first: list[Array], second: list[Array]) -> list[Judged]:
+        """Compare scores of two rivals on the episodes of a fold: the first is the sitting."""
         judged = []
-        for fold, both in rivals.items():
-            for e, first, second in zip(self.of_fold(fold), *both, strict=True):
-                aucs = column_aucs(np.column_stack([first, second]), e.query_y == ANOMALOUS)
-                aucs = np.concatenate([aucs, np.full(3, np.nan)])
-                judged.append(Judged(fold, self.groups[e.task], 0, aucs))
-        return Verdict(judged, gate=True)
+        for e, *both in zip(self.of_fold(fold), first, second, strict=True):
+            aucs = column_aucs(np.column_stack(both), e.query_y == ANOMALOUS)
+            aucs = np.concatenate([aucs, np.full(3, np.nan)])
+            judged.append(Judged(fold, self.groups[e.task], 0, aucs))
+        return judged
 
 
 def feature_weights(episodes: Sequence[Episode], terms: Sequence[Array]) -> Array:
@@ -206,14 +205,13 @@ def learn_knowledge(
     if weigh:
         every = {f: feature_weights(judge.of_fold(f), by_rows[rows][f]) for f in folds}
         others = {f: np.mean([every[g] for g in folds if g != f], axis=0) for f in folds}
-        rivals = {
-            f: (
-                [t.sum(axis=1) for t in by_rows[rows][f]],
-                [t @ others[f] for t in by_rows[rows][f]],
+        judged = []
+        for f in folds:
+            terms = by_rows[rows][f]
+            judged += judge.compared(
+                f, [t.sum(axis=1) for t in terms], [t @ others[f] for t in terms]
             )
-            for f in folds
-        }
-        verdict = judge.verdict(rivals)
+        verdict = Verdict(judged, gate=True)
         report["weights"] = verdict.report
         if verdict.approved[0]:
             weights, weights_without = np.mean(list(every.values()), axis=0), others
@@ -228,12 +226,18 @@ def network_verdict(
     closed: Callable[[Knowledge], NeuralProcess],
     network: Callable[[Knowledge, Sequence[int]], NeuralProcess],
 ) -> Verdict:
-    """Compare networks trained without each fold, and their closed forms, on its tasks."""
-    rivals = {}
+    """Compare networks trained without each fold, and their closed forms, on its tasks.
+
+    The first fold in which a network falls behind decides: the others are not trained.
+    """
+    judged: list[Judged] = []
     for fold, known in without.items():
         modules = closed(known), network(known, judge.rest_of(fold))
-        rivals[fold] = [
+        scores = (
             [terms.sum(axis=1) for terms in judge.terms(module, describe, fold)]
             for module in modules
-        ]
-    return judge.verdict(rivals)
+        )
+        judged += judge.compared(fold, *scores)
+        if falls_behind([j for j in judged if j.fold == fold]):
+            break
+    return Verdict(judged, gate=True)

@@ -69,6 +69,12 @@ def _by_group(judged: Sequence[Judged]) -> list[tuple[int, Array]]:
     return [(fold, np.mean(aucs, axis=0)) for (fold, _), aucs in groups.items()]
 
 
+def falls_behind(judged: Sequence[Judged]) -> bool:
+    """Whether a network is behind the closed form on episodes of one fold and regime."""
+    gains = [aucs[1] - aucs[0] for _, aucs in _by_group(judged)]
+    return bool(np.mean(gains) < 0)
+
+
 def _approved(means: Sequence[tuple[int, Array]]) -> bool:
     if len(means) < LEAST_GROUPS:
         return False

@@ -1,6 +1,10 @@
 """Settings that must stand before scikit-learn and scipy are imported; shared fixtures."""
 
+import importlib
 import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
 os.environ.setdefault(
@@ -57,3 +61,15 @@ def meta_fitted():
 def meta_fitted_mlp():
     """The textbook network meta-fitted on the family: clone it before use."""
     return make_detector("meta-fitted mlp")
+
+
+@pytest.fixture(scope="module")
+def bench(request):
+    """The benchmarks' modules named by ``MODULES``, which import each other by plain names."""
+    folder = str(Path(__file__).parents[1] / "benchmarks")
+    sys.path.insert(0, folder)
+    try:
+        names = request.module.MODULES
+        yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
+    finally:
+        sys.path.remove(folder)

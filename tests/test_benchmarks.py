@@ -1,11 +1,9 @@
 """The family protocol of ``benchmarks/quality.py``, on a tiny synthetic family."""
 
 import dataclasses
-import importlib
 import json
 import re
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -14,7 +12,6 @@ import pandas as pd
 import pytest
 from sklearn.covariance import LedoitWolf, ledoit_wolf_shrinkage
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 MODULES = (
     "_compose",
     "_detectors",
@@ -30,16 +27,6 @@ MODULES = (
     "sinusoid",
 )
 CHEAP = ["maha_scaled", "ratio_raw"]
-
-
-@pytest.fixture(scope="module")
-def bench():
-    """The benchmark's modules, which import each other by their plain names."""
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        yield SimpleNamespace(**{name: importlib.import_module(name) for name in MODULES})
-    finally:
-        sys.path.remove(str(BENCHMARKS))
 
 
 @pytest.fixture(scope="module")

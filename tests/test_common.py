@@ -306,6 +306,26 @@ def test_clone_keeps_the_meta_learned_state_and_drops_the_fit(detector, task):
         cloned.predict(X)
 
 
+# what changes scores without any training
+SETTINGS = {
+    "anomaly_score": "nll",
+    "n_masks": 4,
+    "n_latent_samples": 3,
+    "inner_steps": 1,
+    "scaler": "robust",
+    "alpha": 0.3,
+}
+
+
+def test_parameters_set_after_fit_count_at_the_next_fit_only(detector, task):
+    X, y, query, _ = task
+    expected = detector.fit(X, y).decision_function(query)
+    changed = {name: SETTINGS[name] for name in detector.get_params() if name in SETTINGS}
+    detector.set_params(**changed)
+    for same in (detector, pickle.loads(pickle.dumps(detector))):
+        np.testing.assert_array_equal(same.decision_function(query), expected)
+
+
 @pytest.mark.parametrize("name", META_FITTED)
 def test_fit_after_meta_fit_uses_what_was_learned(name, task):
     X, y, query, _ = task

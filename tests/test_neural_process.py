@@ -142,11 +142,15 @@ def test_a_broken_pair_is_found_beside_missing_entries():
 
 
 # --- features that never varied -------------------------------------------------------------------
-@pytest.mark.parametrize("detector", [closed_form(), brief()], ids=["closed form", "trained"])
-def test_a_row_that_departs_from_a_constant_is_an_anomaly(detector):
-    X = np.random.default_rng(0).normal(size=(40, 4))
+@pytest.mark.parametrize(
+    ("detector", "d"),
+    [(closed_form(), 4), (closed_form(), 100), (brief(), 4)],
+    ids=["closed form", "wide closed form", "trained"],
+)
+def test_a_row_that_departs_from_a_constant_is_an_anomaly(detector, d):
+    X = np.random.default_rng(0).normal(size=(40, d))
     X[:, 2] = 7.0
-    query = np.random.default_rng(1).normal(size=(40, 4))
+    query = np.random.default_rng(1).normal(size=(40, d))
     query[:, 2] = 7.0
     detector = clone(detector).fit(X)
     before = detector.score_samples(query)

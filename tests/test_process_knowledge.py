@@ -1,5 +1,7 @@
 """What past tasks teach beside weights: covariances, weights of features, and who judges them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -14,10 +16,12 @@ from sklearn_fsad._process_knowledge import (
     Knowledge,
     feature_weights,
     learn_knowledge,
+    network_verdict,
     pooled_covariance,
 )
 from sklearn_fsad._process_module import NeuralProcess, separation
 from sklearn_fsad._task_set import TaskSet
+from sklearn_fsad._verdict import Verdict
 
 D = 6
 pytestmark = pytest.mark.filterwarnings("ignore:Task .* has:sklearn_fsad.exceptions.TaskWarning")
@@ -195,20 +199,54 @@ def test_terms_of_queries_come_from_the_normals_of_their_support():
         np.testing.assert_array_equal(terms, module.terms(module.adapt(*parts), query))
 
 
-@pytest.mark.parametrize(("better", "approved"), [(1, True), (0, False), (None, False)])
-def test_the_second_rival_must_be_clearly_better(better, approved):
+def ranked(judge, fold, wrong):
+    """Scores of a fold's queries, some of whose anomalies look most normal."""
+    rng = np.random.default_rng(fold)
+    scores = []
+    for e in judge.of_fold(fold):
+        found = (e.query_y == 1) & (rng.random(len(e.query_y)) >= wrong)
+        scores.append(found + 0.01 * rng.normal(size=len(found)))
+    return scores
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "approved"), [(0.5, 0.0, True), (0.0, 0.5, False), (0.5, 0.5, False)]
+)
+def test_the_second_rival_must_be_clearly_better(first, second, approved):
     judge = judge_of(family_of(lambda rng, i: moved_task(rng, 0)))
-    rng = np.random.default_rng(0)
-    rivals = {}
+    judged = []
     for f in range(N_FOLDS):
-        both = [[rng.normal(size=40) for _ in judge.of_fold(f)] for _ in range(2)]
-        if better is None:
-            both[1] = both[0]
-        else:
-            both[better] = [e.query_y + 0.1 * s for e, s in
-                            zip(judge.of_fold(f), both[better], strict=True)]  # fmt: skip
-        rivals[f] = both
-    assert judge.verdict(rivals).approved[0] == approved
+        judged += judge.compared(f, ranked(judge, f, first), ranked(judge, f, second))
+    assert len(judged) == len(judge.episodes)
+    for j, e in zip(judged, [e for f in range(N_FOLDS) for e in judge.of_fold(f)], strict=True):
+        assert (j.fold, j.group) == (judge.fold_of(e), judge.groups[e.task])
+    assert Verdict(judged, gate=True).approved[0] == approved
+
+
+@pytest.mark.parametrize(("wrong", "n_trained"), [(0.0, N_FOLDS), (0.5, 1)])
+def test_no_more_networks_are_trained_once_one_falls_behind(wrong, n_trained):
+    judge = judge_of(family_of(lambda rng, i: moved_task(rng, 0)))
+    trained = []
+
+    class Ranking:
+        """Terms that find some of the anomalies."""
+
+        def __init__(self, wrong):
+            self.wrong = wrong
+
+    def network(known, positions):
+        trained.append(sorted(positions))
+        return Ranking(wrong)
+
+    def terms(module, describe, fold):
+        return [s[:, None] for s in ranked(judge, fold, module.wrong)]
+
+    stub = SimpleNamespace(terms=terms, rest_of=judge.rest_of, compared=judge.compared)
+    verdict = network_verdict(
+        stub, dict.fromkeys(range(N_FOLDS)), None, lambda known: Ranking(0.2), network
+    )
+    assert trained == [sorted(judge.rest_of(f)) for f in range(n_trained)]
+    assert verdict.approved[0] == (wrong == 0.0)
 
 
 # --- weights --------------------------------------------------------------------------------------

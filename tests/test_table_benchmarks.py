@@ -1,10 +1,6 @@
 """The benchmarks on single tables, ``dependencies.py`` and ``missing_values.py``, made small."""
 
-import importlib
 import re
-import sys
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +8,6 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.covariance import ledoit_wolf
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 MODULES = (
     "_detectors",
     "_made_relation",
@@ -27,16 +22,6 @@ MODULES = (
 )
 CLOSED_FORM = "closed-form=sklearn_fsad:NeuralProcessDetector(max_epochs=0)"
 SVM = "svm=sklearn.svm:OneClassSVM(nu=0.2)"
-
-
-@pytest.fixture(scope="module")
-def bench():
-    """The benchmark's modules, which import each other by their plain names."""
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        yield SimpleNamespace(**{name: importlib.import_module(name) for name in MODULES})
-    finally:
-        sys.path.remove(str(BENCHMARKS))
 
 
 @pytest.fixture
