@@ -15,7 +15,7 @@ from ._episodes import Episode, EpisodeSampler
 from ._labels import ANOMALOUS
 from ._masked_support import MaskedSupport
 from ._process_module import NeuralProcess, separation
-from ._statistics import column_aucs
+from ._statistics import column_aucs, is_embedding
 from ._task_set import TaskSet
 from ._verdict import LEAST_GROUPS, Judged, Verdict, falls_behind
 
@@ -24,7 +24,8 @@ Array = NDArray[np.float64]
 N_FOLDS = 3
 _PRIOR_ROWS = (0.0, 2.0, 8.0, 32.0, 128.0)
 _MOST_RANK = 64
-_EPISODES_A_TASK, _MOST_EPISODES = 4, 96
+_EPISODES_A_TASK, _MOST_EPISODES = 8, 192
+_MOST_WIDE_EPISODES = 48  # which take long
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,9 @@ class Judge:
     @classmethod
     def from_tasks(cls, tasks: TaskSet, sampler: EpisodeSampler, seed: int) -> Judge:
         """Draw episodes evenly from the tasks that have anomalies."""
-        n = min(_EPISODES_A_TASK * len(sampler.drawable), _MOST_EPISODES)
+        wide = is_embedding(tasks[0].X.shape[1])
+        most = _MOST_WIDE_EPISODES if wide else _MOST_EPISODES
+        n = min(_EPISODES_A_TASK * len(sampler.drawable), most)
         names = list(dict.fromkeys(tasks.groups))
         return cls(
             [sampler.episode(0, i) for i in range(n)],

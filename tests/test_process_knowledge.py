@@ -163,9 +163,14 @@ def test_siblings_are_held_out_together():
 
 def test_episodes_are_drawn_evenly_up_to_a_number():
     few = judge_of(family_of(lambda rng, i: moved_task(rng, 0), n_tasks=5))
-    assert sorted(e.task for e in few.episodes) == [i for i in range(5) for _ in range(4)]
+    assert sorted(e.task for e in few.episodes) == [i for i in range(5) for _ in range(8)]
     many = judge_of(family_of(lambda rng, i: moved_task(rng, 0, 9, 4), n_tasks=40))
-    assert len(many.episodes) == 96
+    assert len(many.episodes) == 192
+
+    def wide(rng, i):
+        return rng.normal(size=(20, 101)), np.arange(20) >= 15
+
+    assert len(judge_of(family_of(wide, n_tasks=12)).episodes) == 48
 
 
 @pytest.mark.parametrize(("n_groups", "fair"), [(2, False), (3, True)])
