@@ -8,6 +8,7 @@ offset lose nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from ._pooled import Pooled
 from ._statistics import TINY, ShrunkCovariance, feature_spread, is_embedding, stable_mean
+from ._views import Boxes, Neighbours, NormalScores, View, compressed, nearest
 
 Array = NDArray[np.float64]
 
@@ -96,6 +98,7 @@ class Support:
         lender = reference if reference is not None and len(normals) < 2 else None
         self.spread: Array = feature_spread(normals) if lender is None else lender.spread
         self._lender = lender
+        self.is_part = reference is not None
 
     @property
     def is_embedding(self) -> bool:
@@ -133,6 +136,42 @@ class Support:
         N, A = white(self.N / self.spread), white(self.A / self.spread)
         return self._space(N, A, None, "pooled_scaled")
 
+    @cached_property
+    def compressed(self) -> View:
+        """Columns in their spreads, logarithmic far out."""
+        return self._view(compressed)
+
+    @cached_property
+    def gaussian(self) -> View:
+        """Columns by their ranks among the normals."""
+        return self._view(self._normal_scores)
+
+    @cached_property
+    def boxed(self) -> View:
+        """Columns by their places between the extremes of the normals."""
+        return self._view(self._boxes)
+
+    @cached_property
+    def white(self) -> View:
+        """The compressed columns, whitened by the normals' covariance."""
+        space = self.compressed
+        return View(self._whiten(space.normals), self._whiten(space.anomalies))
+
+    @cached_property
+    def _normal_scores(self) -> NormalScores:
+        return NormalScores(self.N / self.spread)
+
+    @cached_property
+    def _boxes(self) -> Boxes:
+        return Boxes(self.N / self.spread)
+
+    def _whiten(self, U: Array) -> Array:
+        covariance = self.compressed.covariance
+        return covariance.whiten(U - self.compressed.normals.mean(axis=0))
+
+    def _view(self, transform: Callable[[Array], Array]) -> View:
+        return View(transform(self.N / self.spread), transform(self.A / self.spread))
+
     @property
     def relevance(self) -> Array:
         """How far anomalies of the training tasks leave along each feature: (d,)."""
@@ -157,6 +196,7 @@ class Rows:
     def __init__(self, X: Array, support: Support) -> None:
         self.X = X
         self._support = support
+        self._neighbours: dict[tuple[str, str], Neighbours] = {}
         limit = 1e12 * max(float(support.spread.max()), float(np.abs(support.N).max(initial=0.0)))
         self._centred = np.clip(X - support.mean, -limit, limit)
 
@@ -167,6 +207,29 @@ class Rows:
     @cached_property
     def scaled(self) -> Array:
         return self._centred / self._support.spread
+
+    @cached_property
+    def compressed(self) -> Array:
+        return compressed(self.scaled)
+
+    @cached_property
+    def gaussian(self) -> Array:
+        return self._support._normal_scores(self.scaled)
+
+    @cached_property
+    def boxed(self) -> Array:
+        return self._support._boxes(self.scaled)
+
+    @cached_property
+    def white(self) -> Array:
+        return self._support._whiten(self.compressed)
+
+    def neighbours(self, view: str, metric: str) -> Neighbours:
+        """The nearest normals in a view of the support, found once."""
+        if (view, metric) not in self._neighbours:
+            normals = getattr(self._support, view).normals
+            self._neighbours[view, metric] = nearest(getattr(self, view), normals, metric)
+        return self._neighbours[view, metric]
 
     @cached_property
     def pooled_raw(self) -> Array:

@@ -6,7 +6,8 @@ from families import make_family, new_task
 from scipy.spatial.distance import cdist
 
 from sklearn_fsad._calibration import CalibratedEvidence
-from sklearn_fsad._evidence import EVIDENCE, resolve_evidence, subspace_weights, subspaces
+from sklearn_fsad._evidence import EVIDENCE, resolve_evidence
+from sklearn_fsad._evidence.anomalies import subspace_weights, subspaces
 from sklearn_fsad._pooled import Pooled
 from sklearn_fsad._scaling import ScaledSupport
 from sklearn_fsad._spaces import Support

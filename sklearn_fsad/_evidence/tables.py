@@ -1,0 +1,390 @@
+"""Evidence about rows of any table: free of units, and of the order and number of its columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+from scipy.spatial.distance import cdist
+from scipy.special import log_ndtr
+from sklearn.ensemble import ExtraTreesClassifier
+
+from .._spaces import Rows, Support
+from .._statistics import TINY, column_aucs
+from .._views import View, shrunk
+from .anomalies import thinned
+
+Array = NDArray[np.float64]
+EvidenceFunction = Callable[[Support, Rows], Array]
+
+_LEAST = 1e-4
+_SHARED = 8  # columns of which all pairs are looked at
+_MOST_SETS, _MOST_NORMALS = 32, 300
+_BANDWIDTH = 0.5
+_N_TREES, _N_TREES_OF_PART = 40, 12
+
+
+# --- neighbours -----------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Nearest:
+    """Log mean distance to the k nearest normals in a view [1]_.
+
+    References
+    ----------
+    .. [1] S. Ramaswamy, R. Rastogi and K. Shim, "Efficient algorithms for mining outliers from
+       large data sets", SIGMOD 2000.
+    """
+
+    view: str
+    k: int
+    metric: str = "euclidean"
+
+    def __call__(self, support: Support, rows: Rows) -> Array:
+        """(m,)."""
+        return rows.neighbours(self.view, self.metric).reach(self.k)
+
+
+@dataclass(frozen=True)
+class LocalDensity:
+    """The same relative to what the neighbours' own distances are: the local outlier factor [1]_.
+
+    References
+    ----------
+    .. [1] M. M. Breunig et al., "LOF: identifying density-based local outliers", SIGMOD 2000.
+    """
+
+    view: str
+    k: int
+
+    def __call__(self, support: Support, rows: Rows) -> Array:
+        """(m,)."""
+        view: View = getattr(support, self.view)
+        found = rows.neighbours(self.view, "euclidean")
+        own = view.own_neighbours("euclidean").reach(self.k)
+        return found.reach(self.k) - own[found.position[:, : self.k]].mean(axis=1)
+
+
+# --- covariance -----------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Distance:
+    """Log Mahalanobis distance in a view, along some of the normals' axes.
+
+    ``axes="minor"`` are those that hold the last fifth of their variance, "major" the others [1]_.
+
+    References
+    ----------
+    .. [1] M.-L. Shyu et al., "A novel anomaly detection scheme based on principal component
+       classifier", ICDM 2003.
+    """
+
+    view: str
+    axes: str = "all"
+
+    def __call__(self, support: Support, rows: Rows) -> Array:
+        """(m,)."""
+        view: View = getattr(support, self.view)
+        U = getattr(rows, self.view) - view.normals.mean(axis=0)
+        covariance = view.covariance
+        if self.axes == "all":
+            return np.log(covariance.distance(U) + TINY)
+        above = np.cumsum(covariance.shrunk[::-1])[::-1] - covariance.shrunk  # of larger axes
+        major = above < (0.8 - 1e-6) * covariance.shrunk.sum()
+        along = (U @ covariance.basis[:, major]) ** 2 / covariance.shrunk[major]
+        if self.axes == "major":
+            return np.log(along.sum(axis=1) + _LEAST)
+        return np.log(np.maximum(covariance.distance(U) - along.sum(axis=1), 0.0) + _LEAST)
+
+
+@dataclass(frozen=True)
+class Conditional:
+    """How unlikely each column is given the others, under a Gaussian law with heavy tails.
+
+    The mean over columns, or the largest: a row may be in range everywhere and break a relation.
+    """
+
+    view: str
+    most: bool = False
+
+    def __call__(self, support: Support, rows: Rows) -> Array:
+        """(m,)."""
+        view: View = getattr(support, self.view)
+        covariance = view.covariance
+        U = getattr(rows, self.view) - view.normals.mean(axis=0)
+        precision = covariance.solve(np.eye(U.shape[1]))
+        residual = (U @ precision) ** 2 / np.diag(precision)
+        surprise = np.log1p(residual / 4.0)
+        return np.log(surprise.max(axis=1) + _LEAST) if self.most else surprise.mean(axis=1)
+
+
+# --- one column at a time -------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Tails:
+    """Minus the log of how far out in its column a value is, over the columns [1]_.
+
+    ``how`` is "mean", "most", "three" (the mean of the largest three) or "side" (the larger sum of
+    the one-sided ones).
+
+    References
+    ----------
+    .. [1] Z. Li et al., "ECOD: unsupervised outlier detection using empirical cumulative
+       distribution functions", IEEE TKDE 35, 2023.
+    """
+
+    how: str
+
+    def __call__(self, support: Support, rows: Rows) -> Array:
+        """(m,)."""
+        G = rows.gaussian
+        if self.how == "side":
+            return np.maximum(-log_ndtr(G).mean(axis=1), -log_ndtr(-G).mean(axis=1))
+        tails = -log_ndtr(-np.abs(G))
+        if self.how == "mean":
+            return tails.mean(axis=1)
+        k = 1 if self.how == "most" else min(3, tails.shape[1])
+        return np.log(np.sort(tails, axis=1)[:, -k:].mean(axis=1))
+
+
+@dataclass(frozen=True)
+class Size:
+    """Log size of a row in its columns' spreads: the root mean square, the mean or the largest."""
+
+    how: str
+
+    def __call__(self, support: Support, rows: Rows) -> Array:
+        """(m,)."""
+        Z = np.abs(rows.compressed)
+        if self.how == "most":
+            return np.log(Z.max(axis=1) + _LEAST)
+        return np.log((Z.mean(axis=1) if self.how == "mean" else (Z**2).mean(axis=1)) + _LEAST)
+
+
+def departures(support: Support, rows: Rows) -> Array:
+    """Number of columns that never varied among the normals and differ in a row."""
+    constant = (support.N[0] == support.N).all(axis=0)
+    return (rows.raw[:, constant] != support.N[0, constant]).sum(axis=1).astype(np.float64)
+
+
+# --- towards labelled anomalies -------------------------------------------------------------------
+@dataclass(frozen=True)
+class Ratio:
+    """Log distance to the nearest normals against that to the nearest labelled anomaly."""
+
+    view: str
+    k: int = 5
+    metric: str = "euclidean"
+
+    def __call__(self, support: Support, rows: Rows) -> Array:
+        """(m,)."""
+        near = _to_anomalies(self.view, self.metric, support, rows).min(axis=1)
+        return rows.neighbours(self.view, self.metric).reach(self.k) - np.log(near + _LEAST)
+
+
+@dataclass(frozen=True)
+class Closeness:
+    """Minus the log distance to the labelled anomalies: the nearest, or their centre."""
+
+    view: str
+    centre: bool = False
+
+    def __call__(self, support: Support, rows: Rows) -> Array:
+        """(m,)."""
+        if not self.centre:
+            return -np.log(
+                _to_anomalies(self.view, "euclidean", support, rows).min(axis=1) + _LEAST
+            )
+        away = getattr(rows, self.view) - getattr(support, self.view).anomalies.mean(axis=0)
+        return -0.5 * np.log((away**2).mean(axis=1) + _LEAST)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Largest cosine of the angle to a labelled anomaly, as seen from the normals' mean."""
+
+    view: str
+
+    def __call__(self, support: Support, rows: Rows) -> Array:
+        """(m,)."""
+        view: View = getattr(support, self.view)
+        centre = view.normals.mean(axis=0)
+        U, A = getattr(rows, self.view) - centre, view.anomalies - centre
+        U = U / (np.linalg.norm(U, axis=1, keepdims=True) + _LEAST)
+        A = A / (np.linalg.norm(A, axis=1, keepdims=True) + _LEAST)
+        return (U @ A.T).max(axis=1)
+
+
+@dataclass(frozen=True)
+class Discriminant:
+    """Fisher's discriminant in a view, with the covariance within both classes or its diagonal."""
+
+    view: str
+    diagonal: bool = False
+
+    def __call__(self, support: Support, rows: Rows) -> Array:
+        """(m,)."""
+        view: View = getattr(support, self.view)
+        centre, prototype = view.normals.mean(axis=0), view.anomalies.mean(axis=0)
+        within = np.concatenate([view.normals - centre, view.anomalies - prototype])
+        gap = prototype - centre
+        if self.diagonal:
+            variance = within.var(axis=0)
+            direction = gap / (variance + 0.1 * variance.mean() + _LEAST)
+        else:
+            direction = shrunk(within).solve(gap[:, None])[:, 0]
+        length = np.sqrt(max(float(direction @ gap), _LEAST))
+        return (getattr(rows, self.view) - centre) @ direction / length
+
+
+@dataclass(frozen=True)
+class Excess:
+    """Squares of columns weighed by how much more the anomalies spread in them than the normals."""
+
+    view: str
+
+    def __call__(self, support: Support, rows: Rows) -> Array:
+        """(m,)."""
+        view: View = getattr(support, self.view)
+        centre = view.normals.mean(axis=0)
+        normal = ((view.normals - centre) ** 2).mean(axis=0)
+        weight = np.maximum(((view.anomalies - centre) ** 2).mean(axis=0) - normal, 0.0)
+        weight = np.sqrt(weight / (normal + 0.1 * normal.mean() + _LEAST))
+        weight = weight / (weight.sum() + _LEAST)
+        return np.log((getattr(rows, self.view) - centre) ** 2 @ weight + _LEAST)
+
+
+def column_likelihoods(support: Support, rows: Rows) -> Array:
+    """Log ratio of the densities of anomalies and normals, column by column: naive Bayes."""
+    G, A = rows.gaussian, support.gaussian.anomalies
+    total = np.zeros(len(G))
+    normaliser = -0.5 * np.log(2 * np.pi)
+    for g, a in zip(G.T, A.T, strict=True):
+        normal = np.exp(normaliser - 0.5 * g**2)
+        broad = np.exp(normaliser - 0.5 * (g / 3.0) ** 2) / 3.0
+        kernels = np.exp(normaliser - 0.5 * ((g[:, None] - a) / _BANDWIDTH) ** 2) / _BANDWIDTH
+        anomalous = (kernels.sum(axis=1) + broad) / (len(a) + 1.0)
+        total += np.log((0.9 * anomalous + 0.1 * normal + TINY) / (normal + 0.01 * broad + TINY))
+    return total / G.shape[1]
+
+
+@dataclass(frozen=True)
+class SubspaceRatio:
+    """Ratios of neighbour distances over single columns and pairs, by how each separates."""
+
+    view: str
+
+    def __call__(self, support: Support, rows: Rows) -> Array:
+        """(m,)."""
+        view: View = getattr(support, self.view)
+        U, N, A = getattr(rows, self.view), thinned(view.normals, _MOST_NORMALS), view.anomalies
+        sets = [np.array([j]) for j in range(U.shape[1])]
+        weights = _separations(N, A, sets)
+        best = np.sort(np.argsort(-weights, kind="stable")[:_SHARED])
+        pairs = [np.array(pair) for pair in combinations(best, 2)]
+        weights = np.concatenate([weights, _separations(N, A, pairs)])
+        weights = np.maximum(weights - 0.5, 0.0) ** 2 + 1e-4
+        sets += pairs
+        kept = np.argsort(-weights, kind="stable")[:_MOST_SETS]
+        total = np.zeros(len(U))
+        for i in kept:
+            to_normal, to_anomaly = (KDTree(V[:, sets[i]]).query(U[:, sets[i]])[0] for V in (N, A))
+            total += weights[i] * _share(to_normal, to_anomaly)
+        return total / weights[kept].sum()
+
+
+def forest(support: Support, rows: Rows) -> Array:
+    """Vote of extremely randomised trees that tell labelled anomalies from normals [1]_.
+
+    References
+    ----------
+    .. [1] P. Geurts, D. Ernst and L. Wehenkel, "Extremely randomized trees", Machine Learning 63,
+       2006.
+    """
+    trees = support.__dict__.get("_forest")
+    view = support.compressed
+    if trees is None:
+        X = np.concatenate([view.normals, view.anomalies])
+        y = np.repeat([0, 1], [len(view.normals), len(view.anomalies)])
+        n = _N_TREES_OF_PART if support.is_part else _N_TREES
+        trees = ExtraTreesClassifier(n, class_weight="balanced", random_state=0).fit(X, y)
+        support.__dict__["_forest"] = trees
+    share = trees.predict_proba(rows.compressed)[:, 1]
+    return np.log((share + 0.01) / (1.01 - share))
+
+
+def _separations(N: Array, A: Array, sets: list[NDArray[np.intp]]) -> Array:
+    """Leave-one-out AUC of the ratio in each set of columns: (n_sets,)."""
+    if len(A) < 2 or len(N) < 2:
+        return np.full(len(sets), 0.6)
+    rows, anomalous = np.concatenate([N, A]), np.arange(len(N) + len(A)) >= len(N)
+    shares = np.empty((len(rows), len(sets)))
+    for i, columns in enumerate(sets):
+        nearest = [KDTree(V[:, columns]).query(rows[:, columns], 2)[0] for V in (N, A)]
+        to_normal = np.where(anomalous, nearest[0][:, 0], nearest[0][:, 1])
+        to_anomaly = np.where(anomalous, nearest[1][:, 1], nearest[1][:, 0])
+        shares[:, i] = _share(to_normal, to_anomaly)
+    return column_aucs(shares, anomalous)
+
+
+def _share(to_normal: Array, to_anomaly: Array) -> Array:
+    return (to_normal + TINY) / (to_normal + to_anomaly + 2 * TINY)
+
+
+def _to_anomalies(view: str, metric: str, support: Support, rows: Rows) -> Array:
+    return cdist(getattr(rows, view), getattr(support, view).anomalies, metric)
+
+
+# --- all of it ------------------------------------------------------------------------------------
+NEAREST: dict[str, EvidenceFunction] = {
+    f"nearest_{k}_{view}{'_l1' if metric == 'cityblock' else ''}": Nearest(view, k, metric)
+    for view, metric in (
+        ("compressed", "euclidean"),
+        ("gaussian", "euclidean"),
+        ("white", "euclidean"),
+        ("boxed", "euclidean"),
+        ("compressed", "cityblock"),
+        ("gaussian", "cityblock"),
+    )
+    for k in (1, 5)
+}
+NORMALS: dict[str, EvidenceFunction] = {
+    **NEAREST,
+    **{f"nearest_20_{view}": Nearest(view, 20) for view in ("compressed", "gaussian")},
+    **{f"density_5_{view}": LocalDensity(view, 5) for view in ("compressed", "gaussian", "white")},
+    "density_20_compressed": LocalDensity("compressed", 20),
+    "distance_compressed": Distance("compressed"),
+    "distance_gaussian": Distance("gaussian"),
+    "distance_minor": Distance("compressed", "minor"),
+    "distance_major": Distance("compressed", "major"),
+    "conditional_compressed": Conditional("compressed"),
+    "conditional_gaussian": Conditional("gaussian"),
+    "conditional_most": Conditional("compressed", most=True),
+    **{f"tails_{how}": Tails(how) for how in ("mean", "most", "three", "side")},
+    **{f"size_{how}": Size(how) for how in ("square", "mean", "most")},
+    "departures": departures,
+}
+ANOMALIES: dict[str, EvidenceFunction] = {
+    **{f"ratio_{view}": Ratio(view) for view in ("compressed", "gaussian", "white", "boxed")},
+    "ratio_1_compressed": Ratio("compressed", 1),
+    "ratio_compressed_l1": Ratio("compressed", 5, "cityblock"),
+    **{f"close_{view}": Closeness(view) for view in ("compressed", "gaussian")},
+    "close_centre": Closeness("compressed", centre=True),
+    **{f"cosine_{view}": Cosine(view) for view in ("compressed", "gaussian", "white")},
+    **{f"discriminant_{view}": Discriminant(view) for view in ("compressed", "gaussian")},
+    **{
+        f"discriminant_diagonal_{view}": Discriminant(view, diagonal=True)
+        for view in ("compressed", "gaussian")
+    },
+    **{f"excess_{view}": Excess(view) for view in ("compressed", "gaussian", "white")},
+    "column_likelihoods": column_likelihoods,
+    **{f"subspaces_{view}": SubspaceRatio(view) for view in ("compressed", "gaussian")},
+    "forest": forest,
+}
+
+
+def reads_columns(name: str) -> bool:
+    """Whether evidence looks at columns one by one: those of an embedding mean nothing alone."""
+    columns = ("gaussian", "boxed", "tails", "column_likelihoods", "subspaces", "conditional")
+    return any(part in name for part in columns)
