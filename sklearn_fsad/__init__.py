@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._in_context import InContextDetector as InContextDetector
     from ._maml import MAMLDetector as MAMLDetector
     from ._neural_process import NeuralProcessDetector as NeuralProcessDetector
     from ._protonet import ProtoNetDetector as ProtoNetDetector
@@ -27,6 +28,7 @@ except PackageNotFoundError:  # used from a folder that was never installed
 
 _HOMES = {
     "FewShotSplit": "model_selection",
+    "InContextDetector": "_in_context",
     "MAMLDetector": "_maml",
     "MetaState": "_state",
     "NeuralProcessDetector": "_neural_process",
@@ -41,6 +43,7 @@ _HOMES = {
 
 __all__ = [  # noqa: PLE0604, RUF100
     "FewShotSplit",
+    "InContextDetector",
     "MAMLDetector",
     "MetaState",
     "NeuralProcessDetector",

@@ -29,6 +29,30 @@ class PairwiseLoss(nn.Module):
         return loss.sum() / (n_pairs > 0).sum().clamp(min=1)
 
 
+class TopLoss(nn.Module):
+    """Logistic loss of each anomaly against a soft maximum of the normals of its episode [1]_.
+
+    It asks that anomalies stand above the strangest normals, where few rows can be looked at.
+
+    References
+    ----------
+    .. [1] C. Rudin, "The P-norm push: a simple convex ranking algorithm that concentrates at the
+       top of the list", Journal of Machine Learning Research 10, 2009.
+    """
+
+    sharpness, margin = 2.0, 2.0
+
+    def forward(self, scores: Tensor, y: Tensor) -> Tensor:
+        """Scores and labels of the queries: (..., n_query) each -> scalar."""
+        anomalous, is_anomalous = _gathered(self.sharpness * scores, y == 1)
+        normal, is_normal = _gathered(self.sharpness * scores, y == 0)
+        n, k = is_normal.sum(-1), is_anomalous.sum(-1)
+        top = torch.logsumexp(normal.masked_fill(~is_normal, -1e9), -1) - n.clamp(min=1).log()
+        loss = F.softplus(top.unsqueeze(-1) - anomalous + self.margin) * is_anomalous
+        counts = (n > 0) & (k > 0)
+        return (loss.sum(-1) / k.clamp(min=1) * counts).sum() / counts.sum().clamp(min=1)
+
+
 def _gathered(scores: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """The scores that a mask picks, moved to the front, and which of them are not padding."""
     width = int(mask.sum(-1).max())

@@ -5,7 +5,12 @@ from functools import cache
 import numpy as np
 from sklearn.base import clone
 
-from sklearn_fsad import MAMLDetector, NeuralProcessDetector, ProtoNetDetector
+from sklearn_fsad import (
+    InContextDetector,
+    MAMLDetector,
+    NeuralProcessDetector,
+    ProtoNetDetector,
+)
 
 N_FEATURES = 5
 SHOTS = {"n_normal": (4, 16), "n_anomalous": (0, 5), "n_query": 30}
@@ -84,6 +89,10 @@ def _meta_fitted(name):
             *make_family(2, n_features=7, seed=2),
         ]
         return ProtoNetDetector(evidence="support", **QUICK).meta_fit(tasks)
+    if name == "in context":
+        return InContextDetector(**{**QUICK, "max_epochs": 3}, pretrained=None).meta_fit(
+            [*make_family(4), *make_family(2, n_features=3, seed=1)]
+        )
     if name in MAML:
         return MAMLDetector(**{**QUICK, **MAML[name]}).meta_fit(make_family())
     if name in PROCESSES:
@@ -103,10 +112,22 @@ MAKERS = {
     "maml closed form": MAMLDetector,
     **{name: lambda name=name: clone(_meta_fitted(name)) for name in (*MAML, *PROCESSES)},
     "process closed form": lambda: NeuralProcessDetector(max_epochs=0),
+    "in context": InContextDetector,
+    "in context closed form": lambda: InContextDetector(pretrained=None),
+    "meta-fitted in context": lambda: clone(_meta_fitted("in context")),
     "self-taught process": lambda: brief_process("tnp"),
 }
-META_FITTED = ("any width", "meta-fitted", "meta-fitted mlp", *MAML, *PROCESSES)
-ONE_WIDTH = tuple(name for name in META_FITTED if name != "any width")
+META_FITTED = (
+    "any width",
+    "meta-fitted in context",
+    "meta-fitted",
+    "meta-fitted mlp",
+    *MAML,
+    *PROCESSES,
+)
+ONE_WIDTH = tuple(
+    name for name in META_FITTED if name not in ("any width", "meta-fitted in context")
+)
 MAY_MISS = (*PROCESSES, "process closed form", "self-taught process")  # entries may be NaN
 NETWORKS = (*MAML, *PROCESSES, "self-taught process")
 GEOMETRIC = tuple(name for name in MAKERS if name not in NETWORKS)  # farther is always stranger
@@ -116,6 +137,9 @@ ANY_WIDTH = (  # what a new width does not disturb
     "any width",
     "maml closed form",
     "process closed form",
+    "in context",
+    "in context closed form",
+    "meta-fitted in context",
 )
 
 

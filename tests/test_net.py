@@ -11,7 +11,7 @@ from torch import nn
 from sklearn_fsad import ProtoNetDetector
 from sklearn_fsad._evidence import EVIDENCE
 from sklearn_fsad._layers import log_shots, masked_mean, mlp
-from sklearn_fsad._losses import PairwiseLoss
+from sklearn_fsad._losses import PairwiseLoss, TopLoss
 from sklearn_fsad._mixing import EvidenceMix, closed_form
 from sklearn_fsad._net import EpisodeDataset, collate_episodes, train_episodic
 from sklearn_fsad._prototypical_network import PrototypicalNetwork
@@ -42,6 +42,21 @@ def test_pairwise_loss_ignores_padding_and_episodes_without_a_pair():
     expected = (np.log1p(np.exp(-2.0)) + np.log1p(np.exp(-1.0))) / 2
     assert PairwiseLoss()(scores, y).item() == pytest.approx(expected, rel=1e-6)
     assert PairwiseLoss()(scores[1:], y[1:]).item() == 0.0
+
+
+def test_the_top_loss_compares_anomalies_with_the_strangest_normals():
+    scores = torch.tensor([[0.0, 1.0, 5.0, 2.0, 9.0], [3.0, 1.0, 0.0, 0.0, 0.0]])
+    y = torch.tensor([[0, 0, 1, 1, -1], [0, 0, 0, -1, -1]])
+    top = np.log(np.mean(np.exp([0.0, 2.0])))
+    expected = np.mean([np.log1p(np.exp(top - 2 * a + 2.0)) for a in (5.0, 2.0)])
+    assert TopLoss()(scores, y).item() == pytest.approx(expected, rel=1e-6)  # the second has none
+    assert TopLoss()(scores[1:], y[1:]).item() == 0.0
+    strange = scores.clone()
+    strange[0, 1] = 4.0
+    calm = scores.clone()
+    calm[0, 0] = -4.0
+    assert TopLoss()(strange, y) > 2 * TopLoss()(scores, y)
+    assert TopLoss()(calm, y) > 0.8 * TopLoss()(scores, y)
 
 
 def test_pairwise_loss_leaves_padding_without_gradient():

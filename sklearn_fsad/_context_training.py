@@ -1,0 +1,228 @@
+"""Training of the network that weighs evidence about any table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skorch.callbacks import Callback, GradientNormClipping
+
+from ._context_mix import ContextMix, support_facts
+from ._episodes import Episode, EpisodeSampler
+from ._evidence import TABULAR
+from ._labels import ANOMALOUS
+from ._losses import TopLoss
+from ._mix_training import FoldedEvidence, Observation, observe, typical_spread
+from ._net import EpisodeDataset, torch_seed, train_episodic
+from ._statistics import column_aucs
+from ._table_description import speaking
+from ._task_set import TaskSet
+
+Array = NDArray[np.float64]
+
+N_FOLDS, _N_STAGES = 3, 3
+_NET = "net."
+
+
+def observe_tables(
+    tasks: TaskSet, sampler: EpisodeSampler, n_episodes: int, verbose: int = 0
+) -> list[Observation]:
+    """Evidence about any table in episodes."""
+    evidence = FoldedEvidence(tasks, tuple(TABULAR.values()), "none", None)
+    return observe(evidence, sampler, n_episodes, [range(tasks.n_tasks)], verbose=verbose)
+
+
+def typical_spreads(observations: Sequence[Observation]) -> Array:
+    """How far left-out evidence spreads, as a line over the log of the number of normals."""
+    return typical_spread(observations, tuple(TABULAR.values()))
+
+
+def described(observations: Sequence[Observation], typical: Array) -> list[Episode]:
+    """Episodes as the network sees them."""
+    episodes = []
+    for o in observations:
+        raw, e = o.raw, o.episode(typical)
+        facts = support_facts(raw.support_X, raw.support_y == ANOMALOUS, e.support_X)
+        support, query = (
+            np.column_stack([part, np.tile(facts, (len(part), 1))])
+            for part in (e.support_X, e.query_X)
+        )
+        episodes.append(replace(e, support_X=support, query_X=query))
+    return episodes
+
+
+def new_module(closed: Array, seed: int, **given: Any) -> ContextMix:
+    """A network that has learned nothing: it is the closed form."""
+    with torch_seed(seed):
+        return ContextMix(closed, speaking(), **given)
+
+
+def module_of(arrays: Mapping[str, Array], **given: Any) -> ContextMix:
+    """The network in a state's arrays; what was not learned is as new."""
+    given = {"departs": arrays["departs"], **given}
+    module = new_module(arrays["closed"], 0, **given)
+    learned = {
+        name.removeprefix(_NET): torch.tensor(np.asarray(value, dtype=np.float64))
+        for name, value in arrays.items()
+        if name.startswith(_NET)
+    }
+    module.double()
+    if learned:
+        module.load_state_dict(learned, strict=False)
+    return module.eval()
+
+
+def arrays_of(module: ContextMix, departs: Array | None = None) -> dict[str, Array]:
+    """Named arrays of a network for a :class:`MetaState`, in half precision."""
+    arrays = {
+        _NET + name: value.detach().cpu().numpy().astype(np.float16)
+        for name, value in module.named_parameters()
+    }
+    departs = np.ones((2, 2)) if departs is None else departs
+    return {**arrays, "closed": module.closed.double().cpu().numpy(), "departs": departs}
+
+
+def train(
+    module: ContextMix, episodes: Sequence[Episode], *, seed: int, **settings: Any
+) -> tuple[ContextMix, list[dict[str, float]]]:
+    """Train in place on episodes, each once an epoch; float32 while it learns."""
+    if not settings["max_epochs"]:
+        return module, []
+    data = EpisodeDataset(lambda epoch, index: episodes[index], len(episodes))
+    settings = {
+        "criterion": TopLoss,
+        "optimizer": torch.optim.AdamW,
+        "optimizer__weight_decay": 1e-3,
+        "iterator_train__shuffle": True,
+        **settings,
+        "callbacks": [("clip", GradientNormClipping(1.0)), *(settings.get("callbacks") or [])],
+    }
+    module, history = train_episodic(module.float().train(), data, None, seed=seed, **settings)
+    return module.cpu().double().eval(), history
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """A fine-tuned network and what held-out tasks said.
+
+    Attributes
+    ----------
+    arrays : dict of str to ndarray
+    report : list of dict
+    history : list of dict
+    """
+
+    arrays: dict[str, Array]
+    report: list[dict[str, Any]]
+    history: list[dict[str, float]]
+
+
+def fine_tune(
+    arrays: Mapping[str, Array],
+    tasks: TaskSet,
+    sampler: EpisodeSampler,
+    n_episodes: int,
+    *,
+    seed: int,
+    verbose: int = 0,
+    **settings: Any,
+) -> FineTuned:
+    """Train further on tasks of one's own, as long as held-out ones get better.
+
+    The tasks are held out in three folds; after each third of the epochs the network is judged on
+    them, with and without labelled anomalies. What is clearly better than the network to start
+    with, by more than one standard error over groups, is trained on all tasks and used.
+    """
+    observations = observe_tables(tasks, sampler, n_episodes, verbose)
+    typical = typical_spreads(observations)
+    episodes = {"own": described(observations, typical)}
+    before = arrays.get("typical_spread", typical)
+    episodes["before"] = described(observations, before)
+    last = settings["max_epochs"]
+    stages = sorted({-(-last * i // _N_STAGES) for i in range(1, _N_STAGES + 1)} - {0})
+    names = list(dict.fromkeys(tasks.groups))
+    group = [names.index(tasks.groups[o.raw.task]) for o in observations]
+    folds = tasks.folds(N_FOLDS, seed)
+    fold_of = {task: f for f, fold in enumerate(folds) for task in fold}
+    fold = np.array([fold_of[o.raw.task] for o in observations])
+
+    def stages_of(keep: NDArray[np.bool_], verbose: int = 0) -> tuple[list[ContextMix], list[Any]]:
+        snapshots = _Snapshots(stages)
+        callbacks = [("snapshots", snapshots), *(settings.get("callbacks") or [])]
+        part = [e for e, kept in zip(episodes["own"], keep, strict=True) if kept]
+        given = {**settings, "callbacks": callbacks, "verbose": verbose}
+        module = module_of(arrays, departs=None)
+        module.own.requires_grad_(True)
+        _, history = train(module, part, seed=seed, **given)
+        return [module_of(taken) for taken in snapshots.taken], history
+
+    gains: dict[tuple[int, int], list[Array]] = {}  # (regime, group) -> AUC of each rival
+    if len(folds) > 1 and stages:
+        sitting = module_of(arrays)
+        for f in sorted(set(fold)):
+            rivals, _ = stages_of(fold != f)
+            for i in np.flatnonzero(fold == f):
+                e = episodes["own"][i]
+                if not 0 < (e.query_y == 1).sum() < len(e.query_y):
+                    continue
+                scores = [_scores(sitting, episodes["before"][i]), *(_scores(r, e) for r in rivals)]
+                regime = int((e.support_y == ANOMALOUS).any())
+                aucs = column_aucs(np.column_stack(scores), e.query_y == 1)
+                gains.setdefault((regime, group[i]), []).append(aucs)
+    chosen, report = _choose(gains)
+    if not any(chosen):
+        return FineTuned(dict(arrays), report, [])
+    modules, history = stages_of(np.ones(len(fold), dtype=bool), verbose)
+    module = modules[max(chosen) - 1]
+    departs = np.tile(np.array(chosen) > 0, (2, 1)).astype(np.float64)
+    tuned = {**arrays_of(module, departs), "typical_spread": typical}
+    return FineTuned(tuned, report, history[: stages[max(chosen) - 1]])
+
+
+class _Snapshots(Callback):
+    """Keeps the network as it is after some epochs."""
+
+    def __init__(self, epochs: Sequence[int]) -> None:
+        self.epochs = epochs
+        self.taken: list[dict[str, Array]] = []
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Take one, if it is time."""
+        if len(net.history) in self.epochs:
+            self.taken.append(arrays_of(net.module_))
+
+
+def _scores(module: ContextMix, e: Episode) -> Array:
+    with torch.no_grad():
+        parts = (torch.from_numpy(p) for p in (e.support_X, e.support_y, e.query_X))
+        return module(*parts).numpy()
+
+
+def _choose(
+    gains: Mapping[tuple[int, int], list[Array]],
+) -> tuple[tuple[int, int], list[dict[str, Any]]]:
+    """The stage to use in each regime, 0 to stay with what was there; both use the same one."""
+    chosen, report = [0, 0], []
+    means = {
+        r: np.array([np.mean(aucs, axis=0) for (regime, _), aucs in gains.items() if regime == r])
+        for r in (0, 1)
+    }
+    clear = {}
+    for r, aucs in means.items():
+        if len(aucs) > 2:
+            gain = aucs[:, 1:] - aucs[:, :1]
+            clear[r] = gain.mean(axis=0) - gain.std(axis=0, ddof=1) / np.sqrt(len(gain))
+    if clear:
+        total = np.sum([np.maximum(c, 0.0) for c in clear.values()], axis=0)
+        best = int(total.argmax())
+        chosen = [best + 1 if r in clear and clear[r][best] > 0 else 0 for r in (0, 1)]
+    for r, name in enumerate(("unlabelled", "labelled")):
+        if len(means[r]):
+            aucs = means[r].mean(axis=0).round(4).tolist()
+            used = "fine-tuned" if chosen[r] else "as before"
+            report.append({"regime": name, "used": used, "before": aucs[0], "stages": aucs[1:]})
+    return (chosen[0], chosen[1]), report

@@ -1,0 +1,238 @@
+"""InContextDetector: a network trained on synthetic tables reads how to score a new one."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils._param_validation import Interval
+
+from ._base import BaseFewShotDetector, Codes
+from ._context_mix import ContextMix
+from ._context_training import fine_tune, module_of
+from ._evidence import TABULAR
+from ._state import MetaState, resolve_state
+from ._table_description import TableDescription, closed_form
+from ._task_set import TaskSet
+from .exceptions import TaskWarning
+
+Array = NDArray[np.float64]
+
+_SHIPPED = "tabular-v1"
+_CLOSED_FORM = {"closed": closed_form(), "departs": np.zeros((2, 2))}
+
+
+class InContextDetector(BaseFewShotDetector):
+    """Anomalies of any table by weights that were learned before, on synthetic tables.
+
+    Rows are described relative to the support in terms that do not depend on units or on the number
+    of columns: distances to neighbours in several coordinate systems, local densities, principal
+    components, tails, and, with labelled anomalies, what tells these from the normals. A small
+    network, a conditional neural process [1]_ whose weights come with the package, reads from the
+    support how much each of them counts. ``fit`` trains nothing but a few dozen trees.
+
+    ``meta_fit`` fine-tunes the weights on tasks of one's own, of any widths, and keeps those that
+    came with the package where held-out tasks do not get better. Called again, it starts from those
+    that came with the package again.
+
+    Parameters
+    ----------
+    max_context : int, default=1000
+        Most normal rows to compare with; of more, a random part is taken. All labelled anomalies
+        are kept.
+    n_normal, n_anomalous : tuple of (int, int), default=(5, 50) and (0, 10)
+        Lowest and highest number of normal and of anomalous shots in a training episode.
+    n_query : int, default=60
+        Rows of a training episode to score.
+    max_epochs : int, default=30
+        Most epochs of fine-tuning; 0 keeps the weights as they are.
+    episodes_per_epoch : int, default=None
+        None means 24 for each task, 480 at most.
+    batch_size : int, default=32
+        Episodes per training step.
+    lr : float, default=None
+        Highest rate of the training steps; None means 0.002.
+    threshold : {"auto", "conformal"} or callable, default="auto"
+        How left-out support scores become the threshold, where ``contamination="auto"``; see
+        :mod:`sklearn_fsad.thresholds`.
+    alpha : float, default=0.05
+        Rate of false alarms that the threshold aims at.
+    contamination : "auto" or float in (0, 0.5], default="auto"
+        A number flags that share of the rows given to ``fit``, as in scikit-learn; fresh normal
+        rows look stranger than those and are flagged more often. For a rate of false alarms keep
+        "auto".
+    outlier_label : "auto", number or str, default="auto"
+        Label of the anomalies; "auto" reads the codings of scikit-learn and PyOD.
+    pretrained : MetaState, str or path, default="tabular-v1"
+        The weights that came with the package, or those that ``meta_fit`` set; None stands for the
+        closed form they depart from.
+    device : str, default="cpu"
+        Where the network trains.
+    net_params : dict, default=None
+        More settings of the skorch net that trains.
+    callbacks : list, default=None
+        skorch callbacks of the training; cloned, never changed.
+    verbose : int, default=0
+        1 shows progress bars.
+    random_state : int, RandomState or None, default=None
+        Seed of everything random.
+
+    Attributes
+    ----------
+    offset_ : float
+        ``decision_function = score_samples - offset_``.
+    state_ : MetaState
+        The state that ``fit`` adapted.
+    support_X_ : ndarray of shape (n_support, n_features)
+        Support rows.
+    support_y_ : ndarray of shape (n_support,)
+        Their labels: 0 normal, 1 anomalous, -1 unlabelled.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where ``fit`` saw any.
+
+    References
+    ----------
+    .. [1] M. Garnelo et al., "Conditional neural processes", ICML 2018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_fsad import InContextDetector
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(60, 3))
+    >>> InContextDetector().fit(X).predict([[0.1, 0.0, -0.2], [6.0, -6.0, 6.0]])
+    array([ 1, -1])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        name: constraint
+        for name, constraint in BaseFewShotDetector._parameter_constraints.items()
+        if name != "scaler"
+    } | {"max_context": [Interval(Integral, 10, None, closed="left")]}
+
+    def __init__(
+        self,
+        *,
+        max_context: int = 1000,
+        n_normal: tuple[int, int] = (5, 50),
+        n_anomalous: tuple[int, int] = (0, 10),
+        n_query: int = 60,
+        max_epochs: int = 30,
+        episodes_per_epoch: int | None = None,
+        batch_size: int = 32,
+        lr: float | None = None,
+        threshold: Any = "auto",
+        alpha: float = 0.05,
+        contamination: Any = "auto",
+        outlier_label: Any = "auto",
+        pretrained: Any = _SHIPPED,
+        device: str = "cpu",
+        net_params: dict[str, Any] | None = None,
+        callbacks: list[Any] | None = None,
+        verbose: int = 0,
+        random_state: Any = None,
+    ) -> None:
+        self.max_context = max_context
+        self.n_normal = n_normal
+        self.n_anomalous = n_anomalous
+        self.n_query = n_query
+        self.max_epochs = max_epochs
+        self.episodes_per_epoch = episodes_per_epoch
+        self.batch_size = batch_size
+        self.lr = lr
+        self.threshold = threshold
+        self.alpha = alpha
+        self.contamination = contamination
+        self.outlier_label = outlier_label
+        self.pretrained = pretrained
+        self.device = device
+        self.net_params = net_params
+        self.callbacks = callbacks
+        self.verbose = verbose
+        self.random_state = random_state
+
+    # --- what the shell asks for ------------------------------------------------------------------
+    def _meta_train(self, tasks: TaskSet, seed: int) -> MetaState:
+        arrays, info = self._start()
+        info |= {"evidence": list(TABULAR), "n_tasks": tasks.n_tasks}
+        sampler = self._sampler(tasks, seed)
+        if not sampler.drawable:
+            warnings.warn(
+                "No task has both labelled anomalies and three normal rows: there is nothing to "
+                "learn from, and the weights stay as they were.",
+                TaskWarning,
+                stacklevel=4,
+            )
+            return MetaState(type(self).__name__, {}, arrays, None, info=info)
+        tuned = fine_tune(
+            arrays,
+            tasks,
+            sampler,
+            self.episodes_per_epoch or min(24 * len(sampler.drawable), 480),
+            seed=seed,
+            **self._net_settings(lr=2e-3, batch_size=self.batch_size),
+        )
+        info |= {"held_out": tuned.report, "history": tuned.history}
+        return MetaState(type(self).__name__, {}, tuned.arrays, None, info=info)
+
+    def _untrained_state(self, X: Array, y: Codes) -> MetaState:
+        return MetaState(type(self).__name__, {}, _CLOSED_FORM, None, info={"n_tasks": 0})
+
+    def _start(self) -> tuple[Mapping[str, Array], dict[str, Any]]:
+        """Arrays to tune and where they are from: after a ``meta_fit`` those it started from."""
+        state, name = resolve_state(self.pretrained), self.pretrained
+        if state is not None and "start" in state.info:
+            name = state.info["start"]
+            state = resolve_state(name)
+        known = {"start": name} if name in (None, _SHIPPED) else {}
+        return (_CLOSED_FORM if state is None else state.arrays), known
+
+    def _module(self, state: MetaState) -> ContextMix:
+        return module_of(state.arrays)
+
+    def _represent(self, X: Array, y: Codes, state: MetaState) -> TableDescription:
+        return TableDescription(X, y, state.arrays, self.max_context)
+
+    def _left_out_scores(self, X: Array, y: Codes) -> Array:
+        """Of rows in the context from the others; the rest are fresh as they are."""
+        described = self._adapted.representation
+        scores = np.empty(len(X))
+        fresh = np.setdiff1d(np.arange(len(X)), described.rows)
+        if len(fresh):
+            scores[fresh] = self._in_blocks(self._adapted.score, X[fresh])
+        scores[described.rows] = self._adapted.score_represented(described.support)
+        return scores
+
+    # --- explanations -----------------------------------------------------------------------------
+    def feature_scores(self, X: Any) -> Array:
+        """What each column adds to the strangeness of rows: which of them are off.
+
+        A column counts by how much less strange a row is with the value that its nearest normal row
+        has there.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        contributions : ndarray of shape (n_samples, n_features)
+            They add up to ``-score_samples(X)``: larger = more anomalous.
+        """
+        self._check_fitted()
+        rows = self._validated(X, reset=False)
+        model = self._ready_model()
+        scores = self._in_blocks(model.score, rows)
+        near = model.representation.nearest_normals(rows)
+        gains = np.empty_like(rows)
+        for j in range(rows.shape[1]):
+            mended = rows.copy()
+            mended[:, j] = near[:, j]
+            gains[:, j] = scores - self._in_blocks(model.score, mended)
+        return gains + (scores - gains.sum(axis=1))[:, None] / rows.shape[1]

@@ -1,0 +1,135 @@
+"""How InContextDetector sees a table: calibrated evidence and facts about the support."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from ._calibration import CalibratedEvidence
+from ._context_mix import support_facts
+from ._evidence import TABULAR
+from ._evidence.tables import ANOMALIES, NEAREST
+from ._labels import ANOMALOUS
+from ._scaling import ScaledSupport
+
+Array = NDArray[np.float64]
+Codes = NDArray[np.int8]
+
+
+class TableDescription:
+    """A support and rows as evidence about them, whatever the order of columns and rows.
+
+    Columns and rows are put in an order of their own first, so that sums and draws come out alike.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_support, d)
+    y : ndarray of shape (n_support,), dtype int8
+        1 marks the anomalies.
+    arrays : mapping of str to ndarray
+        A state's; may hold the typical spread of evidence.
+    most_normals : int
+        Of more normals a random part is the context.
+
+    Attributes
+    ----------
+    support : ndarray of shape (n_context, n_evidence + N_FACTS)
+        Left-out evidence about the rows of the context, and facts.
+    support_y : ndarray of shape (n_context,), dtype int8
+    rows : ndarray of shape (n_context,)
+        Positions of the context in the support.
+    """
+
+    def __init__(
+        self, X: Array, y: Codes, arrays: Mapping[str, Array], most_normals: int = 1000
+    ) -> None:
+        order, self._columns = own_order(X, y)
+        X = X[:, self._columns]
+        normal = order[y[order] != ANOMALOUS]
+        if len(normal) > most_normals:
+            rng = np.random.default_rng(len(normal))
+            normal = normal[np.sort(rng.choice(len(normal), most_normals, replace=False))]
+        self.rows = np.concatenate([normal, order[y[order] == ANOMALOUS]])
+        X, y = X[self.rows], y[self.rows]
+        kinds = tuple(TABULAR.values())
+        self._seen = CalibratedEvidence.from_arrays(arrays, ScaledSupport(X, y, "none"), y, kinds)
+        evidence = self._seen.support
+        self._facts = support_facts(X, y == ANOMALOUS, evidence)
+        self.support = self._with_facts(evidence)
+        self.support_y = y
+        normals = X[y != ANOMALOUS]
+        distinct = np.array([len(np.unique(column)) for column in normals.T]) == len(normals)
+        self._own = {}  # where most columns never repeat a value, equal rows are the same row
+        if distinct.mean() > 0.5:
+            self._own = {key: i for i, key in enumerate(_keys(X)) if y[i] != ANOMALOUS}
+
+    def transform(self, X: Array) -> Array:
+        """Describe rows: (m, d) -> (m, n_evidence + N_FACTS).
+
+        A normal row of the context is described by the others, as it was when it was left out,
+        unless values repeat so often that it may be another one.
+        """
+        X = X[:, self._columns]
+        evidence = self._with_facts(self._seen.transform(X))
+        own = np.array([self._own.get(key, -1) for key in _keys(X)])
+        evidence[own >= 0] = self.support[own[own >= 0]]
+        return evidence
+
+    def nearest_normals(self, X: Array) -> Array:
+        """The normal row of the context that is the nearest to each row: (m, d) -> (m, d)."""
+        near = self._seen.nearest(X[:, self._columns])
+        return near[:, np.argsort(self._columns)]
+
+    def _with_facts(self, evidence: Array) -> Array:
+        return np.column_stack([evidence, np.tile(self._facts, (len(evidence), 1))])
+
+
+def _keys(X: Array) -> list[bytes]:
+    """What tells rows apart."""
+    return [row.tobytes() for row in X + 0.0]  # no minus zero
+
+
+def own_order(X: Array, y: Codes) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """An order of rows and of columns that depends on what they hold: (n,), (d,).
+
+    Not on where they stand, nor on the units of the columns.
+    """
+    ranks = rankdata(X, method="dense", axis=0)
+    first = np.lexsort([y, *np.sort(ranks, axis=1).T[::-1]])
+    columns = np.lexsort(ranks[first][::-1])
+    return np.lexsort([y, *ranks[:, columns].T[::-1]]), columns
+
+
+def closed_form() -> Array:
+    """Weights before any learning: (2, 3, n_evidence).
+
+    Of tables and of embeddings; with no labelled anomaly, with one and with ten. A table without
+    labels is judged by the mean of its nearest neighbours in all views; the more labels there are,
+    the more count the trees and whatever else tells anomalies from normals.
+    """
+    ratios = [name for name in ANOMALIES if name.startswith("ratio")]
+    rules = [n for n in ANOMALIES if n.startswith(("subspaces", "column", "discriminant"))]
+
+    def shares(near: float, ratio: float, rule: float, forest: float) -> dict[str, float]:
+        parts = ((NEAREST, near), (ratios, ratio), (rules, rule), (("forest",), forest))
+        return {name: share / len(names) for names, share in parts for name in names}
+
+    table = shares(1.0, 0.0, 0.0, 0.0), shares(0.25, 0.4, 0.2, 0.15), shares(0.1, 0.25, 0.25, 0.4)
+    one = {"mahalanobis_raw": 0.7, "off_axis": 0.3}
+    embedding = one, {**one, "discriminant_raw": 0.2}, {**one, "discriminant_raw": 0.6}
+    return np.array([
+        [[part.get(name, 0.0) for name in TABULAR] for part in parts]
+        for parts in (table, embedding)
+    ])  # fmt: skip
+
+
+def speaking() -> Array:
+    """Which evidence speaks in the same cases: (2, 2, n_evidence), 1 where it does."""
+    table, embedding = 1, 10**6
+    return np.array([
+        [[float(e.speaks(d, k)) for e in TABULAR.values()] for k in (0, 1)]
+        for d in (table, embedding)
+    ])  # fmt: skip
