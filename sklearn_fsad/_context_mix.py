@@ -18,7 +18,8 @@ Array = NDArray[np.float64]
 
 N_FACTS = 7  # columns that describe the support as a whole
 _N_STATISTICS = 9
-_MOST_FACTOR = 0.6  # logarithm
+_MOST_FACTOR = 0.8  # logarithm
+_FEW = 20.0
 
 
 class ContextMix(nn.Module):
@@ -111,8 +112,9 @@ class ContextMix(nn.Module):
         tokens = self.kind + self.says(statistics) + self.facts(facts).unsqueeze(1)
         heard, _ = self.attention(tokens, tokens, tokens, key_padding_mask=~speaks)
         factor = _MOST_FACTOR * torch.tanh(self.gate(self.norm(tokens + heard)).squeeze(-1))
-        # a single anomaly cannot be left out, and so tells nothing of evidence
-        far = torch.where(has_anomalies.unsqueeze(-1), share, 1.0).to(X.dtype)
+        # a single anomaly cannot be left out, and so tells nothing of evidence; few normals little
+        n = normal.sum(-1, keepdim=True)
+        far = torch.where(has_anomalies.unsqueeze(-1), share, 1.0).to(X.dtype) * n / (n + _FEW)
         departs = self.departs[embedding, has_anomalies.long()].unsqueeze(-1).to(X.dtype)
         weights = closed.to(X.dtype) * torch.exp(departs * far * factor)
         weights = (weights + departs * self.own[has_anomalies.long()]).clamp(min=0.0)

@@ -8,8 +8,9 @@ offset lose nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,11 +100,18 @@ class Support:
         self.spread: Array = feature_spread(normals) if lender is None else lender.spread
         self._lender = lender
         self.is_part = reference is not None
+        self._found: dict[Hashable, Any] = {}
 
     @property
     def is_embedding(self) -> bool:
         """Whether the raw metric is information."""
         return is_embedding(self.normals.shape[1])
+
+    def once(self, key: Hashable, find: Callable[[], Any]) -> Any:
+        """What evidence finds out about the support alone, found when it is first asked for."""
+        if key not in self._found:
+            self._found[key] = find()
+        return self._found[key]
 
     def rows(self, X: Array) -> Rows:
         """Rows to be judged, relative to this support."""

@@ -4,9 +4,11 @@ from itertools import chain, product
 
 import numpy as np
 import pytest
+from families import new_task
 from scipy.linalg import solve
 from scipy.stats import norm, rankdata
 from sklearn.covariance import LedoitWolf
+from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import MinMaxScaler
@@ -242,3 +244,16 @@ def test_subspaces_find_the_one_informative_column_of_fifteen(view):
     assert roc_auc_score(anomalous, one(f"subspaces_{view}", N, A, X)) > 0.99
     X[:, 11] = 0.0  # and nothing is left
     assert abs(roc_auc_score(anomalous, one(f"subspaces_{view}", N, A, X)) - 0.5) < 0.1
+
+
+def test_forest_is_the_vote_of_extremely_randomised_trees():
+    X, y, query, _ = new_task(n_support=30, k_support=4)
+    support = Support(X[y == 0], X[y == 1])
+    rows = support.rows(query)
+    view = support.compressed
+    trees = ExtraTreesClassifier(40, class_weight="balanced", random_state=0).fit(
+        np.concatenate([view.normals, view.anomalies]), np.repeat([0, 1], [30, 4])
+    )
+    share = trees.predict_proba(rows.compressed)[:, 1]
+    expected = np.log((share + 0.01) / (1.01 - share))
+    np.testing.assert_allclose(TABULAR["forest"].function(support, rows), expected)

@@ -112,9 +112,10 @@ class Conditional:
     def __call__(self, support: Support, rows: Rows) -> Array:
         """(m,)."""
         view: View = getattr(support, self.view)
-        covariance = view.covariance
         U = getattr(rows, self.view) - view.normals.mean(axis=0)
-        precision = covariance.solve(np.eye(U.shape[1]))
+        precision = support.once(
+            (Conditional, self.view), lambda: view.covariance.solve(np.eye(U.shape[1]))
+        )
         residual = (U @ precision) ** 2 / np.diag(precision)
         surprise = np.log1p(residual / 4.0)
         return np.log(surprise.max(axis=1) + _LEAST) if self.most else surprise.mean(axis=1)
@@ -225,6 +226,10 @@ class Discriminant:
 
     def __call__(self, support: Support, rows: Rows) -> Array:
         """(m,)."""
+        centre, direction = support.once(self, lambda: self._direction(support))
+        return (getattr(rows, self.view) - centre) @ direction
+
+    def _direction(self, support: Support) -> tuple[Array, Array]:
         view: View = getattr(support, self.view)
         centre, prototype = view.normals.mean(axis=0), view.anomalies.mean(axis=0)
         within = np.concatenate([view.normals - centre, view.anomalies - prototype])
@@ -234,8 +239,7 @@ class Discriminant:
             direction = gap / (variance + 0.1 * variance.mean() + _LEAST)
         else:
             direction = shrunk(within).solve(gap[:, None])[:, 0]
-        length = np.sqrt(max(float(direction @ gap), _LEAST))
-        return (getattr(rows, self.view) - centre) @ direction / length
+        return centre, direction / np.sqrt(max(float(direction @ gap), _LEAST))
 
 
 @dataclass(frozen=True)
@@ -277,9 +281,18 @@ class SubspaceRatio:
 
     def __call__(self, support: Support, rows: Rows) -> Array:
         """(m,)."""
+        U = getattr(rows, self.view)
+        total = np.zeros(len(U))
+        for columns, weight, trees in support.once(self, lambda: self._subspaces(support)):
+            to_normal, to_anomaly = (tree.query(U[:, columns])[0] for tree in trees)
+            total += weight * _share(to_normal, to_anomaly)
+        return total
+
+    def _subspaces(self, support: Support) -> list[tuple[NDArray[np.intp], float, list[KDTree]]]:
+        """Columns, weight and neighbour trees of normals and anomalies, for each subspace."""
         view: View = getattr(support, self.view)
-        U, N, A = getattr(rows, self.view), thinned(view.normals, _MOST_NORMALS), view.anomalies
-        sets = [np.array([j]) for j in range(U.shape[1])]
+        N, A = thinned(view.normals, _MOST_NORMALS), view.anomalies
+        sets = [np.array([j]) for j in range(N.shape[1])]
         weights = _separations(N, A, sets)
         best = np.sort(np.argsort(-weights, kind="stable")[:_SHARED])
         pairs = [np.array(pair) for pair in combinations(best, 2)]
@@ -287,11 +300,8 @@ class SubspaceRatio:
         weights = np.maximum(weights - 0.5, 0.0) ** 2 + 1e-4
         sets += pairs
         kept = np.argsort(-weights, kind="stable")[:_MOST_SETS]
-        total = np.zeros(len(U))
-        for i in kept:
-            to_normal, to_anomaly = (KDTree(V[:, sets[i]]).query(U[:, sets[i]])[0] for V in (N, A))
-            total += weights[i] * _share(to_normal, to_anomaly)
-        return total / weights[kept].sum()
+        weights /= weights[kept].sum()
+        return [(sets[i], weights[i], [KDTree(V[:, sets[i]]) for V in (N, A)]) for i in kept]
 
 
 def forest(support: Support, rows: Rows) -> Array:
@@ -302,15 +312,17 @@ def forest(support: Support, rows: Rows) -> Array:
     .. [1] P. Geurts, D. Ernst and L. Wehenkel, "Extremely randomized trees", Machine Learning 63,
        2006.
     """
-    trees = support.__dict__.get("_forest")
-    view = support.compressed
-    if trees is None:
+
+    def grown() -> ExtraTreesClassifier:
+        view = support.compressed
         X = np.concatenate([view.normals, view.anomalies])
         y = np.repeat([0, 1], [len(view.normals), len(view.anomalies)])
         n = _N_TREES_OF_PART if support.is_part else _N_TREES
-        trees = ExtraTreesClassifier(n, class_weight="balanced", random_state=0).fit(X, y)
-        support.__dict__["_forest"] = trees
-    share = trees.predict_proba(rows.compressed)[:, 1]
+        return ExtraTreesClassifier(n, class_weight="balanced", random_state=0).fit(X, y)
+
+    Z = rows.compressed.astype(np.float32)  # tree by tree: predict_proba starts threads each time
+    votes = [tree.tree_.predict(Z)[:, 1] for tree in support.once("forest", grown).estimators_]
+    share = np.mean(votes, axis=0)
     return np.log((share + 0.01) / (1.01 - share))
 
 
