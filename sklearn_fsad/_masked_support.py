@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from ._reduction import Reduction
 from ._scaling import ScaledSupport, ScalePrior
+from ._statistics import NEAR, compressed
 
 Array = NDArray[np.float64]
-
-_NEAR = 5.0  # spreads within which rows are not compressed
 
 
 class MaskedSupport:
@@ -93,8 +92,8 @@ class MaskedSupport:
 
     def in_own_units(self, mean: Array, spread: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of described entries in the user's units: (m, d) each."""
-        excess = np.maximum(np.abs(mean) - _NEAR, 0.0)
-        centre = np.clip(mean, -_NEAR, _NEAR) + np.sign(mean) * np.expm1(excess)
+        excess = np.maximum(np.abs(mean) - NEAR, 0.0)
+        centre = np.clip(mean, -NEAR, NEAR) + np.sign(mean) * np.expm1(excess)
         centre = np.where(self._dead, self._constant, centre)
         spread = np.where(self._dead, 0.0, spread * np.exp(excess))
         low = self._scaled.inverse_transform(centre)
@@ -109,12 +108,6 @@ class MaskedSupport:
     def _describe(self, Z: Array) -> Array:
         visible = ~np.isnan(Z) & self._known
         Z = np.where(visible, Z, 0.0)
-        departed = np.where(self._dead & visible, _compressed(Z - self._constant), 0.0)
-        values = np.where(self._dead, 0.0, _compressed(Z))
+        departed = np.where(self._dead & visible, compressed(Z - self._constant), 0.0)
+        values = np.where(self._dead, 0.0, compressed(Z))
         return np.concatenate([values, visible.astype(np.float64), departed], axis=1)
-
-
-def _compressed(Z: Array) -> Array:
-    """Linear up to five spreads, logarithmic beyond."""
-    excess = np.maximum(np.abs(Z) - _NEAR, 0.0)
-    return np.clip(Z, -_NEAR, _NEAR) + np.sign(Z) * np.log1p(excess)

@@ -16,8 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._pooled import Pooled
-from ._statistics import TINY, ShrunkCovariance, feature_spread, is_embedding, stable_mean
-from ._views import Boxes, Neighbours, NormalScores, View, compressed, nearest
+from ._statistics import (
+    TINY,
+    ShrunkCovariance,
+    compressed,
+    feature_spread,
+    is_embedding,
+    stable_mean,
+)
+from ._views import Boxes, Neighbours, NormalScores, View, nearest
 
 Array = NDArray[np.float64]
 

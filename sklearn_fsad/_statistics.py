@@ -14,6 +14,7 @@ Array = NDArray[np.float64]
 
 TINY = 1e-200
 FAR = 1e100  # its square is finite
+NEAR = 5.0  # spreads within which features are not compressed
 _EPS = np.finfo(np.float64).eps
 _LEAST_INTENSITY = 1e-6
 _LEAST_SPREAD = 1e-6
@@ -45,6 +46,12 @@ def feature_spread(normals: Array) -> Array:
     if not alive.any():
         return np.maximum(noise, 1.0)
     return np.where(alive, spread, _DEAD_SPREAD * spread[alive].mean())
+
+
+def compressed(Z: Array) -> Array:
+    """Features in their spreads: linear up to five, logarithmic beyond."""
+    excess = np.maximum(np.abs(Z) - NEAR, 0.0)
+    return np.clip(Z, -NEAR, NEAR) + np.sign(Z) * np.log1p(excess)
 
 
 def is_embedding(n_features: int) -> bool:

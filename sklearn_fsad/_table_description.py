@@ -11,7 +11,8 @@ from scipy.stats import rankdata
 from ._calibration import CalibratedEvidence
 from ._context_mix import support_facts
 from ._evidence import TABULAR
-from ._evidence.tables import ANOMALIES, NEAREST
+from ._evidence.labelled_tables import ANOMALIES
+from ._evidence.tables import NEAREST
 from ._labels import ANOMALOUS
 from ._scaling import ScaledSupport
 

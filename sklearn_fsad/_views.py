@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from scipy.special import ndtri
 
-from ._statistics import ShrunkCovariance
+from ._statistics import ShrunkCovariance, compressed
 
 Array = NDArray[np.float64]
 
 MOST_NEIGHBOURS = 20
-_NEAR = 5.0  # spreads within which columns are not compressed
 _LEAST = 1e-4  # distance below which rows are alike
 _LEAST_VARIANCE = 1e-6
 _MOST_NUMBERS = 2**20  # in one matrix of distances
@@ -99,12 +98,6 @@ def nearest(rows: Array, others: Array, metric: str, themselves: bool = True) ->
 def shrunk(centred: Array) -> ShrunkCovariance:
     """Covariance of centred rows whose spread is one or nothing."""
     return ShrunkCovariance(centred, None, _LEAST_VARIANCE)
-
-
-def compressed(Z: Array) -> Array:
-    """Linear up to five spreads, logarithmic beyond."""
-    excess = np.maximum(np.abs(Z) - _NEAR, 0.0)
-    return np.clip(Z, -_NEAR, _NEAR) + np.sign(Z) * np.log1p(excess)
 
 
 class NormalScores:

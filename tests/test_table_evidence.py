@@ -15,7 +15,8 @@ from sklearn.preprocessing import MinMaxScaler
 
 from sklearn_fsad._calibration import CalibratedEvidence
 from sklearn_fsad._evidence import TABULAR
-from sklearn_fsad._evidence.tables import ANOMALIES, NORMALS, reads_columns
+from sklearn_fsad._evidence.labelled_tables import ANOMALIES
+from sklearn_fsad._evidence.tables import NORMALS, reads_columns
 from sklearn_fsad._scaling import ScaledSupport
 from sklearn_fsad._spaces import Support
 

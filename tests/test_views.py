@@ -6,7 +6,8 @@ from scipy.stats import norm, rankdata
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import MinMaxScaler
 
-from sklearn_fsad._views import MOST_NEIGHBOURS, Boxes, NormalScores, View, compressed, nearest
+from sklearn_fsad._statistics import compressed
+from sklearn_fsad._views import MOST_NEIGHBOURS, Boxes, NormalScores, View, nearest
 
 every_metric = pytest.mark.parametrize("metric", ["euclidean", "cityblock"])
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .._spaces import Rows, Support
 from .._statistics import is_embedding
-from . import tables
+from . import labelled_tables, tables
 from .anomalies import (
     discriminant_pooled,
     discriminant_raw,
@@ -112,7 +112,7 @@ TABULAR: dict[str, Evidence] = {
     },
     **{
         name: Evidence(name, function, needs_anomalies=True, tables_only=reads_columns(name))
-        for name, function in tables.ANOMALIES.items()
+        for name, function in labelled_tables.ANOMALIES.items()
     },
     **{
         name: replace(EVIDENCE[name], embeddings_only=True)
