@@ -113,7 +113,6 @@ MAKERS = {
     **{name: lambda name=name: clone(_meta_fitted(name)) for name in (*MAML, *PROCESSES)},
     "process closed form": lambda: NeuralProcessDetector(max_epochs=0),
     "in context": InContextDetector,
-    "in context closed form": lambda: InContextDetector(pretrained=None),
     "meta-fitted in context": lambda: clone(_meta_fitted("in context")),
     "self-taught process": lambda: brief_process("tnp"),
 }
@@ -138,7 +137,6 @@ ANY_WIDTH = (  # what a new width does not disturb
     "maml closed form",
     "process closed form",
     "in context",
-    "in context closed form",
     "meta-fitted in context",
 )
 
