@@ -193,6 +193,15 @@ class InContextDetector(BaseFewShotDetector):
         known = {"start": name} if name in (None, _SHIPPED) else {}
         return (_CLOSED_FORM if state is None else state.arrays), known
 
+    def _check_state(self, state: MetaState) -> None:
+        super()._check_state(state)
+        learned = state.info.get("evidence", list(TABULAR))
+        if learned != list(TABULAR):
+            raise ValueError(
+                f"pretrained weighs {len(learned)} kinds of evidence, this version has "
+                f"{len(TABULAR)}, not all the same: call meta_fit again."
+            )
+
     def _module(self, state: MetaState) -> ContextMix:
         return module_of(state.arrays)
 

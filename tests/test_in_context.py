@@ -39,6 +39,16 @@ def test_the_weights_come_with_the_package():
     assert not np.allclose(by_name, closed)
 
 
+def test_weights_of_other_evidence_are_refused():
+    shipped = resolve_state("tabular-v1")
+    evidence = [*shipped.info["evidence"][:-1], "entrails"]
+    other = MetaState(
+        "InContextDetector", {}, shipped.arrays, None, info={**shipped.info, "evidence": evidence}
+    )
+    with pytest.raises(ValueError, match="call meta_fit again"):
+        InContextDetector(pretrained=other).fit(table()[0])
+
+
 @pytest.mark.parametrize("pretrained", ["tabular-v1", None])
 @pytest.mark.parametrize("k", [0, 1, 5])
 def test_anomalies_are_found_better_than_by_neighbours_alone(k, pretrained):
