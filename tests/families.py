@@ -137,7 +137,6 @@ ANY_WIDTH = (  # what a new width does not disturb
     "maml closed form",
     "process closed form",
     "in context",
-    "meta-fitted in context",
 )
 
 
