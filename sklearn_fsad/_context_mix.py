@@ -27,7 +27,7 @@ class ContextMix(nn.Module):
 
     Each kind of evidence is a token: what it is, how it scores the normals and the labelled
     anomalies of the support when they are left out, and facts about the support. Tokens attend to
-    each other; each then says by which factor, two at most, its weight departs from a closed form.
+    each other; each then says by which factor, 2.2 at most, its weight departs from a closed form.
     There is one for tables and one for embeddings, without and with labelled anomalies. What all
     tasks of a family have in common, fine-tuning adds to the weights.
 

@@ -54,22 +54,18 @@ class View:
     def __init__(self, normals: Array, anomalies: Array) -> None:
         self.normals = normals
         self.anomalies = anomalies
+        self._own: dict[str, Neighbours] = {}
 
     @cached_property
     def covariance(self) -> ShrunkCovariance:
         """Of the normals, shrunk."""
         return shrunk(self.normals - self.normals.mean(axis=0))
 
-    @cached_property
-    def own(self) -> dict[str, Neighbours]:
-        """Neighbours of the normals among each other, by metric; none but themselves if alone."""
-        return {}
-
     def own_neighbours(self, metric: str) -> Neighbours:
-        """Nearest other normals of each normal."""
-        if metric not in self.own:
-            self.own[metric] = nearest(self.normals, self.normals, metric, themselves=False)
-        return self.own[metric]
+        """Nearest other normals of each normal, found once."""
+        if metric not in self._own:
+            self._own[metric] = nearest(self.normals, self.normals, metric, themselves=False)
+        return self._own[metric]
 
 
 def nearest(rows: Array, others: Array, metric: str, themselves: bool = True) -> Neighbours:

@@ -7,13 +7,12 @@ the support's normals get when they are left out, and a detector learns how to m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._spaces import Rows, Support
 from .._statistics import is_embedding
 from . import labelled_tables, tables
 from .anomalies import (
@@ -37,10 +36,9 @@ from .normals import (
     off_axis_pooled,
     own_over_pooled,
 )
-from .tables import reads_columns
+from .tables import EvidenceFunction, reads_columns
 
 Array = NDArray[np.float64]
-EvidenceFunction = Callable[[Support, Rows], Array]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -16,9 +15,9 @@ from .._spaces import Rows, Support
 from .._statistics import TINY, column_aucs
 from .._views import View, shrunk
 from .anomalies import thinned
+from .tables import EvidenceFunction
 
 Array = NDArray[np.float64]
-EvidenceFunction = Callable[[Support, Rows], Array]
 
 _LEAST = 1e-4
 _SHARED = 8  # columns of which all pairs are looked at
