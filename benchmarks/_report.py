@@ -62,7 +62,8 @@ def means_table(frame: pd.DataFrame, metric: str) -> str:
             best = means.loc[method, cell] == means[cell].max()
             shown = number(means.loc[method, cell])
             cells.append(f"**{shown}**" if best else shown)
-        rows.append([method, *cells, f"{1000 * seconds[method]:.1f}"])
+        took = 1000 * seconds[method]
+        rows.append([method, *cells, "-" if np.isnan(took) else f"{took:.1f}"])
     return markdown(["method", *(f"{n},{k}" for n, k in means.columns), "ms a fit and score"], rows)
 
 

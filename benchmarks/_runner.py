@@ -7,10 +7,12 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
+from _compose import Baseline
 from _detectors import Spec, meta_training_tasks
 from _protocol import Episode, Fold, Protocol, Task, random_state_of
 from _records import Row, Table
@@ -37,6 +39,10 @@ class Runner:
         Cells, draws and seed.
     table : Table
         Takes the rows; those it already has are not measured again.
+    baselines : dict
+        Those that learn from the support alone: makers, of a seed, by name.
+    told : callable
+        Labels of a support that detectors are given, where these differ from those of baselines.
     """
 
     def __init__(
@@ -47,8 +53,11 @@ class Runner:
         folds: Sequence[Fold],
         protocol: Protocol,
         table: Table,
+        baselines: Mapping[str, Callable[[int], Baseline]] = SUPPORT_BASELINES,
+        told: Callable[[Episode], np.ndarray] = attrgetter("support_y"),
     ) -> None:
         self.family, self.split, self.folds = family, split, folds
+        self.baselines, self.told = baselines, told
         self.protocol, self.table = protocol, table
         self.tasks = {task.name: task for task in tasks}
         self.test_names = [name for fold in folds for name in fold.test]
@@ -104,7 +113,7 @@ class Runner:
     ) -> None:
         """Measure one baseline; one that ignores labels is computed once for all k of a draw."""
         seed = random_state_of(self.protocol.seed, episode.task.name, episode.draw)
-        baseline = SUPPORT_BASELINES[method](seed)
+        baseline = self.baselines[method](seed)
         if baseline.needs_labels and not episode.k_used:
             return
         key = (method, episode.draw, episode.n)
@@ -217,7 +226,7 @@ class Runner:
         """Fit on one support and score its query; scikit-learn's sign is turned."""
         start = time.perf_counter()
         try:
-            detector.fit(episode.support_X, episode.support_y)
+            detector.fit(episode.support_X, self.told(episode))
             scores = -np.asarray(detector.decision_function(episode.query_X), dtype=float)
             self.record(episode, label, scores, time.perf_counter() - start)
         except Exception as error:

@@ -100,6 +100,8 @@ class ColumnScaled(Baseline):
 
     def __init__(self, base: Baseline, compress: bool = False) -> None:
         self.base, self.compress = base, compress
+        self.uses_labels = getattr(base, "uses_labels", False)
+        self.needs_labels = getattr(base, "needs_labels", False)
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> ColumnScaled:
         """Learn the scale from the normals; a constant column has spread 1."""
@@ -139,8 +141,7 @@ class PyODNormals(Baseline):
         """Learn from the normals."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            detector = _make_pyod(self.name, int((y == 0).sum()), self.random_state)
-            self.model_ = detector.fit(X[y == 0])
+            self.model_ = _make_pyod(self.name, X[y == 0], self.random_state).fit(X[y == 0])
         return self
 
     def anomaly_score(self, X: np.ndarray) -> np.ndarray:
@@ -282,7 +283,7 @@ def suits(name: str, n: int, n_features: int) -> bool:
     return name != GP or (n <= GP_MOST_ROWS and n_features <= GP_MOST_FEATURES)
 
 
-def _make_pyod(name: str, n: int, random_state: int) -> Any:
+def _make_pyod(name: str, normals: np.ndarray, random_state: int) -> Any:
     if name == "ecod":
         from pyod.models.ecod import ECOD
 
@@ -295,4 +296,9 @@ def _make_pyod(name: str, n: int, random_state: int) -> Any:
         from pyod.models.hbos import HBOS
 
         return HBOS()
-    return make_pyod(name, n, random_state)
+    if name == "pca":
+        from pyod.models.pca import PCA
+
+        rank = np.linalg.matrix_rank(normals - normals.mean(axis=0))  # others have no variance
+        return PCA(n_components=max(int(rank), 1), random_state=random_state)
+    return make_pyod(name, len(normals), random_state)

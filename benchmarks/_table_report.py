@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shlex
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from _report import TIE, compare, markdown
-from quality import without_machine
+from quality import command_line
 
 PACKAGES = ("numpy", "scikit-learn", "torch", "pyod")
 ABOUT_CELLS = (
@@ -97,13 +96,8 @@ def failures(frame: pd.DataFrame) -> list[str]:
 
 
 def command(script: str, argv: Sequence[str]) -> str:
-    """The command of a run, without where its results went and without absolute paths."""
-    words = list(argv)
-    if "--results" in words:
-        at = words.index("--results")
-        del words[at : at + 2]
-    shown = [without_machine(word) for word in words if not word.startswith("--results=")]
-    return "    " + shlex.join(["python", f"benchmarks/{script}.py", *shown])
+    """The command of a run as Markdown."""
+    return "    " + command_line(script, argv)
 
 
 def conditions() -> str:

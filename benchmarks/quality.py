@@ -21,10 +21,11 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from _compose import Baseline
 from _detectors import Spec, parse_spec
 from _protocol import SPLITS, Protocol, Task, fingerprint, load_family, make_folds
 from _records import Table, read_earlier, source_hash, write, write_csv
@@ -35,6 +36,7 @@ from meta_baselines import META_BASELINES
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results"
+Baselines = Mapping[str, Callable[[int], Baseline]]
 LIBRARIES = ("scikit-learn", "numpy", "torch", "pyod", "lightgbm")
 
 
@@ -108,9 +110,9 @@ def chosen_baselines(args: argparse.Namespace) -> list[str]:
     return [name for name in names if name in wanted]
 
 
-def cells_of(method: str, protocol: Protocol) -> set[tuple[int, int, int]]:
+def cells_of(method: str, protocol: Protocol, baselines: Baselines) -> set[tuple[int, int, int]]:
     """Return the (draw, n, k) in which a baseline is measured."""
-    needs = method in SUPPORT_BASELINES and SUPPORT_BASELINES[method](0).needs_labels
+    needs = method in baselines and baselines[method](0).needs_labels
     cells = [(n, k) for n, k in protocol.cells if k or not needs]
     return {(draw, n, k) for draw in range(protocol.draws) for n, k in cells}
 
@@ -121,12 +123,21 @@ def without_machine(word: str) -> str:
     return option + equals + os.path.relpath(path) if os.path.isabs(path) else word
 
 
+def command_line(script: str, argv: Sequence[str]) -> str:
+    """Return the command of a run, without where its results went and without absolute paths."""
+    words = list(argv)
+    if "--results" in words:
+        at = words.index("--results")
+        del words[at : at + 2]
+    shown = [without_machine(word) for word in words if not word.startswith("--results=")]
+    return shlex.join(["python", f"benchmarks/{script}.py", *shown])
+
+
 def make_header(
-    args: argparse.Namespace, tasks: Sequence[Task], argv: Sequence[str]
+    args: argparse.Namespace, tasks: Sequence[Task], argv: Sequence[str], script: str = "quality"
 ) -> dict[str, Any]:
     """Describe a run: what it measures, with what, on what."""
     family = args.data.resolve().name
-    shown = [without_machine(word) for word in argv]
     versions = {"python": platform.python_version()}
     for library in LIBRARIES:
         try:
@@ -135,7 +146,7 @@ def make_header(
             continue
     return {
         "label": args.label or f"{family}_{args.split}",
-        "command": shlex.join(["python", "benchmarks/quality.py", *shown]),
+        "command": command_line(script, argv),
         "family": family,
         "data": fingerprint(tasks),
         "split": args.split,
@@ -155,11 +166,16 @@ def make_header(
 
 
 def reuse(
-    path: Path, header: dict[str, Any], table: Table, methods: Sequence[str], protocol: Protocol
+    path: Path,
+    header: dict[str, Any],
+    table: Table,
+    methods: Sequence[str],
+    protocol: Protocol,
+    baselines: Baselines = SUPPORT_BASELINES,
 ) -> None:
     """Take baselines from an earlier run into the table."""
     earlier, differences = read_earlier(path, header)
-    taken = table.take(earlier, methods, lambda method: cells_of(method, protocol))
+    taken = table.take(earlier, methods, lambda method: cells_of(method, protocol, baselines))
     note = f"taken from {path.name}: {', '.join(taken) or 'nothing'}"
     if taken and differences:
         note += f" (beware: {'; '.join(differences)})"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-_BLOCK_NUMBERS = 2**17  # numbers a block of rows may take in one intermediate: one MiB
+_BLOCK_NUMBERS = 2**18  # numbers a block of rows may take in one intermediate: two MiB
 _LEAST_BLOCK_ROWS, _MOST_BLOCK_ROWS = 16, 256
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -18,11 +19,13 @@ from .anomalies import thinned
 from .tables import EvidenceFunction
 
 Array = NDArray[np.float64]
+Search = Callable[[Array], Array]
 
 _LEAST = 1e-4
 _SHARED = 8  # columns of which all pairs are looked at
 _MOST_SETS, _MOST_NORMALS = 32, 300
 _BANDWIDTH = 0.5
+_FEW = 20  # points that are compared faster one by one than by a tree
 _N_TREES, _N_TREES_OF_PART = 40, 12
 
 
@@ -139,13 +142,13 @@ class SubspaceRatio:
         """(m,)."""
         U = getattr(rows, self.view)
         total = np.zeros(len(U))
-        for columns, weight, trees in support.once(self, lambda: self._subspaces(support)):
-            to_normal, to_anomaly = (tree.query(U[:, columns])[0] for tree in trees)
+        for columns, weight, searches in support.once(self, lambda: self._subspaces(support)):
+            to_normal, to_anomaly = (nearest(U[:, columns]) for nearest in searches)
             total += weight * _share(to_normal, to_anomaly)
         return total
 
-    def _subspaces(self, support: Support) -> list[tuple[NDArray[np.intp], float, list[KDTree]]]:
-        """Columns, weight and neighbour trees of normals and anomalies, for each subspace."""
+    def _subspaces(self, support: Support) -> list[tuple[NDArray[np.intp], float, list[Search]]]:
+        """Columns, weight and searches of the nearest normal and anomaly, for each subspace."""
         view: View = getattr(support, self.view)
         N, A = thinned(view.normals, _MOST_NORMALS), view.anomalies
         sets = [np.array([j]) for j in range(N.shape[1])]
@@ -157,7 +160,7 @@ class SubspaceRatio:
         sets += pairs
         kept = np.argsort(-weights, kind="stable")[:_MOST_SETS]
         weights /= weights[kept].sum()
-        return [(sets[i], weights[i], [KDTree(V[:, sets[i]]) for V in (N, A)]) for i in kept]
+        return [(sets[i], weights[i], [_search(V[:, sets[i]]) for V in (N, A)]) for i in kept]
 
 
 def forest(support: Support, rows: Rows) -> Array:
@@ -194,6 +197,22 @@ def _separations(N: Array, A: Array, sets: list[NDArray[np.intp]]) -> Array:
         to_anomaly = np.where(anomalous, nearest[1][:, 1], nearest[1][:, 0])
         shares[:, i] = _share(to_normal, to_anomaly)
     return column_aucs(shares, anomalous)
+
+
+def _search(points: Array) -> Search:
+    """What finds the distance of rows to the nearest of these points, one or two columns wide."""
+    if points.shape[1] == 1:
+        values = np.concatenate([[-np.inf], np.sort(points[:, 0]), [np.inf]])
+
+        def along_a_line(rows: Array) -> Array:
+            after = np.searchsorted(values, rows[:, 0]).clip(1, len(values) - 1)
+            return np.minimum(rows[:, 0] - values[after - 1], values[after] - rows[:, 0])
+
+        return along_a_line
+    if len(points) <= _FEW:
+        return lambda rows: cdist(rows, points).min(axis=1)
+    tree = KDTree(points)
+    return lambda rows: tree.query(rows)[0]
 
 
 def _share(to_normal: Array, to_anomaly: Array) -> Array:
