@@ -104,7 +104,9 @@ class CalibratedEvidence:
         self.support_y = y
         self._support = Support(X[normal], X[anomalous], pooled)
         self._evidence = tuple(evidence)
-        self._active = np.array([e.speaks(X.shape[1], len(anomalous)) for e in evidence])
+        self._active = np.array(
+            [e.speaks(X.shape[1], len(anomalous), pooled is not None) for e in evidence]
+        )
         left_out = np.empty((len(X), len(self._evidence)))
         left_out[np.concatenate([normal, anomalous])] = self._left_out()
         self.calibration = Calibration(left_out, y, evidence, self._active)

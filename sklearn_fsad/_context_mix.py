@@ -77,7 +77,7 @@ class ContextMix(nn.Module):
         self.attention = nn.MultiheadAttention(width, 2, batch_first=True)
         self.norm = nn.LayerNorm(width)
         self.gate = nn.Sequential(nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, 1))
-        self.own = nn.Parameter(torch.zeros(2, n_evidence), requires_grad=False)
+        self.own = nn.Parameter(torch.zeros(3, n_evidence), requires_grad=False)
         last: Any = self.gate[-1]
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
@@ -117,7 +117,9 @@ class ContextMix(nn.Module):
         far = torch.where(has_anomalies.unsqueeze(-1), share, 1.0).to(X.dtype) * n / (n + _FEW)
         departs = self.departs[embedding, has_anomalies.long()].unsqueeze(-1).to(X.dtype)
         weights = closed.to(X.dtype) * torch.exp(departs * far * factor)
-        weights = (weights + departs * self.own[has_anomalies.long()]).clamp(min=0.0)
+        none, one, ten = self.own
+        own = torch.where(has_anomalies.unsqueeze(-1), one + share.to(X.dtype) * (ten - one), none)
+        weights = (weights + departs * own).clamp(min=0.0)
         weights = weights * speaks
         if self.training:
             weights = weights * (torch.rand_like(weights) > self.dropout)

@@ -13,18 +13,19 @@ from skorch.callbacks import Callback, GradientNormClipping
 
 from ._context_mix import ContextMix, support_facts
 from ._episodes import Episode, EpisodeSampler
-from ._evidence import TABULAR
+from ._evidence import FAMILY, TABULAR, Evidence
 from ._labels import ANOMALOUS
 from ._losses import TopLoss
 from ._mix_training import FoldedEvidence, Observation, observe, typical_spread
 from ._net import EpisodeDataset, torch_seed, train_episodic
+from ._pooled import Pooled
 from ._statistics import column_aucs
-from ._table_description import speaking
+from ._table_description import kinds_of, speaking
 from ._task_set import TaskSet
 
 Array = NDArray[np.float64]
 
-N_FOLDS, _N_STAGES = 3, 3
+N_FOLDS, _N_STAGES = 5, 3
 _NET = "net."
 
 
@@ -36,9 +37,11 @@ def observe_tables(
     return observe(evidence, sampler, n_episodes, [range(tasks.n_tasks)], verbose=verbose)
 
 
-def typical_spreads(observations: Sequence[Observation]) -> Array:
+def typical_spreads(
+    observations: Sequence[Observation], kinds: Sequence[Evidence] = tuple(TABULAR.values())
+) -> Array:
     """How far left-out evidence spreads, as a line over the log of the number of normals."""
-    return typical_spread(observations, tuple(TABULAR.values()))
+    return typical_spread(observations, kinds)
 
 
 def described(observations: Sequence[Observation], typical: Array) -> list[Episode]:
@@ -58,7 +61,20 @@ def described(observations: Sequence[Observation], typical: Array) -> list[Episo
 def new_module(closed: Array, seed: int, **given: Any) -> ContextMix:
     """A network that has learned nothing: it is the closed form."""
     with torch_seed(seed):
-        return ContextMix(closed, speaking(), **given)
+        return ContextMix(closed, speaking(kinds_of({"closed": closed})), **given)
+
+
+def with_pooled(arrays: Mapping[str, Array], pooled: Pooled) -> dict[str, Array]:
+    """Arrays that also weigh what a family has in common, which counts for nothing so far."""
+    more = len(FAMILY) - arrays["closed"].shape[-1]
+    wider = {
+        name: np.pad(value, [(0, 0)] * (value.ndim - 1) + [(0, more)])
+        for name, value in arrays.items()
+        if name in ("closed", f"{_NET}own", "typical_spread")
+    }
+    if f"{_NET}kind" in arrays:
+        wider[f"{_NET}kind"] = np.pad(arrays[f"{_NET}kind"], [(0, more), (0, 0)])
+    return {**arrays, **wider, **pooled.to_arrays()}
 
 
 def module_of(arrays: Mapping[str, Array], **given: Any) -> ContextMix:
@@ -133,36 +149,39 @@ def fine_tune(
 ) -> FineTuned:
     """Train further on tasks of one's own, as long as held-out ones get better.
 
-    The tasks are held out in three folds; after each third of the epochs the network is judged on
+    Tasks that share their columns also have evidence of what they have in common. The tasks are
+    held out in five folds; after each third of the epochs the network is judged on
     them, with and without labelled anomalies. What is clearly better than the network to start
     with, by more than one standard error over groups, is trained on all tasks and used.
     """
-    observations = observe_tables(tasks, sampler, n_episodes, verbose)
-    typical = typical_spreads(observations)
+    folds = tasks.folds(N_FOLDS, seed)
+    shared = tasks.n_features is not None and len(folds) > 1
+    evidence = FoldedEvidence(tasks, tuple((FAMILY if shared else TABULAR).values()), "none", None)
+    observations = observe(evidence, sampler, n_episodes, folds, verbose=verbose)
+    pooled, start = evidence.pooled(), arrays
+    if pooled is not None:
+        start = with_pooled(arrays, pooled)
+    typical = typical_spreads(observations, evidence.evidence)
     episodes = {"own": described(observations, typical)}
-    before = arrays.get("typical_spread", typical)
+    before = start.get("typical_spread", typical)
     episodes["before"] = described(observations, before)
     last = settings["max_epochs"]
     stages = sorted({-(-last * i // _N_STAGES) for i in range(1, _N_STAGES + 1)} - {0})
-    names = list(dict.fromkeys(tasks.groups))
-    group = [names.index(tasks.groups[o.raw.task]) for o in observations]
-    folds = tasks.folds(N_FOLDS, seed)
-    fold_of = {task: f for f, fold in enumerate(folds) for task in fold}
-    fold = np.array([fold_of[o.raw.task] for o in observations])
+    fold = np.array([o.fold for o in observations])
 
     def stages_of(keep: NDArray[np.bool_], verbose: int = 0) -> tuple[list[ContextMix], list[Any]]:
         snapshots = _Snapshots(stages)
         callbacks = [("snapshots", snapshots), *(settings.get("callbacks") or [])]
         part = [e for e, kept in zip(episodes["own"], keep, strict=True) if kept]
         given = {**settings, "callbacks": callbacks, "verbose": verbose}
-        module = module_of(arrays, departs=None)
+        module = module_of(start, departs=None)
         module.own.requires_grad_(True)
         _, history = train(module, part, seed=seed, **given)
         return [module_of(taken) for taken in snapshots.taken], history
 
     gains: dict[tuple[int, int], list[Array]] = {}  # (regime, group) -> AUC of each rival
     if len(folds) > 1 and stages:
-        sitting = module_of(arrays)
+        sitting = module_of(start)
         for f in sorted(set(fold)):
             rivals, _ = stages_of(fold != f)
             for i in np.flatnonzero(fold == f):
@@ -172,14 +191,15 @@ def fine_tune(
                 scores = [_scores(sitting, episodes["before"][i]), *(_scores(r, e) for r in rivals)]
                 regime = int((e.support_y == ANOMALOUS).any())
                 aucs = column_aucs(np.column_stack(scores), e.query_y == 1)
-                gains.setdefault((regime, group[i]), []).append(aucs)
+                gains.setdefault((regime, observations[i].group), []).append(aucs)
     chosen, report = _choose(gains)
     if not any(chosen):
         return FineTuned(dict(arrays), report, [])
     modules, history = stages_of(np.ones(len(fold), dtype=bool), verbose)
     module = modules[max(chosen) - 1]
     departs = np.tile(np.array(chosen) > 0, (2, 1)).astype(np.float64)
-    tuned = {**arrays_of(module, departs), "typical_spread": typical}
+    shared_arrays = {} if pooled is None else pooled.to_arrays()
+    tuned = {**shared_arrays, **arrays_of(module, departs), "typical_spread": typical}
     return FineTuned(tuned, report, history[: stages[max(chosen) - 1]])
 
 

@@ -14,9 +14,8 @@ from sklearn.utils._param_validation import Interval
 from ._base import BaseFewShotDetector, Codes
 from ._context_mix import ContextMix
 from ._context_training import fine_tune, module_of
-from ._evidence import TABULAR
 from ._state import MetaState, resolve_state
-from ._table_description import TableDescription, closed_form
+from ._table_description import TableDescription, closed_form, kinds_of
 from ._task_set import TaskSet
 from .exceptions import TaskWarning
 
@@ -160,7 +159,7 @@ class InContextDetector(BaseFewShotDetector):
     # --- what the shell asks for ------------------------------------------------------------------
     def _meta_train(self, tasks: TaskSet, seed: int) -> MetaState:
         arrays, info = self._start()
-        info |= {"evidence": list(TABULAR), "n_tasks": tasks.n_tasks}
+        info |= {"n_tasks": tasks.n_tasks}
         sampler = self._sampler(tasks, seed)
         if not sampler.drawable:
             warnings.warn(
@@ -178,7 +177,11 @@ class InContextDetector(BaseFewShotDetector):
             seed=seed,
             **self._net_settings(lr=2e-3, batch_size=self.batch_size),
         )
-        info |= {"held_out": tuned.report, "history": tuned.history}
+        info |= {
+            "evidence": [e.name for e in kinds_of(tuned.arrays)],
+            "held_out": tuned.report,
+            "history": tuned.history,
+        }
         return MetaState(type(self).__name__, {}, tuned.arrays, None, info=info)
 
     def _untrained_state(self, X: Array, y: Codes) -> MetaState:
@@ -195,11 +198,12 @@ class InContextDetector(BaseFewShotDetector):
 
     def _check_state(self, state: MetaState) -> None:
         super()._check_state(state)
-        learned = state.info.get("evidence", list(TABULAR))
-        if learned != list(TABULAR):
+        known = [e.name for e in kinds_of(state.arrays)]
+        learned = state.info.get("evidence", known)
+        if learned != known:
             raise ValueError(
                 f"pretrained weighs {len(learned)} kinds of evidence, this version has "
-                f"{len(TABULAR)}, not all the same: call meta_fit again."
+                f"{len(known)}, not all the same: call meta_fit again."
             )
 
     def _module(self, state: MetaState) -> ContextMix:

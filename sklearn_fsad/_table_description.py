@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 
 from ._calibration import CalibratedEvidence
 from ._context_mix import support_facts
-from ._evidence import TABULAR
+from ._evidence import FAMILY, TABULAR, Evidence
 from ._evidence.labelled_tables import ANOMALIES
 from ._evidence.tables import NEAREST
 from ._labels import ANOMALOUS
@@ -31,7 +31,7 @@ class TableDescription:
     y : ndarray of shape (n_support,), dtype int8
         1 marks the anomalies.
     arrays : mapping of str to ndarray
-        A state's; may hold the typical spread of evidence.
+        A state's; may hold the typical spread of evidence and what is pooled over a family.
     most_normals : int
         Of more normals a random part is the context.
 
@@ -48,6 +48,9 @@ class TableDescription:
         self, X: Array, y: Codes, arrays: Mapping[str, Array], most_normals: int = 1000
     ) -> None:
         order, self._columns = own_order(X, y)
+        arrays = _of_width(arrays, X.shape[1])
+        if "pooled_relevance" in arrays:
+            self._columns = np.arange(X.shape[1])  # they are those of the family
         X = X[:, self._columns]
         normal = order[y[order] != ANOMALOUS]
         if len(normal) > most_normals:
@@ -55,7 +58,7 @@ class TableDescription:
             normal = normal[np.sort(rng.choice(len(normal), most_normals, replace=False))]
         self.rows = np.concatenate([normal, order[y[order] == ANOMALOUS]])
         X, y = X[self.rows], y[self.rows]
-        kinds = tuple(TABULAR.values())
+        kinds = kinds_of(arrays)
         self._seen = CalibratedEvidence.from_arrays(arrays, ScaledSupport(X, y, "none"), y, kinds)
         evidence = self._seen.support
         self._facts = support_facts(X, y == ANOMALOUS, evidence)
@@ -86,6 +89,19 @@ class TableDescription:
 
     def _with_facts(self, evidence: Array) -> Array:
         return np.column_stack([evidence, np.tile(self._facts, (len(evidence), 1))])
+
+
+def kinds_of(arrays: Mapping[str, Array]) -> tuple[Evidence, ...]:
+    """The evidence that a state weighs: that of any table, or of a family with its own columns."""
+    n_kinds = arrays["closed"].shape[-1] if "closed" in arrays else len(TABULAR)
+    return tuple(FAMILY.values())[:n_kinds]
+
+
+def _of_width(arrays: Mapping[str, Array], n_features: int) -> Mapping[str, Array]:
+    """A state's arrays without what is pooled over tasks of another width."""
+    if len(arrays.get("pooled_relevance", ())) == n_features:
+        return arrays
+    return {name: value for name, value in arrays.items() if not name.startswith("pooled_")}
 
 
 def _keys(X: Array) -> list[bytes]:
@@ -127,10 +143,10 @@ def closed_form() -> Array:
     ])  # fmt: skip
 
 
-def speaking() -> Array:
+def speaking(kinds: Sequence[Evidence] = tuple(TABULAR.values())) -> Array:
     """Which evidence speaks in the same cases: (2, 2, n_evidence), 1 where it does."""
     table, embedding = 1, 10**6
     return np.array([
-        [[float(e.speaks(d, k)) for e in TABULAR.values()] for k in (0, 1)]
+        [[float(e.speaks(d, k)) for e in kinds] for k in (0, 1)]
         for d in (table, embedding)
     ])  # fmt: skip

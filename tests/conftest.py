@@ -63,6 +63,13 @@ def meta_fitted_mlp():
     return make_detector("meta-fitted mlp")
 
 
+@pytest.fixture
+def few_trees(monkeypatch):
+    """Forests as small as tests of a contract need."""
+    monkeypatch.setattr("sklearn_fsad._evidence.labelled_tables._N_TREES", 6)
+    monkeypatch.setattr("sklearn_fsad._evidence.labelled_tables._N_TREES_OF_PART", 3)
+
+
 @pytest.fixture(scope="module")
 def bench(request):
     """The benchmarks' modules named by ``MODULES``, which import each other by plain names."""

@@ -90,9 +90,9 @@ def _meta_fitted(name):
         ]
         return ProtoNetDetector(evidence="support", **QUICK).meta_fit(tasks)
     if name == "in context":
-        return InContextDetector(**{**QUICK, "max_epochs": 3}, pretrained=None).meta_fit(
-            [*make_family(4), *make_family(2, n_features=3, seed=1)]
-        )
+        return InContextDetector(
+            **{**QUICK, "max_epochs": 2, "episodes_per_epoch": 16}, pretrained=None
+        ).meta_fit([*make_family(4), *make_family(2, n_features=3, seed=1)])
     if name in MAML:
         return MAMLDetector(**{**QUICK, **MAML[name]}).meta_fit(make_family())
     if name in PROCESSES:

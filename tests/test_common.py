@@ -49,6 +49,8 @@ from sklearn_fsad import (
 
 N_THREADS = 8
 
+pytestmark = pytest.mark.usefixtures("few_trees")
+
 
 CHECKED = [make_detector(name) for name in ANY_WIDTH]
 CHECKED += [self_taught(learner) for learner in ("classifier", "autoencoder", "svdd")]
@@ -276,7 +278,7 @@ def test_the_same_seed_twice_gives_equal_states_and_another_differs(name, family
 
 @pytest.mark.parametrize("name", META_FITTED)
 def test_every_form_of_tasks_gives_an_equal_state(name, family):
-    detector = make_detector(name).set_params(max_epochs=1, episodes_per_epoch=12)
+    detector = make_detector(name).set_params(max_epochs=1, episodes_per_epoch=8)
     expected = clone(detector).meta_fit(family).pretrained
     X = np.concatenate([X_t for X_t, _ in family])
     y = np.concatenate([y_t for _, y_t in family])

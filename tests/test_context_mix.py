@@ -26,7 +26,10 @@ from sklearn_fsad.prior import TabularPrior
 
 KINDS = tuple(TABULAR.values())
 FACTS = [0.0] * (N_FACTS - 1)
-pytestmark = pytest.mark.filterwarnings("ignore:Task .* has:sklearn_fsad.exceptions.TaskWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Task .* has:sklearn_fsad.exceptions.TaskWarning"),
+    pytest.mark.usefixtures("few_trees"),
+]
 
 
 def described_rows(n, k, embedding=False, seed=0):

@@ -27,7 +27,10 @@ from sklearn.utils._param_validation import InvalidParameterError
 from sklearn_fsad import ProtoNetDetector, TaskSet
 from sklearn_fsad.exceptions import TaskWarning
 
-pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("error::RuntimeWarning"),
+    pytest.mark.usefixtures("few_trees"),
+]
 
 any_width = pytest.mark.parametrize("name", ANY_WIDTH)
 

@@ -155,7 +155,7 @@ def tasks_of_two_widths():
 
 def test_tasks_of_different_widths_tune_the_weights():
     settings = {"n_normal": (4, 16), "n_anomalous": (0, 4), "n_query": 30, "random_state": 0}
-    detector = InContextDetector(lr=0.01, max_epochs=12, episodes_per_epoch=96, **settings)
+    detector = InContextDetector(lr=0.02, max_epochs=5, episodes_per_epoch=72, **settings)
     detector.meta_fit(tasks_of_two_widths())
     state = detector.pretrained
     assert isinstance(state, MetaState)

@@ -71,8 +71,10 @@ class Evidence:
     tables_only: bool = False
     embeddings_only: bool = False
 
-    def speaks(self, n_features: int, n_anomalous: int) -> bool:
+    def speaks(self, n_features: int, n_anomalous: int, has_pooled: bool = True) -> bool:
         """Whether it says anything about a support of that kind."""
+        if self.needs_pooled and not has_pooled:
+            return False
         if self.tables_only if is_embedding(n_features) else self.embeddings_only:
             return False
         return n_anomalous > 0 or not self.needs_anomalies
@@ -117,6 +119,9 @@ TABULAR: dict[str, Evidence] = {
         for name in ("mahalanobis_raw", "off_axis", "discriminant_raw")
     },
 }
+
+# the same, and what tasks that share their columns have in common
+FAMILY: dict[str, Evidence] = TABULAR | {name: e for name, e in EVIDENCE.items() if e.needs_pooled}
 
 
 def resolve_evidence(

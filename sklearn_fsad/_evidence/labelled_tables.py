@@ -25,7 +25,7 @@ _LEAST = 1e-4
 _SHARED = 8  # columns of which all pairs are looked at
 _MOST_SETS, _MOST_NORMALS = 32, 300
 _BANDWIDTH = 0.5
-_FEW = 20  # points that are compared faster one by one than by a tree
+_FEW = 20  # points
 _N_TREES, _N_TREES_OF_PART = 40, 12
 
 
@@ -199,20 +199,46 @@ def _separations(N: Array, A: Array, sets: list[NDArray[np.intp]]) -> Array:
     return column_aucs(shares, anomalous)
 
 
+@dataclass(frozen=True)
+class NearestOnLine:
+    """Distance of rows of one column to the nearest of some points."""
+
+    points: Array  # (n,) in order, between infinities
+
+    def __call__(self, rows: Array) -> Array:
+        """(m, 1) -> (m,)."""
+        at = rows[:, 0]
+        after = np.searchsorted(self.points, at).clip(1, len(self.points) - 1)
+        return np.minimum(at - self.points[after - 1], self.points[after] - at)
+
+
+@dataclass(frozen=True)
+class NearestOfFew:
+    """Distance of rows to the nearest of a few points, which a tree would only slow down."""
+
+    points: Array
+
+    def __call__(self, rows: Array) -> Array:
+        """(m, q) -> (m,)."""
+        return cdist(rows, self.points).min(axis=1)
+
+
+@dataclass(frozen=True)
+class NearestInTree:
+    """Distance of rows to the nearest of many points."""
+
+    tree: KDTree
+
+    def __call__(self, rows: Array) -> Array:
+        """(m, q) -> (m,)."""
+        return self.tree.query(rows)[0]
+
+
 def _search(points: Array) -> Search:
-    """What finds the distance of rows to the nearest of these points, one or two columns wide."""
+    """What finds the distance of rows to the nearest of these points, the fastest way."""
     if points.shape[1] == 1:
-        values = np.concatenate([[-np.inf], np.sort(points[:, 0]), [np.inf]])
-
-        def along_a_line(rows: Array) -> Array:
-            after = np.searchsorted(values, rows[:, 0]).clip(1, len(values) - 1)
-            return np.minimum(rows[:, 0] - values[after - 1], values[after] - rows[:, 0])
-
-        return along_a_line
-    if len(points) <= _FEW:
-        return lambda rows: cdist(rows, points).min(axis=1)
-    tree = KDTree(points)
-    return lambda rows: tree.query(rows)[0]
+        return NearestOnLine(np.concatenate([[-np.inf], np.sort(points[:, 0]), [np.inf]]))
+    return NearestOfFew(points) if len(points) <= _FEW else NearestInTree(KDTree(points))
 
 
 def _share(to_normal: Array, to_anomaly: Array) -> Array:
