@@ -105,7 +105,10 @@ class CalibratedEvidence:
         self._support = Support(X[normal], X[anomalous], pooled)
         self._evidence = tuple(evidence)
         self._active = np.array(
-            [e.speaks(X.shape[1], len(anomalous), pooled is not None) for e in evidence]
+            [
+                e.speaks(self._support.is_embedding, len(anomalous), pooled is not None)
+                for e in evidence
+            ]
         )
         left_out = np.empty((len(X), len(self._evidence)))
         left_out[np.concatenate([normal, anomalous])] = self._left_out()

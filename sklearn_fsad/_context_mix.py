@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ._labels import ANOMALOUS, NORMAL
-from ._statistics import is_embedding
+from ._statistics import are_embeddings, repeated_share
 
 Array = NDArray[np.float64]
 
@@ -170,7 +170,6 @@ def support_facts(X: Array, anomalous: NDArray[np.bool_], evidence: Array) -> Ar
     """
     N = X[~anomalous]
     n, d = N.shape
-    repeated = 1.0 - np.mean([len(np.unique(column)) for column in N.T]) / n
     spread = N.std(axis=0)
     Z = (N - N.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     squares = np.linalg.svd(Z, compute_uv=False) ** 2
@@ -181,5 +180,5 @@ def support_facts(X: Array, anomalous: NDArray[np.bool_], evidence: Array) -> Ar
     agreement = float(np.mean(E.mean(axis=1) ** 2))
     return np.array([
         np.log(n) / 3.0 - 1.3, np.log(d) / 3.0 - 0.8, np.log1p(anomalous.sum()),
-        repeated, rank, agreement, float(is_embedding(d)),
+        repeated_share(N), rank, agreement, float(are_embeddings(N)),
     ])  # fmt: skip

@@ -19,9 +19,9 @@ from ._pooled import Pooled
 from ._statistics import (
     TINY,
     ShrunkCovariance,
+    are_embeddings,
     compressed,
     feature_spread,
-    is_embedding,
     stable_mean,
 )
 from ._views import Boxes, Neighbours, NormalScores, View, nearest
@@ -107,12 +107,10 @@ class Support:
         self.spread: Array = feature_spread(normals) if lender is None else lender.spread
         self._lender = lender
         self.is_part = reference is not None
+        self.is_embedding: bool = (  # whether the raw metric is information
+            are_embeddings(normals) if reference is None else reference.is_embedding
+        )
         self._found: dict[Hashable, Any] = {}
-
-    @property
-    def is_embedding(self) -> bool:
-        """Whether the raw metric is information."""
-        return is_embedding(self.normals.shape[1])
 
     def once(self, key: Hashable, find: Callable[[], Any]) -> Any:
         """What evidence finds out about the support alone, found when it is first asked for."""

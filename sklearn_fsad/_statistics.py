@@ -63,6 +63,16 @@ def is_embedding(n_features: int) -> bool:
     return n_features > _MOST_COLUMNS
 
 
+def are_embeddings(rows: Array) -> bool:
+    """Whether rows are taken for embeddings: so many features, of which few repeat a value."""
+    return is_embedding(rows.shape[1]) and repeated_share(rows) < 0.5
+
+
+def repeated_share(rows: Array) -> float:
+    """Share of values that are not new in their column, mean over columns."""
+    return 1.0 - float(np.mean([len(np.unique(column)) for column in rows.T])) / len(rows)
+
+
 def column_aucs(scores: Array, anomalous: NDArray[np.bool_]) -> Array:
     """ROC AUC of each column of scores: (m, c), (m,) -> (c,); NaN for a column that has one."""
     n1, n0 = anomalous.sum(), (~anomalous).sum()

@@ -145,8 +145,7 @@ def closed_form() -> Array:
 
 def speaking(kinds: Sequence[Evidence] = tuple(TABULAR.values())) -> Array:
     """Which evidence speaks in the same cases: (2, 2, n_evidence), 1 where it does."""
-    table, embedding = 1, 10**6
     return np.array([
-        [[float(e.speaks(d, k)) for e in kinds] for k in (0, 1)]
-        for d in (table, embedding)
+        [[float(e.speaks(embedding, k)) for e in kinds] for k in (0, 1)]
+        for embedding in (False, True)
     ])  # fmt: skip

@@ -16,9 +16,11 @@ from sklearn_fsad._context_training import (
     observe_tables,
     train,
     typical_spreads,
+    with_pooled,
 )
 from sklearn_fsad._episodes import EpisodeSampler
-from sklearn_fsad._evidence import TABULAR
+from sklearn_fsad._evidence import FAMILY, TABULAR
+from sklearn_fsad._mix_training import FoldedEvidence
 from sklearn_fsad._scaling import ScaledSupport
 from sklearn_fsad._table_description import TableDescription, closed_form, own_order, speaking
 from sklearn_fsad._task_set import TaskSet
@@ -228,6 +230,37 @@ def test_fine_tuning_departs_where_held_out_tasks_get_better():
     assert max(tuned.report[0]["stages"]) > tuned.report[0]["before"] + 0.01
     assert len(tuned.history) in (2, 4, 6)  # one of three stages
     assert set(before) < set(tuned.arrays)
+
+
+def test_tasks_that_share_their_columns_have_evidence_in_common():
+    _, tuned = fine_tuned(make_family(12))
+    n = len(FAMILY)
+    assert tuned.arrays["closed"].shape == (2, 3, n)
+    assert tuned.arrays["typical_spread"].shape == (2, n)
+    assert tuned.arrays["pooled_relevance"].shape == (5,)
+    module = module_of(tuned.arrays)
+    assert (module.own[:, len(TABULAR) :] > 0).any()  # it counts by now
+    X, y, query, _ = new_task()
+    described_here = TableDescription(X, y.astype(np.int8), tuned.arrays)
+    pooled = described_here.transform(query)[:, len(TABULAR) : n]
+    assert (pooled[:, : len(FAMILY) - len(TABULAR)] != 0).any()
+    other_width = TableDescription(X[:, :3], y.astype(np.int8), tuned.arrays)
+    assert (other_width.transform(query[:, :3])[:, len(TABULAR) : n] == 0).all()
+
+
+def test_what_a_family_has_in_common_counts_for_nothing_before_it_is_learned():
+    tasks = TaskSet(make_family())
+    start = {"closed": closed_form(), "departs": np.zeros((2, 2))}
+    pooled = FoldedEvidence(tasks, tuple(FAMILY.values()), "none", None).pooled()
+    wider = with_pooled(start, pooled)
+    X, y, query, _ = new_task()
+    seen = TableDescription(X, y.astype(np.int8), wider)
+    assert (seen.transform(query)[:, len(TABULAR) : len(FAMILY)] != 0).any()
+    support, labels = torch.from_numpy(seen.support), torch.from_numpy(seen.support_y)
+    weights = module_of(wider).adapt(support, labels)["weights"].detach().numpy()
+    of_tables = np.delete(support, np.s_[len(TABULAR) : len(FAMILY)], axis=1)
+    before = module_of(start).adapt(of_tables, labels)["weights"].detach().numpy()
+    np.testing.assert_allclose(weights, [*before, *np.zeros(len(FAMILY) - len(TABULAR))])
 
 
 def test_fine_tuning_on_noise_or_on_too_few_tasks_changes_nothing():

@@ -1,11 +1,13 @@
 """Evidence on tables is finite, the same in other units and orders, and means what it says."""
 
+import pickle
 from itertools import chain, product
 
 import numpy as np
 import pytest
 from families import new_task
 from scipy.linalg import solve
+from scipy.spatial.distance import cdist
 from scipy.stats import norm, rankdata
 from sklearn.covariance import LedoitWolf
 from sklearn.ensemble import ExtraTreesClassifier
@@ -14,7 +16,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import MinMaxScaler
 
 from sklearn_fsad._calibration import CalibratedEvidence
-from sklearn_fsad._evidence import TABULAR
+from sklearn_fsad._evidence import TABULAR, labelled_tables
 from sklearn_fsad._evidence.labelled_tables import ANOMALIES
 from sklearn_fsad._evidence.tables import NORMALS, reads_columns
 from sklearn_fsad._scaling import ScaledSupport
@@ -113,9 +115,9 @@ def test_closeness_to_a_labelled_anomaly_raises_its_evidence(name, k):
 
 def test_what_reads_columns_is_silent_on_embeddings():
     for name in OF_TABLES:
-        assert TABULAR[name].speaks(101, 5) != reads_columns(name), name
-        assert TABULAR[name].speaks(100, 5)
-        assert TABULAR[name].speaks(6, 0) == (name in NORMALS)
+        assert TABULAR[name].speaks(True, 5) != reads_columns(name), name
+        assert TABULAR[name].speaks(False, 5)
+        assert TABULAR[name].speaks(False, 0) == (name in NORMALS)
     assert all(map(reads_columns, ("tails_mean", "nearest_5_gaussian", "conditional_most")))
     assert not any(map(reads_columns, ("nearest_5_compressed", "distance_minor", "forest")))
 
@@ -245,6 +247,35 @@ def test_subspaces_find_the_one_informative_column_of_fifteen(view):
     assert roc_auc_score(anomalous, one(f"subspaces_{view}", N, A, X)) > 0.99
     X[:, 11] = 0.0  # and nothing is left
     assert abs(roc_auc_score(anomalous, one(f"subspaces_{view}", N, A, X)) - 0.5) < 0.1
+
+
+@pytest.mark.parametrize(("width", "n"), [(1, 50), (2, 5), (2, 50)])
+def test_searches_find_the_distance_to_the_nearest_point(width, n):
+    rng = np.random.default_rng(0)
+    points, rows = rng.normal(size=(n, width)), 3 * rng.normal(size=(200, width))
+    rows[0] = points[3]
+    search = pickle.loads(pickle.dumps(labelled_tables._search(points)))
+    np.testing.assert_allclose(search(rows), cdist(rows, points).min(axis=1), atol=1e-12)
+    assert search(rows)[0] == 0.0
+
+
+def test_wide_tables_of_repeated_values_are_no_embeddings():
+    rng = np.random.default_rng(0)
+    wide = rng.normal(size=(20, 150))
+    assert Support(wide, wide[:0]).is_embedding
+    assert not Support(np.round(wide), wide[:0]).is_embedding
+    assert not Support(wide[:, :50], wide[:0, :50]).is_embedding
+    whole = Support(wide, wide[:0])
+    assert Support(wide[:1], wide[:0], reference=whole).is_embedding
+    sparse = np.where(rng.random((40, 150)) < 0.1, 1.0, 0.0)
+    sparse[:, 0] = 3.0 * rng.normal(size=40)
+    seen = CalibratedEvidence(
+        ScaledSupport(sparse, np.zeros(40, np.int8), "none"),
+        np.zeros(40, np.int8),
+        tuple(TABULAR.values()),
+    )
+    spoken = seen.transform(sparse[:5] + 0.5)[:, [list(TABULAR).index("tails_mean")]]
+    assert (spoken != 0).all()
 
 
 def test_forest_is_the_vote_of_extremely_randomised_trees():

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .._statistics import is_embedding
 from . import labelled_tables, tables
 from .anomalies import (
     discriminant_pooled,
@@ -71,11 +70,11 @@ class Evidence:
     tables_only: bool = False
     embeddings_only: bool = False
 
-    def speaks(self, n_features: int, n_anomalous: int, has_pooled: bool = True) -> bool:
+    def speaks(self, embedding: bool, n_anomalous: int, has_pooled: bool = True) -> bool:
         """Whether it says anything about a support of that kind."""
         if self.needs_pooled and not has_pooled:
             return False
-        if self.tables_only if is_embedding(n_features) else self.embeddings_only:
+        if self.tables_only if embedding else self.embeddings_only:
             return False
         return n_anomalous > 0 or not self.needs_anomalies
 

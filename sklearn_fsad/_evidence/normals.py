@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from .._spaces import Rows, Support
+from .._statistics import is_embedding
 
 Array = NDArray[np.float64]
 
@@ -76,14 +77,14 @@ def off_axis(support: Support, rows: Rows) -> Array:
     Large where a row leaves across the axes along which normals vary, however little it leaves;
     small where it goes far along them. Raw features in an embedding, scaled ones in a table.
     """
-    if support.is_embedding:
+    if is_embedding(support.normals.shape[1]):
         return mahalanobis_raw(support, rows) - 2.0 * _log_nearest(rows.raw, support.raw.normals)
     return mahalanobis_scaled(support, rows) - 2.0 * nearest_scaled(support, rows)
 
 
 def off_axis_pooled(support: Support, rows: Rows) -> Array:
     """The same with the pooled metric."""
-    if support.is_embedding:
+    if is_embedding(support.normals.shape[1]):
         return mahalanobis_pooled(support, rows) - 2.0 * _log_nearest(rows.raw, support.raw.normals)
     return mahalanobis_pooled(support, rows) - 2.0 * nearest_scaled(support, rows)
 
