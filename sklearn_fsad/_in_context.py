@@ -35,8 +35,12 @@ class InContextDetector(BaseFewShotDetector):
     support how much each of them counts. ``fit`` trains nothing but a few dozen trees.
 
     ``meta_fit`` fine-tunes the weights on tasks of one's own, of any widths, and keeps those that
-    came with the package where held-out tasks do not get better. Called again, it starts from those
-    that came with the package again.
+    came with the package where held-out tasks do not get better. Tasks that share their columns are
+    also described by what they have in common: how normals vary, and along which directions
+    anomalies leave. Called again, it starts from the weights that came with the package again.
+
+    More than 100 columns of values that rarely repeat are taken for the coordinates of an
+    embedding, and columns are then not looked at one by one.
 
     Parameters
     ----------

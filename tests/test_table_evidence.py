@@ -259,6 +259,14 @@ def test_searches_find_the_distance_to_the_nearest_point(width, n):
     assert search(rows)[0] == 0.0
 
 
+def test_columns_are_judged_all_at_once_as_they_are_one_by_one():
+    rng = np.random.default_rng(0)
+    N, A = np.round(rng.normal(size=(30, 7)), 1), np.round(1 + rng.normal(size=(5, 7)), 1)
+    one_by_one = labelled_tables._separations(N, A, [np.array([j]) for j in range(7)])
+    np.testing.assert_allclose(labelled_tables._column_separations(N, A), one_by_one, atol=1e-12)
+    assert (labelled_tables._column_separations(N, A[:1]) == 0.6).all()
+
+
 def test_wide_tables_of_repeated_values_are_no_embeddings():
     rng = np.random.default_rng(0)
     wide = rng.normal(size=(20, 150))

@@ -26,6 +26,7 @@ _SHARED = 8  # columns of which all pairs are looked at
 _MOST_SETS, _MOST_NORMALS = 32, 300
 _BANDWIDTH = 0.5
 _FEW = 20  # points
+_MOST_NUMBERS = 2**20  # in one array of differences
 _N_TREES, _N_TREES_OF_PART = 40, 12
 
 
@@ -152,7 +153,7 @@ class SubspaceRatio:
         view: View = getattr(support, self.view)
         N, A = thinned(view.normals, _MOST_NORMALS), view.anomalies
         sets = [np.array([j]) for j in range(N.shape[1])]
-        weights = _separations(N, A, sets)
+        weights = _column_separations(N, A)
         best = np.sort(np.argsort(-weights, kind="stable")[:_SHARED])
         pairs = [np.array(pair) for pair in combinations(best, 2)]
         weights = np.concatenate([weights, _separations(N, A, pairs)])
@@ -197,6 +198,32 @@ def _separations(N: Array, A: Array, sets: list[NDArray[np.intp]]) -> Array:
         to_anomaly = np.where(anomalous, nearest[1][:, 1], nearest[1][:, 0])
         shares[:, i] = _share(to_normal, to_anomaly)
     return column_aucs(shares, anomalous)
+
+
+def _column_separations(N: Array, A: Array) -> Array:
+    """The same in each column alone, all at once: (d,)."""
+    if len(A) < 2 or len(N) < 2:
+        return np.full(N.shape[1], 0.6)
+    anomalous = np.arange(len(N) + len(A)) >= len(N)
+    at_once, aucs = max(1, _MOST_NUMBERS // (len(N) * len(A))), []
+    for start in range(0, N.shape[1], at_once):
+        n, a = N[:, start : start + at_once], A[:, start : start + at_once]
+        across = np.abs(n[:, None] - a)  # (n, k, columns)
+        to_normal = np.concatenate([_to_others(n), across.min(axis=0)])
+        to_anomaly = np.concatenate([across.min(axis=1), _to_others(a)])
+        aucs.append(column_aucs(_share(to_normal, to_anomaly), anomalous))
+    return np.concatenate(aucs)
+
+
+def _to_others(V: Array) -> Array:
+    """Distance of each value to the nearest other one of its column: (n, d) -> (n, d)."""
+    order = np.argsort(V, axis=0)
+    gaps = np.diff(np.take_along_axis(V, order, axis=0), axis=0)
+    beyond = np.full((1, V.shape[1]), np.inf)
+    nearest = np.minimum(np.concatenate([beyond, gaps]), np.concatenate([gaps, beyond]))
+    distance = np.empty_like(V)
+    np.put_along_axis(distance, order, nearest, axis=0)
+    return distance
 
 
 @dataclass(frozen=True)
