@@ -18,6 +18,7 @@ MODULES = (
     "_records",
     "_table_splits",
     "deep_baselines",
+    "invariance",
     "more_baselines",
     "tables",
 )
@@ -297,3 +298,14 @@ def test_commands_that_cannot_be_run(bench, folder, tmp_path, capsys):
         run(bench, folder, tmp_path, "few-shot", "--contamination", "0.7")
     assert run(bench, folder, tmp_path, "few-shot", "--tables", "nowhere") == 2
     assert "nowhere" in capsys.readouterr().err
+
+
+def test_what_changes_scores_is_reported(bench, folder, tmp_path):
+    words = ["--data", str(folder), "--n", "15", "--k", "3", "--draws", "1"]
+    assert bench.invariance.main([*words, "--results", str(tmp_path)]) == 0
+    frame = pd.read_csv(tmp_path / "invariance.csv")
+    assert len(frame) == 3
+    assert (frame.order < 1e-9).all()
+    assert frame.units.between(0, 0.05).all()
+    assert (frame[["cubed", "exponential"]].abs().max() > 0).all()
+    assert "one column cubed" in (tmp_path / "invariance.md").read_text()

@@ -1,0 +1,118 @@
+r"""Measure what the order of columns and rows, units and monotone changes of a column do to scores.
+
+Usage::
+
+    python benchmarks/invariance.py --data ../shared/data/adbench
+
+The first two should change nothing, and are given as the largest difference of a score over the
+spread of the scores; the last may change something, and is given as the difference of ROC AUC.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import quality
+from _protocol import Episode, load_family, random_state_of
+from _report import markdown
+from _table_report import command, conditions, write_results
+from _table_splits import TableSplits
+from sklearn.metrics import roc_auc_score
+from tqdm import tqdm
+
+Change = Callable[[np.ndarray], np.ndarray]
+MONOTONE: dict[str, Change] = {"cubed": lambda z: z**3, "exponential": np.exp}
+
+
+def parse_args(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", required=True, type=Path, help="folder of npz files")
+    parser.add_argument("--n", type=int, default=50, help="normals in a support")
+    parser.add_argument("--k", nargs="+", type=int, default=[0, 5], help="labelled anomalies")
+    parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--results", type=Path, default=quality.RESULTS)
+    return parser.parse_args(argv)
+
+
+def scores_of(X: np.ndarray, y: np.ndarray, query: np.ndarray) -> np.ndarray:
+    """Return what the detector makes of a query, larger = more anomalous."""
+    from sklearn_fsad import InContextDetector
+
+    return -InContextDetector(contamination=0.1).fit(X, y).score_samples(query)
+
+
+def one_column(e: Episode, change: Change, rng: np.random.Generator) -> list[np.ndarray]:
+    """Support and query with one column that varies changed, in units of the support."""
+    spread = e.support_X.std(axis=0)
+    j = rng.choice(np.flatnonzero(spread > 0))
+    parts = [e.support_X.copy(), e.query_X.copy()]
+    for part in parts:
+        z = (part[:, j] - e.support_X[:, j].mean()) / spread[j]
+        part[:, j] = change(np.clip(z, -30.0, 30.0))
+    return parts
+
+
+def differences(e: Episode, rng: np.random.Generator) -> dict[str, float]:
+    """Return what each change does to the scores of an episode."""
+    before = scores_of(e.support_X, e.support_y, e.query_X)
+    rows, columns = rng.permutation(len(e.support_y)), rng.permutation(e.query_X.shape[1])
+    units, shift = 10.0 ** rng.uniform(-3, 3, size=(2, len(columns)))
+    orders = scores_of(e.support_X[rows][:, columns], e.support_y[rows], e.query_X[:, columns])
+    other_units = scores_of(e.support_X * units + shift, e.support_y, e.query_X * units + shift)
+    found = {
+        name: float(np.abs(after - before).max() / before.std())
+        for name, after in (("order", orders), ("units", other_units))
+    }
+    auc = roc_auc_score(e.query_y, before)
+    for name, change in MONOTONE.items():
+        support, query = one_column(e, change, rng)
+        found[name] = float(roc_auc_score(e.query_y, scores_of(support, e.support_y, query)) - auc)
+    return found
+
+
+def report(frame: pd.DataFrame) -> str:
+    """Return the tables: largest differences, and how AUCs move."""
+    lines = []
+    for k, part in frame.groupby("k"):
+        moved = part[list(MONOTONE)]
+        lines += [f"## {k} labelled anomalies", ""]
+        lines += [markdown(
+            ["change", "mean", "mean of absolute", "90 % are below", "largest"],
+            [[name, "-", "-", "-", f"{part[name].max():.1e} spreads of the scores"]
+             for name in ("order", "units")]
+            + [[f"one column {name}", f"{v.mean():+.4f}", f"{v.abs().mean():.4f}",
+                f"{v.abs().quantile(0.9):.4f}", f"{v.abs().max():.4f} AUC"]
+               for name, v in moved.items()],
+        ), ""]  # fmt: skip
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    args = parse_args(argv)
+    if str(quality.CHECKOUT) not in sys.path:
+        sys.path.append(str(quality.CHECKOUT))  # where the package is not installed
+    tasks = [task for task in load_family(args.data) if task.testable and task.X.shape[1] < 500]
+    splits = TableSplits((args.n,), tuple(args.k), args.draws, seed=0)
+    rows = []
+    for task in tqdm(tasks):
+        for e in splits.episodes(task):
+            rng = np.random.default_rng(random_state_of(0, *e.key))
+            rows.append({"table": task.name, "draw": e.draw, "k": e.k, **differences(e, rng)})
+    frame = pd.DataFrame(rows)
+    title = f"# What does not change the scores of InContextDetector, on {len(tasks)} tables"
+    about = f"{args.n} normal rows; {args.draws} draws of a support for each table; {conditions()}"
+    text = "\n".join([title, "", command("invariance", argv), "", about, "", report(frame)])
+    write_results(args.results, "invariance", text, frame)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
