@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 import torch
+from _speed_context import N_ANOMALOUS, N_FEATURES, N_NORMAL, in_context_costs
+from _speed_context import N_ROWS as N_IN_CONTEXT
 from _speed_process import MISSING, N_SUPPORT, process_costs
 from _speed_scoring import make_rows, make_scorings
 from _speed_steps import (
@@ -69,6 +71,10 @@ ABOUT_PROCESSES = (
     f"`NeuralProcessDetector` on {N_SUPPORT} normal rows without meta-training: one fit, which "
     "includes the copies that calibrate its threshold, and rows scored by `score_samples`, all "
     f"there or {100 * MISSING:.0f} % of their entries missing; {{}} rounds of scoring."
+)
+ABOUT_IN_CONTEXT = (
+    f"A fit to {N_NORMAL} normal rows of {N_FEATURES} features, without and with {N_ANOMALOUS} "
+    f"labelled anomalies, and {N_IN_CONTEXT:,} rows by `decision_function`; {{}} rounds."
 )
 PACKAGES = ("torch", "skorch", "numpy", "scikit-learn", "pyod")
 
@@ -163,6 +169,12 @@ def processes(rounds: int) -> str:
     return _section("Neural processes", ABOUT_PROCESSES.format(rounds), process_costs(rounds))
 
 
+def in_context(rounds: int) -> str:
+    """A table in context."""
+    rows = in_context_costs(rounds, median_seconds)
+    return _section("In context", ABOUT_IN_CONTEXT.format(rounds), rows)
+
+
 def conditions(threads: int) -> str:
     """The machine and the versions of what ran on it."""
     versions = [f"{name} {version(name)}" for name in PACKAGES]
@@ -177,10 +189,16 @@ def _section(title: str, about: str, rows: list[dict[str, Any]]) -> str:
     return f"## {title}\n\n{about}\n\n{table}\n"
 
 
+SECTIONS = (meta_steps, adaptations, prototypes, training, scoring, processes, in_context)
+
+
 def main() -> None:
     """Measure and write a Markdown report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument(
+        "--only", choices=[part.__name__ for part in SECTIONS], help="one section, in its own file"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
@@ -188,20 +206,25 @@ def main() -> None:
     torch.set_num_threads(options.threads)
 
     few = max(options.rounds // 10, 3)
-    parts = [(meta_steps, options.rounds), (adaptations, options.rounds)]
-    parts += [(prototypes, options.rounds), (training, options.rounds), (scoring, few)]
-    parts += [(processes, few)]
+    parts = [
+        (section, few if section in (scoring, processes, in_context) else options.rounds)
+        for section in SECTIONS
+        if options.only in (None, section.__name__)
+    ]
     with threadpool_limits(options.threads):
         sections = [measure(rounds) for measure, rounds in tqdm(parts, "sections")]
+    flags = f"--rounds {options.rounds} --threads {options.threads}"
+    flags += f" --only {options.only}" if options.only else ""
     text = (
         "# Speed\n\n"
-        f"    python benchmarks/speed.py --rounds {options.rounds} --threads {options.threads}\n\n"
+        f"    python benchmarks/speed.py {flags}\n\n"
         f"{conditions(options.threads)} Medians over {options.rounds} rounds in which the methods "
         "of a table take turns.\n\n" + "\n".join(sections)
     )
     print(text)
     options.results.mkdir(parents=True, exist_ok=True)
-    (options.results / "speed.md").write_text(text)
+    name = f"speed_{options.only}.md" if options.only else "speed.md"
+    (options.results / name).write_text(text)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ MODULES = (
     "_detectors",
     "_made_relation",
     "_protocol",
+    "_speed_context",
     "_speed_process",
     "_table_measure",
     "_table_methods",
@@ -312,3 +313,19 @@ def test_costs_of_every_kind_are_measured(bench, monkeypatch):
     rows = bench._speed_process.process_costs(1, widths=(3,), **little)
     assert [row["kind"] for row in rows] == ["tnp", "cnp"]
     assert all(row["rows / s"] > 0 for row in rows)
+
+
+def test_what_a_table_in_context_costs(bench, monkeypatch):
+    for name, size in {"N_FEATURES": 3, "N_NORMAL": 20, "N_ANOMALOUS": 2, "N_ROWS": 30}.items():
+        monkeypatch.setattr(bench._speed_context, name, size)
+    taken = []
+
+    def seconds(functions, rounds):
+        taken.append([np.shape(function()) for function in functions.values()])
+        return {name: 0.5 * (i + 1) for i, name in enumerate(functions)}
+
+    rows = bench._speed_context.in_context_costs(1, seconds)
+    assert taken[1] == [(30,)] * 4
+    assert [row["score, s"] for row in rows] == [0.5, 1.0, 1.5, 2.0]
+    assert rows[0]["score / KNN's"] == pytest.approx(1 / 3)
+    assert rows[1]["score / IForest's"] == 0.5
