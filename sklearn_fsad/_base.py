@@ -20,6 +20,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
 from ._adapted import Adapted, Representation, in_blocks
+from ._decisions import Decisions
 from ._episodes import EpisodeSampler
 from ._labels import ANOMALOUS, NORMAL, UNLABELLED, encode_labels, known_coding
 from ._scaling import SCALERS
@@ -30,8 +31,10 @@ from .thresholds import resolve_threshold
 Array = NDArray[np.float64]
 Codes = NDArray[np.int8]
 
+_FITTED = ("_adapted", "_left_out")
 
-class BaseFewShotDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
+
+class BaseFewShotDetector(Decisions, OutlierMixin, BaseEstimator, metaclass=ABCMeta):
     """Base of all detectors: validation, labels, thresholds, blockwise scoring, persistence.
 
     A method provides its meta-training (:meth:`_meta_train`), the state it has without any
@@ -50,7 +53,7 @@ class BaseFewShotDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither"), None],
         "scaler": [StrOptions({"auto", *SCALERS}), HasMethods(["fit", "transform"])],
-        "threshold": [StrOptions({"auto", "conformal"}), callable],
+        "threshold": [StrOptions({"auto", "conformal", "f1"}), callable, HasMethods(["eval"])],
         "alpha": [Interval(Real, 0, 1, closed="neither")],
         "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
         "outlier_label": "no_validation",
@@ -106,7 +109,7 @@ class BaseFewShotDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
             X, y, groups, outlier_label=self.outlier_label, allow_nan=self._allows_nan
         )
         state = self._meta_train(tasks, self._seed())
-        for name in [name for name in vars(self) if name.endswith("_") or name == "_adapted"]:
+        for name in [name for name in vars(self) if name.endswith("_") or name in _FITTED]:
             delattr(self, name)
         self.pretrained = state
         return self
@@ -257,9 +260,7 @@ class BaseFewShotDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
 
     def _fit_support(self, X: Array, codes: Codes) -> None:
         self.support_X_, self.support_y_ = X.copy(), codes
-        y = np.where(codes == ANOMALOUS, ANOMALOUS, NORMAL).astype(np.int8)
-        order = np.lexsort([y, *X.T[::-1]])  # sums round alike however the rows are ordered
-        X, y = X[order], y[order]
+        X, y = self._ordered_support()
         n_normal = int((y == NORMAL).sum())
         if n_normal < 2:
             raise ValueError(
@@ -273,7 +274,15 @@ class BaseFewShotDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
             self._check_state(state)
         self.state_ = state
         self._adapted = self._adapt(X, y, state)
-        self.offset_ = -self._cut(X, y)
+        self._left_out: Array | None = None
+        self.offset_ = -self._support_cut()
+
+    def _ordered_support(self) -> tuple[Array, Codes]:
+        """The support in an order of its own: sums round alike however the rows were ordered."""
+        X = self.support_X_
+        y = np.where(self.support_y_ == ANOMALOUS, ANOMALOUS, NORMAL).astype(np.int8)
+        order = np.lexsort([y, *X.T[::-1]])
+        return X[order], y[order]
 
     def _adapt(self, X: Array, y: Codes, state: MetaState) -> Adapted:
         import torch
@@ -287,14 +296,28 @@ class BaseFewShotDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
         arrays = {name: value.numpy() for name, value in values.items()}
         return Adapted(representation, arrays, self.get_params(deep=False), module)
 
-    def _cut(self, X: Array, y: Codes) -> float:
-        """The score above which a row is an anomaly."""
+    def _support_cut(self) -> float:
+        X, y = self._ordered_support()
         if self.contamination != "auto":
-            scores = self._in_blocks(self._adapted.score, X)
+            scores = self._in_blocks(self._ready_model().score, X)
             return float(np.percentile(scores, 100.0 * (1.0 - self.contamination)))
-        scores = self._left_out_scores(X, y)
+        scores = self._left_out_of_support()
         threshold = resolve_threshold(self.threshold, self.alpha)
         return float(threshold(scores[y == NORMAL], scores[y == ANOMALOUS]))
+
+    def _left_out_of_support(self) -> Array:
+        """Score of each row of the ordered support from the others, found once."""
+        if self._left_out is None:
+            self._ready_model()
+            fitted = self._as_fitted()  # whatever was set since
+            for name in ("support_X_", "support_y_", "state_", "n_features_in_", "_adapted"):
+                setattr(fitted, name, getattr(self, name))
+            self._left_out = fitted._left_out_scores(*self._ordered_support())
+        return self._left_out
+
+    def _left_out_normals(self) -> Array:
+        _, y = self._ordered_support()
+        return self._left_out_of_support()[y == NORMAL]
 
     def _left_out_scores(self, X: Array, y: Codes) -> Array:
         """Score of each support row from the others."""

@@ -59,7 +59,7 @@ class InContextDetector(BaseFewShotDetector):
         Episodes per training step.
     lr : float, default=None
         Highest rate of the training steps; None means 0.002.
-    threshold : {"auto", "conformal"} or callable, default="auto"
+    threshold : {"auto", "conformal", "f1"}, callable or PyThresh object, default="auto"
         How left-out support scores become the threshold, where ``contamination="auto"``; see
         :mod:`sklearn_fsad.thresholds`.
     alpha : float, default=0.05

@@ -116,7 +116,7 @@ class MAMLDetector(BaseFewShotDetector):
     scaler : {"auto", "none", "task", "robust", "shrunk"} or transformer, default="auto"
         Scaling of the features that the network sees, the same in every episode and at ``fit``;
         the evidence scales by itself. "auto" is "shrunk".
-    threshold : {"auto", "conformal"} or callable, default="auto"
+    threshold : {"auto", "conformal", "f1"}, callable or PyThresh object, default="auto"
         How left-out support scores become the threshold, where ``contamination="auto"``; see
         :mod:`sklearn_fsad.thresholds`.
     alpha : float, default=0.05

@@ -128,7 +128,7 @@ default="auto"
         Scaling of the features by the support, the same in every episode and at ``fit``. "auto" is
         "task", each feature by its own spread; "joint", all by one, for more than 100 features; and
         "pooled", by the spread over all tasks, with ``target_features``.
-    threshold : {"auto", "conformal"} or callable, default="auto"
+    threshold : {"auto", "conformal", "f1"}, callable or PyThresh object, default="auto"
         How left-out support scores become the threshold, where ``contamination="auto"``; see
         :mod:`sklearn_fsad.thresholds`. Without ``meta_fit`` three more networks are trained, each
         on two thirds of the support, to score the rest.

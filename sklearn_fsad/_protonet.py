@@ -76,7 +76,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         "none" for "pooled", whose evidence looks at raw and at scaled features; for "mlp" it is
         chosen on the training tasks, and without any "task" where the spreads of the features
         differ more than five-fold.
-    threshold : {"auto", "conformal"} or callable, default="auto"
+    threshold : {"auto", "conformal", "f1"}, callable or PyThresh object, default="auto"
         How left-out support scores become the threshold, where ``contamination="auto"``; see
         :mod:`sklearn_fsad.thresholds`.
     alpha : float, default=0.05

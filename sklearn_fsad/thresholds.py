@@ -9,11 +9,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["AutoThreshold", "ConformalThreshold"]
+__all__ = ["AutoThreshold", "ConformalThreshold", "F1Threshold", "PyThreshThreshold"]
 
 Array = NDArray[np.float64]
 Threshold = Callable[[Array, Array], float]
@@ -90,6 +91,69 @@ class AutoThreshold:
         return conformal_cut(normal_scores, self.alpha)
 
 
+@dataclass(frozen=True)
+class F1Threshold:
+    """The cut with the best F1 on left-out scores of normals and labelled anomalies.
+
+    Without labelled anomalies F1 would flag everything: it takes the conformal cut and warns.
+
+    Parameters
+    ----------
+    alpha : float, default=0.05
+        Rate of false alarms aimed at without labelled anomalies.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_fsad.thresholds import F1Threshold
+    >>> F1Threshold()(np.array([0.0, 1.0, 2.0]), np.array([4.0]))
+    3.0
+    """
+
+    alpha: float = 0.05
+
+    def __call__(self, normal_scores: Array, anomaly_scores: Array) -> float:
+        """Return the cut."""
+        if len(anomaly_scores):
+            return best_f1_cut(normal_scores, anomaly_scores)
+        warnings.warn(
+            f"There is no labelled anomaly to compute F1 with: the threshold aims at a rate of "
+            f"false alarms of alpha={self.alpha:g} instead.",
+            UserWarning,
+            stacklevel=2,
+        )
+        return conformal_cut(normal_scores, self.alpha)
+
+
+@dataclass(frozen=True)
+class PyThreshThreshold:
+    """A thresholder of PyThresh, which sees all left-out scores of the support and no label.
+
+    Where it flags all of them or none, the largest score of a normal row is the cut.
+
+    Parameters
+    ----------
+    thresholder : object
+        Has ``eval(scores)``, which returns 1 for each score that is an anomaly's and else 0.
+    """
+
+    thresholder: Any
+
+    def __call__(self, normal_scores: Array, anomaly_scores: Array) -> float:
+        """Return the cut."""
+        scores = np.concatenate([normal_scores, anomaly_scores])
+        flagged = np.asarray(self.thresholder.eval(scores)).ravel() == 1
+        if flagged.all() or not flagged.any():
+            warnings.warn(
+                f"{type(self.thresholder).__name__} flagged {'all' if flagged.all() else 'none'} "
+                f"of {len(scores)} left-out scores: the largest of a normal row is the threshold.",
+                UserWarning,
+                stacklevel=2,
+            )
+            return float(normal_scores.max())
+        return float(scores[~flagged].max())
+
+
 def conformal_cut(normal_scores: Array, alpha: float) -> float:
     """The conformal rank of the scores, or the largest where that rank is beyond them."""
     n = len(normal_scores)
@@ -110,8 +174,24 @@ def best_f1_cut(normal_scores: Array, anomaly_scores: Array) -> float:
     return float(cuts[len(cuts) - 1 - int(np.argmax(f1[::-1]))])
 
 
-def resolve_threshold(threshold: str | Threshold, alpha: float) -> Threshold:
+def best_cut(normal_scores: Array, anomaly_scores: Array, metric: Callable[..., float]) -> float:
+    """The cut, half way between two scores or at the largest, with the best ``metric``.
+
+    Of equally good ones the highest. ``metric(truth, flagged)`` is of 0 and 1, larger = better.
+    """
+    scores = np.concatenate([normal_scores, anomaly_scores])
+    truth = np.repeat([0, 1], [len(normal_scores), len(anomaly_scores)])
+    distinct = np.unique(scores)[::-1]
+    cuts = [distinct[0], *((distinct[1:] + distinct[:-1]) / 2.0)]
+    values = [metric(truth, (scores > cut).astype(int)) for cut in cuts]
+    return float(cuts[int(np.argmax(values))])
+
+
+def resolve_threshold(threshold: Any, alpha: float) -> Threshold:
     """The strategy behind a detector's ``threshold=`` parameter."""
-    if callable(threshold):
-        return threshold
-    return AutoThreshold(alpha) if threshold == "auto" else ConformalThreshold(alpha)
+    if threshold == "f1":
+        return F1Threshold(alpha)
+    if isinstance(threshold, str):
+        return AutoThreshold(alpha) if threshold == "auto" else ConformalThreshold(alpha)
+    strategy: Threshold = threshold
+    return PyThreshThreshold(threshold) if hasattr(threshold, "eval") else strategy

@@ -1,13 +1,24 @@
 """Thresholds keep what they promise: ranks, warnings, and the rate of false alarms."""
 
+import pickle
 import warnings
 
 import numpy as np
 import pytest
 from families import new_task
+from sklearn.base import clone
+from sklearn.metrics import f1_score
 
-from sklearn_fsad import ProtoNetDetector
-from sklearn_fsad.thresholds import AutoThreshold, ConformalThreshold, best_f1_cut, conformal_cut
+from sklearn_fsad import InContextDetector, ProtoNetDetector
+from sklearn_fsad.thresholds import (
+    AutoThreshold,
+    ConformalThreshold,
+    F1Threshold,
+    PyThreshThreshold,
+    best_cut,
+    best_f1_cut,
+    conformal_cut,
+)
 
 NONE = np.array([])
 
@@ -122,3 +133,186 @@ def test_false_alarms_stay_below_alpha(alpha):
         rates.append((detector.fit(rows[:50]).predict(rows[50:]) == -1).mean())
     assert np.mean(rates) <= alpha + 0.02
     assert np.mean(rates) >= 0.2 * alpha
+
+
+# --- strategies -----------------------------------------------------------------------------------
+def test_f1_without_anomalies_warns_and_flags_few():
+    scores = np.arange(40.0)
+    with pytest.warns(UserWarning, match=r"no labelled anomaly .* alpha=0.1"):
+        assert F1Threshold(0.1)(scores, NONE) == conformal_cut(scores, 0.1)
+    assert F1Threshold()(scores, np.array([50.0])) == best_f1_cut(scores, np.array([50.0]))
+
+
+class Above:
+    """A thresholder as PyThresh has them."""
+
+    def __init__(self, share=0.9):
+        self.share = share
+
+    def eval(self, scores):
+        return (scores > np.quantile(scores, self.share)).astype(int)
+
+
+def test_thresholders_of_pythresh_see_all_left_out_scores():
+    normal, anomalous = np.arange(18.0), np.array([30.0, 40.0])
+    cut = PyThreshThreshold(Above(0.9))(normal, anomalous)
+    assert cut == 17.0
+    for share in (-1, 2):
+        thresholder = Above()
+        thresholder.eval = lambda scores, share=share: np.full(len(scores), int(share < 0))
+        with pytest.warns(UserWarning, match=r"Above flagged (all|none) of 20"):
+            assert PyThreshThreshold(thresholder)(normal, anomalous) == 17.0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_best_cut_is_the_best_of_all(seed):
+    rng = np.random.default_rng(seed)
+    normal, anomalous = rng.normal(size=15).round(1), rng.normal(1.0, 1.0, size=5).round(1)
+
+    def metric(truth, flagged):
+        return -(flagged > truth).sum() - 3.0 * (flagged < truth).sum()
+
+    truth = np.repeat([0, 1], [15, 5])
+    scores = np.concatenate([normal, anomalous])
+    everywhere = [metric(truth, (scores > cut).astype(int)) for cut in np.linspace(-5, 5, 2001)]
+    cut = best_cut(normal, anomalous, metric)
+    assert metric(truth, (scores > cut).astype(int)) >= max(everywhere[:-1]) - 3.0
+    inside = [value for value, c in zip(everywhere, np.linspace(-5, 5, 2001), strict=True)
+              if c >= scores.min()]  # fmt: skip
+    assert metric(truth, (scores > cut).astype(int)) == max(inside)
+
+
+# --- a fitted detector ----------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def data():
+    X, y, query, query_y = new_task(n_support=40, k_support=5)
+    return X, y, query, query_y
+
+
+CHANGES = (
+    {"threshold": "conformal", "alpha": 0.1},
+    {"threshold": "f1"},
+    {"alpha": 0.2},
+    {"contamination": 0.2},
+    {"threshold": Above(0.8)},
+    {"threshold": lambda normal, anomalous: float(np.median(normal))},
+)
+
+
+@pytest.mark.parametrize("changes", CHANGES)
+@pytest.mark.parametrize("first", ["auto", 0.1])
+@pytest.mark.parametrize("Detector", [ProtoNetDetector, InContextDetector])
+def test_a_changed_threshold_is_that_of_a_fit_with_it(Detector, first, changes, data):
+    X, y, query, _ = data
+    detector = Detector(contamination=first).fit(X, y)
+    scores = detector.score_samples(query)
+    assert detector.set_threshold(**changes) is detector
+    np.testing.assert_array_equal(detector.score_samples(query), scores)
+    again = clone(detector).fit(X, y)
+    assert detector.offset_ == again.offset_
+    same = first == "auto" and changes in CHANGES[1:3]  # "auto" is "f1" with labelled anomalies
+    assert (detector.offset_ == Detector(contamination=first).fit(X, y).offset_) == same
+    np.testing.assert_array_equal(detector.predict(query), again.predict(query))
+    copy = pickle.loads(pickle.dumps(Detector(contamination=first).fit(X, y)))
+    if not callable(changes.get("threshold")):
+        assert copy.set_threshold(**changes).offset_ == detector.offset_
+
+
+def test_a_score_as_threshold(data):
+    X, y, query, _ = data
+    detector = ProtoNetDetector().fit(X, y)
+    scores = detector.score_samples(query)
+    detector.set_threshold(np.median(scores))
+    np.testing.assert_array_equal(detector.predict(query) == -1, scores < np.median(scores))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"threshold": "best"}, "threshold"),
+        ({"alpha": 2.0}, "alpha"),
+        ({"contamination": 0.7}, "contamination"),
+        ({"threshold": 0.3, "alpha": 0.1}, "nothing for alpha"),
+        ({"threshold": np.nan}, "finite"),
+        ({}, "Give a threshold"),
+    ],
+)
+def test_wrong_thresholds_change_nothing(wrong, message, data):
+    X, y, _, _ = data
+    detector = ProtoNetDetector().fit(X, y)
+    before, offset = detector.get_params(), detector.offset_
+    with pytest.raises(ValueError, match=message):
+        detector.set_threshold(**wrong)
+    assert detector.get_params() == before
+    assert detector.offset_ == offset
+
+
+def test_calibration_makes_the_metric_best(data):
+    X, y, query, query_y = data
+    detector = ProtoNetDetector().fit(X, y)
+    strange = -detector.score_samples(query)
+    for metric in ("f1", lambda truth, flagged: f1_score(truth, flagged)):
+        flagged = detector.calibrate(query, query_y, metric).predict(query) == -1
+        best = max(f1_score(query_y, strange > cut) for cut in np.sort(strange)[:-1])
+        assert f1_score(query_y, flagged) == pytest.approx(best)
+    false_alarms = (detector.calibrate(query, query_y, "recall_at_fpr", max_fpr=0.1).predict(
+        query[query_y == 0]) == -1).mean()  # fmt: skip
+    assert 0.0 < false_alarms <= 0.1
+    cheap_misses = detector.calibrate(query, query_y, "cost", costs=(100.0, 1.0)).predict(query)
+    dear_misses = detector.calibrate(query, query_y, "cost", costs=(1.0, 100.0)).predict(query)
+    assert (cheap_misses == -1).sum() < (dear_misses == -1).sum()
+    assert (dear_misses[query_y == 1] == -1).all()
+
+
+def test_calibration_without_anomalies_flags_few_and_warns(data):
+    X, y, query, query_y = data
+    normals = query[query_y == 0]
+    detector = ProtoNetDetector().fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        detector.calibrate(normals, np.zeros(len(normals)), "recall_at_fpr")
+    for metric in ("f1", "cost"):
+        with pytest.warns(UserWarning, match="No row is labelled as an anomaly"):
+            detector.calibrate(normals, np.zeros(len(normals)), metric)
+        assert (detector.predict(normals) == -1).mean() <= 0.05
+    with pytest.raises(ValueError, match="labelled as normal"):
+        detector.calibrate(query[:3], [-1, -1, -1])
+    with pytest.raises(ValueError, match="metric='auc'"):
+        detector.calibrate(query, query_y, "auc")
+
+
+@pytest.mark.parametrize("Detector", [ProtoNetDetector, InContextDetector])
+def test_p_values_of_fresh_normals_are_at_least_uniform(Detector):
+    shares = []
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        detector = Detector(contamination=0.1).fit(rng.normal(size=(39, 3)))
+        p = detector.p_values(rng.normal(size=(200, 3)))
+        assert p.min() >= 1 / 40
+        shares.append([(p <= level).mean() for level in (0.05, 0.1, 0.3)])
+    assert (np.mean(shares, axis=0) <= np.array([0.05, 0.1, 0.3]) + 0.02).all()
+    far = detector.p_values(np.full((2, 3), 20.0))
+    np.testing.assert_allclose(far, 1 / 40)
+
+
+def test_false_discoveries_are_held_to_their_rate():
+    shares, found = [], []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        detector = ProtoNetDetector(contamination=0.1).fit(rng.normal(size=(200, 3)))
+        query = np.concatenate([rng.normal(size=(90, 3)), rng.normal(size=(30, 3)) + 6.0])
+        flagged = detector.predict_fdr(query, q=0.2) == -1
+        shares.append(flagged[:90].sum() / max(flagged.sum(), 1))
+        found.append(flagged[90:].mean())
+    assert np.mean(shares) <= 0.22
+    assert np.mean(found) > 0.9
+
+
+def test_no_discovery_is_possible_with_too_few_normals(data):
+    X, y, query, _ = data
+    detector = ProtoNetDetector().fit(X[y == 0][:8])
+    with pytest.warns(UserWarning, match=r"with 8 normal rows no p-value is below .* 0.111"):
+        labels = detector.predict_fdr(query, q=0.05)
+    assert (labels == 1).all()
+    with pytest.raises(ValueError, match=r"q=1.0 must be in \(0, 1\)"):
+        detector.predict_fdr(query, q=1.0)
