@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -191,6 +191,16 @@ class TaskSet:
         part.tasks = tuple(self.tasks[i] for i in positions)
         part.feature_names_in = self.feature_names_in
         return part
+
+    def regrouped(self, groups: Sequence[Any]) -> TaskSet:
+        """The same tasks, with a group label each."""
+        if len(groups) != self.n_tasks:
+            raise ValueError(f"groups has {len(groups)} entries for {self.n_tasks} tasks.")
+        other = self.subset(range(self.n_tasks))
+        other.tasks = tuple(
+            replace(task, group=group) for task, group in zip(self.tasks, groups, strict=True)
+        )
+        return other
 
     def __iter__(self) -> Iterator[Task]:
         return iter(self.tasks)
