@@ -187,20 +187,22 @@ class TaskSet:
 
     def subset(self, positions: Iterable[int]) -> TaskSet:
         """The tasks at the given positions, in that order."""
-        part = object.__new__(TaskSet)
-        part.tasks = tuple(self.tasks[i] for i in positions)
-        part.feature_names_in = self.feature_names_in
-        return part
+        return self.with_tasks([self.tasks[i] for i in positions])
+
+    def with_tasks(self, tasks: Iterable[Task]) -> TaskSet:
+        """Other tasks, validated like these and with columns of the same names."""
+        other = object.__new__(TaskSet)
+        other.tasks = tuple(tasks)
+        other.feature_names_in = self.feature_names_in
+        return other
 
     def regrouped(self, groups: Sequence[Any]) -> TaskSet:
         """The same tasks, with a group label each."""
         if len(groups) != self.n_tasks:
             raise ValueError(f"groups has {len(groups)} entries for {self.n_tasks} tasks.")
-        other = self.subset(range(self.n_tasks))
-        other.tasks = tuple(
+        return self.with_tasks(
             replace(task, group=group) for task, group in zip(self.tasks, groups, strict=True)
         )
-        return other
 
     def __iter__(self) -> Iterator[Task]:
         return iter(self.tasks)

@@ -1,0 +1,187 @@
+"""More tasks out of the same ones: transforms that change rows of a task and keep their labels.
+
+A transform is any callable ``(X, normal, rng) -> X`` of the rows of one task, where ``normal``
+marks those that are not labelled as anomalies, and ``rng`` is a numpy ``Generator``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
+
+from ._labels import ANOMALOUS
+from ._statistics import feature_spread
+from ._task_set import TaskSet
+
+__all__ = [
+    "FeatureDropout",
+    "FeaturePermutation",
+    "Jitter",
+    "Mixup",
+    "Rotation",
+    "augment_tasks",
+]
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Transform = Callable[[Array, Mask, np.random.Generator], Array]
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """Gaussian noise on every value.
+
+    Parameters
+    ----------
+    scale : float, default=0.1
+        Its standard deviation, in spreads of the column among the normals.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_fsad.augmentation import Jitter
+    >>> X, normal = np.zeros((4, 2)), np.array([True, True, True, False])
+    >>> Jitter()(X, normal, np.random.default_rng(0)).shape
+    (4, 2)
+    """
+
+    scale: float = 0.1
+
+    def __call__(self, X: Array, normal: Mask, rng: np.random.Generator) -> Array:
+        """Transform the rows of a task."""
+        varies = np.ptp(X[normal], axis=0) > 0  # a constant column stays one
+        noise = self.scale * feature_spread(X[normal]) * varies
+        return X + noise * rng.normal(size=X.shape)
+
+
+@dataclass(frozen=True)
+class Mixup:
+    """Each row drawn towards another one of the same label [1]_.
+
+    Parameters
+    ----------
+    alpha : float, default=0.2
+        Of the beta distribution of the share of the other row, which is at most a half.
+
+    References
+    ----------
+    .. [1] H. Zhang et al., "mixup: beyond empirical risk minimization", ICLR 2018.
+    """
+
+    alpha: float = 0.2
+
+    def __call__(self, X: Array, normal: Mask, rng: np.random.Generator) -> Array:
+        """Transform the rows of a task."""
+        share = rng.beta(self.alpha, self.alpha, size=(len(X), 1))
+        share = np.minimum(share, 1.0 - share)
+        other = np.empty(len(X), dtype=np.intp)
+        for rows in (np.flatnonzero(normal), np.flatnonzero(~normal)):
+            other[rows] = rng.permutation(rows)
+        return (1.0 - share) * X + share * X[other]
+
+
+@dataclass(frozen=True)
+class FeaturePermutation:
+    """Columns in another order, and mirrored at random about the mean of the normals.
+
+    Which column moves, and to which side, then says nothing.
+
+    Parameters
+    ----------
+    signs : bool, default=True
+        Whether columns are mirrored.
+    """
+
+    signs: bool = True
+
+    def __call__(self, X: Array, normal: Mask, rng: np.random.Generator) -> Array:
+        """Transform the rows of a task."""
+        order = rng.permutation(X.shape[1])
+        if not self.signs:
+            return X[:, order]
+        mean, sign = X[normal].mean(axis=0), rng.choice([-1.0, 1.0], size=X.shape[1])
+        return (mean + (X - mean) * sign)[:, order]
+
+
+@dataclass(frozen=True)
+class FeatureDropout:
+    """Some columns hold the mean of the normals in every row; at least one is left alone.
+
+    Parameters
+    ----------
+    rate : float, default=0.2
+        Probability of each column.
+    """
+
+    rate: float = 0.2
+
+    def __call__(self, X: Array, normal: Mask, rng: np.random.Generator) -> Array:
+        """Transform the rows of a task."""
+        dropped = np.asarray(rng.random(X.shape[1]) < self.rate)
+        dropped[rng.integers(len(dropped))] = False
+        return np.where(dropped, X[normal].mean(axis=0), X)
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """A random rotation about the mean of the normals, columns being in units of their spread."""
+
+    def __call__(self, X: Array, normal: Mask, rng: np.random.Generator) -> Array:
+        """Transform the rows of a task."""
+        mean, spread = X[normal].mean(axis=0), feature_spread(X[normal])
+        Q, R = np.linalg.qr(rng.normal(size=(X.shape[1],) * 2))
+        return mean + ((X - mean) / spread) @ (Q * np.sign(np.diag(R))) * spread
+
+
+def augment_tasks(
+    tasks: Any, *transforms: Transform, n_copies: int = 1, random_state: Any = None
+) -> TaskSet:
+    """The tasks and transformed copies of them; copies are siblings of what they come from.
+
+    Parameters
+    ----------
+    tasks : TaskSet, list or mapping
+        In any form that ``meta_fit`` accepts.
+    *transforms : callable
+        Applied one after the other.
+    n_copies : int, default=1
+        Of each task.
+    random_state : int, RandomState or None, default=None
+
+    Returns
+    -------
+    tasks : TaskSet
+        The tasks in their order, then the first copy of each, and so on; a copy is named by the
+        task and its number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_fsad.augmentation import FeaturePermutation, Jitter, augment_tasks
+    >>> X, y = np.random.default_rng(0).normal(size=(20, 3)), np.repeat([0, 1], [15, 5])
+    >>> augment_tasks({"pump": (X, y)}, Jitter(), FeaturePermutation(), n_copies=3, random_state=0)
+    TaskSet(4 tasks, 80 rows, n_features=3)
+    """
+    if not transforms or n_copies < 1:
+        raise ValueError(f"Give at least one transform and n_copies of at least 1; got {n_copies}.")
+    tasks = TaskSet.make(tasks)
+    seed = int(check_random_state(random_state).randint(2**31 - 1))
+    made = list(tasks)
+    for copy in range(1, n_copies + 1):
+        for i, task in enumerate(tasks):
+            rng = np.random.default_rng([seed, copy, i])
+            X = task.X
+            for transform in transforms:
+                X = transform(X, task.y != ANOMALOUS, rng)
+            if X.shape != task.X.shape or not np.isfinite(X).all():
+                raise ValueError(
+                    f"{transforms} made rows of shape {X.shape} out of {task.X.shape} of task "
+                    f"{task.name!r}, or values that are not finite."
+                )
+            made.append(replace(task, name=f"{task.name} ({copy})", X=X))
+    return tasks.with_tasks(made)
