@@ -14,6 +14,8 @@ from sklearn.base import BaseEstimator, clone
 from sklearn_fsad._state import MetaState, resolve_state
 from sklearn_fsad.exceptions import WeightsError
 
+MODULES = ("fuzz_weights",)
+
 
 def make_state(**changes):
     arguments = {
@@ -228,3 +230,15 @@ def test_resolve_state_takes_a_state_a_path_or_none(saved):
     assert resolve_state(saved) == resolve_state(str(saved)) == state
     with pytest.raises(WeightsError, match="no-such-weights"):
         resolve_state("no-such-weights")
+
+
+def test_damaged_files_are_refused_and_nothing_in_them_is_executed(bench, tmp_path, saved):
+    fuzz = bench.fuzz_weights
+    outcomes = fuzz.fuzz(saved.read_bytes(), 350, 0, tmp_path)
+    assert sum(outcomes.values()) == 350
+    assert {name.split(": ")[1] for name in outcomes} <= {"refused", "the same"}
+    assert {name.split(": ")[0] for name in outcomes} == {d.__name__ for d in fuzz.DAMAGES}
+    assert not fuzz.Canary.woken
+    pickle.loads(pickle.dumps(fuzz.Canary()))
+    assert fuzz.Canary.woken  # the canary would have sung
+    fuzz.Canary.woken = False
