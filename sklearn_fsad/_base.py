@@ -124,7 +124,8 @@ class BaseFewShotDetector(Decisions, OutlierMixin, BaseEstimator, metaclass=ABCM
             Support rows; at least two that are not labelled as anomalies.
         y : array-like of shape (n_samples,), default=None
             Labels in scikit-learn's coding (1 inlier, -1 outlier) or PyOD's (0 inlier, 1 outlier);
-            NaN or None marks an unlabelled row, which counts as normal. None: all rows do.
+            NaN or None marks an unlabelled row, which counts as normal as far as the method does
+            not doubt it. Without ``y`` all rows are taken for normal.
 
         Returns
         -------
@@ -134,6 +135,7 @@ class BaseFewShotDetector(Decisions, OutlierMixin, BaseEstimator, metaclass=ABCM
         with _restored_on_error(self):
             rows = self._validated(X, ensure_min_samples=2)
             codes = encode_labels(y, len(rows), outlier_label=self.outlier_label)
+            codes = np.zeros_like(codes) if y is None else codes  # taken for normal
             self._coding = known_coding(y)
             self._fit_support(rows, codes)
         return self
@@ -165,6 +167,7 @@ class BaseFewShotDetector(Decisions, OutlierMixin, BaseEstimator, metaclass=ABCM
                 require_normal=False,
                 known=self._coding,
             )
+            codes = np.zeros_like(codes) if y is None else codes
             self._coding = self._coding or known_coding(y)
             self._fit_support(
                 np.concatenate([self.support_X_, rows]), np.concatenate([self.support_y_, codes])
@@ -279,10 +282,12 @@ class BaseFewShotDetector(Decisions, OutlierMixin, BaseEstimator, metaclass=ABCM
 
     def _ordered_support(self) -> tuple[Array, Codes]:
         """The support in an order of its own: sums round alike however the rows were ordered."""
-        X = self.support_X_
         y = np.where(self.support_y_ == ANOMALOUS, ANOMALOUS, NORMAL).astype(np.int8)
-        order = np.lexsort([y, *X.T[::-1]])
-        return X[order], y[order]
+        order = self._support_order()
+        return self.support_X_[order], y[order]
+
+    def _support_order(self) -> NDArray[np.intp]:
+        return np.lexsort([self.support_y_ == ANOMALOUS, *self.support_X_.T[::-1]])
 
     def _adapt(self, X: Array, y: Codes, state: MetaState) -> Adapted:
         import torch

@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import Interval
 from ._base import BaseFewShotDetector, Codes
 from ._context_mix import ContextMix
 from ._context_training import fine_tune, module_of
+from ._labels import UNLABELLED
 from ._state import MetaState, resolve_state
 from ._table_description import TableDescription, closed_form, kinds_of
 from ._task_set import TaskSet
@@ -38,6 +39,10 @@ class InContextDetector(BaseFewShotDetector):
     came with the package where held-out tasks do not get better. Tasks that share their columns are
     also described by what they have in common: how normals vary, and along which directions
     anomalies leave. Called again, it starts from the weights that came with the package again.
+
+    Rows marked as unlabelled may hold anomalies: those that are farthest from the others, a fifth
+    of them and fewer the more anomalies are labelled, are not compared with. Without any ``y`` all
+    rows are taken for normal.
 
     More than 100 columns of values that rarely repeat are taken for the coordinates of an
     embedding, and columns are then not looked at one by one.
@@ -214,7 +219,8 @@ class InContextDetector(BaseFewShotDetector):
         return module_of(state.arrays)
 
     def _represent(self, X: Array, y: Codes, state: MetaState) -> TableDescription:
-        return TableDescription(X, y, state.arrays, self.max_context)
+        doubtful = (self.support_y_ == UNLABELLED)[self._support_order()]
+        return TableDescription(X, y, state.arrays, self.max_context, doubtful)
 
     def _left_out_scores(self, X: Array, y: Codes) -> Array:
         """Of rows in the context from the others; the rest are fresh as they are."""

@@ -15,9 +15,15 @@ from ._evidence.labelled_tables import ANOMALIES
 from ._evidence.tables import NEAREST
 from ._labels import ANOMALOUS
 from ._scaling import ScaledSupport
+from ._spaces import Support
+from ._statistics import TINY
+from ._views import MOST_NEIGHBOURS
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int8]
+
+_DOUBTFUL_SHARE, _FEW = 0.2, 5.0  # of unlabelled rows, where no anomaly is labelled; halved by five
+_LEAST_CONTEXT = 8
 
 
 class TableDescription:
@@ -34,6 +40,8 @@ class TableDescription:
         A state's; may hold the typical spread of evidence and what is pooled over a family.
     most_normals : int
         Of more normals a random part is the context.
+    doubtful : ndarray of shape (n_support,), dtype bool, or None, default=None
+        Rows that are not labelled: the strangest of them are left out of the context.
 
     Attributes
     ----------
@@ -45,7 +53,12 @@ class TableDescription:
     """
 
     def __init__(
-        self, X: Array, y: Codes, arrays: Mapping[str, Array], most_normals: int = 1000
+        self,
+        X: Array,
+        y: Codes,
+        arrays: Mapping[str, Array],
+        most_normals: int = 1000,
+        doubtful: NDArray[np.bool_] | None = None,
     ) -> None:
         order, self._columns = own_order(X, y)
         arrays = _of_width(arrays, X.shape[1])
@@ -56,6 +69,9 @@ class TableDescription:
         if len(normal) > most_normals:
             rng = np.random.default_rng(len(normal))
             normal = normal[np.sort(rng.choice(len(normal), most_normals, replace=False))]
+        if doubtful is not None and doubtful[normal].any():
+            n_labelled = int((y == ANOMALOUS).sum())
+            normal = normal[_trusted(X[normal], doubtful[normal], n_labelled)]
         self.rows = np.concatenate([normal, order[y[order] == ANOMALOUS]])
         X, y = X[self.rows], y[self.rows]
         kinds = kinds_of(arrays)
@@ -89,6 +105,20 @@ class TableDescription:
 
     def _with_facts(self, evidence: Array) -> Array:
         return np.column_stack([evidence, np.tile(self._facts, (len(evidence), 1))])
+
+
+def _trusted(N: Array, doubtful: NDArray[np.bool_], n_labelled: int) -> NDArray[np.intp]:
+    """Positions of normals but for the doubtful ones that are farthest from 20 others."""
+    support = Support(N, N[:0])
+    views = (
+        (support.compressed,) if support.is_embedding else (support.compressed, support.gaussian)
+    )
+    far = [view.own_neighbours("euclidean").reach(MOST_NEIGHBOURS) for view in views]
+    strange = np.mean([(f - f.mean()) / (f.std() + TINY) for f in far], axis=0)
+    share = _DOUBTFUL_SHARE * _FEW / (_FEW + n_labelled)
+    n_dropped = min(round(share * doubtful.sum()), len(N) - _LEAST_CONTEXT)
+    order = np.argsort(np.where(doubtful, -strange, np.inf), kind="stable")
+    return np.sort(order[max(n_dropped, 0) :])
 
 
 def kinds_of(arrays: Mapping[str, Array]) -> tuple[Evidence, ...]:

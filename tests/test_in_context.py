@@ -106,6 +106,29 @@ def test_unlabelled_rows_may_hold_anomalies():
     assert np.mean(aucs) > 0.85
 
 
+def test_unlabelled_rows_that_are_far_are_not_compared_with():
+    gains = []
+    for seed in range(6):
+        X, y, query, query_y = table(n=60, k=8, seed=seed)
+        unlabelled, trusted = (np.full(len(y), value) for value in (np.nan, 0.0))
+        aucs = [
+            roc_auc_score(query_y, -InContextDetector().fit(X, labels).score_samples(query))
+            for labels in (unlabelled, trusted, None)
+        ]
+        assert aucs[1] == aucs[2]
+        gains.append(aucs[0] - aucs[1])
+    assert np.mean(gains) > 0.02
+    described = InContextDetector().fit(X, unlabelled)._adapted.representation
+    assert len(described.rows) == len(X) - round(0.2 * len(X))
+    labels = np.where(np.arange(len(y)) < 30, 0.0, np.nan)
+    labels[np.flatnonzero(y == 1)[:2]] = 1.0
+    detector = InContextDetector().fit(X, labels)
+    known = np.flatnonzero(~np.isnan(labels))
+    kept = detector._support_order()[detector._adapted.representation.rows]
+    assert set(known) <= set(kept)
+    assert len(kept) < len(X)
+
+
 @pytest.mark.parametrize("d", [1, 2, 101])
 def test_tables_of_any_width(d):
     X, y, query, query_y = table(d=max(d, 2))
