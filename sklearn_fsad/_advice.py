@@ -12,10 +12,6 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from ._few_shot_split import FewShotSplit
-from ._in_context import InContextDetector
-from ._maml import MAMLDetector
-from ._neural_process import NeuralProcessDetector
-from ._protonet import ProtoNetDetector
 from ._task_estimator import TaskEstimator
 from ._task_set import TaskSet, _codes_to_labels
 from .exceptions import TaskWarning
@@ -137,6 +133,8 @@ def suggest_detector(
 
 
 def _usual(tasks: TaskSet, seed: int) -> dict[str, Any]:
+    from . import InContextDetector, MAMLDetector, NeuralProcessDetector, ProtoNetDetector
+
     given: dict[str, Any] = {
         _SHIPPED: InContextDetector(random_state=seed),
         "ProtoNetDetector": ProtoNetDetector(random_state=seed),

@@ -31,8 +31,6 @@ from .thresholds import resolve_threshold
 Array = NDArray[np.float64]
 Codes = NDArray[np.int8]
 
-_FITTED = ("_adapted", "_left_out")
-
 
 class BaseFewShotDetector(Decisions, OutlierMixin, BaseEstimator, metaclass=ABCMeta):
     """Base of all detectors: validation, labels, thresholds, blockwise scoring, persistence.
@@ -109,7 +107,7 @@ class BaseFewShotDetector(Decisions, OutlierMixin, BaseEstimator, metaclass=ABCM
             X, y, groups, outlier_label=self.outlier_label, allow_nan=self._allows_nan
         )
         state = self._meta_train(tasks, self._seed())
-        for name in [name for name in vars(self) if name.endswith("_") or name in _FITTED]:
+        for name in [name for name in vars(self) if _is_fitted(name)]:
             delattr(self, name)
         self.pretrained = state
         return self
@@ -315,8 +313,7 @@ class BaseFewShotDetector(Decisions, OutlierMixin, BaseEstimator, metaclass=ABCM
         if self._left_out is None:
             self._ready_model()
             fitted = self._as_fitted()  # whatever was set since
-            for name in ("support_X_", "support_y_", "state_", "n_features_in_", "_adapted"):
-                setattr(fitted, name, getattr(self, name))
+            fitted.__dict__.update({n: v for n, v in vars(self).items() if _is_fitted(n)})
             self._left_out = fitted._left_out_scores(*self._ordered_support())
         return self._left_out
 
@@ -441,6 +438,11 @@ class BaseFewShotDetector(Decisions, OutlierMixin, BaseEstimator, metaclass=ABCM
         tags.classifier_tags = ClassifierTags(multi_class=False)  # y, where given, is binary
         tags.input_tags.allow_nan = self._allows_nan
         return tags
+
+
+def _is_fitted(name: str) -> bool:
+    """Whether an attribute comes from ``fit``."""
+    return name.endswith("_") or name in ("_adapted", "_left_out")
 
 
 def left_out_folds(X: Array, y: Codes) -> NDArray[np.intp]:

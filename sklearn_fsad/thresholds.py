@@ -67,7 +67,9 @@ class AutoThreshold:
     """The default: best F1 with labelled anomalies, else few false alarms.
 
     With at least two labelled anomalies, the cut with the best F1 on left-out scores. Otherwise
-    the conformal cut at ``alpha``, or at the rate ``1 / (n + 1)`` that ``n`` rows can resolve.
+    the one that a share ``alpha`` of fresh normal rows exceeds on average, or ``1 / (n + 1)`` where
+    ``n`` rows can resolve no less: the conformal rank, but between two scores where it is no whole
+    number.
 
     Parameters
     ----------
@@ -88,7 +90,7 @@ class AutoThreshold:
         """Return the cut."""
         if len(anomaly_scores) >= 2:
             return best_f1_cut(normal_scores, anomaly_scores)
-        return conformal_cut(normal_scores, self.alpha)
+        return mean_rate_cut(normal_scores, self.alpha)
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,13 @@ def conformal_cut(normal_scores: Array, alpha: float) -> float:
     # the small term keeps (n + 1)(1 - alpha) = 18.000000000000004 from becoming rank 19
     rank = int(np.ceil((n + 1) * (1.0 - alpha) - 1e-9))
     return float(np.sort(normal_scores)[min(rank, n) - 1])
+
+
+def mean_rate_cut(normal_scores: Array, alpha: float) -> float:
+    """The score of rank (n + 1)(1 - alpha), between two scores where that is no whole number."""
+    n = len(normal_scores)
+    rank = (n + 1) * (1.0 - alpha)
+    return float(np.interp(rank, np.arange(1, n + 1), np.sort(normal_scores)))
 
 
 def best_f1_cut(normal_scores: Array, anomaly_scores: Array) -> float:

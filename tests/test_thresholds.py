@@ -18,6 +18,7 @@ from sklearn_fsad.thresholds import (
     best_cut,
     best_f1_cut,
     conformal_cut,
+    mean_rate_cut,
 )
 
 NONE = np.array([])
@@ -38,6 +39,16 @@ def test_conformal_rate_is_at_most_alpha_for_exchangeable_scores():
         for alpha in (0.01, 0.05, 0.1, 0.3):
             beyond = (n + 1 - conformal_cut(np.arange(1.0, n + 1), alpha)) / (n + 1)
             assert beyond <= max(alpha, 1 / (n + 1)) + 1e-12
+
+
+def test_the_mean_rate_is_alpha_wherever_the_rows_can_resolve_it():
+    """A fresh one of n + 1 uniform values is beyond a cut at height c with probability 1 - c."""
+    for n in range(5, 120):
+        expected = np.arange(1.0, n + 1) / (n + 1)  # mean of the order statistics
+        for alpha in (0.01, 0.05, 0.1, 0.3):
+            beyond = 1 - mean_rate_cut(expected, alpha)
+            assert beyond == pytest.approx(max(alpha, 1 / (n + 1)))
+            assert mean_rate_cut(expected, alpha) <= conformal_cut(expected, alpha)
 
 
 def test_conformal_warns_when_the_rows_cannot_promise_the_rate():
@@ -84,8 +95,8 @@ def test_f1_cut_of_equal_scores_flags_nothing():
 
 def test_auto_takes_f1_from_two_anomalies_on_and_the_conformal_rank_before():
     normal = np.arange(40.0)
-    assert AutoThreshold(0.1)(normal, NONE) == conformal_cut(normal, 0.1)
-    assert AutoThreshold(0.1)(normal, np.array([90.0])) == conformal_cut(normal, 0.1)
+    assert AutoThreshold(0.1)(normal, NONE) == mean_rate_cut(normal, 0.1)
+    assert AutoThreshold(0.1)(normal, np.array([90.0])) == mean_rate_cut(normal, 0.1)
     assert AutoThreshold(0.1)(normal, np.array([90.0, 95.0])) == 64.5
 
 
