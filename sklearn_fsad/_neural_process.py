@@ -72,8 +72,9 @@ class NeuralProcessDetector(BaseFewShotDetector):
         "nll" is the negative log-likelihood of each feature given the others, under the closed form
         to which it is the stranger; "surprise" adds the log of the scale of the kernel regression,
         large where nothing in the support resembles the row; "density" is the negative log density
-        by the chain rule in four random orders; "variance" is the predicted variance, "error" the
-        squared error in units of it. All are means over the features that a row shows.
+        by the chain rule in four random orders; "variance" is the predicted variance, which the
+        linear closed form alone has the same for all rows, "error" the squared error in units of
+        it. All are means over the features that a row shows.
     anchor : {"auto", "both", "linear", "kernel", "none"}, default="auto"
         The closed forms to depart from; with "none" the network stands on its own. "auto" is both,
         "linear" for more than 100 features and "none" with ``target_features``.
