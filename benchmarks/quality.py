@@ -51,14 +51,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         "--data", required=True, type=Path, help="folder of npz files, one task each"
     )
     parser.add_argument("--split", choices=SPLITS, default="random")
-    parser.add_argument(
-        "--detector",
-        action="append",
-        default=[],
-        type=spec_argument,
-        metavar="[LABEL=]MODULE:CLASS(PARAM=VALUE)",
-        help="may be given several times",
-    )
+    add_detectors(parser)
     parser.add_argument(
         "--n", nargs="+", type=int, default=[10, 50], help="normal rows in a support"
     )
@@ -89,6 +82,18 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     if len({spec.label for spec in args.detector}) < len(args.detector):
         parser.error("two detectors have the same label; write LABEL=module:Class")
     return args
+
+
+def add_detectors(parser: argparse.ArgumentParser) -> None:
+    """Let the command line name detectors."""
+    parser.add_argument(
+        "--detector",
+        action="append",
+        default=[],
+        type=spec_argument,
+        metavar="[LABEL=]MODULE:CLASS(PARAM=VALUE)",
+        help="may be given several times",
+    )
 
 
 def spec_argument(text: str) -> Spec:

@@ -49,14 +49,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("protocol", choices=PROTOCOLS)
     parser.add_argument("--data", required=True, type=Path, help="folder of npz files")
     parser.add_argument("--published", type=Path, help="folder of the published figures")
-    parser.add_argument(
-        "--detector",
-        action="append",
-        default=[],
-        type=quality.spec_argument,
-        metavar="[LABEL=]MODULE:CLASS(PARAM=VALUE)",
-        help="may be given several times",
-    )
+    quality.add_detectors(parser)
     parser.add_argument("--tables", nargs="+", help="only these")
     parser.add_argument("--n", nargs="+", type=int, help="normals in a support")
     parser.add_argument("--k", nargs="+", type=int, help="labelled anomalies")

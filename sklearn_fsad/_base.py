@@ -132,8 +132,7 @@ class BaseFewShotDetector(Decisions, OutlierMixin, BaseEstimator, metaclass=ABCM
         """
         with _restored_on_error(self):
             rows = self._validated(X, ensure_min_samples=2)
-            codes = encode_labels(y, len(rows), outlier_label=self.outlier_label)
-            codes = np.zeros_like(codes) if y is None else codes  # taken for normal
+            codes = self._encoded(y, len(rows))
             self._coding = known_coding(y)
             self._fit_support(rows, codes)
         return self
@@ -158,14 +157,7 @@ class BaseFewShotDetector(Decisions, OutlierMixin, BaseEstimator, metaclass=ABCM
             return self.fit(X, y)
         with _restored_on_error(self):
             rows = self._validated(X, reset=False)
-            codes = encode_labels(
-                y,
-                len(rows),
-                outlier_label=self.outlier_label,
-                require_normal=False,
-                known=self._coding,
-            )
-            codes = np.zeros_like(codes) if y is None else codes
+            codes = self._encoded(y, len(rows), require_normal=False, known=self._coding)
             self._coding = self._coding or known_coding(y)
             self._fit_support(
                 np.concatenate([self.support_X_, rows]), np.concatenate([self.support_y_, codes])
@@ -258,6 +250,11 @@ class BaseFewShotDetector(Decisions, OutlierMixin, BaseEstimator, metaclass=ABCM
         return validate_data(
             self, X, dtype=np.float64, order="C", ensure_all_finite=finite, **checks
         )
+
+    def _encoded(self, y: Any, n: int, **how: Any) -> Codes:
+        """Codes of support rows; without any labels they are taken for normal."""
+        codes = encode_labels(y, n, outlier_label=self.outlier_label, **how)
+        return np.full(n, NORMAL, dtype=np.int8) if y is None else codes
 
     def _fit_support(self, X: Array, codes: Codes) -> None:
         self.support_X_, self.support_y_ = X.copy(), codes

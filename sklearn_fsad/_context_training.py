@@ -13,7 +13,7 @@ from skorch.callbacks import Callback, GradientNormClipping
 
 from ._context_mix import ContextMix, support_facts
 from ._episodes import Episode, EpisodeSampler
-from ._evidence import FAMILY, TABULAR, Evidence
+from ._evidence import FAMILY, TABULAR
 from ._labels import ANOMALOUS
 from ._losses import TopLoss
 from ._mix_training import FoldedEvidence, Observation, observe, typical_spread
@@ -37,11 +37,9 @@ def observe_tables(
     return observe(evidence, sampler, n_episodes, [range(tasks.n_tasks)], verbose=verbose)
 
 
-def typical_spreads(
-    observations: Sequence[Observation], kinds: Sequence[Evidence] = tuple(TABULAR.values())
-) -> Array:
+def typical_spreads(observations: Sequence[Observation]) -> Array:
     """How far left-out evidence spreads, as a line over the log of the number of normals."""
-    return typical_spread(observations, kinds)
+    return typical_spread(observations, tuple(TABULAR.values()))
 
 
 def described(observations: Sequence[Observation], typical: Array) -> list[Episode]:
@@ -161,7 +159,7 @@ def fine_tune(
     pooled, start = evidence.pooled(), arrays
     if pooled is not None:
         start = with_pooled(arrays, pooled)
-    typical = typical_spreads(observations, evidence.evidence)
+    typical = typical_spread(observations, evidence.evidence)
     episodes = {"own": described(observations, typical)}
     before = start.get("typical_spread", typical)
     episodes["before"] = described(observations, before)

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import false_discovery_control
 from sklearn.base import BaseEstimator
 
 from ._labels import ANOMALOUS, UNLABELLED, encode_labels
@@ -24,6 +25,7 @@ class Decisions(BaseEstimator, metaclass=ABCMeta):
     """What a detector does with its scores once it is fitted."""
 
     offset_: float
+    outlier_label: Any
 
     # --- what the detector provides ---------------------------------------------------------------
     @abstractmethod
@@ -129,7 +131,7 @@ class Decisions(BaseEstimator, metaclass=ABCMeta):
         codes = encode_labels(
             y,
             len(strangeness),
-            outlier_label=self.get_params(deep=False)["outlier_label"],
+            outlier_label=self.outlier_label,
             require_normal=False,
         )
         normal = strangeness[(codes != ANOMALOUS) & (codes != UNLABELLED)]
@@ -214,12 +216,7 @@ class Decisions(BaseEstimator, metaclass=ABCMeta):
                 UserWarning,
                 stacklevel=2,
             )
-        order = np.argsort(p, kind="stable")
-        passed = np.flatnonzero(p[order] <= q * np.arange(1, len(p) + 1) / len(p))
-        labels = np.ones(len(p), dtype=int)
-        if len(passed):
-            labels[p <= p[order[passed[-1]]]] = -1
-        return labels
+        return np.where(false_discovery_control(p) <= q, -1, 1)
 
 
 def _by_cost(costs: tuple[float, float]) -> Callable[..., float]:

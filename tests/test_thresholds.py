@@ -187,7 +187,6 @@ def test_the_best_cut_is_the_best_of_all(seed):
     scores = np.concatenate([normal, anomalous])
     everywhere = [metric(truth, (scores > cut).astype(int)) for cut in np.linspace(-5, 5, 2001)]
     cut = best_cut(normal, anomalous, metric)
-    assert metric(truth, (scores > cut).astype(int)) >= max(everywhere[:-1]) - 3.0
     inside = [value for value, c in zip(everywhere, np.linspace(-5, 5, 2001), strict=True)
               if c >= scores.min()]  # fmt: skip
     assert metric(truth, (scores > cut).astype(int)) == max(inside)
