@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from ._adapted import Adapted, Representation, in_blocks
 from ._decisions import Decisions
 from ._episodes import EpisodeSampler
 from ._labels import ANOMALOUS, NORMAL, UNLABELLED, encode_labels, known_coding
+from ._probability import CURVE, learn_curve, scored_episodes
 from ._scaling import SCALERS
 from ._state import MetaState, resolve_state
 from ._task_set import TaskSet
@@ -30,6 +32,8 @@ from .thresholds import resolve_threshold
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int8]
+
+_CURVE_EPISODES, _MOST_CURVE_EPISODES = 8, 96  # a task, and in all
 
 
 class BaseFewShotDetector(Decisions, OutlierMixin, BaseEstimator, metaclass=ABCMeta):
@@ -106,7 +110,8 @@ class BaseFewShotDetector(Decisions, OutlierMixin, BaseEstimator, metaclass=ABCM
         tasks = TaskSet.make(
             X, y, groups, outlier_label=self.outlier_label, allow_nan=self._allows_nan
         )
-        state = self._meta_train(tasks, self._seed())
+        seed = self._seed()
+        state = self._with_probabilities(self._meta_train(tasks, seed), tasks, seed)
         for name in [name for name in vars(self) if _is_fitted(name)]:
             delattr(self, name)
         self.pretrained = state
@@ -314,9 +319,29 @@ class BaseFewShotDetector(Decisions, OutlierMixin, BaseEstimator, metaclass=ABCM
             self._left_out = fitted._left_out_scores(*self._ordered_support())
         return self._left_out
 
-    def _left_out_normals(self) -> Array:
+    def _left_out_by_label(self) -> tuple[Array, Array]:
         _, y = self._ordered_support()
-        return self._left_out_of_support()[y == NORMAL]
+        scores = self._left_out_of_support()
+        return scores[y == NORMAL], scores[y == ANOMALOUS]
+
+    def _with_probabilities(self, state: MetaState, tasks: TaskSet, seed: int) -> MetaState:
+        """A state that also knows how likely anomalies are, given a score."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # training has said it already
+            sampler = self._sampler(tasks, seed)
+            drawable = sampler.drawable
+            if not drawable:
+                return state
+            n = min(_CURVE_EPISODES * len(drawable), _MOST_CURVE_EPISODES)
+            n = min(n, self.episodes_per_epoch or n)
+            probe = clone(self).set_params(pretrained=state, contamination="auto", verbose=0)
+            episodes = list(scored_episodes(probe, sampler, n))
+        rate = float(np.mean([(tasks[i].y == ANOMALOUS).mean() for i in drawable]))
+        return state.extended({CURVE: learn_curve(episodes)}, {"anomaly_rate": rate})
+
+    def _learned_curve(self) -> tuple[Array, float] | None:
+        curve = self.state_.arrays.get(CURVE)
+        return None if curve is None else (curve, self.state_.info["anomaly_rate"])
 
     def _left_out_scores(self, X: Array, y: Codes) -> Array:
         """Score of each support row from the others."""

@@ -9,15 +9,18 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logit
 from scipy.stats import false_discovery_control
 from sklearn.base import BaseEstimator
 
 from ._labels import ANOMALOUS, UNLABELLED, encode_labels
+from ._probability import by_curve, by_support
 from .thresholds import best_cut, best_f1_cut, conformal_cut
 
 Array = NDArray[np.float64]
 Metric = str | Callable[[NDArray[np.int_], NDArray[np.int_]], float]
 
+_USUAL_RATE = 0.1  # share of anomalies where nothing tells it, as in PyOD
 _METRICS = ("f1", "recall_at_fpr", "cost")
 
 
@@ -26,6 +29,7 @@ class Decisions(BaseEstimator, metaclass=ABCMeta):
 
     offset_: float
     outlier_label: Any
+    contamination: Any
 
     # --- what the detector provides ---------------------------------------------------------------
     @abstractmethod
@@ -41,8 +45,12 @@ class Decisions(BaseEstimator, metaclass=ABCMeta):
         """The score above which a row is an anomaly, by the support and the parameters."""
 
     @abstractmethod
-    def _left_out_normals(self) -> Array:
-        """Score of each normal of the support from the others, larger = more anomalous."""
+    def _left_out_by_label(self) -> tuple[Array, Array]:
+        """Scores of the support's normals and anomalies from the others, larger = stranger."""
+
+    @abstractmethod
+    def _learned_curve(self) -> tuple[Array, float] | None:
+        """What tasks taught of probabilities, and their share of anomalies; None without tasks."""
 
     # --- public -----------------------------------------------------------------------------------
 
@@ -156,6 +164,50 @@ class Decisions(BaseEstimator, metaclass=ABCMeta):
         self.offset_ = -cut
         return self
 
+    @property
+    def classes_(self) -> NDArray[np.int_]:
+        """Labels of the columns of :meth:`predict_proba`: -1 anomaly, 1 normal."""
+        return np.array([-1, 1])
+
+    def predict_proba(self, X: Any, *, anomaly_rate: float | None = None) -> Array:
+        """How likely rows are to be anomalous, and to be normal.
+
+        After ``meta_fit`` by a curve that was learned on episodes of the training tasks: of the
+        score in units of the support, of the number of shots and of the place of the labelled
+        anomalies. Without it by the support alone, from p-values [1]_: less well calibrated, since
+        a support does not tell how strange anomalies are.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        anomaly_rate : float in (0, 1), default=None
+            Share of anomalies among the rows to come. None means that of the training tasks;
+            without such ``contamination``, or 0.1 where that is "auto".
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, 2)
+            Columns in the order of ``classes_``: anomalous, normal.
+
+        References
+        ----------
+        .. [1] V. Vovk and R. Wang, "E-values: calibration, combination and applications", Annals
+           of Statistics 49, 2021.
+        """
+        self._check_fitted()
+        if anomaly_rate is not None and not 0.0 < anomaly_rate < 1.0:
+            raise ValueError(f"anomaly_rate={anomaly_rate} must be in (0, 1).")
+        strangeness, left_out = -self.score_samples(X), self._left_out_by_label()
+        learned = self._learned_curve()
+        if learned is None:
+            usual = _USUAL_RATE if self.contamination == "auto" else self.contamination
+            p = by_support(strangeness, *left_out, rate=anomaly_rate or usual)
+        else:
+            curve, rate = learned
+            shift = 0.0 if anomaly_rate is None else logit(anomaly_rate) - logit(rate)
+            p = by_curve(curve, strangeness, *left_out, shift=shift)
+        return np.column_stack([p, 1.0 - p])
+
     def p_values(self, X: Any) -> Array:
         """How likely a normal row is to look at least as strange: small = anomalous.
 
@@ -178,7 +230,7 @@ class Decisions(BaseEstimator, metaclass=ABCMeta):
            51, 2023.
         """
         self._check_fitted()
-        normals = np.sort(self._left_out_normals())
+        normals = np.sort(self._left_out_by_label()[0])
         n = len(normals)
         less = np.searchsorted(normals, -self.score_samples(X))
         return np.asarray((1.0 + n - less) / (n + 1.0), dtype=np.float64)
@@ -208,7 +260,7 @@ class Decisions(BaseEstimator, metaclass=ABCMeta):
         if not 0.0 < q < 1.0:
             raise ValueError(f"q={q} must be in (0, 1).")
         p = self.p_values(X)
-        n = len(self._left_out_normals())
+        n = len(self._left_out_by_label()[0])
         if q * (n + 1) < 1.0:
             warnings.warn(
                 f"No row can be flagged at q={q:g}: with {n} normal rows no p-value is below "

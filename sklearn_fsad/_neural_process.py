@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -343,20 +343,20 @@ default="auto"
             return self._described(X, y, draft)
 
         def closed(known: Knowledge) -> NeuralProcess:
-            return self._module(_with(draft, known.to_arrays()))
+            return self._module(draft.extended(known.to_arrays()))
 
         def network(known: Knowledge, positions: Sequence[int]) -> NeuralProcess:
-            borrowed = _with(draft, known.to_arrays())
+            borrowed = draft.extended(known.to_arrays())
             return self._module(train(tasks.subset(positions), borrowed, verbose=0, callbacks=None))
 
         knowledge, without, report = learn_knowledge(
             tasks, judge, describe, closed, self.weigh_features
         )
-        state = _with(draft, knowledge.to_arrays(), {"held_out": report})
+        state = draft.extended(knowledge.to_arrays(), {"held_out": report})
         if not self.gate or not n_epochs:
             return train(tasks, state)
         verdict = network_verdict(judge, without, describe, closed, network)
-        state = _with(state, {}, {"held_out": {**report, "network": verdict.report}})
+        state = state.extended({}, {"held_out": {**report, "network": verdict.report}})
         if verdict.approved[0]:
             return train(tasks, state)
         warnings.warn(
@@ -608,7 +608,7 @@ default="auto"
             _WEIGHT + name: value.double().numpy()
             for name, value in module.network.state_dict().items()
         }
-        return _with(draft, arrays, {"history": history})
+        return draft.extended(arrays, {"history": history})
 
     def _new_module(
         self, state: MetaState, plans: Sequence[MaskPlan], has_network: bool
@@ -687,17 +687,3 @@ default="auto"
         if name == "target_features" and value is not None:
             return [f if isinstance(f, str) else int(f) for f in value]
         return super()._architecture_value(name)
-
-
-def _with(
-    state: MetaState, arrays: Mapping[str, Array], info: Mapping[str, Any] | None = None
-) -> MetaState:
-    """A state with more arrays and facts."""
-    return MetaState(
-        state.detector,
-        state.architecture,
-        {**state.arrays, **arrays},
-        state.n_features_in,
-        state.feature_names_in,
-        {**state.info, **(info or {})},
-    )

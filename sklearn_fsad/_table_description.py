@@ -24,6 +24,7 @@ Codes = NDArray[np.int8]
 
 _DOUBTFUL_SHARE, _FEW = 0.2, 5.0  # of unlabelled rows, where no anomaly is labelled; halved by five
 _LEAST_CONTEXT = 8
+_MOST_REFINEMENTS = 4  # of what tells columns and rows apart
 
 
 class TableDescription:
@@ -144,10 +145,22 @@ def own_order(X: Array, y: Codes) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
     Not on where they stand, nor on the units of the columns.
     """
-    ranks = rankdata(X, method="dense", axis=0)
-    first = np.lexsort([y, *np.sort(ranks, axis=1).T[::-1]])
-    columns = np.lexsort(ranks[first][::-1])
+    n, d = X.shape
+    ranks = rankdata(X, method="dense", axis=0).astype(np.intp)
+    row, column = y.astype(np.intp), np.zeros(d, dtype=np.intp)
+    for _ in range(_MOST_REFINEMENTS):  # rows by the columns they differ in, and columns by rows
+        row = _classes(row, np.sort(ranks * d + column, axis=1))
+        column = _classes(column, np.sort(ranks.T * n + row, axis=1))
+        if column.max() == d - 1:
+            break
+    columns = np.argsort(column, kind="stable")
     return np.lexsort([y, *ranks[:, columns].T[::-1]]), columns
+
+
+def _classes(former: NDArray[np.intp], marks: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Number of what tells items apart, in sorted order: (m,), (m, n_marks) -> (m,)."""
+    _, numbers = np.unique(np.column_stack([former, marks]), axis=0, return_inverse=True)
+    return numbers.ravel()
 
 
 def closed_form() -> Array:

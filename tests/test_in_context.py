@@ -79,6 +79,19 @@ def test_the_order_of_columns_and_rows_does_not_matter(k, pretrained):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("k", [0, 5])
+def test_the_order_does_not_matter_where_columns_and_rows_look_alike(k):
+    rng = np.random.default_rng(k)
+    X, y = (rng.random((50, 12)) < 0.3).astype(float), np.repeat([0, 1], [50 - k, k])
+    query = (rng.random((100, 12)) < 0.3).astype(float)
+    expected = InContextDetector().fit(X, y).decision_function(query)
+    for _ in range(3):
+        rows, columns = rng.permutation(50), rng.permutation(12)
+        detector = InContextDetector().fit(X[rows][:, columns], y[rows])
+        found = detector.decision_function(query[:, columns])
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+
+
 def test_units_hardly_matter_and_a_monotone_change_of_a_column_little():
     X, y, query, query_y = table()
     detector = InContextDetector()
@@ -205,7 +218,7 @@ def test_without_labelled_anomalies_or_epochs_the_weights_stay():
         np.testing.assert_array_equal(detector.pretrained.arrays[name], array)
     detector = InContextDetector(random_state=0, max_epochs=0, episodes_per_epoch=8)
     detector.set_params(n_normal=(4, 16), n_anomalous=(0, 4)).meta_fit(make_family())
-    assert set(detector.pretrained.arrays) == set(shipped.arrays)
+    assert set(detector.pretrained.arrays) - set(shipped.arrays) == {"probability"}
 
 
 def test_a_frame_keeps_its_names_and_the_state_takes_any_other():
