@@ -337,7 +337,7 @@ class BaseFewShotDetector(Decisions, OutlierMixin, BaseEstimator, metaclass=ABCM
             probe = clone(self).set_params(pretrained=state, contamination="auto", verbose=0)
             episodes = list(scored_episodes(probe, sampler, n))
         rate = float(np.mean([(tasks[i].y == ANOMALOUS).mean() for i in drawable]))
-        return state.extended({CURVE: learn_curve(episodes)}, {"anomaly_rate": rate})
+        return state.with_arrays({CURVE: learn_curve(episodes)}, anomaly_rate=rate)
 
     def _learned_curve(self) -> tuple[Array, float] | None:
         curve = self.state_.arrays.get(CURVE)

@@ -343,20 +343,20 @@ default="auto"
             return self._described(X, y, draft)
 
         def closed(known: Knowledge) -> NeuralProcess:
-            return self._module(draft.extended(known.to_arrays()))
+            return self._module(draft.with_arrays(known.to_arrays()))
 
         def network(known: Knowledge, positions: Sequence[int]) -> NeuralProcess:
-            borrowed = draft.extended(known.to_arrays())
+            borrowed = draft.with_arrays(known.to_arrays())
             return self._module(train(tasks.subset(positions), borrowed, verbose=0, callbacks=None))
 
         knowledge, without, report = learn_knowledge(
             tasks, judge, describe, closed, self.weigh_features
         )
-        state = draft.extended(knowledge.to_arrays(), {"held_out": report})
+        state = draft.with_arrays(knowledge.to_arrays(), held_out=report)
         if not self.gate or not n_epochs:
             return train(tasks, state)
         verdict = network_verdict(judge, without, describe, closed, network)
-        state = state.extended({}, {"held_out": {**report, "network": verdict.report}})
+        state = state.with_arrays({}, held_out={**report, "network": verdict.report})
         if verdict.approved[0]:
             return train(tasks, state)
         warnings.warn(
@@ -608,7 +608,7 @@ default="auto"
             _WEIGHT + name: value.double().numpy()
             for name, value in module.network.state_dict().items()
         }
-        return draft.extended(arrays, {"history": history})
+        return draft.with_arrays(arrays, history=history)
 
     def _new_module(
         self, state: MetaState, plans: Sequence[MaskPlan], has_network: bool

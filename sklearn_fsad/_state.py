@@ -83,6 +83,17 @@ class MetaState:
         """Number of learned numbers."""
         return int(sum(array.size for array in self.arrays.values()))
 
+    def with_arrays(self, arrays: Mapping[str, NDArray[Any]], **info: Any) -> MetaState:
+        """A state with more arrays and facts."""
+        return MetaState(
+            self.detector,
+            self.architecture,
+            {**self.arrays, **arrays},
+            self.n_features_in,
+            self.feature_names_in,
+            {**self.info, **info},
+        )
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the state to a safetensors file; an older file is replaced only when whole."""
         from safetensors.numpy import save
