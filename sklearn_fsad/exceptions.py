@@ -2,6 +2,7 @@
 
 __all__ = [
     "AdaptationWarning",
+    "FarTaskWarning",
     "LabelConventionWarning",
     "MetaTrainingDivergedError",
     "TaskWarning",
@@ -11,6 +12,10 @@ __all__ = [
 
 class AdaptationWarning(UserWarning):
     """A network is no help: the closed form does as well, or adapting to the support harmed."""
+
+
+class FarTaskWarning(UserWarning):
+    """A new task is unlike all training tasks: what was learned from them may not hold for it."""
 
 
 class LabelConventionWarning(UserWarning):
