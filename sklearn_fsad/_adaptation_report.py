@@ -17,6 +17,8 @@ from ._verdict import permuted_labels
 Array = NDArray[np.float64]
 Codes = NDArray[np.int8]
 
+_NO_CHANGE = 0.02  # of a rank correlation
+
 
 def adaptation_report(adapted: Adapted) -> dict[str, Any]:
     """Loss of the support at each step, and how much other steps would change its scores."""
@@ -29,6 +31,28 @@ def adaptation_report(adapted: Adapted) -> dict[str, Any]:
         "support_loss": [float(loss) for loss in adapted.values["losses"]],
         "score_change": changes,
     }
+
+
+def adaptation_advice(report: dict[str, Any]) -> list[str]:
+    """What a report suggests to try, in words."""
+    if report["used"] == "closed form":
+        return [
+            "The closed form scores, not a network: held-out tasks favoured it, or there was no "
+            "meta_fit. More training tasks may change that; state_.info['held_out'] tells by how "
+            "much the network lost."
+        ]
+    advice, losses = [], report["support_loss"]
+    if losses[-1] > losses[0]:
+        advice.append(
+            f"Adapting made the loss of the support worse, {losses[0]:.3g} before and "
+            f"{losses[-1]:.3g} after: try a smaller inner_lr or fewer steps."
+        )
+    if max(report["score_change"].values()) < _NO_CHANGE:
+        advice.append(
+            "The support hardly changes the scores: the network knows its training tasks by heart. "
+            "Try augment=True or more training tasks."
+        )
+    return advice
 
 
 def _change(scores: Array, other: Array) -> float:
