@@ -23,11 +23,14 @@ from sklearn.utils.validation import validate_data
 from ._adapted import Adapted, Representation, in_blocks
 from ._decisions import Decisions
 from ._episodes import EpisodeSampler
+from ._explanations import Explanations
 from ._labels import ANOMALOUS, NORMAL, UNLABELLED, encode_labels, known_coding
 from ._probability import CURVE, learn_curve, scored_episodes
 from ._scaling import SCALERS
 from ._state import MetaState, resolve_state
+from ._task_distance import TaskPlace, TrainingTasks
 from ._task_set import TaskSet
+from .exceptions import FarTaskWarning
 from .thresholds import resolve_threshold
 
 Array = NDArray[np.float64]
@@ -36,7 +39,7 @@ Codes = NDArray[np.int8]
 _CURVE_EPISODES, _MOST_CURVE_EPISODES = 8, 96  # a task, and in all
 
 
-class BaseFewShotDetector(Decisions, OutlierMixin, BaseEstimator, metaclass=ABCMeta):
+class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, metaclass=ABCMeta):
     """Base of all detectors: validation, labels, thresholds, blockwise scoring, persistence.
 
     A method provides its meta-training (:meth:`_meta_train`), the state it has without any
@@ -112,6 +115,9 @@ class BaseFewShotDetector(Decisions, OutlierMixin, BaseEstimator, metaclass=ABCM
         )
         seed = self._seed()
         state = self._with_probabilities(self._meta_train(tasks, seed), tasks, seed)
+        if state.n_features_in is not None:  # what was learned belongs to these columns
+            known = TrainingTasks.from_tasks(tasks, seed)
+            state = state if known is None else state.with_arrays(known.to_arrays())
         for name in [name for name in vars(self) if _is_fitted(name)]:
             delattr(self, name)
         self.pretrained = state
@@ -140,6 +146,7 @@ class BaseFewShotDetector(Decisions, OutlierMixin, BaseEstimator, metaclass=ABCM
             codes = self._encoded(y, len(rows))
             self._coding = known_coding(y)
             self._fit_support(rows, codes)
+        self._warn_where_far()
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -167,6 +174,7 @@ class BaseFewShotDetector(Decisions, OutlierMixin, BaseEstimator, metaclass=ABCM
             self._fit_support(
                 np.concatenate([self.support_X_, rows]), np.concatenate([self.support_y_, codes])
             )
+        self._warn_where_far()
         return self
 
     def score_samples(self, X: Any) -> Array:
@@ -183,7 +191,7 @@ class BaseFewShotDetector(Decisions, OutlierMixin, BaseEstimator, metaclass=ABCM
         """
         self._check_fitted()
         rows = self._validated(X, reset=False)
-        return -self._in_blocks(self._ready_model().score, rows)
+        return -self._strangeness(rows)
 
     def decision_function(self, X: Any) -> Array:
         """Score rows relative to the threshold: negative = anomaly.
@@ -352,6 +360,29 @@ class BaseFewShotDetector(Decisions, OutlierMixin, BaseEstimator, metaclass=ABCM
                 rest = ~out if (y[~out] == NORMAL).any() else np.ones(len(X), dtype=bool)
                 scores[out] = self._adapt(X[rest], y[rest], self.state_).score(X[out])
         return scores
+
+    def _strangeness(self, rows: Array) -> Array:
+        return self._in_blocks(self._ready_model().score, rows)
+
+    def _reference_normals(self) -> Array:
+        X, y = self._ordered_support()
+        return X[y == NORMAL]
+
+    def _place_among_tasks(self) -> TaskPlace | None:
+        known = TrainingTasks.from_arrays(self.state_.arrays)
+        return None if known is None else known.place(self._reference_normals())
+
+    def _warn_where_far(self) -> None:
+        place = self._place_among_tasks()
+        if place is not None and place.is_far:
+            warnings.warn(
+                "The normal rows are unlike those of every training task (distance "
+                f"{place.distance:.3g}; those lie up to {place.farthest:.3g} from each other): "
+                "what was learned from them may not hold here. Check the order and the units of "
+                "the columns, or meta_fit on tasks like this one too.",
+                FarTaskWarning,
+                stacklevel=4,
+            )
 
     def _in_blocks(self, function: Callable[[Array], Array], X: Array) -> Array:
         return in_blocks(function, X, n_support=len(self.support_X_))

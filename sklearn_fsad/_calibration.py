@@ -147,12 +147,6 @@ class CalibratedEvidence:
         pooled = self._support.pooled
         return rows.scaled if pooled is None else pooled.raw.embed(rows.raw)
 
-    def nearest(self, X: Array) -> Array:
-        """The nearest normals of rows, each column in its own spread: (m, d) -> (m, d)."""
-        rows = self._support.rows(self._scaled.transform(X))
-        found = rows.neighbours("compressed", "euclidean").position[:, 0]
-        return self._scaled.inverse_transform(self._support.normals[found])
-
     def _evaluate(self, support: Support, X: Array) -> Array:
         rows = support.rows(X)
         scores = np.zeros((len(X), len(self._evidence)))

@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import Interval
 from ._base import BaseFewShotDetector, Codes
 from ._context_mix import ContextMix
 from ._context_training import fine_tune, module_of
-from ._labels import UNLABELLED
+from ._labels import ANOMALOUS, UNLABELLED
 from ._state import MetaState, resolve_state
 from ._table_description import TableDescription, closed_form, kinds_of
 from ._task_set import TaskSet
@@ -232,30 +232,8 @@ class InContextDetector(BaseFewShotDetector):
         scores[described.rows] = self._adapted.score_represented(described.support)
         return scores
 
-    # --- explanations -----------------------------------------------------------------------------
-    def feature_scores(self, X: Any) -> Array:
-        """What each column adds to the strangeness of rows: which of them are off.
-
-        A column counts by how much less strange a row is with the value that its nearest normal row
-        has there.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        contributions : ndarray of shape (n_samples, n_features)
-            They add up to ``-score_samples(X)``: larger = more anomalous.
-        """
-        self._check_fitted()
-        rows = self._validated(X, reset=False)
-        model = self._ready_model()
-        scores = self._in_blocks(model.score, rows)
-        near = model.representation.nearest_normals(rows)
-        gains = np.empty_like(rows)
-        for j in range(rows.shape[1]):
-            mended = rows.copy()
-            mended[:, j] = near[:, j]
-            gains[:, j] = scores - self._in_blocks(model.score, mended)
-        return gains + (scores - gains.sum(axis=1))[:, None] / rows.shape[1]
+    def _reference_normals(self) -> Array:
+        """Those of the context: rows that are doubted are nothing to compare with."""
+        X, y = self._ordered_support()
+        rows = self._adapted.representation.rows
+        return X[rows[y[rows] != ANOMALOUS]]

@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from torch import nn
 
-from ._adaptation_report import adaptation_report, scores_after
+from ._adaptation_report import adaptation_advice, adaptation_report, scores_after
 from ._base import BaseFewShotDetector, Codes, Representation, left_out_folds
 from ._calibration import CalibratedEvidence
 from ._description import AnchoredDescription, NetworkView, PlainDescription
@@ -383,6 +383,10 @@ class MAMLDetector(BaseFewShotDetector):
         """
         self._check_fitted()
         return adaptation_report(self._ready_model())
+
+    def _about_adaptation(self) -> tuple[dict[str, Any], list[str]]:
+        report = self.adaptation_report_
+        return report, adaptation_advice(report)
 
     @available_if(_reconstructs)
     def feature_errors(self, X: Any) -> Array:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
 from torch import nn
 
 from ._base import BaseFewShotDetector, Codes, Representation
@@ -29,6 +30,10 @@ from .exceptions import TaskWarning
 
 Array = NDArray[np.float64]
 Learned = tuple[dict[str, Any], dict[str, Array], dict[str, Any]]  # architecture, arrays, info
+
+
+def _weighs_evidence(detector: ProtoNetDetector) -> bool:
+    return detector.embedding == "pooled"
 
 
 class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFewShotDetector):
@@ -252,6 +257,37 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         if self.embedding == "mlp":
             return super()._left_out_scores(X, y)
         return self._adapted.score_represented(self._adapted.representation.support)
+
+    # --- explanations -----------------------------------------------------------------------------
+    @available_if(_weighs_evidence)
+    def evidence_scores(self, X: Any) -> dict[str, Array]:
+        """What each kind of evidence adds to the strangeness of rows.
+
+        Only for ``embedding="pooled"``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        contributions : dict of str to ndarray of shape (n_samples,)
+            Name of the evidence -> its weighted score; they add up to ``-score_samples(X)``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_fsad import ProtoNetDetector
+        >>> X = np.random.default_rng(0).normal(size=(40, 2))
+        >>> parts = ProtoNetDetector().fit(X).evidence_scores([[9.0, 0.0]])
+        >>> sorted(name for name in parts if parts[name] > 0)
+        ['mahalanobis_raw', 'mahalanobis_scaled', 'nearest_scaled']
+        """
+        self._check_fitted()
+        rows = self._validated(X, reset=False)
+        model = self._ready_model()
+        weighted = self._in_blocks(model.representation.transform, rows) * model.values["weights"]
+        return dict(zip(self.state_.architecture["evidence"], weighted.T, strict=True))
 
     # --- transform --------------------------------------------------------------------------------
     def transform(self, X: Any) -> Array:

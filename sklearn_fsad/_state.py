@@ -60,19 +60,6 @@ class MetaState:
         )
         self.info = MappingProxyType(json.loads(json.dumps(dict(info or {}))))
 
-    def extended(
-        self, arrays: Mapping[str, NDArray[Any]], info: Mapping[str, Any] | None = None
-    ) -> MetaState:
-        """Return a state with more arrays and facts."""
-        return MetaState(
-            self.detector,
-            self.architecture,
-            {**self.arrays, **arrays},
-            self.n_features_in,
-            self.feature_names_in,
-            {**self.info, **(info or {})},
-        )
-
     @property
     def sha256(self) -> str:
         """Digest of everything that the state holds."""

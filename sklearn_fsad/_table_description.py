@@ -99,11 +99,6 @@ class TableDescription:
         evidence[own >= 0] = self.support[own[own >= 0]]
         return evidence
 
-    def nearest_normals(self, X: Array) -> Array:
-        """The normal row of the context that is the nearest to each row: (m, d) -> (m, d)."""
-        near = self._seen.nearest(X[:, self._columns])
-        return near[:, np.argsort(self._columns)]
-
     def _with_facts(self, evidence: Array) -> Array:
         return np.column_stack([evidence, np.tile(self._facts, (len(evidence), 1))])
 

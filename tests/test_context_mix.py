@@ -189,15 +189,6 @@ def test_of_many_normals_some_are_the_context_and_all_anomalies(n):
     assert len(set(seen.rows)) == kept + 6
 
 
-def test_the_nearest_normal_is_a_row_of_the_context():
-    X, y, query, _ = new_task(n_support=30, k_support=4)
-    seen = TableDescription(X, y.astype(np.int8), {})
-    normals = X[y == 0]
-    near = seen.nearest_normals(query)
-    gaps = np.abs(near[:, None] - normals).max(axis=-1)
-    np.testing.assert_allclose(gaps.min(axis=1), 0.0, atol=1e-9)
-
-
 # --- training -------------------------------------------------------------------------------------
 def fine_tuned(tasks, max_epochs=6, n_episodes=48):
     tasks = TaskSet(tasks)
