@@ -55,9 +55,10 @@ class NormalsLaw:
         n = np.maximum(n, 2)
         between_means = np.sqrt(self.centre_variance + np.exp(2.0 * self.log_spread) / n + TINY)
         between_spreads = np.sqrt(self.log_spread_variance + 1.0 / (n - 1.0))
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore"):  # rows at 1e300 are far away, and no error
             place = np.abs(stable_mean(normals) - self.centre) / between_means
-        spread = np.abs(np.log(feature_spread(normals)) - self.log_spread) / between_spreads
+            log_spread = np.log(feature_spread(normals))
+        spread = np.abs(log_spread - self.log_spread) / between_spreads
         terms = np.log1p(np.minimum([place, spread], FAR) ** 2).sum(axis=0)
         return float(terms[known].mean())
 

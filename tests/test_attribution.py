@@ -26,10 +26,10 @@ def rng():
 
 def planted(detector, column=3):
     """Columns blamed in query rows of which one column was moved far out."""
-    X, y, query, query_y = new_task(n_support=30)
+    X, _, query, query_y = new_task(n_support=30, k_support=0)
     rows = query[query_y == 0][:6].copy()
     rows[:, column] += FAR
-    return detector.fit(X, y).feature_scores(rows).argmax(axis=1)
+    return detector.fit(X).feature_scores(rows).argmax(axis=1)
 
 
 # --- the function ---------------------------------------------------------------------------------
@@ -113,13 +113,15 @@ def test_feature_scores_depend_on_neither_the_order_of_the_support_nor_of_the_ro
     np.testing.assert_array_equal(strict.feature_scores(query[::-1]), expected[::-1])
 
 
-@pytest.mark.parametrize("make", [ProtoNetDetector, InContextDetector])
-def test_columns_in_another_order_get_the_same_scores(make, task):
+def test_columns_in_another_order_get_the_same_scores(task):
     X, y, query, _ = task
     order = [3, 0, 4, 1, 2]
-    expected = make().fit(X, y).feature_scores(query[:5])
-    parts = make().fit(X[:, order], y).feature_scores(query[:5, order])
+    expected = InContextDetector().fit(X, y).feature_scores(query[:5])
+    parts = InContextDetector().fit(X[:, order], y).feature_scores(query[:5, order])
     np.testing.assert_allclose(parts, expected[:, order], rtol=1e-6, atol=1e-8)
+    expected = column_contributions(far_from_centre, query, X)
+    parts = column_contributions(far_from_centre, query[:, order], X[:, order])
+    np.testing.assert_allclose(parts, expected[:, order], rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["closed form", "in context", "maml closed form"])
@@ -153,7 +155,7 @@ def test_values_far_out_are_blamed_and_finite(value, task):
     rows = query[:2].copy()
     rows[:, 1] = value
     for make in (ProtoNetDetector, InContextDetector):
-        parts = make().fit(X, y).feature_scores(rows)
+        parts = make().fit(X[y == 0]).feature_scores(rows)
         assert np.isfinite(parts).all()
         assert (parts.argmax(axis=1) == 1).all()
 
