@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,9 +27,8 @@ from ._labels import ANOMALOUS, NORMAL, UNLABELLED, encode_labels, known_coding
 from ._probability import CURVE, learn_curve, scored_episodes
 from ._scaling import SCALERS
 from ._state import MetaState, resolve_state
-from ._task_distance import TaskPlace, TrainingTasks
+from ._task_distance import TaskPlace, TrainingTasks, warn_where_far
 from ._task_set import TaskSet
-from .exceptions import FarTaskWarning
 from .thresholds import resolve_threshold
 
 Array = NDArray[np.float64]
@@ -146,7 +144,7 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
             codes = self._encoded(y, len(rows))
             self._coding = known_coding(y)
             self._fit_support(rows, codes)
-        self._warn_where_far()
+        warn_where_far(self._place_among_tasks(), stacklevel=4)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -174,7 +172,7 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
             self._fit_support(
                 np.concatenate([self.support_X_, rows]), np.concatenate([self.support_y_, codes])
             )
-        self._warn_where_far()
+        warn_where_far(self._place_among_tasks(), stacklevel=4)
         return self
 
     def score_samples(self, X: Any) -> Array:
@@ -371,18 +369,6 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
     def _place_among_tasks(self) -> TaskPlace | None:
         known = TrainingTasks.from_arrays(self.state_.arrays)
         return None if known is None else known.place(self._reference_normals())
-
-    def _warn_where_far(self) -> None:
-        place = self._place_among_tasks()
-        if place is not None and place.is_far:
-            warnings.warn(
-                "The normal rows are unlike those of every training task (distance "
-                f"{place.distance:.3g}; those lie up to {place.farthest:.3g} from each other): "
-                "what was learned from them may not hold here. Check the order and the units of "
-                "the columns, or meta_fit on tasks like this one too.",
-                FarTaskWarning,
-                stacklevel=4,
-            )
 
     def _in_blocks(self, function: Callable[[Array], Array], X: Array) -> Array:
         return in_blocks(function, X, n_support=len(self.support_X_))

@@ -20,6 +20,13 @@ Codes = NDArray[np.int8]
 _FEW_NORMALS, _FEW_ANOMALIES = 20, 5
 _SURE = 0.01  # how unlikely more alarms than promised must be by chance
 _RANKS_WELL, _DETECTS_LITTLE = 0.8, 0.5
+_REMEDY = {
+    "alpha": "call calibrate(X_val, y_val) or set_threshold, or give fit more normal rows.",
+    "share": "contamination is a share of the support, and fresh rows are flagged more often; "
+    'contamination="auto" aims at alpha, or call calibrate(X_val, y_val).',
+    "other": "it aims at something else, such as F1 where anomalies are labelled; "
+    'set_threshold("conformal") aims at alpha, or call calibrate(X_val, y_val).',
+}
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,7 @@ def diagnose_scores(
     flagged: NDArray[np.bool_],
     n_support: int,
     alpha: float,
-    contamination: Any = "auto",
+    aim: str = "alpha",
     n_repeated: int = 0,
     place: TaskPlace | None = None,
     adaptation: Mapping[str, Any] | None = None,
@@ -116,7 +123,8 @@ def diagnose_scores(
     n_support : int
         Normals of the support.
     alpha : float
-    contamination : "auto" or float, default="auto"
+    aim : {"alpha", "share", "other"}, default="alpha"
+        What the threshold aims at: that rate of false alarms, a share of the support, or neither.
     n_repeated : int, default=0
         Rows that the support has, too.
     place : TaskPlace or None, default=None
@@ -151,7 +159,7 @@ def diagnose_scores(
         *_about_place(place),
         *hints,
         *(_about_neighbours(scores, normal, anomalous) if n_anomalous else []),
-        *_about_alarms(alarms, n_normal, max(alpha, 1.0 / (n_support + 1)), alpha, contamination),
+        *_about_alarms(alarms, n_normal, max(alpha, 1.0 / (n_support + 1)), alpha, aim),
         *_about_detection(aucs, detected, alarms, alpha),
     ]
     return Diagnosis(
@@ -284,18 +292,12 @@ def _about_neighbours(
     ]
 
 
-def _about_alarms(
-    rate: float, n_normal: int, promised: float, alpha: float, contamination: Any
-) -> list[str]:
+def _about_alarms(rate: float, n_normal: int, promised: float, alpha: float, aim: str) -> list[str]:
     if binom.sf(round(rate * n_normal) - 1, n_normal, promised) >= _SURE:
         return []
-    remedy = "call calibrate(X_val, y_val) or set_threshold, or give fit more normal rows."
-    if contamination != "auto":
-        remedy = (
-            f'contamination={contamination} flags that share of the support; set it to "auto" for '
-            "a rate of false alarms, or call calibrate(X_val, y_val)."
-        )
-    return [f"The threshold flags {rate:.0%} of the normals where alpha is {alpha:.0%}: {remedy}"]
+    return [
+        f"The threshold flags {rate:.1%} of the normals where alpha is {alpha:.1%}: {_REMEDY[aim]}"
+    ]
 
 
 def _about_detection(
@@ -307,6 +309,6 @@ def _about_detection(
         return []
     return [
         f"The threshold is strict: the scores rank well (ROC AUC {aucs['detector']:.3f}), but "
-        f"{detected:.0%} of the anomalies are flagged. calibrate(X_val, y_val) or a larger alpha "
+        f"{detected:.1%} of the anomalies are flagged. calibrate(X_val, y_val) or a larger alpha "
         "finds more."
     ]

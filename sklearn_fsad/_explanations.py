@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 
 from ._attribution import column_contributions
 from ._diagnosis import Diagnosis, diagnose_scores
-from ._labels import encode_labels
+from ._labels import ANOMALOUS, encode_labels
 from ._neighbour_baselines import neighbour_scores
 from ._task_distance import TaskPlace
 
@@ -28,6 +28,7 @@ class Explanations(BaseEstimator, metaclass=ABCMeta):
     support_y_: Codes
     alpha: float
     contamination: Any
+    threshold: Any
     outlier_label: Any
 
     # --- what the detector provides ---------------------------------------------------------------
@@ -140,11 +141,22 @@ class Explanations(BaseEstimator, metaclass=ABCMeta):
             n_repeated=_n_repeated(rows, self.support_X_),
             n_support=len(self._reference_normals()),
             alpha=self.alpha,
-            contamination=self.contamination,
+            aim=self._aim_of_threshold(),
             place=self._place_among_tasks(),
             adaptation=adaptation,
             hints=hints,
         )
+
+    # --- private ----------------------------------------------------------------------------------
+    def _aim_of_threshold(self) -> str:
+        """What the threshold of ``fit`` aims at: "alpha", a "share" of the support, or "other"."""
+        if self.contamination != "auto":
+            return "share"
+        if isinstance(self.threshold, str) and self.threshold == "conformal":
+            return "alpha"
+        labelled = bool((self.support_y_ == ANOMALOUS).any())
+        is_auto = isinstance(self.threshold, str) and self.threshold == "auto"
+        return "alpha" if is_auto and not labelled else "other"
 
 
 def _n_repeated(rows: Array, others: Array) -> int:

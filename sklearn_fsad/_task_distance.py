@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from ._statistics import FAR, TINY, feature_spread, stable_mean
 from ._task_set import TaskSet
+from .exceptions import FarTaskWarning
 
 Array = NDArray[np.float64]
 
@@ -154,6 +156,20 @@ class TaskPlace:
     percentile: float
     farthest: float
     is_far: bool
+
+
+def warn_where_far(place: TaskPlace | None, stacklevel: int) -> None:
+    """Say so where a task is far from all training tasks."""
+    if place is None or not place.is_far:
+        return
+    warnings.warn(
+        f"The normal rows are unlike those of every training task (distance {place.distance:.3g}; "
+        f"those lie up to {place.farthest:.3g} from each other): what was learned from them may "
+        "not hold here. Check the order and the units of the columns, or meta_fit on tasks like "
+        "this one too.",
+        FarTaskWarning,
+        stacklevel=stacklevel,
+    )
 
 
 def _of_supports(law: NormalsLaw, rows: Array, rng: np.random.Generator) -> Array:

@@ -166,12 +166,27 @@ def test_a_threshold_that_flags_too_many_normals_is_named():
     flagged[:24] = True
     found = diagnosed(separated(6), flagged=flagged)
     assert found.false_alarm_rate == 0.4
-    assert "flags 40% of the normals where alpha is 5%" in found.advice[0]
-    assert "calibrate(X_val, y_val)" in found.advice[0]
-    by_share = diagnosed(separated(6), flagged=flagged, contamination=0.1)
-    assert "contamination=0.1 flags that share of the support" in by_share.advice[0]
+    assert "flags 40.0% of the normals where alpha is 5.0%" in found.advice[0]
+    assert "give fit more normal rows" in found.advice[0]
+    for aim, said in {"share": "a share of the support", "other": "aims at something else"}.items():
+        assert said in diagnosed(separated(6), flagged=flagged, aim=aim).advice[0]
     flagged[4:24] = False  # 4 of 60 where 3 are expected
     assert diagnosed(separated(6), flagged=flagged).advice == ()
+
+
+@pytest.mark.parametrize(
+    ("settings", "k", "aim"),
+    [
+        ({}, 0, "alpha"),
+        ({}, 4, "other"),
+        ({"threshold": "conformal"}, 4, "alpha"),
+        ({"threshold": lambda normals, anomalies: 0.0}, 0, "other"),
+        ({"contamination": 0.1}, 0, "share"),
+    ],
+)
+def test_what_a_threshold_aims_at(settings, k, aim):
+    X, y, _, _ = new_task(k_support=k)
+    assert ProtoNetDetector(**settings).fit(X, y)._aim_of_threshold() == aim
 
 
 def test_a_small_support_may_flag_more():
