@@ -57,12 +57,18 @@ class NormalsLaw:
         n = np.maximum(n, 2)
         between_means = np.sqrt(self.centre_variance + np.exp(2.0 * self.log_spread) / n + TINY)
         between_spreads = np.sqrt(self.log_spread_variance + 1.0 / (n - 1.0))
-        with np.errstate(over="ignore"):  # rows at 1e300 are far away, and no error
-            place = np.abs(stable_mean(normals) - self.centre) / between_means
-            log_spread = np.log(feature_spread(normals))
+        mean, log_spread = _place_and_spread(normals)
+        place = np.abs(mean - self.centre) / between_means
         spread = np.abs(log_spread - self.log_spread) / between_spreads
         terms = np.log1p(np.minimum([place, spread], FAR) ** 2).sum(axis=0)
         return float(terms[known].mean())
+
+
+def _place_and_spread(normals: Array) -> tuple[Array, Array]:
+    """Mean of each column and logarithm of its spread, finite however far out rows lie."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, spread = stable_mean(normals), feature_spread(normals)
+    return np.clip(mean, -FAR, FAR), np.log(np.clip(spread, 1.0 / FAR, FAR))
 
 
 def _moments(values: Array, known: NDArray[np.bool_]) -> tuple[Array, Array]:
@@ -98,8 +104,8 @@ class TrainingTasks:
         if tasks.n_tasks < LEAST_TASKS or tasks.n_features is None:
             return None
         normals = [task.normals for task in tasks]
-        means = np.array([stable_mean(rows) for rows in normals])
-        log_spreads = np.log([feature_spread(rows) for rows in normals])
+        facts = np.array([_place_and_spread(rows) for rows in normals])  # (n_tasks, 2, d)
+        means, log_spreads = facts[:, 0], facts[:, 1]
         known = np.array([~np.isnan(rows).all(axis=0) for rows in normals])
         groups = list(tasks.groups)
         if len(set(groups)) < _LEAST_GROUPS:

@@ -82,6 +82,18 @@ def test_missing_entries_and_columns_count_for_nothing():
     assert found.place(np.full((3, 4), np.nan)).distance == 0.0
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("value", [0.0, 1e300, -1e308, 1e-300])
+def test_columns_that_are_far_out_or_never_vary_leave_all_finite(value):
+    tasks = tasks_of()
+    for rows in tasks:
+        rows[:, 0] = value
+        rows[::2, 1] = value
+    found = known(tasks)
+    assert all(np.isfinite(a).all() for a in found.to_arrays().values())
+    assert np.isfinite(found.place(tasks_of(1, seed=3)[0]).distance)
+
+
 def test_a_place_is_a_share_of_the_training_tasks():
     found = known(tasks_of())
     rows = tasks_of(1, seed=7)[0][:10]
