@@ -401,6 +401,11 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
         if self.lr is not None:
             settings["lr"] = self.lr
         settings["callbacks"] = [clone(callback, safe=False) for callback in self.callbacks or []]
+        settings["parameters"] = {
+            name: value
+            for name, value in self.get_params(deep=False).items()
+            if name not in ("pretrained", "callbacks", "verbose", "random_state")
+        }
         return {**settings, "verbose": int(self.verbose), **copy.deepcopy(self.net_params or {})}
 
     @property

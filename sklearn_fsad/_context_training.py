@@ -175,7 +175,7 @@ def fine_tune(
         module = module_of(start, departs=None)
         module.own.requires_grad_(True)
         _, history = train(module, part, seed=seed, **given)
-        return [module_of(taken) for taken in snapshots.taken], history
+        return [module_of(taken) for taken in snapshots.taken_], history
 
     gains: dict[tuple[int, int], list[Array]] = {}  # (regime, group) -> AUC of each rival
     if len(folds) > 1 and stages:
@@ -206,12 +206,12 @@ class _Snapshots(Callback):
 
     def __init__(self, epochs: Sequence[int]) -> None:
         self.epochs = epochs
-        self.taken: list[dict[str, Array]] = []
+        self.taken_: list[dict[str, Array]] = []
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Take one, if it is time."""
         if len(net.history) in self.epochs:
-            self.taken.append(arrays_of(net.module_))
+            self.taken_.append(arrays_of(net.module_))
 
 
 def _scores(module: ContextMix, e: Episode) -> Array:

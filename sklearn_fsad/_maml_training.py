@@ -18,6 +18,7 @@ from ._inner_loop import GradientAdaptation
 from ._losses import PairwiseLoss
 from ._net import EpisodeDataset, torch_seed, train_episodic
 from ._verdict import LEAST_GROUPS, Judged, Verdict, judge
+from .callbacks import checkpoints_in
 
 Array = NDArray[np.float64]
 
@@ -78,6 +79,7 @@ def learn_to_adapt(
         Settings of the training net.
     """
     folds = np.unique([e.fold for e in exercises], return_inverse=True)[1] % _GATE_FOLDS
+    kept = checkpoints_in(net_params.get("callbacks"))
     variants = (False, True) if augment == "auto" else (bool(augment),)
 
     def trained(part: Sequence[Exercise], permute: bool, **more: Any) -> Any:
@@ -90,7 +92,7 @@ def learn_to_adapt(
         for fold in sorted(set(folds)):
             rest = [e for e, f in zip(exercises, folds, strict=True) if f != fold]
             held_out = [e for e, f in zip(exercises, folds, strict=True) if f == fold]
-            module, _ = trained(rest, permute, verbose=0, callbacks=None)
+            module, _ = trained(rest, permute, verbose=0, callbacks=kept)
             outcome += judge(module, held_out, fold)
         return Verdict(outcome, gate)
 

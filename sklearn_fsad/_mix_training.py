@@ -22,6 +22,7 @@ from ._pooled import Pooled
 from ._scaling import ScaledSupport, ScalePrior
 from ._statistics import column_aucs
 from ._task_set import Task, TaskSet
+from .callbacks import checkpoints_in
 
 Array = NDArray[np.float64]
 
@@ -237,11 +238,12 @@ def learn_mix(
         return train_episodic(new_mix(), data, None, seed=seed, dtype=torch.float64, **settings)
 
     mix, history = trained(np.ones(len(folds), dtype=bool))
+    kept = checkpoints_in(net_params.get("callbacks"))
     held_out: dict[tuple[int, int], list[Array]] = {}
     theta_without = {}
     if len(set(folds)) > 1:
         for fold in sorted(set(folds)):
-            candidate, _ = trained(folds != fold, verbose=0, callbacks=None)
+            candidate, _ = trained(folds != fold, verbose=0, callbacks=kept)
             theta = theta_without[int(fold)] = candidate.theta.detach().numpy()
             options = [new_mix(theta=theta, choice=(o, o)) for o in (MIX, CLOSED_FORM)]
             for e, o in zip(episodes, observations, strict=True):

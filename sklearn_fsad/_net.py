@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping
 from torch import Tensor
@@ -16,6 +17,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from ._episodes import Episode
+from .callbacks import checkpoints_in, without_checkpoints
 from .exceptions import MetaTrainingDivergedError
 
 PADDING = -1
@@ -42,11 +44,20 @@ class EpisodeDataset(Dataset):
         ``(epoch, index) -> Episode``, a pure function.
     n_episodes : int
         Episodes an epoch.
+    drawn_from : sequence of ndarray, default=()
+        The rows of the episodes, where the first epoch does not show all of them: they tell one
+        training from another.
     """
 
-    def __init__(self, draw: Callable[[int, int], Episode], n_episodes: int) -> None:
+    def __init__(
+        self,
+        draw: Callable[[int, int], Episode],
+        n_episodes: int,
+        drawn_from: Sequence[NDArray[Any]] = (),
+    ) -> None:
         self.draw = draw
         self.n_episodes = n_episodes
+        self.drawn_from = drawn_from
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -54,6 +65,10 @@ class EpisodeDataset(Dataset):
 
     def __getitem__(self, index: int) -> Episode:
         return self.draw(self.epoch, index)
+
+    def facts(self) -> list[Any]:
+        """What training on these episodes depends on."""
+        return [[self.draw(0, i) for i in range(len(self))], list(self.drawn_from)]
 
 
 def collate_episodes(
@@ -102,7 +117,9 @@ class EpisodicNet(NeuralNet):
         return loss
 
     def fit_loop(self, X: Any, y: Any = None, epochs: int | None = None, **fit_params: Any) -> Any:
-        """Run the epochs; only an early-stopping callback may end them quietly."""
+        """Run the epochs still to come; only early stopping may end them quietly."""
+        if epochs is None:
+            epochs = self.max_epochs - len(self.history)  # some, where a checkpoint was read
         try:
             return super().fit_loop(X, y, epochs=epochs, **fit_params)
         except KeyboardInterrupt as interrupt:
@@ -134,7 +151,7 @@ class EpochProgress(Callback):
         last = net.history[-1]
         losses = {k: f"{last[k]:.4f}" for k in ("train_loss", "valid_loss") if k in last}
         self.bar_.set_postfix(losses, refresh=False)
-        self.bar_.update()
+        self.bar_.update(len(net.history) - self.bar_.n)
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
         """Close it."""
@@ -150,6 +167,7 @@ def train_episodic(
     seed: int,
     dtype: torch.dtype = torch.float32,
     verbose: int = 0,
+    parameters: Mapping[str, Any] | None = None,
     **net_params: Any,
 ) -> tuple[M, list[dict[str, float]]]:
     """Train a module on episodes and return it with its history; global randomness is left alone.
@@ -166,12 +184,20 @@ def train_episodic(
         Precision of the rows.
     verbose : int, default=0
         1 shows a progress bar.
+    parameters : mapping, default=None
+        Those of the detector that trains: they tell its checkpoints from those of others.
     **net_params
         Handed to :class:`EpisodicNet`.
     """
-    callbacks = list(net_params.pop("callbacks", None) or [])
+    given = net_params.pop("callbacks", None)
+    callbacks = without_checkpoints(given)
     if verbose:
         callbacks.append(("progress", EpochProgress()))
+    for checkpoint in checkpoints_in(given):
+        weights = {name: value.cpu().numpy() for name, value in module.state_dict().items()}
+        episodes = [data.facts() for data in (train, valid) if data is not None]
+        facts = (weights, seed, str(dtype), parameters, net_params, episodes)
+        callbacks.append(("checkpoint", checkpoint.keeper(*facts)))  # the last: it sees all others
     collate = _Collate(dtype)
     settings: dict[str, Any] = {
         "train_split": _fixed_split(valid),

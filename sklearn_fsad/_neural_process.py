@@ -31,6 +31,7 @@ from ._scaling import ScaledSupport, ScalePrior
 from ._state import MetaState
 from ._statistics import is_embedding
 from ._task_set import TaskSet
+from .callbacks import checkpoints_in
 from .exceptions import AdaptationWarning
 
 Array = NDArray[np.float64]
@@ -313,6 +314,7 @@ default="auto"
         n_epochs = _META_EPOCHS if self.max_epochs is None else self.max_epochs
         settings = self._net_settings(lr=5e-3, batch_size=self.batch_size)
         settings["max_epochs"] = n_epochs
+        kept = checkpoints_in(settings["callbacks"])
         draft = self._draft(
             [task.normals for task in tasks],
             ScalePrior.from_tasks(tasks),
@@ -347,7 +349,8 @@ default="auto"
 
         def network(known: Knowledge, positions: Sequence[int]) -> NeuralProcess:
             borrowed = draft.with_arrays(known.to_arrays())
-            return self._module(train(tasks.subset(positions), borrowed, verbose=0, callbacks=None))
+            part = tasks.subset(positions)
+            return self._module(train(part, borrowed, verbose=0, callbacks=kept))
 
         knowledge, without, report = learn_knowledge(
             tasks, judge, describe, closed, self.weigh_features

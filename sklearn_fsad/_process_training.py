@@ -108,6 +108,6 @@ def train_process(
             *(callbacks or []),
         ],
     }
-    data = EpisodeDataset(episodes.episode, n_episodes)
+    data = EpisodeDataset(episodes.episode, n_episodes, episodes.normals)
     module, history = train_episodic(module, data, None, seed=seed, **settings)
     return module.cpu().double().eval(), history

@@ -113,7 +113,7 @@ def train_network(
                 source.episode(now if epoch is None else epoch, index), scaler, prior
             )
 
-        return EpisodeDataset(draw, n_episodes)
+        return EpisodeDataset(draw, n_episodes, [task.X for task in tasks])
 
     folds = tasks.folds(5, seed)
     held_out = [i for i in folds[0] if i in sampler.drawable]

@@ -80,27 +80,29 @@ PROCESSES = {
 }
 
 
+def unlearned(name):
+    """A detector of ``META_FITTED`` before its meta_fit."""
+    if name == "support":
+        return ProtoNetDetector(evidence="support", **QUICK)
+    if name == "in context":
+        settings = {**QUICK, "max_epochs": 2, "episodes_per_epoch": 16}
+        return InContextDetector(**settings, pretrained=None)
+    if name in MAML:
+        return MAMLDetector(**{**QUICK, **MAML[name]})
+    if name in PROCESSES:
+        return NeuralProcessDetector(**{**SHOTS, **BRIEF, **PROCESSES[name]})
+    extra = {"embedding": "mlp", "hidden": (16,), "embedding_dim": 8} if name == "mlp" else {}
+    return ProtoNetDetector(**{**QUICK, **extra})
+
+
 @cache
 def _meta_fitted(name):
+    tasks = make_family()
+    if name in ("support", "in context"):
+        tasks = [*make_family(4), *make_family(2, n_features=3, seed=1)]
     if name == "support":
-        tasks = [
-            *make_family(4),
-            *make_family(2, n_features=3, seed=1),
-            *make_family(2, n_features=7, seed=2),
-        ]
-        return ProtoNetDetector(evidence="support", **QUICK).meta_fit(tasks)
-    if name == "in context":
-        return InContextDetector(
-            **{**QUICK, "max_epochs": 2, "episodes_per_epoch": 16}, pretrained=None
-        ).meta_fit([*make_family(4), *make_family(2, n_features=3, seed=1)])
-    if name in MAML:
-        return MAMLDetector(**{**QUICK, **MAML[name]}).meta_fit(make_family())
-    if name in PROCESSES:
-        return NeuralProcessDetector(**{**SHOTS, **BRIEF, **PROCESSES[name]}).meta_fit(
-            make_family()
-        )
-    extra = {"embedding": "mlp", "hidden": (16,), "embedding_dim": 8} if name == "mlp" else {}
-    return ProtoNetDetector(**{**QUICK, **extra}).meta_fit(make_family())
+        tasks += make_family(2, n_features=7, seed=2)
+    return unlearned(name).meta_fit(tasks)
 
 
 MAKERS = {
