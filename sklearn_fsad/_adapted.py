@@ -80,7 +80,7 @@ def in_blocks(function: Callable[[Array], Array], X: Array, n_support: int) -> A
     function : callable
         ``(m, d) -> (m,) or (m, d_out)``, row by row.
     X : ndarray of shape (n, d)
-        At least one row.
+        At least one row; float32 is widened block by block.
     n_support : int
         Rows that each row is compared with.
     """
@@ -88,7 +88,7 @@ def in_blocks(function: Callable[[Array], Array], X: Array, n_support: int) -> A
     size = min(max(rows, _LEAST_BLOCK_ROWS), _MOST_BLOCK_ROWS)
     parts = []
     for start in range(0, len(X), size):
-        block = X[start : start + size]
+        block = np.asarray(X[start : start + size], dtype=np.float64)
         n = len(block)
         if n < size:
             block = block[np.minimum(np.arange(size), n - 1)]  # C order, like a whole block

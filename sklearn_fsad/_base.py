@@ -18,7 +18,6 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import roc_auc_score
 from sklearn.utils import ClassifierTags, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import validate_data
 
 from ._adapted import Adapted, Representation, in_blocks
 from ._decisions import Decisions
@@ -26,10 +25,12 @@ from ._episodes import EpisodeSampler
 from ._explanations import Explanations
 from ._labels import ANOMALOUS, NORMAL, UNLABELLED, encode_labels, known_coding
 from ._probability import CURVE, learn_curve, scored_episodes
+from ._rows import validated_rows
 from ._scaling import SCALERS
 from ._state import MetaState, resolve_state
 from ._task_distance import TaskPlace, TrainingTasks, warn_where_far
 from ._task_set import TaskSet
+from .exceptions import WeightsError
 from .thresholds import resolve_threshold
 
 Array = NDArray[np.float64]
@@ -109,6 +110,7 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
             The meta-fitted detector.
         """
         self._check_shots()
+        check_device(self.device)
         tasks = TaskSet.make(
             X, y, groups, outlier_label=self.outlier_label, allow_nan=self._allows_nan
         )
@@ -141,6 +143,7 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
             The fitted detector.
         """
         with _restored_on_error(self):
+            check_device(self.device)
             rows = self._validated(X, ensure_min_samples=2)
             codes = self._encoded(y, len(rows))
             self._coding = known_coding(y)
@@ -189,7 +192,7 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
             Float64; a row's score does not depend on the rows it comes with.
         """
         self._check_fitted()
-        rows = self._validated(X, reset=False)
+        rows = self._validated(X, reset=False, dtype=[np.float64, np.float32])  # not copied whole
         return -self._strangeness(rows)
 
     def decision_function(self, X: Any) -> Array:
@@ -259,9 +262,8 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
     # --- private ----------------------------------------------------------------------------------
     def _validated(self, X: Any, **checks: Any) -> Array:
         finite = "allow-nan" if self._allows_nan else True
-        return validate_data(
-            self, X, dtype=np.float64, order="C", ensure_all_finite=finite, **checks
-        )
+        checks = {"dtype": np.float64, "order": "C", "ensure_all_finite": finite, **checks}
+        return validated_rows(self, X, **checks)
 
     def _encoded(self, y: Any, n: int, **how: Any) -> Codes:
         """Codes of support rows; without any labels they are taken for normal."""
@@ -283,7 +285,8 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
         else:
             self._check_state(state)
         self.state_ = state
-        self._adapted = self._adapt(X, y, state)
+        with _weights_to_blame(self.pretrained):
+            self._adapted = self._adapt(X, y, state)
         self._left_out: Array | None = None
         self.offset_ = -self._support_cut()
 
@@ -488,6 +491,35 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
 def _is_fitted(name: str) -> bool:
     """Whether an attribute comes from ``fit``."""
     return name.endswith("_") or name in ("_adapted", "_left_out")
+
+
+@contextmanager
+def _weights_to_blame(pretrained: Any) -> Iterator[None]:
+    """Arrays that are missing or misshaped in a state are the fault of its weights."""
+    try:
+        yield
+    except (KeyError, RuntimeError) as error:
+        is_misshaped = "loading state_dict" in str(error)
+        if pretrained is None or not (isinstance(error, KeyError) or is_misshaped):
+            raise
+        reason = " ".join(str(error).split())
+        raise WeightsError(
+            f"pretrained={pretrained!s} lacks or misshapes arrays: {reason}"
+        ) from error
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that torch does not find here."""
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).split(". ")[0].splitlines()[0].rstrip(".")
+        raise ValueError(
+            f"device={device!r} cannot be used here: {reason}. Use device='cpu', or install a "
+            "torch that finds the device."
+        ) from error
 
 
 def left_out_folds(X: Array, y: Codes) -> NDArray[np.intp]:

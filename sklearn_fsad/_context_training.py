@@ -86,7 +86,10 @@ def module_of(arrays: Mapping[str, Array], **given: Any) -> ContextMix:
     }
     module.double()
     if learned:
-        module.load_state_dict(learned, strict=False)
+        missing = [name for name, _ in module.named_parameters() if name not in learned]
+        if missing:
+            raise KeyError(f"no arrays of {missing}")
+        module.load_state_dict(learned, strict=False)  # which has no buffers
     return module.eval()
 
 

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing, check_consistent_length
-from sklearn.utils.validation import _num_samples, validate_data
+from sklearn.utils.validation import _num_samples
 
 from ._labels import ANOMALOUS, UNLABELLED, _is_missing, encode_labels
+from ._rows import validated_rows
 
 _FORMS = (
     "meta_fit needs tasks: a list of (X_t, y_t) pairs, a dict name -> (X_t, y_t), a TaskSet, or "
@@ -309,7 +310,7 @@ def _validated_task(
     probe = BaseEstimator()
     finite: Any = "allow-nan" if allow_nan else True
     try:
-        rows = validate_data(probe, X, dtype=np.float64, order="C", ensure_all_finite=finite)
+        rows = validated_rows(probe, X, dtype=np.float64, order="C", ensure_all_finite=finite)
         codes = encode_labels(y, len(rows), outlier_label=outlier_label)
     except (ValueError, TypeError) as error:
         raise type(error)(f"Task {name!r}: {error}") from error

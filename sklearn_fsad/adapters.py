@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin, clone
 from sklearn.utils import ClassifierTags, check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from ._labels import ANOMALOUS, encode_labels
+from ._rows import validated_rows
 from ._signs import is_pyod
 from .metrics import anomaly_scorer
 
@@ -116,7 +117,7 @@ class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         name = type(self.detector).__name__
         if not is_pyod(self.detector):
             raise TypeError(f"PyODDetector wraps detectors of PyOD, and {name} is not one.")
-        X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
+        X = validated_rows(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
         codes = encode_labels(y, len(X), outlier_label=self.outlier_label)
         detector = clone(self.detector)
         if self.random_state is not None and "random_state" in detector.get_params():
@@ -148,7 +149,7 @@ class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
             Float64.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        X = validated_rows(self, X, dtype=[np.float64, np.float32], reset=False)
         return -np.asarray(self.detector_.decision_function(X), dtype=np.float64).ravel()
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:

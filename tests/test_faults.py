@@ -3,14 +3,24 @@
 The numbers in the headings are those of the list of faults that the project promises about.
 """
 
+import datetime as dt
+import os
+import pickle
+import signal
+import subprocess
+import sys
+
+import cloudpickle
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import skops.io
 import torch
 from families import (
     ANY_WIDTH,
     GEOMETRIC,
+    MAKERS,
     MAY_MISS,
     META_FITTED,
     ONE_WIDTH,
@@ -20,15 +30,20 @@ from families import (
     methods_of,
     new_task,
 )
+from pyod.models.knn import KNN
+from safetensors import safe_open
+from safetensors.numpy import save_file
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 from sklearn.utils._param_validation import InvalidParameterError
 
-from sklearn_fsad import ProtoNetDetector, TaskSet
-from sklearn_fsad.exceptions import TaskWarning
+from sklearn_fsad import MetaState, ProtoNetDetector, PyODDetector, TaskSet
+from sklearn_fsad.exceptions import TaskWarning, WeightsError
 
 pytestmark = [
     pytest.mark.filterwarnings("error::RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore:X has feature names"),
     pytest.mark.usefixtures("few_trees"),
 ]
 
@@ -357,6 +372,103 @@ def test_10_rows_that_the_caller_changes_after_fit_do_not_reach_the_detector(det
     )
 
 
+# --- 12: what is no number ------------------------------------------------------------------------
+def with_column(X, column, kind=pd.DataFrame):
+    """A frame of numbers but for its last column."""
+    return kind({**{f"c{j}": X[:, j] for j in range(4)}, "t": column})
+
+
+DAYS = [dt.datetime(2024, 1, 1) + dt.timedelta(days=i) for i in range(16)]
+STRANGERS = {
+    "strings": (lambda X: np.full(X.shape, "pump"), ValueError, "could not convert"),
+    "a list of strings": (lambda X: [["pump"] * 5] * 16, ValueError, "could not convert"),
+    "strings as objects": (
+        lambda X: np.full(X.shape, "pump", dtype=object), ValueError, "could not convert",
+    ),
+    "a column of text": (lambda X: with_column(X, list("ab") * 8), ValueError, "could not convert"),
+    "text in polars": (
+        lambda X: with_column(X, list("ab") * 8, pl.DataFrame), ValueError, "could not convert",
+    ),
+    "categories": (
+        lambda X: with_column(X, pd.Categorical(list("ab") * 8)), ValueError, "could not convert",
+    ),
+    # scikit-learn's own checks ask for a TypeError with this text
+    "other objects": (
+        lambda X: np.full(X.shape, {}, dtype=object), TypeError, "a string or a real number",
+    ),
+    "dates": (lambda X: np.full(X.shape, np.datetime64("2024-01-01")), ValueError, "dates"),
+    "durations": (lambda X: np.full(X.shape, np.timedelta64(3, "s")), ValueError, "durations"),
+    "dates of another byte order": (
+        lambda X: np.full(X.shape, np.datetime64("2024-01-01", "s")).astype(">M8[s]"),
+        ValueError, "dates",
+    ),
+    "dates as objects": (
+        lambda X: np.full(X.shape, np.datetime64("2024-01-01"), dtype=object), ValueError, "a date",
+    ),
+    "a list with a date in each row": (
+        lambda X: [[*row[:4], day] for row, day in zip(X.tolist(), DAYS, strict=True)],
+        ValueError, "a date",
+    ),
+    "a column of dates": (lambda X: with_column(X, DAYS), ValueError, "in column 't'"),
+    "a column of dates with a zone": (
+        lambda X: with_column(X, pd.DatetimeIndex(DAYS, tz="UTC")), ValueError, "in column 't'",
+    ),
+    "a column of durations": (
+        lambda X: with_column(X, pd.to_timedelta(range(16), "s")), ValueError, "in column 't'",
+    ),
+    "a column of periods": (
+        lambda X: with_column(X, pd.period_range("2024", periods=16)), ValueError, "in column 't'",
+    ),
+    "dates in polars": (
+        lambda X: with_column(X, DAYS, pl.DataFrame), ValueError, "in column 't'",
+    ),
+    "durations in polars": (
+        lambda X: with_column(X, [day - DAYS[0] for day in DAYS], pl.DataFrame),
+        ValueError, "in column 't'",
+    ),
+    "complex numbers": (lambda X: X + 0j, ValueError, "Complex data not supported"),
+    "complex objects": (
+        lambda X: (X + 0j).astype(object), ValueError, "Complex data not supported",
+    ),
+    "a list of complex numbers": (
+        lambda X: (X + 0j).tolist(), ValueError, "Complex data not supported",
+    ),
+    "a sparse matrix": (sparse.csr_matrix, TypeError, "dense"),
+    "a sparse array": (sparse.coo_array, TypeError, "dense"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_12_what_is_no_number_is_refused_and_the_fit_stays(name, task):
+    X, y, query, _ = task
+    detector = make_detector(name).fit(X, y)
+    expected = detector.decision_function(query)
+    for make, error, match in STRANGERS.values():
+        for method in (detector.fit, detector.partial_fit, detector.predict):
+            with pytest.raises(error, match=match):
+                method(make(X))
+    np.testing.assert_array_equal(detector.decision_function(query), expected)
+
+
+@pytest.mark.parametrize("name", META_FITTED)
+def test_12_what_is_no_number_is_refused_by_the_name_of_its_task(name, family, task):
+    detector = make_detector(name)
+    state = detector.pretrained
+    for make, error, match in STRANGERS.values():
+        with pytest.raises(error, match=f"Task 'fan': .*{match}"):
+            detector.meta_fit({"pump": family[0], "fan": (make(task[0]), task[1])})
+    assert detector.pretrained is state
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+def test_12_detectors_of_pyod_refuse_what_is_no_number_too(stranger, task):
+    make, error, match = STRANGERS[stranger]
+    with pytest.raises(error, match=match):
+        PyODDetector(KNN()).fit(make(task[0]))
+    with pytest.raises(error, match=match):
+        PyODDetector(KNN()).fit(task[0]).predict(make(task[0]))
+
+
 # --- 11, 13: columns ------------------------------------------------------------------------------
 NAMES = ["a", "b", "c", "d", "e"]
 
@@ -608,3 +720,156 @@ def test_25_the_result_does_not_depend_on_a_pyod_network_run_before(family, task
         network.fit(family[0][0])
     np.testing.assert_array_equal(results[0], results[2])
     np.testing.assert_array_equal(results[1], results[3])
+
+
+# --- 30: persistence; pickle, joblib and deepcopy are in test_common ------------------------------
+def through_skops(detector):
+    data = skops.io.dumps(detector)
+    return skops.io.loads(data, trusted=skops.io.get_untrusted_types(data=data))
+
+
+COPIES = {
+    "cloudpickle": lambda detector: pickle.loads(cloudpickle.dumps(detector)),
+    "skops": through_skops,
+}
+
+
+@pytest.mark.parametrize("way", COPIES)
+def test_30_copies_by_cloudpickle_and_skops_score_alike(detector, task, way):
+    X, y, query, _ = task
+    detector.fit(X, y)
+    other = COPIES[way](detector)
+    assert other.pretrained == detector.pretrained
+    assert other.state_ == detector.state_
+    np.testing.assert_array_equal(other.decision_function(query), detector.decision_function(query))
+    more = query[:3]
+    np.testing.assert_array_equal(
+        other.partial_fit(more).score_samples(query),
+        detector.partial_fit(more).score_samples(query),
+    )
+
+
+def test_30_types_that_skops_is_asked_to_trust_are_ours(detector, task):
+    data = skops.io.dumps(detector.fit(*task[:2]))
+    assert {name.split(".")[0] for name in skops.io.get_untrusted_types(data=data)} <= {
+        "sklearn_fsad"
+    }
+
+
+# --- 31: weights files; more kinds of damage are in test_state ------------------------------------
+def rewritten(path, change):
+    """Change the arrays of a file and leave what it says of itself as it is."""
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata()
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(change(arrays), path, metadata=metadata)
+
+
+def first_of(arrays):
+    return next((name, array) for name, array in arrays.items() if array.size)
+
+
+def without_first(arrays):
+    name, _ = first_of(arrays)
+    return {n: array for n, array in arrays.items() if n != name}
+
+
+def spoilt_first(arrays, spoil):
+    name, array = first_of(arrays)
+    return {**arrays, name: spoil(array)}
+
+
+DAMAGE = {
+    "a missing array": without_first,
+    "an extra array": lambda arrays: {**arrays, "more": np.zeros(2)},
+    "a misshaped array": lambda arrays: spoilt_first(arrays, lambda a: np.append(a, a)),
+    "another type": lambda arrays: spoilt_first(arrays, lambda a: a.astype(np.int8)),
+    "NaN": lambda arrays: spoilt_first(arrays, lambda a: np.full_like(a, np.nan, dtype=float)),
+}
+
+
+@pytest.mark.parametrize("name", [*META_FITTED, "in context"])
+def test_31_a_damaged_weights_file_is_refused_and_the_estimator_stays(name, task, tmp_path):
+    X, y, query, _ = task
+    detector = make_detector(name).fit(X, y)
+    state, expected = detector.state_, detector.decision_function(query)
+    for damage, change in DAMAGE.items():
+        path = tmp_path / f"{damage}.safetensors"
+        state.save(path)
+        rewritten(path, change)
+        detector.set_params(pretrained=path)
+        with pytest.raises(WeightsError, match=f"{damage}.* is damaged"):
+            detector.fit(X, y)
+        assert detector.state_ is state
+        np.testing.assert_array_equal(detector.decision_function(query), expected)
+
+
+@pytest.mark.parametrize("name", [*META_FITTED, "in context"])
+def test_31_a_file_signed_again_after_an_array_was_lost_is_refused_by_its_path(
+    name, task, tmp_path
+):
+    X, y, query, _ = task
+    detector = make_detector(name).fit(X, y)
+    state, expected = detector.state_, detector.decision_function(query)
+    lost = [n for n in state.arrays if n.startswith(("net", "embed."))] or ["closed"]
+    arrays = {n: array for n, array in state.arrays.items() if n != lost[0]}
+    path = tmp_path / "lost.safetensors"
+    facts = (state.architecture, arrays, state.n_features_in, state.feature_names_in, state.info)
+    MetaState(state.detector, *facts).save(path)
+    with pytest.raises(WeightsError, match=r"lost\.safetensors lacks or misshapes arrays"):
+        detector.set_params(pretrained=path).fit(X, y)
+    np.testing.assert_array_equal(detector.decision_function(query), expected)
+
+
+# --- 32: saving -----------------------------------------------------------------------------------
+KILLED_WHILE_SAVING = """
+import os, signal, sys
+from sklearn_fsad import MetaState
+state = MetaState.load(sys.argv[1])
+
+def kill(*args):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+setattr(os, sys.argv[2], kill)
+MetaState("StubDetector", {}, dict(state.arrays), None).save(sys.argv[1])
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
+@pytest.mark.parametrize("function", ["fsync", "replace"])
+def test_32_a_process_killed_while_saving_leaves_the_former_file_whole(
+    function, meta_fitted, tmp_path
+):
+    path = tmp_path / "state.safetensors"
+    meta_fitted.pretrained.save(path)
+    command = [sys.executable, "-c", KILLED_WHILE_SAVING, str(path), function]
+    process = subprocess.run(command, capture_output=True)
+    assert process.returncode == -signal.SIGKILL, process.stderr
+    assert MetaState.load(path) == meta_fitted.pretrained
+    assert [part.suffix for part in tmp_path.iterdir() if part != path] == [".part"]
+    MetaState("StubDetector", {}, {}, None).save(path)  # what the dead one left is in nobody's way
+    assert MetaState.load(path).detector == "StubDetector"
+
+
+# --- 33: devices ----------------------------------------------------------------------------------
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", "gpu", "mps"])
+def test_33_a_device_that_is_not_there_is_refused_at_fit(detector, task, device):
+    if device == "mps" and torch.backends.mps.is_available():
+        pytest.skip("there is one here")
+    X, y, query, _ = task
+    expected = detector.fit(X, y).decision_function(query)
+    detector.set_params(device=device)
+    with pytest.raises(ValueError, match=f"device='{device}' cannot be used here: .*device='cpu'"):
+        detector.fit(X, y)
+    np.testing.assert_array_equal(detector.decision_function(query), expected)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+@pytest.mark.parametrize("name", META_FITTED)
+def test_33_a_device_that_is_not_there_is_refused_at_meta_fit(name, family):
+    detector = make_detector(name)
+    state = detector.pretrained
+    with pytest.raises(ValueError, match="device='cuda' cannot be used here"):
+        detector.set_params(device="cuda").meta_fit(family)
+    assert detector.pretrained is state

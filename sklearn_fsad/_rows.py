@@ -1,0 +1,62 @@
+"""The door for rows: what is no number is refused, never quietly turned into one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, time, timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import validate_data
+
+_TIMES = (np.datetime64, np.timedelta64, date, time, timedelta)
+_TIME_TYPES = ("date", "time", "duration", "period")  # how their names begin in every library
+
+
+def validated_rows(estimator: Any, X: Any, **checks: Any) -> NDArray[Any]:
+    """Rows as scikit-learn validates them, after times and complex numbers are refused."""
+    _refuse_other_numbers(X)
+    return validate_data(estimator, X, **checks)
+
+
+def _refuse_other_numbers(X: Any) -> None:
+    """Numpy would make nanoseconds of times, and scikit-learn says TypeError to some."""
+    for where, dtype in _types_of(X):
+        name = str(getattr(dtype, "name", dtype)).lower()
+        if name.startswith(_TIME_TYPES):
+            raise ValueError(
+                f"X holds dates or durations{where} ({name}), which are no numbers: convert them "
+                "first, for example to seconds since a fixed moment."
+            )
+    values = _as_array(X) if isinstance(X, (list, tuple)) else X
+    if isinstance(values, np.ndarray) and values.dtype.kind in "OmMc":
+        _refuse_entries(values)
+
+
+def _types_of(X: Any) -> Iterator[tuple[str, Any]]:
+    """Where in rows a type stands, and the type: of each column of a frame, or of an array."""
+    if hasattr(X, "columns") and hasattr(X, "dtypes"):
+        for column, dtype in zip(X.columns, X.dtypes, strict=True):
+            yield f" in column {column!r}", dtype
+    elif hasattr(X, "dtype"):
+        yield "", X.dtype
+
+
+def _as_array(X: Any) -> NDArray[Any] | None:
+    try:
+        return np.asarray(X)
+    except (ValueError, TypeError):  # scikit-learn says why
+        return None
+
+
+def _refuse_entries(values: NDArray[Any]) -> None:
+    entries = values.ravel()[:1] if values.dtype.kind != "O" else values.ravel()
+    for entry in entries:
+        if isinstance(entry, _TIMES):
+            raise ValueError(
+                f"X holds {entry!r}, a date or a duration, which is no number: convert it first, "
+                "for example to seconds since a fixed moment."
+            )
+        if isinstance(entry, (complex, np.complexfloating)):
+            raise ValueError(f"Complex data not supported: X holds {entry!r}.")
