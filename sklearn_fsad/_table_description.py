@@ -130,9 +130,9 @@ def _of_width(arrays: Mapping[str, Array], n_features: int) -> Mapping[str, Arra
     return {name: value for name, value in arrays.items() if not name.startswith("pooled_")}
 
 
-def _keys(X: Array) -> list[bytes]:
+def _keys(X: Array) -> list[str]:
     """What tells rows apart."""
-    return [row.tobytes() for row in X + 0.0]  # no minus zero
+    return [row.tobytes().hex() for row in X + 0.0]  # no minus zero
 
 
 def own_order(X: Array, y: Codes) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -13,6 +13,16 @@ os.environ.setdefault(
 
 import pytest
 from families import GEOMETRIC, MAKERS, MAY_MISS, make_detector, make_family, new_task
+from hypothesis import Phase, settings
+
+settings.register_profile(
+    "repeatable",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],  # to simplify what fails would take many fits
+)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(params=MAKERS)
