@@ -25,7 +25,7 @@ from ._episodes import EpisodeSampler
 from ._explanations import Explanations
 from ._labels import ANOMALOUS, NORMAL, UNLABELLED, encode_labels, known_coding
 from ._probability import CURVE, learn_curve, scored_episodes
-from ._rows import validated_rows
+from ._rows import refuse_huge, validated_rows
 from ._scaling import SCALERS
 from ._state import MetaState, resolve_state
 from ._task_distance import TaskPlace, TrainingTasks, warn_where_far
@@ -145,6 +145,7 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
         with _restored_on_error(self):
             check_device(self.device)
             rows = self._validated(X, ensure_min_samples=2)
+            refuse_huge(rows)
             codes = self._encoded(y, len(rows))
             self._coding = known_coding(y)
             self._fit_support(rows, codes)
@@ -171,6 +172,7 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
             return self.fit(X, y)
         with _restored_on_error(self):
             rows = self._validated(X, reset=False)
+            refuse_huge(rows)
             codes = self._encoded(y, len(rows), require_normal=False, known=self._coding)
             self._coding = self._coding or known_coding(y)
             self._fit_support(

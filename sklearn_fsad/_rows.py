@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
 
 _TIMES = (np.datetime64, np.timedelta64, date, time, timedelta)
+_MOST = 1e60
 _TIME_TYPES = ("date", "time", "duration", "period")  # how their names begin in every library
 
 
@@ -18,6 +19,16 @@ def validated_rows(estimator: Any, X: Any, **checks: Any) -> NDArray[Any]:
     """Rows as scikit-learn validates them, after times and complex numbers are refused."""
     _refuse_other_numbers(X)
     return validate_data(estimator, X, **checks)
+
+
+def refuse_huge(rows: NDArray[np.float64]) -> None:
+    """Rows to learn from are squared and multiplied: such numbers would become infinite."""
+    most = float(np.nanmax(np.abs(rows), initial=0.0))
+    if most > _MOST:
+        raise ValueError(
+            f"X holds {most:.3g}, too large to learn from (the limit is {_MOST:g}): remove such "
+            "rows, or give the feature a larger unit."
+        )
 
 
 def _refuse_other_numbers(X: Any) -> None:

@@ -402,6 +402,10 @@ def test_a_saved_state_gives_the_same_scores(name, task, tmp_path):
         ("residual maml", "hidden", (7,), "16"),
         ("reptile autoencoder", "embedding_dim", 4, "2"),
         ("metasgd one-class", "inner_batch", "as-given", "one-class"),
+        ("meta-fitted tnp", "kind", "cnp", "tnp"),
+        ("meta-fitted tnp", "likelihood", "gaussian", "student-t"),
+        ("meta-fitted np", "embedding_dim", 16, "8"),
+        ("meta-fitted np", "n_layers", 3, "2"),
     ],
 )
 def test_architecture_in_conflict_with_the_state_is_refused_with_both_values(

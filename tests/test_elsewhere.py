@@ -1,4 +1,4 @@
-"""Detectors in other processes, and memory: what does not depend on where and how much is scored."""
+"""Detectors in other processes, and memory: where and how much is scored changes no score."""
 
 import multiprocessing
 import subprocess

@@ -256,6 +256,30 @@ def test_8_a_huge_row_is_finite_and_the_most_anomalous(detector, request, task, 
             assert detector.predict(row[None]).tolist() == [-1]
 
 
+@pytest.mark.parametrize("value", [1e300, -1e61])
+def test_8_a_huge_training_row_is_refused_and_the_fit_stays(detector, task, value):
+    X, y, query, _ = task
+    expected = detector.fit(X, y).decision_function(query)
+    huge = X.copy()
+    huge[3, 1] = value
+    for method in (detector.fit, detector.partial_fit):
+        with pytest.raises(ValueError, match=r"X holds 1e\+\d+, too large to learn from .* 1e\+60"):
+            method(huge, y)
+    np.testing.assert_array_equal(detector.decision_function(query), expected)
+    if detector.pretrained is not None:
+        with pytest.raises(ValueError, match=r"Task 1: X holds .* too large to learn from"):
+            detector.meta_fit([(X, y), (huge, y)])
+
+
+@pytest.mark.parametrize("k", [0, 4])
+def test_8_a_training_row_as_large_as_allowed_gives_finite_scores(detector, task, k):
+    X, y, query, _ = task
+    large = X[: 12 + k].copy()
+    large[3] = [0, 1e60, 0, 0, -1e60]
+    detector.fit(large, y[: 12 + k])
+    assert_usable(detector, np.concatenate([query[:20], large[3:4]]))
+
+
 # --- 9: large offsets -----------------------------------------------------------------------------
 @pytest.mark.parametrize("k", [0, 4])
 @pytest.mark.parametrize("name", ["closed form", "untrained mlp", "any width", "meta-fitted"])
