@@ -114,6 +114,8 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
         tasks = TaskSet.make(
             X, y, groups, outlier_label=self.outlier_label, allow_nan=self._allows_nan
         )
+        for task in tasks:
+            refuse_huge(task.X, f"Task {task.name!r}: X")
         seed = self._seed()
         state = self._with_probabilities(self._meta_train(tasks, seed), tasks, seed)
         if state.n_features_in is not None:  # what was learned belongs to these columns

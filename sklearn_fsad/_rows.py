@@ -21,12 +21,12 @@ def validated_rows(estimator: Any, X: Any, **checks: Any) -> NDArray[Any]:
     return validate_data(estimator, X, **checks)
 
 
-def refuse_huge(rows: NDArray[np.float64]) -> None:
+def refuse_huge(rows: NDArray[np.float64], name: str = "X") -> None:
     """Rows to learn from are squared and multiplied: such numbers would become infinite."""
     most = float(np.nanmax(np.abs(rows), initial=0.0))
     if most > _MOST:
         raise ValueError(
-            f"X holds {most:.3g}, too large to learn from (the limit is {_MOST:g}): remove such "
+            f"{name} holds {most:.3g}, too large to learn from (the limit is {_MOST:g}): remove such "
             "rows, or give the feature a larger unit."
         )
 

@@ -13,7 +13,7 @@ from sklearn.utils import _safe_indexing, check_consistent_length
 from sklearn.utils.validation import _num_samples
 
 from ._labels import ANOMALOUS, UNLABELLED, _is_missing, encode_labels
-from ._rows import refuse_huge, validated_rows
+from ._rows import validated_rows
 
 _FORMS = (
     "meta_fit needs tasks: a list of (X_t, y_t) pairs, a dict name -> (X_t, y_t), a TaskSet, or "
@@ -311,7 +311,6 @@ def _validated_task(
     finite: Any = "allow-nan" if allow_nan else True
     try:
         rows = validated_rows(probe, X, dtype=np.float64, order="C", ensure_all_finite=finite)
-        refuse_huge(rows)
         codes = encode_labels(y, len(rows), outlier_label=outlier_label)
     except (ValueError, TypeError) as error:
         raise type(error)(f"Task {name!r}: {error}") from error
