@@ -26,8 +26,8 @@ def refuse_huge(rows: NDArray[np.float64], name: str = "X") -> None:
     most = float(np.nanmax(np.abs(rows), initial=0.0))
     if most > _MOST:
         raise ValueError(
-            f"{name} holds {most:.3g}, too large to learn from (the limit is {_MOST:g}): remove such "
-            "rows, or give the feature a larger unit."
+            f"{name} holds {most:.3g}, too large to learn from (the limit is {_MOST:g}): remove "
+            "such rows, or give the feature a larger unit."
         )
 
 
