@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from sklearn_fsad import MAMLDetector
 from sklearn_fsad._learners import make_learner
+from sklearn_fsad._made_tasks import sinusoid_task
 
 SHOTS = ((10, 0), (50, 0), (10, 1), (10, 5), (10, 10), (50, 5), (50, 10))
 ALONE: dict[str, Any] = {
@@ -58,13 +59,7 @@ DETECTORS: dict[str, dict[str, Any]] = {
 
 def make_task(rng: np.random.Generator, n: int = 110, k: int = 70) -> Task:
     """One task of n normal and k anomalous rows."""
-    phase = rng.uniform(0.0, 2 * np.pi)
-    x, other = rng.uniform(-5.0, 5.0, size=10 * (n + k)), rng.uniform(0.0, 2 * np.pi, 10 * (n + k))
-    normal, moved = np.sin(x + phase), np.sin(x + other)
-    away = np.flatnonzero(np.abs(moved - normal) > 0.4)[-k:]
-    rows = np.concatenate([np.c_[x, normal][:n], np.c_[x, moved][away]])
-    rows[:, 1] += 0.1 * rng.normal(size=n + k)
-    return rows, np.r_[np.zeros(n, dtype=np.int64), np.ones(k, dtype=np.int64)]
+    return sinusoid_task(rng, n, k)
 
 
 def nearest(X: NDArray, y: NDArray, query: NDArray) -> NDArray:

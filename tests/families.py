@@ -11,6 +11,7 @@ from sklearn_fsad import (
     NeuralProcessDetector,
     ProtoNetDetector,
 )
+from sklearn_fsad._made_tasks import related_task
 
 N_FEATURES = 5
 SHOTS = {"n_normal": (4, 16), "n_anomalous": (0, 5), "n_query": 30}
@@ -19,13 +20,7 @@ QUICK = {**SHOTS, "episodes_per_epoch": 24, "max_epochs": 12, "random_state": 0}
 
 def make_task(rng, n_normal=40, n_anomalous=12, n_features=N_FEATURES):
     """Normals vary tenfold along two directions that all tasks share; anomalies leave elsewhere."""
-    basis, _ = np.linalg.qr(np.random.default_rng(n_features).normal(size=(n_features, n_features)))
-    spread = np.ones(n_features)
-    spread[:2] = 10.0
-    y = np.array([0] * n_normal + [1] * n_anomalous)
-    rows = rng.normal(size=(len(y), n_features)) * spread
-    rows[n_normal:, 2:] += 3.0
-    return rows @ basis.T + rng.normal(scale=20.0, size=n_features), y
+    return related_task(rng, n_normal, n_anomalous, n_features)
 
 
 @cache
