@@ -3,6 +3,7 @@
 __all__ = [
     "AdaptationWarning",
     "FarTaskWarning",
+    "FetchError",
     "LabelConventionWarning",
     "MetaTrainingDivergedError",
     "TaskWarning",
@@ -32,3 +33,7 @@ class MetaTrainingDivergedError(RuntimeError):
 
 class WeightsError(ValueError):
     """A weights file cannot be used; the message names the file and the reason."""
+
+
+class FetchError(OSError):
+    """A data set cannot be fetched; the message tells where to put it by hand."""
