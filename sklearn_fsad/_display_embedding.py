@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.decomposition import PCA
-from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
 from sklearn.utils.validation import _num_samples
 
-from ._drawing import KIND_COLORS, KINDS, axes_or_new, check_matplotlib, tidy
+from ._drawing import KIND_COLORS, KINDS, as_detector_gets, axes_or_new, check_matplotlib, tidy
 from ._labels import ANOMALOUS, NORMAL, UNLABELLED, encode_labels
 from ._signs import anomaly_predictions, final_estimator
 
@@ -138,12 +137,10 @@ class EmbeddingDisplay:
             codes = anomaly_predictions(estimator, X).astype(np.int8)
         elif X is not None:
             codes = _codes(y, _num_samples(X), outlier_label)
-        before = estimator[:-1] if isinstance(estimator, Pipeline) else None
-        if before is not None and X is not None:
-            X = before.transform(X)
+        X = None if X is None else as_detector_gets(estimator, X)
         if support is not None:
             support_codes = _codes(support[1], _num_samples(support[0]), outlier_label)
-            rows = support[0] if before is None else before.transform(support[0])
+            rows = as_detector_gets(estimator, support[0])
         elif hasattr(detector, "support_X_"):
             rows, support_codes = detector.support_X_, detector.support_y_
         else:

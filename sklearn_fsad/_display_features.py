@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
 
 from ._drawing import (
     ANOMALY_COLOR,
     NORMAL_COLOR,
+    as_detector_gets,
     axes_or_new,
     check_matplotlib,
     tidy,
@@ -124,11 +124,10 @@ class FeatureScoreDisplay:
                 "features are off. InContextDetector and NeuralProcessDetector do."
             )
         row_names = list(X.index) if hasattr(X, "index") and hasattr(X, "columns") else None
-        rows = estimator[:-1].transform(X) if isinstance(estimator, Pipeline) else X
         if feature_names is None:
             feature_names = getattr(detector, "feature_names_in_", None)
         return cls.from_predictions(
-            detector.feature_scores(rows),
+            detector.feature_scores(as_detector_gets(estimator, X)),
             feature_names=feature_names,
             row_names=row_names,
             name=title,

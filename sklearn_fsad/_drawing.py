@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import is_classifier
+from sklearn.pipeline import Pipeline
 
 from ._labels import ANOMALOUS, NORMAL, UNLABELLED
 from ._signs import anomaly_scores, final_estimator, is_pyod
@@ -59,6 +60,17 @@ def whole_numbers(axis: Axis) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(integer=True))
+
+
+def as_detector_gets(estimator: Any, X: Any) -> Any:
+    """Rows after the steps before the detector, in pipelines, fitted searches and frozen ones."""
+    while estimator is not final_estimator(estimator):
+        if isinstance(estimator, Pipeline):
+            X = estimator[:-1].transform(X) if len(estimator) > 1 else X
+            estimator = estimator.steps[-1][1]
+        else:
+            estimator = getattr(estimator, "best_estimator_", None) or estimator.estimator
+    return X
 
 
 def scores_and_threshold(

@@ -14,7 +14,9 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt  # noqa: E402
 from pyod.models.knn import KNN  # noqa: E402
 from sklearn.covariance import EllipticEnvelope  # noqa: E402
+from sklearn.frozen import FrozenEstimator  # noqa: E402
 from sklearn.linear_model import LogisticRegression  # noqa: E402
+from sklearn.model_selection import GridSearchCV, StratifiedKFold  # noqa: E402
 from sklearn.pipeline import make_pipeline  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
 
@@ -292,6 +294,18 @@ def test_embedding_of_frames_pipelines_and_other_libraries(task, recwarn):
     assert not [w for w in recwarn if "feature names" in str(w.message)]
 
 
+def test_new_rows_pass_the_steps_before_the_detector(task):
+    X, y, new, _ = task
+    pipe = make_pipeline(StandardScaler(), ProtoNetDetector()).fit(X, y)
+    search = GridSearchCV(pipe, {"protonetdetector__alpha": [0.1]}, cv=StratifiedKFold(2)).fit(X, y)
+    scaled = StandardScaler().fit(X)
+    bare = ProtoNetDetector().fit(scaled.transform(X), y)
+    expected = EmbeddingDisplay.from_estimator(bare, scaled.transform(new)).query
+    for estimator in (pipe, search, FrozenEstimator(pipe)):
+        found = EmbeddingDisplay.from_estimator(estimator, new).query
+        np.testing.assert_allclose(found, expected)
+
+
 def test_one_dimension_can_be_embedded_too():
     display = EmbeddingDisplay.from_embeddings([[0.0], [1.0], [5.0]], [0, 0, 1], [[2.0]])
     assert display.support.shape == (3, 2)
@@ -318,7 +332,7 @@ def test_bars_of_one_row_are_its_feature_scores(explained):
 
 def test_several_rows_are_a_heat_map_with_their_names(explained):
     detector, rows = explained
-    display = FeatureScoreDisplay.from_estimator(detector, rows)
+    display = FeatureScoreDisplay.from_estimator(make_pipeline(detector), rows)
     np.testing.assert_allclose(display.ax_.images[0].get_array(), display.feature_scores)
     assert [t.get_text() for t in display.ax_.get_yticklabels()] == list(rows.index)
     assert [t.get_text() for t in display.ax_.get_xticklabels()] == list("abcde")
