@@ -347,7 +347,7 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
             if not drawable:
                 return state
             n = min(_CURVE_EPISODES * len(drawable), _MOST_CURVE_EPISODES)
-            n = min(n, self.episodes_per_epoch or n)
+            n = min(n, max((self.episodes_per_epoch or 2 * n) // 2, 1))
             probe = clone(self).set_params(pretrained=state, contamination="auto", verbose=0)
             episodes = list(scored_episodes(probe, sampler, n))
         rate = float(np.mean([(tasks[i].y == ANOMALOUS).mean() for i in drawable]))

@@ -97,18 +97,20 @@ class AutoThreshold:
 class F1Threshold:
     """The cut with the best F1 on left-out scores of normals and labelled anomalies.
 
-    Without labelled anomalies F1 would flag everything: it takes the conformal cut and warns.
+    It needs two labelled anomalies: without any F1 would flag everything, and a single one is left
+    out of a support that then has none, which scores on another scale. With fewer it takes the
+    conformal cut and warns.
 
     Parameters
     ----------
     alpha : float, default=0.05
-        Rate of false alarms aimed at without labelled anomalies.
+        Rate of false alarms aimed at with fewer than two labelled anomalies.
 
     Examples
     --------
     >>> import numpy as np
     >>> from sklearn_fsad.thresholds import F1Threshold
-    >>> F1Threshold()(np.array([0.0, 1.0, 2.0]), np.array([4.0]))
+    >>> F1Threshold()(np.array([0.0, 1.0, 2.0]), np.array([4.0, 5.0]))
     3.0
     """
 
@@ -116,11 +118,11 @@ class F1Threshold:
 
     def __call__(self, normal_scores: Array, anomaly_scores: Array) -> float:
         """Return the cut."""
-        if len(anomaly_scores):
+        if len(anomaly_scores) >= 2:
             return best_f1_cut(normal_scores, anomaly_scores)
         warnings.warn(
-            f"There is no labelled anomaly to compute F1 with: the threshold aims at a rate of "
-            f"false alarms of alpha={self.alpha:g} instead.",
+            f"F1 needs two labelled anomalies and the support has {len(anomaly_scores)}: the "
+            f"threshold aims at a rate of false alarms of alpha={self.alpha:g} instead.",
             UserWarning,
             stacklevel=2,
         )
