@@ -131,7 +131,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         ["# F1 at the threshold that was chosen", "", command("decisions", argv), "", about, "",
          report(frame), ""]
     )  # fmt: skip
-    write_results(args.results, "decisions", text, frame)
+    means = frame.groupby(["detector", "threshold", "n", "k", "table"], sort=False).mean()
+    write_results(args.results, "decisions", text, means.drop(columns="draw").reset_index())
     return 0
 
 

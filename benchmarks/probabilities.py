@@ -142,7 +142,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     text = "\n".join(
         [f"# {label}", "", command("probabilities", argv), "", about, "", report(frame, pooled), ""]
     )
-    write_results(args.results, label, text, frame)
+    means = frame.groupby(["method", "way", "n", "k", "task"], sort=False)[["brier", "ece"]].mean()
+    write_results(args.results, label, text, means.reset_index())
     return 0
 
 
