@@ -148,7 +148,7 @@ def own_order(X: Array, y: Codes) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         column = _classes(column, np.sort(ranks.T * n + row, axis=1))
         if column.max() == d - 1:
             break
-    columns = np.argsort(column, kind="stable")
+    columns = np.lexsort([*np.sort(X, axis=0)[::-1], column])  # of equal ranks: by their values
     return np.lexsort([y, *ranks[:, columns].T[::-1]]), columns
 
 

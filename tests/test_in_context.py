@@ -92,6 +92,22 @@ def test_the_order_does_not_matter_where_columns_and_rows_look_alike(k):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
 
 
+def test_the_order_does_not_matter_where_columns_differ_in_new_rows_only():
+    X, y, query, _ = table(k=5)
+    rng = np.random.default_rng(0)
+    X, query = (
+        np.column_stack([X, X[:, :2]]),
+        np.column_stack([query, rng.normal(size=query[:, :2].shape)]),
+    )
+    X = np.column_stack([X, X[:, 2] ** 3])  # ranks alike, values not
+    query = np.column_stack([query, query[:, 2] ** 3])
+    expected = InContextDetector().fit(X, y).decision_function(query)
+    for _ in range(3):
+        columns = rng.permutation(X.shape[1])
+        found = InContextDetector().fit(X[:, columns], y).decision_function(query[:, columns])
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+
+
 def test_units_hardly_matter_and_a_monotone_change_of_a_column_little():
     X, y, query, query_y = table()
     detector = InContextDetector()

@@ -167,6 +167,8 @@ class SubspaceRatio:
 def forest(support: Support, rows: Rows) -> Array:
     """Vote of extremely randomised trees that tell labelled anomalies from normals [1]_.
 
+    Columns that are equal in the support cannot be told apart: the trees see their mean.
+
     References
     ----------
     .. [1] P. Geurts, D. Ernst and L. Wehenkel, "Extremely randomized trees", Machine Learning 63,
@@ -180,10 +182,25 @@ def forest(support: Support, rows: Rows) -> Array:
         n = _N_TREES_OF_PART if support.is_part else _N_TREES
         return ExtraTreesClassifier(n, class_weight="balanced", random_state=0).fit(X, y)
 
-    Z = rows.compressed.astype(np.float32)  # tree by tree: predict_proba starts threads each time
+    groups = support.once("equal columns", lambda: _equal_columns(support.compressed))
+    Z = rows.compressed if groups is None else _means_of_columns(rows.compressed, groups)
+    Z = Z.astype(np.float32)  # tree by tree: predict_proba starts threads each time
     votes = [tree.tree_.predict(Z)[:, 1] for tree in support.once("forest", grown).estimators_]
     share = np.mean(votes, axis=0)
     return np.log((share + 0.01) / (1.01 - share))
+
+
+def _equal_columns(view: View) -> NDArray[np.intp] | None:
+    """Group of each column, those that are equal in the support together; None if none are."""
+    columns = np.concatenate([view.normals, view.anomalies]).T
+    distinct, groups = np.unique(columns, axis=0, return_inverse=True)
+    return None if len(distinct) == len(columns) else groups.ravel()
+
+
+def _means_of_columns(Z: Array, groups: NDArray[np.intp]) -> Array:
+    """Rows with each column replaced by the mean of its group: (m, d) -> (m, d)."""
+    member = groups[:, None] == np.arange(groups.max() + 1)  # (d, n_groups)
+    return (Z @ (member / member.sum(axis=0)))[:, groups]
 
 
 def _separations(N: Array, A: Array, sets: list[NDArray[np.intp]]) -> Array:
