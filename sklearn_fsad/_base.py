@@ -20,6 +20,7 @@ from sklearn.utils import ClassifierTags, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from ._adapted import Adapted, Representation, in_blocks
+from ._cleaning import Mask, believed_normals
 from ._decisions import Decisions
 from ._episodes import EpisodeSampler
 from ._explanations import Explanations
@@ -62,6 +63,7 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
         "alpha": [Interval(Real, 0, 1, closed="neither")],
         "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
         "outlier_label": "no_validation",
+        "clean_support": ["boolean"],
         "pretrained": [None, MetaState, str, HasMethods("__fspath__")],
         "device": [str],
         "net_params": [None, dict],
@@ -276,32 +278,49 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
 
     def _fit_support(self, X: Array, codes: Codes) -> None:
         self.support_X_, self.support_y_ = X.copy(), codes
-        X, y = self._ordered_support()
-        n_normal = int((y == NORMAL).sum())
+        n_normal = int((codes != ANOMALOUS).sum())
         if n_normal < 2:
             raise ValueError(
                 f"Found {n_normal} sample(s) that are not labelled as anomalies (1 sample is too "
                 f"few): {type(self).__name__} needs at least 2 normal or unlabelled rows."
             )
-        state = resolve_state(self.pretrained)
-        if state is None:
-            state = self._untrained_state(X, y)
-        else:
-            self._check_state(state)
-        self.state_ = state
-        with _weights_to_blame(self.pretrained):
-            self._adapted = self._adapt(X, y, state)
-        self._left_out: Array | None = None
+        given = resolve_state(self.pretrained)
+        if given is not None:
+            self._check_state(given)
+        kept = codes != ANOMALOUS
+        if self.clean_support:
+            kept = believed_normals(lambda some: self._scores_from(some, given), codes)
+        self._learn_from(kept | (codes == ANOMALOUS), given)
         self.offset_ = -self._support_cut()
 
+    def _learn_from(self, kept: Mask, given: MetaState | None) -> None:
+        """Adapt a given state, or that of a detector without one, to some rows of the support."""
+        self.support_kept_ = kept
+        X, y = self._ordered_support()
+        self.state_ = self._untrained_state(X, y) if given is None else given
+        with _weights_to_blame(self.pretrained):
+            self._adapted = self._adapt(X, y, self.state_)
+        self._left_out: Array | None = None
+
+    def _scores_from(self, kept: Mask, given: MetaState | None) -> Array:
+        """Score of each row of the support from the others among some."""
+        self._learn_from(kept, given)
+        scores = self._in_blocks(self._ready_model().score, self.support_X_)
+        scores[self._support_order()] = self._left_out_of_support()
+        return scores
+
     def _ordered_support(self) -> tuple[Array, Codes]:
-        """The support in an order of its own: sums round alike however the rows were ordered."""
+        """The support in an order of its own: sums round alike however the rows were ordered.
+
+        Without the rows that ``clean_support`` doubts.
+        """
         y = np.where(self.support_y_ == ANOMALOUS, ANOMALOUS, NORMAL).astype(np.int8)
         order = self._support_order()
         return self.support_X_[order], y[order]
 
     def _support_order(self) -> NDArray[np.intp]:
-        return np.lexsort([self.support_y_ == ANOMALOUS, *self.support_X_.T[::-1]])
+        order = np.lexsort([self.support_y_ == ANOMALOUS, *self.support_X_.T[::-1]])
+        return order[self.support_kept_[order]]
 
     def _adapt(self, X: Array, y: Codes, state: MetaState) -> Adapted:
         import torch
@@ -316,10 +335,10 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
         return Adapted(representation, arrays, self.get_params(deep=False), module)
 
     def _support_cut(self) -> float:
-        X, y = self._ordered_support()
-        if self.contamination != "auto":
-            scores = self._in_blocks(self._ready_model().score, X)
+        if self.contamination != "auto":  # of all rows given
+            scores = self._in_blocks(self._ready_model().score, self.support_X_)
             return float(np.percentile(scores, 100.0 * (1.0 - self.contamination)))
+        _, y = self._ordered_support()
         scores = self._left_out_of_support()
         threshold = resolve_threshold(self.threshold, self.alpha)
         return float(threshold(scores[y == NORMAL], scores[y == ANOMALOUS]))

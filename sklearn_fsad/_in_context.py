@@ -75,6 +75,9 @@ class InContextDetector(BaseFewShotDetector):
         "auto".
     outlier_label : "auto", number or str, default="auto"
         Label of the anomalies; "auto" reads the codings of scikit-learn and PyOD.
+    clean_support : bool, default=False
+        Whether to doubt the normal rows of the support: those that the others find strange are not
+        learned from, see ``support_kept_``. Labelled anomalies stay.
     pretrained : MetaState, str or path, default="tabular-v1"
         The weights that came with the package, or those that ``meta_fit`` set; None stands for the
         closed form they depart from.
@@ -99,6 +102,8 @@ class InContextDetector(BaseFewShotDetector):
         Support rows.
     support_y_ : ndarray of shape (n_support,)
         Their labels: 0 normal, 1 anomalous, -1 unlabelled.
+    support_kept_ : ndarray of shape (n_support,), dtype bool
+        Rows that were learned from: all but those that ``clean_support`` doubts.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -139,6 +144,7 @@ class InContextDetector(BaseFewShotDetector):
         alpha: float = 0.05,
         contamination: Any = "auto",
         outlier_label: Any = "auto",
+        clean_support: bool = False,
         pretrained: Any = _SHIPPED,
         device: str = "cpu",
         net_params: dict[str, Any] | None = None,
@@ -158,6 +164,7 @@ class InContextDetector(BaseFewShotDetector):
         self.alpha = alpha
         self.contamination = contamination
         self.outlier_label = outlier_label
+        self.clean_support = clean_support
         self.pretrained = pretrained
         self.device = device
         self.net_params = net_params

@@ -127,6 +127,9 @@ class MAMLDetector(BaseFewShotDetector):
         "auto".
     outlier_label : "auto", number or str, default="auto"
         Label of the anomalies; "auto" reads the codings of scikit-learn and PyOD.
+    clean_support : bool, default=False
+        Whether to doubt the normal rows of the support: those that the others find strange are not
+        learned from, see ``support_kept_``. Labelled anomalies stay.
     pretrained : MetaState, str or path, default=None
         Meta-learned state; ``meta_fit`` sets it.
     device : str, default="cpu"
@@ -153,6 +156,8 @@ class MAMLDetector(BaseFewShotDetector):
         Support rows.
     support_y_ : ndarray of shape (n_support,)
         Their labels: 0 normal, 1 anomalous, -1 unlabelled.
+    support_kept_ : ndarray of shape (n_support,), dtype bool
+        Rows that were learned from: all but those that ``clean_support`` doubts.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -245,6 +250,7 @@ class MAMLDetector(BaseFewShotDetector):
         alpha: float = 0.05,
         contamination: Any = "auto",
         outlier_label: Any = "auto",
+        clean_support: bool = False,
         pretrained: Any = None,
         device: str = "cpu",
         net_params: dict[str, Any] | None = None,
@@ -276,6 +282,7 @@ class MAMLDetector(BaseFewShotDetector):
         self.alpha = alpha
         self.contamination = contamination
         self.outlier_label = outlier_label
+        self.clean_support = clean_support
         self.pretrained = pretrained
         self.device = device
         self.net_params = net_params

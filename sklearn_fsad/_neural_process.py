@@ -142,6 +142,9 @@ default="auto"
         "auto".
     outlier_label : "auto", number or str, default="auto"
         Label of the anomalies; "auto" reads the codings of scikit-learn and PyOD.
+    clean_support : bool, default=False
+        Whether to doubt the normal rows of the support: those that the others find strange are not
+        learned from, see ``support_kept_``. Labelled anomalies stay.
     pretrained : MetaState, str or path, default=None
         Meta-learned state; ``meta_fit`` sets it.
     device : str, default="cpu"
@@ -165,6 +168,8 @@ default="auto"
         Support rows.
     support_y_ : ndarray of shape (n_support,)
         Their labels: 0 normal, 1 anomalous, -1 unlabelled.
+    support_kept_ : ndarray of shape (n_support,), dtype bool
+        Rows that were learned from: all but those that ``clean_support`` doubts.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -263,6 +268,7 @@ default="auto"
         alpha: float = 0.05,
         contamination: Any = "auto",
         outlier_label: Any = "auto",
+        clean_support: bool = False,
         pretrained: Any = None,
         device: str = "cpu",
         net_params: dict[str, Any] | None = None,
@@ -298,6 +304,7 @@ default="auto"
         self.alpha = alpha
         self.contamination = contamination
         self.outlier_label = outlier_label
+        self.clean_support = clean_support
         self.pretrained = pretrained
         self.device = device
         self.net_params = net_params

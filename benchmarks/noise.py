@@ -1,0 +1,245 @@
+r"""What noise in a support costs, and what ``clean_support`` wins back.
+
+Tasks of a family are left out in folds; a detector is meta-fitted on the others. Each support of a
+task left out is given as it is, with some of its normal rows replaced by anomalies, and with some
+of its labels turned, and the detector is fitted to each with and without ``clean_support``.
+
+    python benchmarks/noise.py --data ../shared/data/skab --detector sklearn_fsad:ProtoNetDetector
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from _detectors import Spec, meta_training_tasks
+from _protocol import Task, draw_rows, load_family, make_folds, random_state_of
+from _records import write
+from quality import RESULTS, add_detectors, command_line
+from sklearn.metrics import roc_auc_score
+from tqdm import tqdm
+
+CLEAN, TURNED = "none", "10 % turned"
+HIDDEN = {"10 % hidden": 0.1, "20 % hidden": 0.2}
+TURNED_SHARE = 0.1
+MEASURES = ("auc", "alarms", "recall")
+
+
+class Support(NamedTuple):
+    """A support as a detector gets it: the noise, its rows, their labels and which are wrong."""
+
+    noise: str
+    X: np.ndarray  # (n_support, n_features)
+    y: np.ndarray  # (n_support,)
+    wrong: np.ndarray  # (n_support,)
+
+
+def supports(
+    task: Task, seed: int, number: int, n: int, k: int, k_max: int, most_query: int
+) -> tuple[list[Support], np.ndarray, np.ndarray]:
+    """The supports of one draw with each noise, and the query, which is the same for all."""
+    n_hidden = {noise: round(share * n) for noise, share in HIDDEN.items()}
+    draw = draw_rows(task, seed, number, n, k_max + max(n_hidden.values()), most_query)
+    rows, hidden = draw.support(n, k), draw.anomalies[k:]
+    y = task.y[rows]
+    rng = np.random.default_rng(random_state_of(seed, task.name, number, "noise"))
+    normal = rng.permutation(np.flatnonzero(y == 0))
+    made = [Support(CLEAN, task.X[rows], y, np.zeros(len(y), dtype=bool))]
+    for noise, count in n_hidden.items():
+        count = min(count, len(hidden))
+        mixed = rows.copy()
+        mixed[normal[:count]] = hidden[:count]
+        made.append(Support(noise, task.X[mixed], y, task.y[mixed] != y))
+    if k:
+        told = y.copy()
+        told[normal[: round(TURNED_SHARE * len(normal))]] = 1
+        told[np.flatnonzero(y == 1)[: max(1, round(TURNED_SHARE * k))]] = 0
+        made.append(Support(TURNED, task.X[rows], told, told != y))
+    return made, task.X[draw.query], task.y[draw.query]
+
+
+def measure(
+    detector: Any, support: Support, query_X: np.ndarray, query_y: np.ndarray
+) -> dict[str, float]:
+    """Fit to one support and judge the query; count the normal rows that were left out."""
+    start = time.perf_counter()
+    detector.fit(support.X, np.where(support.y == 1, -1, 1) if support.y.any() else None)
+    scores = detector.decision_function(query_X)
+    left_out = ~detector.support_kept_
+    return {
+        "auc": roc_auc_score(query_y, -scores),
+        "alarms": float((scores[query_y == 0] < 0).mean()),
+        "recall": float((scores[query_y == 1] < 0).mean()),
+        "dropped": int(left_out.sum()),
+        "dropped_wrong": int((left_out & support.wrong).sum()),
+        "seconds": time.perf_counter() - start,
+    }
+
+
+def meta_fitted(spec: Spec, tasks: Sequence[Task], path: Path | None) -> Any:
+    """A detector meta-fitted on tasks, or with the state that an earlier run has left."""
+    detector = spec.make()
+    if path is not None and path.exists():
+        return detector.set_params(pretrained=str(path))
+    detector.meta_fit(meta_training_tasks(tasks, "random"))
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        detector.pretrained.save(path)
+    return detector
+
+
+def detectors(
+    options: argparse.Namespace, tasks: Sequence[Task], spec: Spec
+) -> Iterator[tuple[Any, list[Task]]]:
+    """A detector for each fold, and the tasks it has not seen."""
+    by_name = {task.name: task for task in tasks}
+    for i, fold in enumerate(make_folds(tasks, "random", options.seed)):
+        if options.folds is not None and i >= options.folds:
+            return
+        test = [by_name[name] for name in fold.test]
+        if spec.label in options.as_is:
+            yield spec.make(), test
+            continue
+        name = f"{options.data.name}_{spec.label}_{i}.safetensors"
+        path = None if options.states is None else options.states / name
+        yield meta_fitted(spec, [by_name[name] for name in fold.train], path), test
+
+
+def run(options: argparse.Namespace, tasks: Sequence[Task], spec: Spec) -> Iterator[dict[str, Any]]:
+    """Yield a row for each support and each setting of one detector."""
+    for detector, test in detectors(options, tasks, spec):
+        for task in tqdm(test, spec.label):
+            for number in range(options.draws):
+                for k in options.k:
+                    found, *query = supports(
+                        task, options.seed, number, options.n, k, max(options.k), options.max_query
+                    )
+                    for support in found:
+                        key = {"method": spec.label, "task": task.name, "draw": number}
+                        for clean in (False, True):
+                            detector.set_params(clean_support=clean)
+                            yield {
+                                **key,
+                                "k": k,
+                                "noise": support.noise,
+                                "clean_support": clean,
+                                **measure(detector, support, *query),
+                            }
+
+
+def summary(rows: pd.DataFrame, method: str) -> pd.DataFrame:
+    """Loss of AUC with and without ``clean_support``, one line a noise."""
+    part = rows[rows["method"] == method]
+    by_task = part.groupby(["k", "noise", "clean_support", "task"])["auc"].mean()
+    lines = []
+    for k, noise in part[["k", "noise"]].drop_duplicates().itertuples(index=False):
+        plain, cleaned = by_task[k, noise, False], by_task[k, noise, True]
+        loss = (by_task[k, CLEAN, False] - plain).mean()
+        gain = cleaned - plain
+        lines.append(
+            {
+                "k": k,
+                "noise": noise,
+                "AUC": f"{plain.mean():.3f}",
+                "with clean_support": f"{cleaned.mean():.3f}",
+                "gain": f"{gain.mean():+.3f} ± {gain.sem():.3f}",
+                "lost to noise": f"{loss:.3f}" if noise != CLEAN else "",
+                "won back": f"{gain.mean() / loss:.0%}" if noise != CLEAN and loss > 0.005 else "",
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def decisions(rows: pd.DataFrame) -> pd.DataFrame:
+    """False alarms and recall of the default threshold, and how many rows were left out."""
+    columns = ["alarms", "recall", "dropped", "dropped_wrong"]
+    means = rows.groupby(["method", "k", "noise", "clean_support"], sort=False)[columns].mean()
+    return means.reset_index()
+
+
+def report(rows: pd.DataFrame, options: argparse.Namespace, argv: Sequence[str]) -> str:
+    """Return the whole report."""
+    methods = list(dict.fromkeys(rows["method"]))
+    lines = [
+        f"# Noise in the support: {options.data.name}",
+        "",
+        f"    {command_line('noise', without_storage(argv))}",
+        "",
+        f"Mean ROC AUC on {rows['task'].nunique()} tasks left out, {options.draws} draws each: "
+        f"supports of n={options.n} normal rows and k labelled anomalies. Hidden: that share of "
+        "the normal rows is anomalies. Turned: that share of the labels, of either kind, is the "
+        "other one. `gain` is of `clean_support=True`, on the same rows, with the standard error "
+        "over tasks; `won back` is its share of the loss, where that is more than .005.",
+    ]
+    for method in methods:
+        n_tasks = rows[rows["method"] == method]["task"].nunique()
+        table = summary(rows, method).to_markdown(index=False, disable_numparse=True)
+        lines += ["", f"## {method} ({n_tasks} tasks)", "", table]
+    table = decisions(rows).to_markdown(index=False, floatfmt=".3f")
+    lines += [
+        "",
+        "## Decisions of the default threshold",
+        "",
+        "Share of fresh normals it flags, nominally .05 without labelled anomalies, and of "
+        "anomalies; normal rows left out, and how many of these are not normal.",
+        "",
+        table,
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def without_storage(argv: Sequence[str]) -> list[str]:
+    """Drop from a command line where a run took up what earlier ones had found."""
+    kept, storage = [], False
+    for word in argv:
+        storage = word in ("--states", "--reuse") or (storage and not word.startswith("--"))
+        kept += [] if storage else [word]
+    return kept
+
+
+def parse_args(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    add_detectors(parser)
+    parser.add_argument(
+        "--as-is", nargs="*", default=[], metavar="LABEL", help="detectors not to meta-fit"
+    )
+    parser.add_argument("--n", type=int, default=50)
+    parser.add_argument("--k", type=int, nargs="+", default=[0, 5])
+    parser.add_argument("--draws", type=int, default=2)
+    parser.add_argument("--folds", type=int, help="only so many of the five")
+    parser.add_argument("--max-query", type=int, default=400)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--states", type=Path, help="folder of meta-learned states to take up")
+    parser.add_argument("--reuse", nargs="*", default=[], type=Path, help="rows of earlier runs")
+    parser.add_argument("--label", help="name of the files written; default: noise and family")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the comparison and write a report and the rows."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    options = parse_args(argv)
+    warnings.simplefilter("ignore", UserWarning)
+    tasks = load_family(options.data)
+    rows = [row for path in options.reuse for row in pd.read_csv(path).to_dict("records")]
+    stem = options.results / (options.label or f"noise_{os.path.basename(options.data)}")
+    for spec in options.detector:
+        rows += run(options, tasks, spec)
+        frame = pd.DataFrame(rows)
+        write(stem.with_suffix(".csv"), frame.to_csv(index=False, float_format="%.5f"))
+        write(stem.with_suffix(".md"), report(frame, options, argv))
+
+
+if __name__ == "__main__":
+    main()
