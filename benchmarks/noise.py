@@ -84,9 +84,14 @@ def measure(
     }
 
 
-def meta_fitted(spec: Spec, tasks: Sequence[Task], path: Path | None) -> Any:
-    """A detector meta-fitted on tasks, or with the state that an earlier run has left."""
+def make(spec: Spec, seed: int) -> Any:
+    """A fresh detector, its random state the seed of the run unless it has one."""
     detector = spec.make()
+    return detector if detector.random_state is not None else detector.set_params(random_state=seed)
+
+
+def meta_fitted(detector: Any, tasks: Sequence[Task], path: Path | None) -> Any:
+    """A detector meta-fitted on tasks, or with the state that an earlier run has left."""
     if path is not None and path.exists():
         return detector.set_params(pretrained=str(path))
     detector.meta_fit(meta_training_tasks(tasks, "random"))
@@ -106,11 +111,12 @@ def detectors(
             return
         test = [by_name[name] for name in fold.test]
         if spec.label in options.as_is:
-            yield spec.make(), test
+            yield make(spec, options.seed), test
             continue
         name = f"{options.data.name}_{spec.label}_{i}.safetensors"
         path = None if options.states is None else options.states / name
-        yield meta_fitted(spec, [by_name[name] for name in fold.train], path), test
+        train = [by_name[name] for name in fold.train]
+        yield meta_fitted(make(spec, options.seed), train, path), test
 
 
 def run(options: argparse.Namespace, tasks: Sequence[Task], spec: Spec) -> Iterator[dict[str, Any]]:
