@@ -287,9 +287,7 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
         given = resolve_state(self.pretrained)
         if given is not None:
             self._check_state(given)
-        kept = codes != ANOMALOUS
-        if self.clean_support:
-            kept = believed_normals(lambda some: self._scores_from(some, given), codes)
+        kept = self._believed_normals(X, codes, given) if self.clean_support else codes != ANOMALOUS
         self._learn_from(kept | (codes == ANOMALOUS), given)
         self.offset_ = -self._support_cut()
 
@@ -301,6 +299,10 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
         with _weights_to_blame(self.pretrained):
             self._adapted = self._adapt(X, y, self.state_)
         self._left_out: Array | None = None
+
+    def _believed_normals(self, X: Array, codes: Codes, given: MetaState | None) -> Mask:
+        """The normals of the support that ``clean_support`` leaves."""
+        return believed_normals(lambda kept: self._scores_from(kept, given), codes)
 
     def _scores_from(self, kept: Mask, given: MetaState | None) -> Array:
         """Score of each row of the support from the others among some."""

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval
 
 from ._base import BaseFewShotDetector, Codes
+from ._cleaning import Mask
 from ._context_mix import ContextMix
 from ._context_training import fine_tune, module_of
 from ._labels import ANOMALOUS, UNLABELLED
 from ._state import MetaState, resolve_state
-from ._table_description import TableDescription, closed_form, kinds_of
+from ._table_description import TableDescription, closed_form, kinds_of, trusted
 from ._task_set import TaskSet
 from .exceptions import TaskWarning
 
@@ -76,8 +77,8 @@ class InContextDetector(BaseFewShotDetector):
     outlier_label : "auto", number or str, default="auto"
         Label of the anomalies; "auto" reads the codings of scikit-learn and PyOD.
     clean_support : bool, default=False
-        Whether to doubt the normal rows of the support: those that the others find strange are not
-        learned from, see ``support_kept_``. Labelled anomalies stay.
+        Whether to doubt the normal rows of the support too, as if they were unlabelled; see
+        ``support_kept_``. Labelled anomalies stay.
     pretrained : MetaState, str or path, default="tabular-v1"
         The weights that came with the package, or those that ``meta_fit`` set; None stands for the
         closed form they depart from.
@@ -225,8 +226,17 @@ class InContextDetector(BaseFewShotDetector):
     def _module(self, state: MetaState) -> ContextMix:
         return module_of(state.arrays)
 
+    def _believed_normals(self, X: Array, codes: Codes, given: MetaState | None) -> Mask:
+        """All but the rows farthest from the others: what it doubts when they are unlabelled."""
+        normal = np.flatnonzero(codes != ANOMALOUS)
+        normal = normal[np.lexsort(X[normal].T[::-1])]
+        kept = trusted(X[normal], np.ones(len(normal), dtype=bool), len(X) - len(normal))
+        return np.isin(np.arange(len(X)), normal[kept])
+
     def _represent(self, X: Array, y: Codes, state: MetaState) -> TableDescription:
-        doubtful = (self.support_y_ == UNLABELLED)[self._support_order()]
+        doubtful = None  # has been dealt with
+        if not self.clean_support:
+            doubtful = (self.support_y_ == UNLABELLED)[self._support_order()]
         return TableDescription(X, y, state.arrays, self.max_context, doubtful)
 
     def _left_out_scores(self, X: Array, y: Codes) -> Array:

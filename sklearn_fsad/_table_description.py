@@ -72,7 +72,7 @@ class TableDescription:
             normal = normal[np.sort(rng.choice(len(normal), most_normals, replace=False))]
         if doubtful is not None and doubtful[normal].any():
             n_labelled = int((y == ANOMALOUS).sum())
-            normal = normal[_trusted(X[normal], doubtful[normal], n_labelled)]
+            normal = normal[trusted(X[normal], doubtful[normal], n_labelled)]
         self.rows = np.concatenate([normal, order[y[order] == ANOMALOUS]])
         X, y = X[self.rows], y[self.rows]
         kinds = kinds_of(arrays)
@@ -103,7 +103,7 @@ class TableDescription:
         return np.column_stack([evidence, np.tile(self._facts, (len(evidence), 1))])
 
 
-def _trusted(N: Array, doubtful: NDArray[np.bool_], n_labelled: int) -> NDArray[np.intp]:
+def trusted(N: Array, doubtful: NDArray[np.bool_], n_labelled: int) -> NDArray[np.intp]:
     """Positions of normals but for the doubtful ones that are farthest from 20 others."""
     support = Support(N, N[:0])
     views = (
