@@ -179,7 +179,7 @@ def report(rows: pd.DataFrame, options: argparse.Namespace, argv: Sequence[str])
         "",
         f"    {command_line('noise', without_storage(argv))}",
         "",
-        f"Mean ROC AUC on {rows['task'].nunique()} tasks left out, {options.draws} draws each: "
+        f"Mean ROC AUC on {rows['task'].nunique()} tasks left out, {options.draws} draw(s) each: "
         f"supports of n={options.n} normal rows and k labelled anomalies. Hidden: that share of "
         "the normal rows is anomalies. Turned: that share of the labels, of either kind, is the "
         "other one. `gain` is of `clean_support=True`, on the same rows, with the standard error "
@@ -203,12 +203,12 @@ def report(rows: pd.DataFrame, options: argparse.Namespace, argv: Sequence[str])
 
 
 def without_storage(argv: Sequence[str]) -> list[str]:
-    """Drop from a command line where a run took up what earlier ones had found."""
-    kept, storage = [], False
-    for word in argv:
-        storage = word in ("--states", "--reuse") or (storage and not word.startswith("--"))
-        kept += [] if storage else [word]
-    return kept
+    """Drop from a command line the folder of states that a run took up."""
+    words = list(argv)
+    if "--states" in words:
+        at = words.index("--states")
+        del words[at : at + 2]
+    return words
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
@@ -226,7 +226,6 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--max-query", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--states", type=Path, help="folder of meta-learned states to take up")
-    parser.add_argument("--reuse", nargs="*", default=[], type=Path, help="rows of earlier runs")
     parser.add_argument("--label", help="name of the files written; default: noise and family")
     parser.add_argument("--results", type=Path, default=RESULTS)
     return parser.parse_args(argv)
@@ -238,7 +237,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parse_args(argv)
     warnings.simplefilter("ignore", UserWarning)
     tasks = load_family(options.data)
-    rows = [row for path in options.reuse for row in pd.read_csv(path).to_dict("records")]
+    rows: list[dict[str, Any]] = []
     stem = options.results / (options.label or f"noise_{os.path.basename(options.data)}")
     for spec in options.detector:
         rows += run(options, tasks, spec)
