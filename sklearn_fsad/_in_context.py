@@ -107,7 +107,7 @@ class InContextDetector(BaseFewShotDetector):
         Rows that were learned from: all but those that ``clean_support`` doubts.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where ``fit`` saw any.
 
     References

@@ -33,7 +33,7 @@ class TaskEstimator(MetaEstimatorMixin, BaseEstimator):
         Draws the few-shot supports inside each scored task;
         ``FewShotSplit(5, 5, n_draws=5, on_short="skip", random_state=0)`` when None.
     scoring : str or callable, default=None
-        A name known to :func:`~sklearn_fsad.metrics.anomaly_scorer` or
+        A name known to :func:`~sklearn_fsad.anomaly_scorer` or
         ``scorer(estimator, X, y)``; ``"roc_auc"`` when None. Whatever the coding of the tasks,
         splitter and scorer see 0 normal, 1 anomalous, NaN unlabelled.
 

@@ -48,7 +48,7 @@ class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         Threshold on ``score_samples`` below which a row is an anomaly.
     n_features_in_ : int
         Number of features seen by ``fit``.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, where ``X`` had string column names.
 
     See Also
