@@ -4,7 +4,7 @@ import importlib.util
 import inspect
 import re
 import sys
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 
@@ -51,9 +51,9 @@ def code_of(page):
 
 def stand_ins():
     """What pages take for granted: past tasks, and rows of a new one."""
-    X, y, query, _ = new_task()
-    return {"__name__": "page", "tasks": list(make_family(6)), "X_support": X, "y_support": y,
-            "X": query}  # fmt: skip
+    X, y, query, _ = new_task(n_features=3)
+    tasks = list(make_family(6, n_features=3))
+    return {"__name__": "page", "tasks": tasks, "X_support": X, "y_support": y, "X": query}
 
 
 @pytest.fixture
@@ -63,7 +63,9 @@ def hardly_training(monkeypatch):
         defaults = detector.__init__.__kwdefaults__
         monkeypatch.setitem(defaults, "episodes_per_epoch", 8)
         monkeypatch.setitem(defaults, "max_epochs", 1)
-    monkeypatch.setitem(suggest_detector.__kwdefaults__, "n_folds", 2)
+    two = {"pooled": ProtoNetDetector(), "support": ProtoNetDetector(evidence="support")}
+    quick = partial(suggest_detector, detectors=two, n_folds=2)
+    monkeypatch.setattr("sklearn_fsad.model_selection.suggest_detector", quick)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -173,7 +175,7 @@ def own_example():
     return module
 
 
-@parametrize_with_checks([own_example().WeighedNearestDetector()])
+@parametrize_with_checks([own_example().KernelDensityDetector()])
 def test_the_detector_of_ones_own_is_a_scikit_learn_estimator(estimator, check):
     check(estimator)
 
@@ -189,8 +191,8 @@ def test_the_state_of_the_detector_of_ones_own_can_be_saved(tmp_path):
     example = own_example()
     example.learned.pretrained.save(tmp_path / "own.safetensors")
     state = MetaState.load(tmp_path / "own.safetensors")
-    again = example.WeighedNearestDetector(pretrained=state).fit(example.X[:15])
-    first = example.WeighedNearestDetector(pretrained=example.learned.pretrained)
+    again = example.KernelDensityDetector(pretrained=state).fit(example.X[:15])
+    first = example.KernelDensityDetector(pretrained=example.learned.pretrained)
     np.testing.assert_array_equal(
         again.score_samples(example.X), first.fit(example.X[:15]).score_samples(example.X)
     )

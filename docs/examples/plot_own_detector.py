@@ -4,8 +4,8 @@ A detector of your own in one file
 
 What all detectors share, such as labels, thresholds, p-values, blockwise scoring, saving and
 cloning, is in one base class. A method is the rest: a torch module that adapts to a support and
-scores rows, and a small estimator that trains it. Here is one, complete: the distance to the
-nearest normal row, with weights of the columns learned across tasks.
+scores rows, and a small estimator that trains it. Here is one, complete: the density of the normal
+rows by Gaussian kernels, whose widths, one for each column, are learned across tasks.
 """
 
 # %%
@@ -31,12 +31,12 @@ from sklearn_fsad._prototypical_network import scaled_episode
 from sklearn_fsad._scaling import ScaledSupport
 
 
-class WeighedNearest(nn.Module):
-    """Distance to the nearest normal row of the support, columns weighed."""
+class KernelDensity(nn.Module):
+    """Negative log density by Gaussian kernels on the normals of the support."""
 
     def __init__(self, log_weights):
         super().__init__()
-        self.log_weights = nn.Parameter(torch.tensor(log_weights))  # (d,)
+        self.log_weights = nn.Parameter(torch.tensor(log_weights))  # (d,): one over squared widths
 
     def adapt(self, X, y):
         """What to remember of a support: (..., n, d), (..., n)."""
@@ -46,7 +46,8 @@ class WeighedNearest(nn.Module):
         """Score rows: (..., m, d) -> (..., m)."""
         gap = X.unsqueeze(-2) - state["rows"].unsqueeze(-3)  # (..., m, n, d)
         distance = (gap.square() * self.log_weights.exp()).sum(-1)  # (..., m, n)
-        return distance.masked_fill(~state["normal"].unsqueeze(-2), torch.inf).amin(-1)
+        distance = distance.masked_fill(~state["normal"].unsqueeze(-2), torch.inf)
+        return -torch.logsumexp(-distance, -1)
 
     def forward(self, support_X, support_y, query_X):
         """Scores of queries."""
@@ -61,8 +62,8 @@ class WeighedNearest(nn.Module):
 # a ``MetaState`` of numpy arrays.
 
 
-class WeighedNearestDetector(BaseFewShotDetector):
-    """Nearest normal row, with column weights learned across tasks."""
+class KernelDensityDetector(BaseFewShotDetector):
+    """Density of the normals by kernels whose widths are learned across tasks."""
 
     _parameter_constraints: ClassVar[dict[str, Any]] = BaseFewShotDetector._parameter_constraints
 
@@ -112,7 +113,7 @@ class WeighedNearestDetector(BaseFewShotDetector):
             return scaled_episode(sampler.episode(epoch, i), "task", None)
 
         module, history = train_episodic(
-            WeighedNearest(np.zeros(d, dtype=np.float32)),
+            KernelDensity(np.zeros(d, dtype=np.float32)),
             EpisodeDataset(draw, self.episodes_per_epoch),
             None,
             seed=seed,
@@ -129,7 +130,7 @@ class WeighedNearestDetector(BaseFewShotDetector):
         return MetaState(type(self).__name__, {}, {"log_weights": np.zeros(d)}, d)
 
     def _module(self, state):
-        return WeighedNearest(state.arrays["log_weights"])
+        return KernelDensity(state.arrays["log_weights"])
 
     def _represent(self, X, y, state):
         return ScaledSupport(X, y, "task")
@@ -138,7 +139,7 @@ class WeighedNearestDetector(BaseFewShotDetector):
 # %%
 # It works
 # --------
-# Tasks of eight columns, of which two matter. The plain nearest neighbour hears all eight.
+# Tasks of eight columns, of which two matter. Before ``meta_fit`` all eight count alike.
 
 
 def make_task(rng, n_normal=80, n_anomalous=20):
@@ -150,8 +151,8 @@ def make_task(rng, n_normal=80, n_anomalous=20):
 
 
 rng = np.random.default_rng(0)
-learned = WeighedNearestDetector(random_state=0).meta_fit([make_task(rng) for _ in range(15)])
-plain = WeighedNearestDetector()
+learned = KernelDensityDetector(random_state=0).meta_fit([make_task(rng) for _ in range(15)])
+plain = KernelDensityDetector()
 
 aucs = {"without meta_fit": [], "with meta_fit": []}
 for X, y in (make_task(rng) for _ in range(10)):
