@@ -26,7 +26,7 @@ _SHIPPED = "InContextDetector without meta_fit"
 class Suggestion:
     """How detectors fared on held-out tasks, and which to take.
 
-    Attributes
+    Parameters
     ----------
     best : estimator
         The detector to take, not fitted and not meta-fitted: call ``meta_fit`` with all tasks.
@@ -83,10 +83,12 @@ def suggest_detector(
     n_folds : int, default=5
         Folds of tasks, at most as many as there are groups.
     random_state : int, default=0
+        Seed.
 
     Returns
     -------
     suggestion : Suggestion
+        Which to take, why, and the scores of all.
 
     Examples
     --------

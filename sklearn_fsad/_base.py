@@ -191,6 +191,7 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            Rows.
 
         Returns
         -------
@@ -207,6 +208,7 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            Rows.
 
         Returns
         -------
@@ -221,10 +223,12 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            Rows.
 
         Returns
         -------
         labels : ndarray of shape (n_samples,)
+            1 or -1.
         """
         return np.where(self.decision_function(X) >= 0, 1, -1)
 
@@ -234,7 +238,9 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            Rows.
         y : array-like of shape (n_samples,), default=None
+            Their labels.
         **kwargs
             Handed to ``fit``.
 
@@ -251,12 +257,14 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            Rows.
         y : array-like of shape (n_samples,)
             Labels; unlabelled rows do not count.
 
         Returns
         -------
         auc : float
+            0.5 is chance.
         """
         scores = -self.score_samples(X)
         codes = encode_labels(

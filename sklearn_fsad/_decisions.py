@@ -112,6 +112,7 @@ class Decisions(BaseEstimator, metaclass=ABCMeta):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            Rows.
         y : array-like of shape (n_samples,)
             Labels, as in ``fit``; unlabelled rows do not count.
         metric : {"f1", "recall_at_fpr", "cost"} or callable, default="f1"
@@ -180,6 +181,7 @@ class Decisions(BaseEstimator, metaclass=ABCMeta):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            Rows.
         anomaly_rate : float in (0, 1), default=None
             Share of anomalies among the rows to come. None means that of the training tasks;
             without such ``contamination``, or 0.1 where that is "auto".
@@ -219,10 +221,12 @@ class Decisions(BaseEstimator, metaclass=ABCMeta):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            Rows.
 
         Returns
         -------
         p : ndarray of shape (n_samples,)
+            Between 1 / (n + 1) and 1.
 
         References
         ----------
@@ -244,6 +248,7 @@ class Decisions(BaseEstimator, metaclass=ABCMeta):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            Rows.
         q : float in (0, 1), default=0.1
             Rate of false discoveries.
 

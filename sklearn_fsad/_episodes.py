@@ -19,14 +19,18 @@ from .exceptions import TaskWarning
 class Episode:
     """A few-shot problem with its answer: adapt to the support, judge on the query.
 
-    Attributes
+    Parameters
     ----------
     task : int
         Position of the task in its set.
     support_X : ndarray of shape (n_support, n_features)
+        Rows to adapt to.
     support_y : ndarray of shape (n_support,), dtype int8
+        Their labels: 0 normal, 1 anomalous.
     query_X : ndarray of shape (n_query, n_features)
+        Rows to judge.
     query_y : ndarray of shape (n_query,), dtype int8
+        Their labels.
     """
 
     task: int
@@ -96,13 +100,37 @@ class EpisodeSampler:
                 )
 
     def restricted_to(self, positions: Iterable[int]) -> EpisodeSampler:
-        """The same sampler drawing only from the tasks at some positions."""
+        """The same sampler drawing only from the tasks at some positions.
+
+        Parameters
+        ----------
+        positions : iterable of int
+            Which tasks.
+
+        Returns
+        -------
+        sampler : EpisodeSampler
+            A copy.
+        """
         part = copy.copy(self)
         part.drawable = [i for i in positions if i in self.drawable]
         return part
 
     def episode(self, epoch: int, index: int) -> Episode:
-        """Draw episode ``index`` of an epoch."""
+        """Draw episode ``index`` of an epoch.
+
+        Parameters
+        ----------
+        epoch : int
+            Number of the epoch.
+        index : int
+            Number of the episode in it.
+
+        Returns
+        -------
+        episode : Episode
+            The same for the same numbers.
+        """
         if not self.drawable:
             raise ValueError(
                 "No task can be drawn: each has no anomaly or fewer than 3 normal rows. Give "

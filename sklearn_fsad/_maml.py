@@ -404,6 +404,7 @@ class MAMLDetector(BaseFewShotDetector):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            Rows.
 
         Returns
         -------

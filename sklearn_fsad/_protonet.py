@@ -303,6 +303,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            Rows.
 
         Returns
         -------

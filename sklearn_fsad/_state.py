@@ -71,7 +71,20 @@ class MetaState:
         return int(sum(array.size for array in self.arrays.values()))
 
     def with_arrays(self, arrays: Mapping[str, NDArray[Any]], **info: Any) -> MetaState:
-        """A state with more arrays and facts."""
+        """Return a state with more arrays and facts.
+
+        Parameters
+        ----------
+        arrays : mapping of str to ndarray
+            Arrays to add or to put in place of others.
+        **info
+            Facts to add; JSON values only.
+
+        Returns
+        -------
+        state : MetaState
+            A new state.
+        """
         return MetaState(
             self.detector,
             self.architecture,
@@ -82,7 +95,13 @@ class MetaState:
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the state to a safetensors file; an older file is replaced only when whole."""
+        """Write the state to a safetensors file; an older file is replaced only when whole.
+
+        Parameters
+        ----------
+        path : str or path
+            File to write.
+        """
         from safetensors.numpy import save
 
         header = self._header()
@@ -102,6 +121,16 @@ class MetaState:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> MetaState:
         """Read a file written by :meth:`save`; nothing in it is ever executed.
+
+        Parameters
+        ----------
+        path : str or path
+            File to read.
+
+        Returns
+        -------
+        state : MetaState
+            What was saved.
 
         Raises
         ------

@@ -97,8 +97,12 @@ class TaskEstimator(MetaEstimatorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X, y, groups
+        X : list of (X_t, y_t), mapping, TaskSet or array-like of shape (n_samples, n_features)
             Tasks as in :meth:`fit`.
+        y : array-like of shape (n_samples,), default=None
+            Labels of flat rows.
+        groups : array-like of shape (n_samples,), default=None
+            Task ids of flat rows.
 
         Returns
         -------
@@ -125,8 +129,12 @@ class TaskEstimator(MetaEstimatorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X, y, groups
+        X : list of (X_t, y_t), mapping, TaskSet or array-like of shape (n_samples, n_features)
             Tasks as in :meth:`fit`.
+        y : array-like of shape (n_samples,), default=None
+            Labels of flat rows.
+        groups : array-like of shape (n_samples,), default=None
+            Task ids of flat rows.
 
         Returns
         -------

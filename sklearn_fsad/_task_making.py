@@ -35,6 +35,7 @@ def make_tasks_from_classes(
     Parameters
     ----------
     X : array-like of shape (n_samples, n_features)
+        Rows.
     y : array-like of shape (n_samples,)
         Class of each row.
     classes : sequence, default=None
@@ -42,6 +43,7 @@ def make_tasks_from_classes(
     n_normal, n_anomalous : int, default=None
         Most rows of either kind in a task, drawn at random; None means all.
     random_state : int, RandomState or None, default=None
+        Seed.
 
     Returns
     -------
@@ -82,6 +84,7 @@ def make_tasks_from_groups(
     Parameters
     ----------
     X : array-like of shape (n_samples, n_features)
+        Rows.
     y : array-like of shape (n_samples,) or None
         Labels, as in the detectors.
     groups : array-like of shape (n_samples,)
@@ -89,6 +92,7 @@ def make_tasks_from_groups(
     siblings : mapping, default=None
         Family of each group, such as the type of the machine: validation holds families out whole.
     outlier_label : "auto", number or str, default="auto"
+        Label of the anomalies, as in the detectors.
 
     Returns
     -------
@@ -134,12 +138,15 @@ def make_tasks_from_table(
     X : array-like of shape (n_samples, n_features)
         At least ten rows, which count as normal.
     n_tasks : int, default=20
+        Their number.
     kinds : sequence of str, default=("local", "global", "cluster", "dependency")
+        Kinds of anomalies, in turn.
     n_normal, n_anomalous : int, default=100 and 20
         Rows of a task, normal ones without repetition and at most as many as the table has.
     max_components : int, default=5
         Of the mixture; their number is chosen by the Bayesian information criterion.
     random_state : int, RandomState or None, default=None
+        Seed.
 
     Returns
     -------

@@ -25,7 +25,7 @@ _FORMS = (
 class Task:
     """One validated task.
 
-    Attributes
+    Parameters
     ----------
     name : object
         Key or position by which messages name the task.
@@ -130,8 +130,15 @@ class TaskSet:
             Labels of flat rows, or one label vector per task.
         groups : array-like of shape (n_samples,), default=None
             Task id of each flat row.
-        outlier_label, allow_nan
+        outlier_label : "auto", number or str, default="auto"
             As in the constructor.
+        allow_nan : bool, default=False
+            As in the constructor.
+
+        Returns
+        -------
+        tasks : TaskSet
+            A ``TaskSet`` is handed back as it is.
         """
         if isinstance(X, TaskSet):
             if not allow_nan:
@@ -166,7 +173,13 @@ class TaskSet:
         return widths.pop() if len(widths) == 1 else None
 
     def one_feature_space(self) -> int:
-        """The common width, or a ValueError that names the task that differs."""
+        """The common width, or a ValueError that names the task that differs.
+
+        Returns
+        -------
+        n_features : int
+            Width of every task.
+        """
         width = self.tasks[0].X.shape[1]
         for task in self.tasks:
             if task.X.shape[1] != width:
@@ -177,7 +190,20 @@ class TaskSet:
         return width
 
     def folds(self, n_folds: int, seed: int) -> list[list[int]]:
-        """Positions of the tasks in up to ``n_folds`` folds, siblings together."""
+        """Positions of the tasks in up to ``n_folds`` folds, siblings together.
+
+        Parameters
+        ----------
+        n_folds : int
+            Most folds; there are no more than groups of siblings.
+        seed : int
+            Seed of the order of the groups.
+
+        Returns
+        -------
+        folds : list of list of int
+            None is empty.
+        """
         labels = list(dict.fromkeys(self.groups))
         order = np.random.default_rng(seed).permutation(len(labels))
         fold_of = {labels[g]: i % n_folds for i, g in enumerate(order)}
@@ -187,18 +213,51 @@ class TaskSet:
         return [fold for fold in folds if fold]
 
     def subset(self, positions: Iterable[int]) -> TaskSet:
-        """The tasks at the given positions, in that order."""
+        """The tasks at the given positions, in that order.
+
+        Parameters
+        ----------
+        positions : iterable of int
+            Which tasks.
+
+        Returns
+        -------
+        tasks : TaskSet
+            Those tasks.
+        """
         return self.with_tasks([self.tasks[i] for i in positions])
 
     def with_tasks(self, tasks: Iterable[Task]) -> TaskSet:
-        """Other tasks, validated like these and with columns of the same names."""
+        """Other tasks, validated like these and with columns of the same names.
+
+        Parameters
+        ----------
+        tasks : iterable of Task
+            They are taken as they are.
+
+        Returns
+        -------
+        tasks : TaskSet
+            A set of them.
+        """
         other = object.__new__(TaskSet)
         other.tasks = tuple(tasks)
         other.feature_names_in = self.feature_names_in
         return other
 
     def regrouped(self, groups: Sequence[Any]) -> TaskSet:
-        """The same tasks, with a group label each."""
+        """The same tasks, with a group label each.
+
+        Parameters
+        ----------
+        groups : sequence
+            A label for each task.
+
+        Returns
+        -------
+        tasks : TaskSet
+            A new set.
+        """
         if len(groups) != self.n_tasks:
             raise ValueError(f"groups has {len(groups)} entries for {self.n_tasks} tasks.")
         return self.with_tasks(

@@ -152,6 +152,7 @@ def augment_tasks(
     n_copies : int, default=1
         Of each task.
     random_state : int, RandomState or None, default=None
+        Seed.
 
     Returns
     -------

@@ -43,7 +43,7 @@ _METRICS = (*_RANKING, *_DECISION)
 class AnomalyScorer:
     """A picklable ``scorer(estimator, X, y)``; made by :func:`anomaly_scorer`.
 
-    Attributes
+    Parameters
     ----------
     metric : str
         Name of the metric.

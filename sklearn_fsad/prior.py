@@ -61,6 +61,7 @@ class TabularPrior:
         Parameters
         ----------
         n_tasks : int
+            Their number.
         start : int, default=0
             Number of the first: with an int as ``random_state`` task i is the same in every call.
 
