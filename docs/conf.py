@@ -39,6 +39,7 @@ autosummary_generate = True
 autodoc_typehints = "none"
 autodoc_member_order = "groupwise"
 numpydoc_show_class_members = False
+toc_object_entries_show_parents = "hide"
 nitpicky = True
 # types in docstrings are words, and other projects' names have no page here
 nitpick_ignore_regex = [("py:.*", r"(?!sklearn_fsad).*")]
@@ -70,6 +71,7 @@ html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_theme_options = {
     "navbar_align": "left",
+    "header_links_before_dropdown": 7,
     "navbar_end": ["theme-switcher"],
     "footer_start": ["copyright"],
     "footer_end": [],

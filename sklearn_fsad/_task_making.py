@@ -126,11 +126,11 @@ def make_tasks_from_table(
     max_components: int = 5,
     random_state: Any = None,
 ) -> TaskSet:
-    """Tasks out of one unlabelled table: rows of it, and anomalies made of them [1]_.
+    """Tasks out of one unlabelled table: rows of it, and anomalies made of them.
 
-    Kinds of anomalies take turns. A Gaussian mixture is fitted to the table: ``local`` ones come
-    from it with five times the covariances, ``cluster`` ones with the means five times as far from
-    the centre; ``global`` ones are uniform in a box a tenth larger than the table's; in
+    Kinds of anomalies take turns [1]_. A Gaussian mixture is fitted to the table: ``local`` ones
+    come from it with five times the covariances, ``cluster`` ones with the means five times as far
+    from the centre; ``global`` ones are uniform in a box a tenth larger than the table's; in
     ``dependency`` ones each column is that of another row.
 
     Parameters

@@ -61,7 +61,9 @@ class Jitter:
 
 @dataclass(frozen=True)
 class Mixup:
-    """Each row drawn towards another one of the same label [1]_.
+    """Each row drawn towards another one of the same label.
+
+    That is mixup [1]_ with labels as they are.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """
-What to expect of a function: a day's curve from a few readings
-===============================================================
+A day's curve from a few readings
+=================================
 
 A sensor is read at odd times of the day. Every day has its own level, swing and peak, so that a
 value that is ordinary on one day is wrong on another: a fixed limit finds little. But days are

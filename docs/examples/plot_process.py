@@ -1,6 +1,6 @@
 """
-A neural process on functions: the mean of the context, or attention
-=====================================================================
+A neural process on functions
+=============================
 
 The textbook use of a neural process: each task is a function, a few points of it are seen, and the
 rest is predicted with its uncertainty. The conditional neural process sums the points up in one

@@ -15,7 +15,6 @@ into PyOD's ensembles. Both turn the signs, which differ.
 import matplotlib.pyplot as plt
 import numpy as np
 from pyod.models.combination import average, maximization
-from pyod.models.ecod import ECOD
 from pyod.models.iforest import IForest
 from pyod.models.knn import KNN
 from pyod.models.lof import LOF
@@ -43,7 +42,6 @@ detectors = {
     "ProtoNetDetector": ProtoNetDetector(),
     "PyOD KNN": make_pipeline(StandardScaler(), PyODDetector(KNN())),
     "PyOD LOF": make_pipeline(StandardScaler(), PyODDetector(LOF(n_neighbors=10))),
-    "PyOD ECOD": PyODDetector(ECOD()),
     "PyOD IForest": PyODDetector(IForest(random_state=0)),
 }
 split = FewShotSplit(n_normal=20, n_anomalous=3, n_draws=6, n_query=200, random_state=0)
