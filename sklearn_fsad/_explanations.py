@@ -68,6 +68,7 @@ class Explanations(BaseEstimator, metaclass=ABCMeta):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            Rows to explain.
 
         Returns
         -------

@@ -33,15 +33,18 @@ def make_related_tasks(
     Parameters
     ----------
     n_tasks : int, default=20
+        Number of tasks.
     n_features : int, default=5
         At least 3.
     n_normal, n_anomalous : int, default=40 and 12
         Rows of a task.
     random_state : int, RandomState or None, default=None
+        Seed of all draws.
 
     Returns
     -------
     tasks : TaskSet
+        Named by their positions.
 
     Examples
     --------
@@ -71,15 +74,18 @@ def make_sinusoid_tasks(
     Parameters
     ----------
     n_tasks : int, default=100
+        Number of tasks.
     n_normal, n_anomalous : int, default=110 and 70
         Rows of a task.
     noise : float, default=0.1
         Standard deviation of the noise on y.
     random_state : int, RandomState or None, default=None
+        Seed of all draws.
 
     Returns
     -------
     tasks : TaskSet
+        Named by their positions.
 
     Examples
     --------

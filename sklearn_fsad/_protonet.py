@@ -275,6 +275,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            Rows to explain.
 
         Returns
         -------

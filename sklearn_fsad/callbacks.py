@@ -74,7 +74,18 @@ class Checkpoint(Callback):
         self.dirname = dirname
 
     def keeper(self, *facts: Any) -> Keeper:
-        """The callback that keeps the training with these facts."""
+        """Return the callback that keeps the training with these facts.
+
+        Parameters
+        ----------
+        *facts
+            Whatever the training depends on.
+
+        Returns
+        -------
+        keeper : Callback
+            Has to be the last of the net's callbacks.
+        """
         folder = Path(self.dirname)
         folder.mkdir(parents=True, exist_ok=True)
         versions = [__version__, *(version(name) for name in ("torch", "numpy", "skorch"))]

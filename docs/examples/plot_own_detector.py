@@ -77,6 +77,7 @@ class KernelDensityDetector(BaseFewShotDetector):
         episodes_per_epoch=100,
         batch_size=16,
         lr=0.1,
+        clean_support=False,
         threshold="auto",
         alpha=0.05,
         contamination="auto",
@@ -95,6 +96,7 @@ class KernelDensityDetector(BaseFewShotDetector):
         self.episodes_per_epoch = episodes_per_epoch
         self.batch_size = batch_size
         self.lr = lr
+        self.clean_support = clean_support
         self.threshold = threshold
         self.alpha = alpha
         self.contamination = contamination
