@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from abc import ABCMeta, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -24,20 +23,18 @@ from ._cleaning import Mask, believed_normals
 from ._decisions import Decisions
 from ._episodes import EpisodeSampler
 from ._explanations import Explanations
+from ._guards import check_device, check_shots, check_state, restored_on_error, weights_to_blame
 from ._labels import ANOMALOUS, NORMAL, UNLABELLED, encode_labels, known_coding
-from ._probability import CURVE, learn_curve, scored_episodes
+from ._probability import CURVE, learn_from_tasks
 from ._rows import refuse_huge, validated_rows
 from ._scaling import SCALERS
 from ._state import MetaState, resolve_state
 from ._task_distance import TaskPlace, TrainingTasks, warn_where_far
 from ._task_set import TaskSet
-from .exceptions import WeightsError
 from .thresholds import resolve_threshold
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int8]
-
-_CURVE_EPISODES, _MOST_CURVE_EPISODES = 8, 96  # a task, and in all
 
 
 class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, metaclass=ABCMeta):
@@ -111,7 +108,7 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
         self : object
             The meta-fitted detector.
         """
-        self._check_shots()
+        check_shots(self.n_normal, self.n_anomalous)
         check_device(self.device)
         tasks = TaskSet.make(
             X, y, groups, outlier_label=self.outlier_label, allow_nan=self._allows_nan
@@ -146,7 +143,7 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
         self : object
             The fitted detector.
         """
-        with _restored_on_error(self):
+        with restored_on_error(self):
             check_device(self.device)
             rows = self._validated(X, ensure_min_samples=2)
             refuse_huge(rows)
@@ -174,7 +171,7 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
         """
         if not self.__sklearn_is_fitted__():
             return self.fit(X, y)
-        with _restored_on_error(self):
+        with restored_on_error(self):
             rows = self._validated(X, reset=False)
             refuse_huge(rows)
             codes = self._encoded(y, len(rows), require_normal=False, known=self._coding)
@@ -304,7 +301,7 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
         self.support_kept_ = kept
         X, y = self._ordered_support()
         self.state_ = self._untrained_state(X, y) if given is None else given
-        with _weights_to_blame(self.pretrained):
+        with weights_to_blame(self.pretrained):
             self._adapted = self._adapt(X, y, self.state_)
         self._left_out: Array | None = None
 
@@ -371,16 +368,12 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
         """A state that also knows how likely anomalies are, given a score."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # training has said it already
-            sampler = self._sampler(tasks, seed)
-            drawable = sampler.drawable
-            if not drawable:
-                return state
-            n = min(_CURVE_EPISODES * len(drawable), _MOST_CURVE_EPISODES)
-            n = min(n, max((self.episodes_per_epoch or 2 * n) // 2, 1))
             probe = clone(self).set_params(pretrained=state, contamination="auto", verbose=0)
-            episodes = list(scored_episodes(probe, sampler, n))
-        rate = float(np.mean([(tasks[i].y == ANOMALOUS).mean() for i in drawable]))
-        return state.with_arrays({CURVE: learn_curve(episodes)}, anomaly_rate=rate)
+            learned = learn_from_tasks(probe, self._sampler(tasks, seed), self.episodes_per_epoch)
+        if learned is None:
+            return state
+        curve, rate = learned
+        return state.with_arrays({CURVE: curve}, anomaly_rate=rate)
 
     def _learned_curve(self) -> tuple[Array, float] | None:
         curve = self.state_.arrays.get(CURVE)
@@ -452,41 +445,9 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
     def _seed(self) -> int:
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
-    def _check_shots(self) -> None:
-        for name, least in (("n_normal", 2), ("n_anomalous", 0)):
-            bounds = getattr(self, name)
-            whole = len(bounds) == 2 and all(isinstance(b, Integral) for b in bounds)
-            if not whole or not least <= bounds[0] <= bounds[1]:
-                raise ValueError(
-                    f"{name}={bounds!r} must be a pair (lowest, highest) of whole numbers, the "
-                    f"lowest at least {least}."
-                )
-
     def _check_state(self, state: MetaState) -> None:
         """Refuse a state that this estimator, or the data just validated, does not fit."""
-        if state.detector != type(self).__name__:
-            raise ValueError(
-                f"pretrained holds the state of a {state.detector}, not of a {type(self).__name__}."
-            )
-        for name in self._architecture:
-            mine, learned = self._architecture_value(name), state.architecture.get(name)
-            if mine is not None and mine != learned:
-                raise ValueError(
-                    f"{name}={mine!r} here, but the meta-learned state has {name}={learned!r}. "
-                    f"Call meta_fit again, or leave {name} as it was."
-                )
-        if state.n_features_in is not None and state.n_features_in != self.n_features_in_:
-            raise ValueError(
-                f"X has {self.n_features_in_} features, but {type(self).__name__} was meta-fitted "
-                f"on tasks with {state.n_features_in} features."
-            )
-        names = getattr(self, "feature_names_in_", None)
-        learned_names = state.feature_names_in
-        if names is not None and learned_names is not None and list(names) != list(learned_names):
-            raise ValueError(
-                "The feature names should match those that were passed during meta_fit, in the "
-                f"same order: got {list(names)}, meta_fit had {list(learned_names)}."
-            )
+        check_state(self, state)
 
     def _architecture_value(self, name: str) -> Any:
         """A parameter as a state records it; None where it follows the state."""
@@ -526,35 +487,6 @@ def _is_fitted(name: str) -> bool:
     return name.endswith("_") or name in ("_adapted", "_left_out")
 
 
-@contextmanager
-def _weights_to_blame(pretrained: Any) -> Iterator[None]:
-    """Arrays that are missing or misshaped in a state are the fault of its weights."""
-    try:
-        yield
-    except (KeyError, RuntimeError) as error:
-        is_misshaped = "loading state_dict" in str(error)
-        if pretrained is None or not (isinstance(error, KeyError) or is_misshaped):
-            raise
-        reason = " ".join(str(error).split())
-        raise WeightsError(
-            f"pretrained={pretrained!s} lacks or misshapes arrays: {reason}"
-        ) from error
-
-
-def check_device(device: str) -> None:
-    """Refuse a device that torch does not find here."""
-    import torch
-
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).split(". ")[0].splitlines()[0].rstrip(".")
-        raise ValueError(
-            f"device={device!r} cannot be used here: {reason}. Use device='cpu', or install a "
-            "torch that finds the device."
-        ) from error
-
-
 def left_out_folds(X: Array, y: Codes) -> NDArray[np.intp]:
     """Fold in which each support row is left out: up to 20 folds of one row, else 5 folds."""
     n_folds = len(X) if len(X) <= 20 else 5
@@ -564,15 +496,3 @@ def left_out_folds(X: Array, y: Codes) -> NDArray[np.intp]:
         rows = order[y[order] == label]
         fold[rows] = np.arange(len(rows)) % n_folds
     return fold
-
-
-@contextmanager
-def _restored_on_error(estimator: BaseEstimator) -> Iterator[None]:
-    """Give the estimator its former attributes back when the block fails."""
-    former = dict(vars(estimator))
-    try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(former)
-        raise

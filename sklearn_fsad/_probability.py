@@ -22,6 +22,7 @@ Array = NDArray[np.float64]
 
 CURVE = "probability"
 _EPOCH = 2**20  # of episodes that no training draws
+_EPISODES, _MOST_EPISODES = 8, 96  # a task, and in all
 _C = 100.0  # of the logistic regression: hardly a penalty
 _SHAPE = 0.2  # of the p-values of anomalies without labelled ones: an ROC AUC of 1 / 1.2
 _TAIL = 0.2  # share of the normals whose excess makes the tail
@@ -50,6 +51,31 @@ class ScoredEpisode:
     scores: Array
     is_anomaly: NDArray[np.bool_]
     rate: float
+
+
+def learn_from_tasks(
+    detector: Any, sampler: EpisodeSampler, n_trained_on: int | None
+) -> tuple[Array, float] | None:
+    """Curve and share of anomalies that a meta-fitted detector meets in tasks; None without any.
+
+    Parameters
+    ----------
+    detector : estimator
+        A meta-fitted detector to fit again and again.
+    sampler : EpisodeSampler
+        Of the training tasks.
+    n_trained_on : int or None
+        Episodes of an epoch, where the user has said how many; half as many at most are scored.
+    """
+    drawable = sampler.drawable
+    if not drawable:
+        return None
+    n = min(_EPISODES * len(drawable), _MOST_EPISODES)
+    if n_trained_on is not None:
+        n = min(n, max(n_trained_on // 2, 1))
+    curve = learn_curve(list(scored_episodes(detector, sampler, n)))
+    rates = [(sampler.tasks[i].y == ANOMALOUS).mean() for i in drawable]
+    return curve, float(np.mean(rates))
 
 
 def scored_episodes(detector: Any, sampler: EpisodeSampler, n: int) -> Iterator[ScoredEpisode]:

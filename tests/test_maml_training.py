@@ -242,7 +242,7 @@ def test_callbacks_and_progress_bars_are_for_the_last_training_alone(monkeypatch
     learned(exercises(), augment=False, needed=True, verbose=0, callbacks=callbacks, max_epochs=1)
     *gate, last = [given for _, given, _ in trainings.calls]
     assert len(gate) == 3
-    assert all(given["callbacks"] is None and given["verbose"] == 0 for given in gate)
+    assert all(not given["callbacks"] and given["verbose"] == 0 for given in gate)
     assert last["callbacks"] is callbacks
 
 
