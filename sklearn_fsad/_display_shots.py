@@ -120,7 +120,7 @@ class ShotCurveDisplay:
         n_draws : int, default=5
             Draws a task.
         scoring : str or callable, default="roc_auc"
-            A name known to :func:`~sklearn_fsad.metrics.anomaly_scorer` or
+            A name known to :func:`~sklearn_fsad.anomaly_scorer` or
             ``scorer(estimator, X, y)``.
         outlier_label : "auto", number or str, default="auto"
             The label of the anomalies in the tasks.
