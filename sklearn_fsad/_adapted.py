@@ -92,5 +92,5 @@ def in_blocks(function: Callable[[Array], Array], X: Array, n_support: int) -> A
         n = len(block)
         if n < size:
             block = block[np.minimum(np.arange(size), n - 1)]  # C order, like a whole block
-        parts.append(function(block)[:n])
+        parts.append(np.array(function(block)[:n]))  # a view would keep all that it is a part of
     return np.concatenate(parts)

@@ -3,6 +3,7 @@
 import multiprocessing
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import joblib
@@ -11,6 +12,8 @@ import pytest
 from families import MAKERS, make_detector, new_task
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits
+
+from sklearn_fsad._adapted import in_blocks
 
 N_QUERY = 20
 
@@ -51,6 +54,7 @@ def test_26_a_spawned_process_scores_as_this_one_does(detectors):
 # --- memory ---------------------------------------------------------------------------------------
 MEASURED = '''
 import sys
+import weakref
 import threading
 import time
 sys.path.insert(0, {tests!r})
@@ -105,3 +109,16 @@ def test_28_memory_of_scoring_a_memmap_does_not_grow_with_its_rows(tmp_path):
     assert len(most) == 2
     # the scores as blocks, as one array and their negative; the rows would be 40 bytes each
     assert (most < 3 * 8 * n + 2 * 2**20).all(), most
+
+
+def test_28_scores_of_a_block_keep_nothing_of_what_they_were_computed_in():
+    whole = []
+
+    def function(block):
+        assert sum(part() is not None for part in whole) <= 1
+        values = np.zeros((len(block), 100))
+        whole.append(weakref.ref(values))
+        return values[:, 0]
+
+    assert in_blocks(function, np.zeros((2000, 3)), n_support=10).shape == (2000,)
+    assert len(whole) > 3
