@@ -75,9 +75,10 @@ def nearest_by_others(Z: Array, N: Array) -> Positions:
     """Which normal is nearest to a row by all columns but one: (m, d), (n, d) -> (m, d).
 
     By the sum of absolute differences, in which a few columns that are off count little; of normals
-    that are equally near, the one that is nearest in that column too.
+    that are equally near, the one that is nearest in that column too. Not the row itself.
     """
     total = cdist(Z, N, "cityblock")
+    total[(total == 0.0) & (total.max(axis=1, keepdims=True) > 0.0)] = np.inf
     found = np.empty(Z.shape, dtype=np.intp)
     for j in range(Z.shape[1]):
         gap = np.abs(Z[:, j, None] - N[:, j])

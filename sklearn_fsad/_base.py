@@ -25,6 +25,7 @@ from ._episodes import EpisodeSampler
 from ._explanations import Explanations
 from ._guards import check_device, check_shots, check_state, restored_on_error, weights_to_blame
 from ._labels import ANOMALOUS, NORMAL, UNLABELLED, encode_labels, known_coding
+from ._own_rows import OwnRows
 from ._probability import CURVE, learn_from_tasks
 from ._rows import refuse_huge, validated_rows
 from ._scaling import SCALERS
@@ -193,7 +194,9 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
         Returns
         -------
         scores : ndarray of shape (n_samples,)
-            Float64; a row's score does not depend on the rows it comes with.
+            Float64; a row's score does not depend on the rows it comes with. A row that equals a
+            normal row of the support is scored as that was from the others, unless rows of the
+            support so often repeat each other that it may well be a fresh one.
         """
         self._check_fitted()
         rows = self._validated(X, reset=False, dtype=[np.float64, np.float32])  # not copied whole
@@ -303,6 +306,7 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
         self.state_ = self._untrained_state(X, y) if given is None else given
         with weights_to_blame(self.pretrained):
             self._adapted = self._adapt(X, y, self.state_)
+        self._own_rows = OwnRows.of(X, y)
         self._left_out: Array | None = None
 
     def _believed_normals(self, X: Array, codes: Codes, given: MetaState | None) -> Mask:
@@ -343,7 +347,7 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
 
     def _support_cut(self) -> float:
         if self.contamination != "auto":  # of all rows given
-            scores = self._in_blocks(self._ready_model().score, self.support_X_)
+            scores = self._strangeness(self.support_X_)
             return float(np.percentile(scores, 100.0 * (1.0 - self.contamination)))
         _, y = self._ordered_support()
         scores = self._left_out_of_support()
@@ -390,7 +394,16 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
         return scores
 
     def _strangeness(self, rows: Array) -> Array:
-        return self._in_blocks(self._ready_model().score, rows)
+        """Scores of rows, those of the support from the others of it: (m, d) -> (m,)."""
+        model = self._ready_model()
+
+        def score(block: Array) -> Array:
+            own, scores = self._own_rows.find(block), model.score(block)
+            if (own >= 0).any():
+                scores[own >= 0] = self._left_out_of_support()[own[own >= 0]]
+            return scores
+
+        return self._in_blocks(score, rows)
 
     def _reference_normals(self) -> Array:
         X, y = self._ordered_support()
@@ -484,7 +497,7 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
 
 def _is_fitted(name: str) -> bool:
     """Whether an attribute comes from ``fit``."""
-    return name.endswith("_") or name in ("_adapted", "_left_out")
+    return name.endswith("_") or name in ("_adapted", "_left_out", "_own_rows")
 
 
 def left_out_folds(X: Array, y: Codes) -> NDArray[np.intp]:

@@ -22,7 +22,7 @@ _SURE = 0.01  # how unlikely more alarms than promised must be by chance
 _RANKS_WELL, _DETECTS_LITTLE = 0.8, 0.5
 _REMEDY = {
     "alpha": "call calibrate(X_val, y_val) or set_threshold, or give fit more normal rows.",
-    "share": "contamination is a share of the support, and fresh rows are flagged more often; "
+    "share": "contamination is a share of the support, labelled anomalies included; "
     'contamination="auto" aims at alpha, or call calibrate(X_val, y_val).',
     "other": "it aims at something else, such as F1 where anomalies are labelled; "
     'set_threshold("conformal") aims at alpha, or call calibrate(X_val, y_val).',

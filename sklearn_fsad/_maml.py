@@ -122,9 +122,8 @@ class MAMLDetector(BaseFewShotDetector):
     alpha : float, default=0.05
         Rate of false alarms that the threshold aims at.
     contamination : "auto" or float in (0, 0.5], default="auto"
-        A number flags that share of the rows given to ``fit``, as in scikit-learn; fresh normal
-        rows look stranger than those and are flagged more often. For a rate of false alarms keep
-        "auto".
+        A number flags that share of the rows given to ``fit``, as in scikit-learn, each judged by
+        the others. For a rate of false alarms keep "auto".
     outlier_label : "auto", number or str, default="auto"
         Label of the anomalies; "auto" reads the codings of scikit-learn and PyOD.
     clean_support : bool, default=False

@@ -137,9 +137,8 @@ default="auto"
     alpha : float, default=0.05
         Rate of false alarms that the threshold aims at.
     contamination : "auto" or float in (0, 0.5], default="auto"
-        A number flags that share of the rows given to ``fit``, as in scikit-learn; fresh normal
-        rows look stranger than those and are flagged more often. For a rate of false alarms keep
-        "auto".
+        A number flags that share of the rows given to ``fit``, as in scikit-learn, each judged by
+        the others. For a rate of false alarms keep "auto".
     outlier_label : "auto", number or str, default="auto"
         Label of the anomalies; "auto" reads the codings of scikit-learn and PyOD.
     clean_support : bool, default=False
@@ -453,7 +452,8 @@ default="auto"
         -------
         contributions : ndarray of shape (n_samples, n_features)
             They add up to ``-score_samples(X)``: larger = more anomalous. With ``reduce`` the terms
-            of the reduced features are dealt out by what each feature brings to them.
+            of the reduced features are dealt out by what each feature brings to them. What a row
+            of the support is stranger by when it is left out is dealt out evenly.
         """
         self._check_fitted()
         rows = self._validated(X, reset=False)
@@ -466,7 +466,11 @@ default="auto"
                 terms = model.module.terms(values, Z).numpy()
             return model.representation.spread_terms(part, terms)
 
-        return self._in_blocks(contributions, rows)
+        found, own = self._in_blocks(contributions, rows), self._own_rows.find(rows) >= 0
+        if own.any():
+            rest = self._strangeness(rows[own]) - found[own].sum(axis=1)
+            found[own] += (rest / found.shape[1])[:, None]
+        return found
 
     def predict_distribution(self, X: Any) -> tuple[Array, Array]:
         """Predict the target features of rows from the others, or each feature from all others.

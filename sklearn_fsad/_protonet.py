@@ -87,9 +87,8 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
     alpha : float, default=0.05
         Rate of false alarms that the threshold aims at.
     contamination : "auto" or float in (0, 0.5], default="auto"
-        A number flags that share of the rows given to ``fit``, as in scikit-learn; fresh normal
-        rows look stranger than those and are flagged more often. For a rate of false alarms keep
-        "auto".
+        A number flags that share of the rows given to ``fit``, as in scikit-learn, each judged by
+        the others. For a rate of false alarms keep "auto".
     outlier_label : "auto", number or str, default="auto"
         Label of the anomalies; "auto" reads the codings of scikit-learn and PyOD.
     clean_support : bool, default=False
@@ -294,7 +293,10 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         self._check_fitted()
         rows = self._validated(X, reset=False)
         model = self._ready_model()
-        weighted = self._in_blocks(model.representation.transform, rows) * model.values["weights"]
+        evidence = self._in_blocks(model.representation.transform, rows)
+        own = self._own_rows.find(rows)
+        evidence[own >= 0] = model.representation.support[own[own >= 0]]
+        weighted = evidence * model.values["weights"]
         return dict(zip(self.state_.architecture["evidence"], weighted.T, strict=True))
 
     # --- transform --------------------------------------------------------------------------------

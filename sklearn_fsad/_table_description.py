@@ -81,23 +81,10 @@ class TableDescription:
         self._facts = support_facts(X, y == ANOMALOUS, evidence)
         self.support = self._with_facts(evidence)
         self.support_y = y
-        normals = X[y != ANOMALOUS]
-        distinct = np.array([len(np.unique(column)) for column in normals.T]) == len(normals)
-        self._own = {}  # where most columns never repeat a value, equal rows are the same row
-        if distinct.mean() > 0.5:
-            self._own = {key: i for i, key in enumerate(_keys(X)) if y[i] != ANOMALOUS}
 
     def transform(self, X: Array) -> Array:
-        """Describe rows: (m, d) -> (m, n_evidence + N_FACTS).
-
-        A normal row of the context is described by the others, as it was when it was left out,
-        unless values repeat so often that it may be another one.
-        """
-        X = X[:, self._columns]
-        evidence = self._with_facts(self._seen.transform(X))
-        own = np.array([self._own.get(key, -1) for key in _keys(X)])
-        evidence[own >= 0] = self.support[own[own >= 0]]
-        return evidence
+        """Describe rows: (m, d) -> (m, n_evidence + N_FACTS)."""
+        return self._with_facts(self._seen.transform(X[:, self._columns]))
 
     def _with_facts(self, evidence: Array) -> Array:
         return np.column_stack([evidence, np.tile(self._facts, (len(evidence), 1))])
@@ -128,11 +115,6 @@ def _of_width(arrays: Mapping[str, Array], n_features: int) -> Mapping[str, Arra
     if len(arrays.get("pooled_relevance", ())) == n_features:
         return arrays
     return {name: value for name, value in arrays.items() if not name.startswith("pooled_")}
-
-
-def _keys(X: Array) -> list[str]:
-    """What tells rows apart."""
-    return [row.tobytes().hex() for row in X + 0.0]  # no minus zero
 
 
 def own_order(X: Array, y: Codes) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
