@@ -24,6 +24,7 @@ from ._decisions import Decisions
 from ._episodes import EpisodeSampler
 from ._explanations import Explanations
 from ._guards import check_device, check_shots, check_state, restored_on_error, weights_to_blame
+from ._interruption import kept_on_interrupt, warn_of_interruption
 from ._labels import ANOMALOUS, NORMAL, UNLABELLED, encode_labels, known_coding
 from ._own_rows import OwnRows
 from ._probability import CURVE, learn_from_tasks
@@ -95,6 +96,10 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
         The result is kept in the parameter ``pretrained``, so that clones, pipelines and searches
         carry it. A former fit is dropped.
 
+        Ctrl-C is let through. Where the training has had a whole epoch by then, what it had learned
+        after the last one is in ``pretrained``, and a warning tells how many it had; else, and
+        while held-out tasks are tried, everything is as it was.
+
         Parameters
         ----------
         X : list or dict of (X_t, y_t), TaskSet, or array-like of shape (n_samples, n_features)
@@ -117,13 +122,18 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
         for task in tasks:
             refuse_huge(task.X, f"Task {task.name!r}: X")
         seed = self._seed()
-        state = self._with_probabilities(self._meta_train(tasks, seed), tasks, seed)
+        with kept_on_interrupt() as interruption:
+            state = self._meta_train(tasks, seed)
+        state = self._with_probabilities(state, tasks, seed)
         if state.n_features_in is not None:  # what was learned belongs to these columns
             known = TrainingTasks.from_tasks(tasks, seed)
             state = state if known is None else state.with_arrays(known.to_arrays())
         for name in [name for name in vars(self) if _is_fitted(name)]:
             delattr(self, name)
         self.pretrained = state
+        if interruption.epochs is not None:
+            warn_of_interruption(*interruption.epochs)
+            raise KeyboardInterrupt
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -440,6 +450,7 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
     def _net_settings(self, **defaults: Any) -> dict[str, Any]:
         """Settings of the training net: the method's, then this detector's parameters."""
         settings = {**defaults, "max_epochs": self.max_epochs, "device": self.device}
+        settings["may_be_cut_short"] = True
         if self.lr is not None:
             settings["lr"] = self.lr
         settings["callbacks"] = [clone(callback, safe=False) for callback in self.callbacks or []]

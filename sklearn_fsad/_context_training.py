@@ -22,6 +22,7 @@ from ._pooled import Pooled
 from ._statistics import column_aucs
 from ._table_description import kinds_of, speaking
 from ._task_set import TaskSet
+from .callbacks import checkpoints_in
 
 Array = NDArray[np.float64]
 
@@ -170,21 +171,22 @@ def fine_tune(
     stages = sorted({-(-last * i // _N_STAGES) for i in range(1, _N_STAGES + 1)} - {0})
     fold = np.array([o.fold for o in observations])
 
-    def stages_of(keep: NDArray[np.bool_], verbose: int = 0) -> tuple[list[ContextMix], list[Any]]:
+    def stages_of(keep: NDArray[np.bool_], **more: Any) -> tuple[list[ContextMix], list[Any]]:
         snapshots = _Snapshots(stages)
-        callbacks = [("snapshots", snapshots), *(settings.get("callbacks") or [])]
-        part = [e for e, kept in zip(episodes["own"], keep, strict=True) if kept]
-        given = {**settings, "callbacks": callbacks, "verbose": verbose}
+        given = {**settings, **more}
+        given["callbacks"] = [("snapshots", snapshots), *(given.get("callbacks") or [])]
+        part = [e for e, mine in zip(episodes["own"], keep, strict=True) if mine]
         module = module_of(start, departs=None)
         module.own.requires_grad_(True)
         _, history = train(module, part, seed=seed, **given)
         return [module_of(taken) for taken in snapshots.taken_], history
 
+    kept = checkpoints_in(settings.get("callbacks"))
     gains: dict[tuple[int, int], list[Array]] = {}  # (regime, group) -> AUC of each rival
     if len(folds) > 1 and stages:
         sitting = module_of(start)
         for f in sorted(set(fold)):
-            rivals, _ = stages_of(fold != f)
+            rivals, _ = stages_of(fold != f, callbacks=kept, may_be_cut_short=False)
             for i in np.flatnonzero(fold == f):
                 e = episodes["own"][i]
                 if not 0 < (e.query_y == 1).sum() < len(e.query_y):
@@ -196,12 +198,15 @@ def fine_tune(
     chosen, report = _choose(gains)
     if not any(chosen):
         return FineTuned(dict(arrays), report, [])
-    modules, history = stages_of(np.ones(len(fold), dtype=bool), verbose)
-    module = modules[max(chosen) - 1]
+    modules, history = stages_of(np.ones(len(fold), dtype=bool), verbose=verbose)
+    reached = min(max(chosen), len(modules))  # fewer where it was cut short
+    if not reached:
+        return FineTuned(dict(arrays), report, [])
+    module = modules[reached - 1]
     departs = np.tile(np.array(chosen) > 0, (2, 1)).astype(np.float64)
     shared_arrays = {} if pooled is None else pooled.to_arrays()
     tuned = {**shared_arrays, **arrays_of(module, departs), "typical_spread": typical}
-    return FineTuned(tuned, report, history[: stages[max(chosen) - 1]])
+    return FineTuned(tuned, report, history[: stages[reached - 1]])
 
 
 class _Snapshots(Callback):

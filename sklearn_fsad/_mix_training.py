@@ -243,7 +243,7 @@ def learn_mix(
     theta_without = {}
     if len(set(folds)) > 1:
         for fold in sorted(set(folds)):
-            candidate, _ = trained(folds != fold, verbose=0, callbacks=kept)
+            candidate, _ = trained(folds != fold, verbose=0, callbacks=kept, may_be_cut_short=False)
             theta = theta_without[int(fold)] = candidate.theta.detach().numpy()
             options = [new_mix(theta=theta, choice=(o, o)) for o in (MIX, CLOSED_FORM)]
             for e, o in zip(episodes, observations, strict=True):

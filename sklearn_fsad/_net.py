@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from ._episodes import Episode
+from ._interruption import cut_short
 from .callbacks import checkpoints_in, without_checkpoints
 from .exceptions import MetaTrainingDivergedError
 
@@ -93,13 +95,22 @@ class EpisodicNet(NeuralNet):
     """skorch net that trains a module with ``forward(support_X, support_y, query_X)``.
 
     It tells the data set which epoch it is in, refuses a loss that is not finite, and lets Ctrl-C
-    through, which skorch alone would swallow.
+    through, which skorch alone would swallow, unless it may be cut short: then it ends with the
+    weights after its last whole epoch.
     """
+
+    may_be_cut_short = False
 
     def on_epoch_begin(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
         """Let episode i of epoch e be a pure function of (seed, e, i)."""
         super().on_epoch_begin(net, dataset_train=dataset_train, **kwargs)
         dataset_train.epoch = len(self.history) - 1
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Remember the weights."""
+        super().on_epoch_end(net, **kwargs)
+        if self.may_be_cut_short:
+            self.whole_epochs_ = len(self.history), copy.deepcopy(self.module_.state_dict())
 
     def get_loss(
         self, y_pred: Tensor, y_true: Tensor, X: Any = None, training: bool = False
@@ -117,7 +128,7 @@ class EpisodicNet(NeuralNet):
         return loss
 
     def fit_loop(self, X: Any, y: Any = None, epochs: int | None = None, **fit_params: Any) -> Any:
-        """Run the epochs still to come; only early stopping may end them quietly."""
+        """Run the epochs still to come; Ctrl-C and early stopping may end them."""
         if epochs is None:
             epochs = self.max_epochs - len(self.history)  # some, where a checkpoint was read
         try:
@@ -125,7 +136,12 @@ class EpisodicNet(NeuralNet):
         except KeyboardInterrupt as interrupt:
             if any(_has_stopped(callback) for _, callback in self.callbacks_):
                 raise
-            raise _Interrupted from interrupt
+            n_whole, weights = getattr(self, "whole_epochs_", (0, {}))
+            if not cut_short(n_whole, self.max_epochs):
+                raise _Interrupted from interrupt
+            self.module_.load_state_dict(weights)
+            del self.history[n_whole:]
+            return self
 
 
 class _Interrupted(BaseException):
@@ -168,6 +184,7 @@ def train_episodic(
     dtype: torch.dtype = torch.float32,
     verbose: int = 0,
     parameters: Mapping[str, Any] | None = None,
+    may_be_cut_short: bool = False,
     **net_params: Any,
 ) -> tuple[M, list[dict[str, float]]]:
     """Train a module on episodes and return it with its history; global randomness is left alone.
@@ -186,6 +203,8 @@ def train_episodic(
         1 shows a progress bar.
     parameters : mapping, default=None
         Those of the detector that trains: they tell its checkpoints from those of others.
+    may_be_cut_short : bool, default=False
+        Whether Ctrl-C during a ``meta_fit`` ends this training alone, after its last whole epoch.
     **net_params
         Handed to :class:`EpisodicNet`.
     """
@@ -209,6 +228,7 @@ def train_episodic(
     }
     with torch_seed(seed):
         net = EpisodicNet(module, callbacks=callbacks, **settings)
+        net.may_be_cut_short = may_be_cut_short
         try:
             net.partial_fit(train, y=None)
         except _Interrupted:

@@ -356,7 +356,9 @@ default="auto"
         def network(known: Knowledge, positions: Sequence[int]) -> NeuralProcess:
             borrowed = draft.with_arrays(known.to_arrays())
             part = tasks.subset(positions)
-            return self._module(train(part, borrowed, verbose=0, callbacks=kept))
+            return self._module(
+                train(part, borrowed, verbose=0, callbacks=kept, may_be_cut_short=False)
+            )
 
         knowledge, without, report = learn_knowledge(
             tasks, judge, describe, closed, self.weigh_features

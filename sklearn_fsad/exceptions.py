@@ -4,6 +4,7 @@ __all__ = [
     "AdaptationWarning",
     "FarTaskWarning",
     "FetchError",
+    "InterruptedWarning",
     "LabelConventionWarning",
     "MetaTrainingDivergedError",
     "TaskWarning",
@@ -17,6 +18,10 @@ class AdaptationWarning(UserWarning):
 
 class FarTaskWarning(UserWarning):
     """A new task is unlike all training tasks: what was learned from them may not hold for it."""
+
+
+class InterruptedWarning(UserWarning):
+    """Meta-training was interrupted: what it had learned by then is kept."""
 
 
 class LabelConventionWarning(UserWarning):

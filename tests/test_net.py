@@ -5,6 +5,7 @@ import pytest
 import torch
 from families import META_FITTED, QUICK, make_detector, make_family, new_task
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
 from torch import nn
 
@@ -15,10 +16,13 @@ from sklearn_fsad._losses import PairwiseLoss, TopLoss
 from sklearn_fsad._mixing import EvidenceMix, closed_form
 from sklearn_fsad._net import EpisodeDataset, collate_episodes, train_episodic
 from sklearn_fsad._prototypical_network import PrototypicalNetwork
-from sklearn_fsad.exceptions import MetaTrainingDivergedError
+from sklearn_fsad.exceptions import InterruptedWarning, MetaTrainingDivergedError
+from sklearn_fsad.model_selection import TaskEstimator
 from sklearn_fsad.tasks import Episode
 
 both_methods = pytest.mark.parametrize("name", ["meta-fitted", "meta-fitted mlp"])
+
+TRAININGS = ["meta-fitted", "meta-fitted mlp", "residual anil", "meta-fitted tnp"]
 
 
 # --- the loss -------------------------------------------------------------------------------------
@@ -234,23 +238,64 @@ def test_a_loss_that_is_not_finite_stops_at_once_and_keeps_the_former_state(name
 
 
 class Interrupting(Callback):
-    """Ctrl-C in the second epoch."""
+    """Ctrl-C when some epochs are over, in the middle of the next."""
 
-    def on_epoch_begin(self, net, **kwargs):
-        if len(net.history) == 2:
+    def __init__(self, n_whole):
+        self.n_whole = n_whole
+
+    def on_batch_end(self, net, **kwargs):
+        if len(net.history) == self.n_whole + 1:
             raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("name", META_FITTED)
-def test_ctrl_c_is_not_swallowed_and_the_former_state_stays(name):
+def test_ctrl_c_in_the_first_epoch_leaves_all_as_it_was(name):
     X, y, query, _ = new_task()
     detector = make_detector(name).fit(X, y)
     state, expected = detector.pretrained, detector.decision_function(query)
-    detector.set_params(callbacks=[Interrupting()])
+    detector.set_params(callbacks=[Interrupting(0)])
     with pytest.raises(KeyboardInterrupt):
         detector.meta_fit(make_family())
     assert detector.pretrained is state
     np.testing.assert_array_equal(detector.decision_function(query), expected)
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_ctrl_c_keeps_the_whole_epochs_and_is_let_through(name):
+    detector = make_detector(name)
+    n_epochs = detector.max_epochs
+    detector.set_params(callbacks=[Interrupting(1)])
+    with (
+        pytest.warns(InterruptedWarning, match=f"after 1 of {n_epochs} epochs"),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        detector.meta_fit(make_family())
+    assert len(detector.pretrained.info["history"]) <= 1
+    X, y, query, _ = new_task()
+    assert np.isfinite(detector.set_params(callbacks=None).fit(X, y).score_samples(query)).all()
+
+
+def test_weights_after_ctrl_c_are_those_of_as_many_epochs():
+    detector = make_detector("meta-fitted mlp").set_params(max_epochs=5)
+    detector.set_params(callbacks=[Interrupting(3)])
+    with pytest.warns(InterruptedWarning), pytest.raises(KeyboardInterrupt):
+        detector.meta_fit(make_family())
+    stopped = detector.pretrained
+    whole = detector.set_params(callbacks=None, max_epochs=3).meta_fit(make_family()).pretrained
+    assert stopped.info["history"] == whole.info["history"]
+    for name in set(whole.arrays) - {"probability"}:
+        np.testing.assert_array_equal(stopped.arrays[name], whole.arrays[name])
+
+
+def test_ctrl_c_ends_a_search():
+    search = GridSearchCV(
+        TaskEstimator(make_detector("meta-fitted").set_params(callbacks=[Interrupting(1)])),
+        {"detector__max_epochs": [2, 3]},
+        cv=2,
+    )
+    with pytest.warns(InterruptedWarning), pytest.raises(KeyboardInterrupt):
+        search.fit(make_family())
+    assert not hasattr(search, "best_estimator_")
 
 
 def test_early_stopping_ends_the_training_quietly_and_keeps_the_best_epoch(monkeypatch):
