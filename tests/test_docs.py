@@ -29,6 +29,7 @@ PAGES = {
     for page in (
         ROOT / "README.md",
         ROOT / "CONTRIBUTING.md",
+        ROOT / "benchmarks" / "README.md",
         *sorted((ROOT / "docs").glob("*.md")),
     )
 }
