@@ -36,7 +36,7 @@ docs: .venv/installed-docs
 	@echo "== Make .venv and install the package with what its tests and pictures need."
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[tests]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[tests,scale]"
 	@touch $@
 
 clean:

@@ -85,6 +85,7 @@ class InContextDetector(BaseFewShotDetector):
         Where the network trains.
     net_params : dict, default=None
         More settings of the skorch net that trains.
+        ``{"accelerator": accelerate.Accelerator}`` lets processes share ``meta_fit``.
     callbacks : list, default=None
         skorch callbacks of the training; cloned, never changed.
     verbose : int, default=0

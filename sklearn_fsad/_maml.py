@@ -135,6 +135,7 @@ class MAMLDetector(BaseFewShotDetector):
         Where the network trains.
     net_params : dict, default=None
         More settings of the skorch net that trains, such as ``{"optimizer__weight_decay": 0.1}``.
+        ``{"accelerator": accelerate.Accelerator}`` lets processes share ``meta_fit``.
     callbacks : list, default=None
         skorch callbacks of the meta-training; cloned, never changed.
     verbose : int, default=0
@@ -330,7 +331,7 @@ class MAMLDetector(BaseFewShotDetector):
         n, k = min(int((y != ANOMALOUS).sum()), 40), min(int((y == ANOMALOUS).sum()), 16)
         sampler = EpisodeSampler(tasks, n_normal=(n, n), n_anomalous=(k, k), n_query=40, seed=seed)
         settings = self._net_settings(lr=4e-3, batch_size=self.batch_size)
-        settings |= {"max_epochs": _SELF_TAUGHT_EPOCHS, "verbose": 0}
+        settings |= {"max_epochs": _SELF_TAUGHT_EPOCHS, "verbose": 0, "accelerator": None}
         return self._learn(
             tasks, sampler, _SELF_TAUGHT_EPISODES, seed, augment=False, gate=False, **settings
         )

@@ -206,8 +206,18 @@ def train_episodic(
     may_be_cut_short : bool, default=False
         Whether Ctrl-C during a ``meta_fit`` ends this training alone, after its last whole epoch.
     **net_params
-        Handed to :class:`EpisodicNet`.
+        Handed to :class:`EpisodicNet`; with ``accelerator`` the training is shared by processes.
     """
+    kind, ways = EpisodicNet, {"callbacks__print_log": None}
+    make_accelerator = net_params.pop("accelerator", None)
+    if make_accelerator is not None:
+        from ._shared_training import Share, SharedEpisodicNet, join, ways_of
+
+        accelerator = join(make_accelerator, module, train, seed)
+        train, valid = Share(train, accelerator), valid and Share(valid, accelerator)
+        kind, ways = SharedEpisodicNet, ways_of(accelerator)
+        net_params["device"] = None  # the accelerator's
+        verbose = verbose if accelerator.is_main_process else 0
     given = net_params.pop("callbacks", None)
     callbacks = without_checkpoints(given)
     if verbose:
@@ -222,13 +232,13 @@ def train_episodic(
         "train_split": _fixed_split(valid),
         "iterator_train__collate_fn": collate,
         "iterator_valid__collate_fn": collate,
-        "callbacks__print_log": None,
         "verbose": 0,
+        **ways,
         **net_params,
     }
     with torch_seed(seed):
-        net = EpisodicNet(module, callbacks=callbacks, **settings)
-        net.may_be_cut_short = may_be_cut_short
+        net = kind(module, callbacks=callbacks, **settings)
+        net.may_be_cut_short = may_be_cut_short and make_accelerator is None
         try:
             net.partial_fit(train, y=None)
         except _Interrupted:
@@ -237,7 +247,7 @@ def train_episodic(
         {k: float(v) for k, v in epoch.items() if k in ("train_loss", "valid_loss")}
         for epoch in net.history
     ]
-    return net.module_, history
+    return net.module_.cpu(), history
 
 
 class _Collate:

@@ -150,6 +150,7 @@ default="auto"
         Where the network trains.
     net_params : dict, default=None
         More settings of the skorch net that trains, such as ``{"optimizer__weight_decay": 0.1}``.
+        ``{"accelerator": accelerate.Accelerator}`` lets processes share ``meta_fit``.
     callbacks : list, default=None
         skorch callbacks of the training; cloned, never changed.
     verbose : int, default=0
@@ -394,7 +395,7 @@ default="auto"
         if n_epochs is None:
             n_epochs = next(e for most, e in _EPOCHS.items() if (n_rows or n) < most)
         settings = self._net_settings(lr=5e-3, batch_size=self.batch_size)
-        settings |= {"max_epochs": round(share * n_epochs), "verbose": 0}
+        settings |= {"max_epochs": round(share * n_epochs), "verbose": 0, "accelerator": None}
         names = getattr(self, "feature_names_in_", None)
         prior = ScalePrior.from_tasks(TaskSet([normals], allow_nan=True))
         draft = self._draft([normals], prior, seed, names, {"n_tasks": 0})

@@ -100,6 +100,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         Where the "mlp" trains.
     net_params : dict, default=None
         More settings of the skorch net that trains, such as ``{"optimizer__weight_decay": 0.1}``.
+        ``{"accelerator": accelerate.Accelerator}`` lets processes share ``meta_fit``.
     callbacks : list, default=None
         skorch callbacks of the meta-training; cloned, never changed.
     verbose : int, default=0
