@@ -95,6 +95,13 @@ def measure_fits(detector: Any, n_assets: int = 200) -> dict[str, float]:
     }
 
 
+def command(frame: pd.DataFrame) -> str:
+    """Return the command of rows beyond the default."""
+    more = frame.rows[frame.rows > 10**7]
+    called = "    OMP_NUM_THREADS=1 python benchmarks/scale_scoring.py --rows"
+    return f"{called} {' '.join(map(str, more))}\n" if len(more) else ""
+
+
 def report(frame: pd.DataFrame, fits: pd.DataFrame) -> str:
     """Return the results as Markdown."""
     shown = frame.assign(
@@ -109,9 +116,9 @@ def report(frame: pd.DataFrame, fits: pd.DataFrame) -> str:
         slope = np.polyfit(np.log(frame.rows), np.log(frame.core_seconds), 1)[0]
     f = fits.iloc[-1]
     return (
-        "# A hundred million rows in parts\n\n"
+        "# Rows scored in parts\n\n"
         "    OMP_NUM_THREADS=1 python benchmarks/scale_scoring.py\n"
-        "    OMP_NUM_THREADS=1 python benchmarks/scale_scoring.py --rows 100000000\n\n"
+        f"{command(frame)}\n"
         f"Rows of {N_FEATURES} float32 features in a mapped file, read and scored {PART:,} at a "
         "time by processes of joblib,\nthe scores written to another mapped file. One thread a "
         "process, on an x86_64 machine of two cores\nthat others used too: core seconds are what "
