@@ -23,8 +23,19 @@ from ._cleaning import Mask, believed_normals
 from ._decisions import Decisions
 from ._episodes import EpisodeSampler
 from ._explanations import Explanations
+<<<<<<< HEAD
 from ._guards import check_device, check_shots, check_state, restored_on_error, weights_to_blame
 from ._interruption import kept_on_interrupt, warn_of_interruption
+=======
+from ._guards import (
+    check_device,
+    check_shots,
+    check_state,
+    own_callback,
+    restored_on_error,
+    weights_to_blame,
+)
+>>>>>>> becf2f3 (Version 0.1.0: changelog, sessions of nox that check a release, and pages that run with MLflow, TensorBoard and Optuna)
 from ._labels import ANOMALOUS, NORMAL, UNLABELLED, encode_labels, known_coding
 from ._own_rows import OwnRows
 from ._probability import CURVE, learn_from_tasks
@@ -382,7 +393,8 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
         """A state that also knows how likely anomalies are, given a score."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # training has said it already
-            probe = clone(self).set_params(pretrained=state, contamination="auto", verbose=0)
+            own = {"pretrained": state, "contamination": "auto", "callbacks": None, "verbose": 0}
+            probe = clone(type(self)(**{**self.get_params(deep=False), **own}))
             learned = learn_from_tasks(probe, self._sampler(tasks, seed), self.episodes_per_epoch)
         if learned is None:
             return state
@@ -453,7 +465,7 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
         settings["may_be_cut_short"] = True
         if self.lr is not None:
             settings["lr"] = self.lr
-        settings["callbacks"] = [clone(callback, safe=False) for callback in self.callbacks or []]
+        settings["callbacks"] = [own_callback(callback) for callback in self.callbacks or []]
         settings["parameters"] = {
             name: value
             for name, value in self.get_params(deep=False).items()

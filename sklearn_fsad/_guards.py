@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Integral
 from typing import Any
 
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 
 from ._state import MetaState
 from .exceptions import WeightsError
@@ -89,3 +90,13 @@ def check_state(detector: Any, state: MetaState) -> None:
             "The feature names should match those that were passed during meta_fit, in the "
             f"same order: got {list(names)}, meta_fit had {list(learned_names)}."
         )
+
+
+def own_callback(callback: Any) -> Any:
+    """A copy to train with; what no copy can be made of, such as an open writer, it shares."""
+    if isinstance(callback, (tuple, list)):
+        return (callback[0], own_callback(callback[1]))
+    try:
+        return clone(callback, safe=False)
+    except TypeError:
+        return copy.copy(callback)

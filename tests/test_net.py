@@ -1,5 +1,7 @@
 """The training loop: the loss, padding, what reaches the net, and how training may end."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -194,6 +196,24 @@ def test_named_callbacks_are_accepted(name):
     make_detector(name).set_params(max_epochs=2, callbacks=callbacks).meta_fit(make_family())
     assert len(log) == 2
     assert callbacks[0][1].count == 0
+
+
+@both_methods
+@pytest.mark.parametrize("named", [False, True])
+def test_callbacks_may_hold_what_cannot_be_copied(name, named):
+    class Writing(Callback):
+        def __init__(self, lock, log):
+            self.lock, self.log = lock, log
+
+        def on_epoch_end(self, net, **kwargs):
+            self.epoch_ = len(net.history)
+            self.log.append(self.lock)
+
+    callback = Writing(threading.Lock(), log := [])
+    callbacks = [("mine", callback) if named else callback]
+    make_detector(name).set_params(max_epochs=2, callbacks=callbacks).meta_fit(make_family())
+    assert log == [callback.lock] * 2
+    assert not hasattr(callback, "epoch_")
 
 
 @both_methods
