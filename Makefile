@@ -36,11 +36,7 @@ docs: .venv/installed-docs
 	@echo "== Make .venv and install the package with what its tests and pictures need."
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
-<<<<<<< HEAD
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[tests,scale]"
-=======
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[tests,integrations]"
->>>>>>> becf2f3 (Version 0.1.0: changelog, sessions of nox that check a release, and pages that run with MLflow, TensorBoard and Optuna)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[tests,scale,integrations]"
 	@touch $@
 
 clean:

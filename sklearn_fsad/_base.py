@@ -23,10 +23,6 @@ from ._cleaning import Mask, believed_normals
 from ._decisions import Decisions
 from ._episodes import EpisodeSampler
 from ._explanations import Explanations
-<<<<<<< HEAD
-from ._guards import check_device, check_shots, check_state, restored_on_error, weights_to_blame
-from ._interruption import kept_on_interrupt, warn_of_interruption
-=======
 from ._guards import (
     check_device,
     check_shots,
@@ -35,7 +31,7 @@ from ._guards import (
     restored_on_error,
     weights_to_blame,
 )
->>>>>>> becf2f3 (Version 0.1.0: changelog, sessions of nox that check a release, and pages that run with MLflow, TensorBoard and Optuna)
+from ._interruption import kept_on_interrupt, warn_of_interruption
 from ._labels import ANOMALOUS, NORMAL, UNLABELLED, encode_labels, known_coding
 from ._own_rows import OwnRows
 from ._probability import CURVE, learn_from_tasks
