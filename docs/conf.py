@@ -47,7 +47,7 @@ nitpick_ignore_regex = [("py:.*", r"(?!sklearn_fsad).*")]
 # --- gallery --------------------------------------------------------------------------------------
 _EXAMPLES = ["plot_quickstart.py", "plot_sensors.py", "plot_defects.py", "plot_functions.py"]
 _EXAMPLES += ["plot_process.py", "plot_search.py", "plot_thresholds.py", "plot_explanations.py"]
-_EXAMPLES += ["plot_pyod.py", "plot_own_detector.py", "*"]
+_EXAMPLES += ["plot_displays.py", "plot_pyod.py", "plot_own_detector.py", "*"]
 sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "auto_examples",

@@ -75,8 +75,7 @@ for name, found in aucs.items():
 # %%
 # One of them as a picture
 # ------------------------
-# Current and flow wander with the load, and hardly show the fault. The score does. Readings of the
-# support are left blank: a detector knows them, and finds them more normal than any other.
+# Current and flow wander with the load, and hardly show the fault. The score does.
 
 detector = detectors["ProtoNetDetector, meta-fitted"].fit(X[support])
 scores = detector.decision_function(X)
@@ -87,7 +86,6 @@ for sensor in ("current", "flow"):
     top.plot(values - values.mean(), lw=1, label=sensor)
 top.legend(frameon=False, ncols=2)
 top.set(ylabel="reading, centred")
-scores[support] = np.nan
 bottom.plot(scores, color="black", lw=1)
 bottom.axhline(0.0, color="C3", lw=0.8, ls="--")
 bottom.set(ylabel="decision_function", xlabel="minute")
