@@ -350,10 +350,11 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
         order = np.lexsort([self.support_y_ == ANOMALOUS, *self.support_X_.T[::-1]])
         return order[self.support_kept_[order]]
 
-    def _adapt(self, X: Array, y: Codes, state: MetaState) -> Adapted:
+    def _adapt(self, X: Array, y: Codes, state: MetaState, module: Any = None) -> Adapted:
+        """Adapt the module of a state, which one that was made from it before may stand for."""
         import torch
 
-        module = self._module(state)
+        module = self._module(state) if module is None else module
         representation = self._represent(X, y, state)
         with torch.no_grad():
             values = module.adapt(
@@ -403,12 +404,12 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
 
     def _left_out_scores(self, X: Array, y: Codes) -> Array:
         """Score of each support row from the others."""
-        fold = left_out_folds(X, y)
+        fold, module = left_out_folds(X, y), self._adapted.module
         scores = np.empty(len(X))
         for out in (fold == i for i in range(fold.max() + 1)):
             if out.any():
                 rest = ~out if (y[~out] == NORMAL).any() else np.ones(len(X), dtype=bool)
-                scores[out] = self._adapt(X[rest], y[rest], self.state_).score(X[out])
+                scores[out] = self._adapt(X[rest], y[rest], self.state_, module).score(X[out])
         return scores
 
     def _strangeness(self, rows: Array) -> Array:

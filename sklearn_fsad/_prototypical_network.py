@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 from skorch.callbacks import EarlyStopping
 from torch import Tensor, nn
 
@@ -17,6 +16,7 @@ from ._layers import masked_mean, mlp
 from ._losses import PairwiseLoss
 from ._net import EpisodeDataset, torch_seed, train_episodic
 from ._scaling import ScaledSupport, ScalePrior
+from ._statistics import column_aucs
 from ._task_set import TaskSet
 
 Array = NDArray[np.float64]
@@ -149,7 +149,7 @@ def best_scaler(sampler: EpisodeSampler, prior: ScalePrior, n_episodes: int = 48
             e = scaled_episode(episode, scaler, prior)
             parts = (e.support_X, e.support_y, e.query_X)
             scores = network(*(torch.from_numpy(part) for part in parts)).numpy()
-            quality[scaler] += roc_auc_score(e.query_y == 1, scores)
+            quality[scaler] += column_aucs(scores[:, None], e.query_y == 1)[0]
     return max(quality, key=quality.__getitem__)
 
 
