@@ -12,7 +12,16 @@ os.environ.setdefault(
 )  # workers that fight for the cores wait for each other
 
 import pytest
-from families import GEOMETRIC, MAKERS, MAY_MISS, make_detector, make_family, new_task
+from families import (
+    BRIEF_MIX,
+    FEW_TREES,
+    GEOMETRIC,
+    MAKERS,
+    MAY_MISS,
+    make_detector,
+    make_family,
+    new_task,
+)
 from hypothesis import Phase, settings
 
 settings.register_profile(
@@ -76,8 +85,15 @@ def meta_fitted_mlp():
 @pytest.fixture
 def few_trees(monkeypatch):
     """Forests as small as tests of a contract need."""
-    monkeypatch.setattr("sklearn_fsad._evidence.labelled_tables._N_TREES", 6)
-    monkeypatch.setattr("sklearn_fsad._evidence.labelled_tables._N_TREES_OF_PART", 3)
+    for part, size in FEW_TREES.items():
+        monkeypatch.setattr(part, size)
+
+
+@pytest.fixture
+def brief_mix(monkeypatch):
+    """What MAML corrects is learned in no time."""
+    for part, size in BRIEF_MIX.items():
+        monkeypatch.setattr(part, size)
 
 
 @pytest.fixture(scope="module")

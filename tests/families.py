@@ -1,6 +1,8 @@
 """Small families of tasks, and detectors meta-fitted on them, shared by the test modules."""
 
+from contextlib import ExitStack
 from functools import cache
+from unittest.mock import patch
 
 import numpy as np
 from sklearn.base import clone
@@ -90,6 +92,13 @@ def unlearned(name):
     return ProtoNetDetector(**{**QUICK, **extra})
 
 
+FEW_TREES = {  # forests as small as tests of a contract need
+    "sklearn_fsad._evidence.labelled_tables._N_TREES": 6,
+    "sklearn_fsad._evidence.labelled_tables._N_TREES_OF_PART": 3,
+}
+BRIEF_MIX = {"sklearn_fsad._maml._MIX_EPOCHS": 8}  # what MAML corrects, learned in no time
+
+
 @cache
 def _meta_fitted(name):
     tasks = make_family()
@@ -97,7 +106,10 @@ def _meta_fitted(name):
         tasks = [*make_family(4), *make_family(2, n_features=3, seed=1)]
     if name == "support":
         tasks += make_family(2, n_features=7, seed=2)
-    return unlearned(name).meta_fit(tasks)
+    with ExitStack() as small:  # whichever test asks first
+        for part, size in {**FEW_TREES, **BRIEF_MIX}.items():
+            small.enter_context(patch(part, size))
+        return unlearned(name).meta_fit(tasks)
 
 
 MAKERS = {

@@ -19,16 +19,10 @@ from sklearn_fsad import MetaState
 from sklearn_fsad.callbacks import Checkpoint
 from sklearn_fsad.exceptions import WeightsError
 
-pytestmark = pytest.mark.usefixtures("few_trees")
+pytestmark = pytest.mark.usefixtures("few_trees", "brief_mix")
 
 NAMES = ("support", "mix", "mlp", *MAML, *PROCESSES, "in context")
 EPOCHS, KILLED_IN = 4, 3
-
-
-@pytest.fixture(autouse=True)
-def brief_mix(monkeypatch):
-    """What MAML corrects is learned in no time."""
-    monkeypatch.setattr("sklearn_fsad._maml._MIX_EPOCHS", 2)
 
 
 class Killing(Callback):

@@ -50,7 +50,7 @@ from sklearn_fsad import (
 
 N_THREADS = 8
 
-pytestmark = pytest.mark.usefixtures("few_trees")
+pytestmark = pytest.mark.usefixtures("few_trees", "brief_mix")
 
 
 CHECKED = [make_detector(name) for name in ANY_WIDTH]
