@@ -13,7 +13,7 @@ os.environ.setdefault(
 
 import pytest
 from families import (
-    BRIEF_MIX,
+    BRIEF_MAML,
     FEW_TREES,
     GEOMETRIC,
     MAKERS,
@@ -90,9 +90,9 @@ def few_trees(monkeypatch):
 
 
 @pytest.fixture
-def brief_mix(monkeypatch):
-    """What MAML corrects is learned in no time."""
-    for part, size in BRIEF_MIX.items():
+def brief_maml(monkeypatch):
+    """What MAML corrects, and what it learns from a support alone, is learned in no time."""
+    for part, size in BRIEF_MAML.items():
         monkeypatch.setattr(part, size)
 
 

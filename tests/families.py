@@ -96,7 +96,11 @@ FEW_TREES = {  # forests as small as tests of a contract need
     "sklearn_fsad._evidence.labelled_tables._N_TREES": 6,
     "sklearn_fsad._evidence.labelled_tables._N_TREES_OF_PART": 3,
 }
-BRIEF_MIX = {"sklearn_fsad._maml._MIX_EPOCHS": 8}  # what MAML corrects, learned in no time
+BRIEF_MAML = {  # what MAML corrects, and what it learns from a support alone, learned in no time
+    "sklearn_fsad._maml._MIX_EPOCHS": 8,
+    "sklearn_fsad._maml._SELF_TAUGHT_EPISODES": 8,
+    "sklearn_fsad._maml._SELF_TAUGHT_EPOCHS": 2,
+}
 
 
 @cache
@@ -107,7 +111,7 @@ def _meta_fitted(name):
     if name == "support":
         tasks += make_family(2, n_features=7, seed=2)
     with ExitStack() as small:  # whichever test asks first
-        for part, size in {**FEW_TREES, **BRIEF_MIX}.items():
+        for part, size in {**FEW_TREES, **BRIEF_MAML}.items():
             small.enter_context(patch(part, size))
         return unlearned(name).meta_fit(tasks)
 

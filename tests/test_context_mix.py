@@ -1,5 +1,7 @@
 """The network that weighs evidence about a table, what it sees, and how it is fine-tuned."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -198,6 +200,11 @@ def fine_tuned(tasks, max_epochs=6, n_episodes=48):
     return arrays, fine_tune(arrays, tasks, sampler, n_episodes, seed=0, **settings)
 
 
+@cache
+def fine_tuned_on_a_family():
+    return fine_tuned(make_family(12))
+
+
 def test_episodes_are_described_by_calibrated_evidence_and_facts():
     tasks = TaskSet(make_family())
     sampler = EpisodeSampler(tasks, n_normal=(4, 16), n_anomalous=(1, 4), n_query=30, seed=0)
@@ -213,7 +220,7 @@ def test_episodes_are_described_by_calibrated_evidence_and_facts():
 
 
 def test_fine_tuning_departs_where_held_out_tasks_get_better():
-    before, tuned = fine_tuned(make_family(12))
+    before, tuned = fine_tuned_on_a_family()
     assert [part["regime"] for part in tuned.report] == ["unlabelled", "labelled"]
     used = [float(part["used"] == "fine-tuned") for part in tuned.report]
     assert used[0] == 1.0
@@ -224,7 +231,7 @@ def test_fine_tuning_departs_where_held_out_tasks_get_better():
 
 
 def test_tasks_that_share_their_columns_have_evidence_in_common():
-    _, tuned = fine_tuned(make_family(12))
+    _, tuned = fine_tuned_on_a_family()
     n = len(FAMILY)
     assert tuned.arrays["closed"].shape == (2, 3, n)
     assert tuned.arrays["typical_spread"].shape == (2, n)

@@ -44,7 +44,7 @@ from sklearn_fsad.exceptions import TaskWarning, WeightsError
 pytestmark = [
     pytest.mark.filterwarnings("error::RuntimeWarning"),
     pytest.mark.filterwarnings("ignore:X has feature names"),
-    pytest.mark.usefixtures("few_trees", "brief_mix"),
+    pytest.mark.usefixtures("few_trees", "brief_maml"),
 ]
 
 BARELY = {"max_epochs": 1, "episodes_per_epoch": 8}  # what is taught does not matter

@@ -234,7 +234,7 @@ def run(bench, folder, results, *words):
     return bench.tables.main([*words, "--data", str(folder), "--results", str(results)])
 
 
-def test_few_shot_run(bench, folder, tmp_path):
+def test_few_shot_run(bench, folder, few_trees, tmp_path):
     words = ("few-shot", "--n", "20", "--k", "0", "3", "--draws", "1", "--detector", DETECTOR)
     stacked = [*CHEAP, "meta_stack"]
     assert run(bench, folder, tmp_path, *words, *stacked) == 0
@@ -278,7 +278,7 @@ def test_fine_tuning_leaves_families_out(bench, folder, tmp_path, monkeypatch):
     assert sorted(learned) == [1, 2]  # http and smtp are left out together
 
 
-def test_published_figures_stand_beside(bench, folder, published, tmp_path):
+def test_published_figures_stand_beside(bench, folder, published, few_trees, tmp_path):
     for protocol, method in (("few-labels", "ratio_scaled"), ("halves", "knn1_scaled")):
         words = (protocol, "--published", str(published), "--only", method)
         assert run(bench, folder, tmp_path, *words, "--detector", DETECTOR) == 0
@@ -300,7 +300,7 @@ def test_commands_that_cannot_be_run(bench, folder, tmp_path, capsys):
     assert "nowhere" in capsys.readouterr().err
 
 
-def test_what_changes_scores_is_reported(bench, folder, tmp_path):
+def test_what_changes_scores_is_reported(bench, folder, few_trees, tmp_path):
     words = ["--data", str(folder), "--n", "15", "--k", "3", "--draws", "1"]
     assert bench.invariance.main([*words, "--results", str(tmp_path)]) == 0
     frame = pd.read_csv(tmp_path / "invariance.csv")
