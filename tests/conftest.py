@@ -13,7 +13,7 @@ os.environ.setdefault(
 
 import pytest
 from families import (
-    BRIEF_MAML,
+    FEW_LESSONS,
     FEW_TREES,
     GEOMETRIC,
     MAKERS,
@@ -90,9 +90,9 @@ def few_trees(monkeypatch):
 
 
 @pytest.fixture
-def brief_maml(monkeypatch):
-    """What MAML corrects, and what it learns from a support alone, is learned in no time."""
-    for part, size in BRIEF_MAML.items():
+def few_lessons(monkeypatch):
+    """As little learning beside the epochs of a network as tests of a contract need."""
+    for part, size in FEW_LESSONS.items():
         monkeypatch.setattr(part, size)
 
 

@@ -96,10 +96,11 @@ FEW_TREES = {  # forests as small as tests of a contract need
     "sklearn_fsad._evidence.labelled_tables._N_TREES": 6,
     "sklearn_fsad._evidence.labelled_tables._N_TREES_OF_PART": 3,
 }
-BRIEF_MAML = {  # what MAML corrects, and what it learns from a support alone, learned in no time
+FEW_LESSONS = {  # what methods learn beside the epochs of their network
     "sklearn_fsad._maml._MIX_EPOCHS": 8,
     "sklearn_fsad._maml._SELF_TAUGHT_EPISODES": 8,
     "sklearn_fsad._maml._SELF_TAUGHT_EPOCHS": 2,
+    "sklearn_fsad._process_knowledge._EPISODES_A_TASK": 2,
 }
 
 
@@ -111,7 +112,7 @@ def _meta_fitted(name):
     if name == "support":
         tasks += make_family(2, n_features=7, seed=2)
     with ExitStack() as small:  # whichever test asks first
-        for part, size in {**FEW_TREES, **BRIEF_MAML}.items():
+        for part, size in {**FEW_TREES, **FEW_LESSONS}.items():
             small.enter_context(patch(part, size))
         return unlearned(name).meta_fit(tasks)
 

@@ -19,7 +19,7 @@ from sklearn_fsad import MetaState
 from sklearn_fsad.callbacks import Checkpoint
 from sklearn_fsad.exceptions import WeightsError
 
-pytestmark = pytest.mark.usefixtures("few_trees", "brief_maml")
+pytestmark = pytest.mark.usefixtures("few_trees", "few_lessons")
 
 NAMES = ("support", "mix", "mlp", *MAML, *PROCESSES, "in context")
 EPOCHS, KILLED_IN = 4, 3

@@ -52,7 +52,7 @@ N_THREADS = 8
 ONE_EPOCH = {"max_epochs": 1, "episodes_per_epoch": 8}
 THREE_EPOCHS = {"max_epochs": 3, "episodes_per_epoch": 8}
 
-pytestmark = pytest.mark.usefixtures("few_trees", "brief_maml")
+pytestmark = pytest.mark.usefixtures("few_trees", "few_lessons")
 
 
 CHECKED = [make_detector(name) for name in ANY_WIDTH]

@@ -44,7 +44,7 @@ from sklearn_fsad.exceptions import TaskWarning, WeightsError
 pytestmark = [
     pytest.mark.filterwarnings("error::RuntimeWarning"),
     pytest.mark.filterwarnings("ignore:X has feature names"),
-    pytest.mark.usefixtures("few_trees", "brief_maml"),
+    pytest.mark.usefixtures("few_trees", "few_lessons"),
 ]
 
 BARELY = {"max_epochs": 1, "episodes_per_epoch": 8}  # what is taught does not matter
