@@ -22,6 +22,7 @@ from sklearn_fsad.exceptions import InterruptedWarning, MetaTrainingDivergedErro
 from sklearn_fsad.model_selection import TaskEstimator
 from sklearn_fsad.tasks import Episode
 
+pytestmark = pytest.mark.usefixtures("few_trees", "few_lessons")
 both_methods = pytest.mark.parametrize("name", ["meta-fitted", "meta-fitted mlp"])
 
 TRAININGS = ["meta-fitted", "meta-fitted mlp", "residual anil", "meta-fitted tnp"]
