@@ -205,7 +205,7 @@ def tasks_of_two_widths():
     return [*make_family(6), *make_family(6, n_features=3, seed=1)]
 
 
-def test_tasks_of_different_widths_tune_the_weights():
+def test_tasks_of_different_widths_tune_the_weights(few_trees):
     settings = {"n_normal": (4, 16), "n_anomalous": (0, 4), "n_query": 30, "random_state": 0}
     detector = InContextDetector(lr=0.02, max_epochs=5, episodes_per_epoch=72, **settings)
     detector.meta_fit(tasks_of_two_widths())
