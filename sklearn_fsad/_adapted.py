@@ -46,12 +46,15 @@ class Adapted:
         Those that the detector had.
     module : torch.nn.Module or None
         Left out of pickles: the detector builds it again from its state.
+    own_rows : OwnRows or None
+        Tells normal rows of the support from others; left out of pickles too.
     """
 
     representation: Any
     values: dict[str, Array]
     parameters: dict[str, Any]
     module: Any = None
+    own_rows: Any = None
 
     def score(self, X: Array) -> Array:
         """Score rows, larger = more anomalous: (m, d) -> (m,)."""
@@ -66,7 +69,7 @@ class Adapted:
             return self.module.score(values, torch.from_numpy(Z)).numpy()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "module": None}
+        return {**self.__dict__, "module": None, "own_rows": None}
 
 
 def in_blocks(function: Callable[[Array], Array], X: Array, n_support: int) -> Array:

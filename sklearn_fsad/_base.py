@@ -322,8 +322,7 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
         X, y = self._ordered_support()
         self.state_ = self._untrained_state(X, y) if given is None else given
         with weights_to_blame(self.pretrained):
-            self._adapted = self._adapt(X, y, self.state_)
-        self._own_rows = OwnRows.of(X, y)
+            self._adapted = replace(self._adapt(X, y, self.state_), own_rows=OwnRows.of(X, y))
         self._left_out: Array | None = None
 
     def _believed_normals(self, X: Array, codes: Codes, given: MetaState | None) -> Mask:
@@ -417,7 +416,7 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
         model = self._ready_model()
 
         def score(block: Array) -> Array:
-            own, scores = self._own_rows.find(block), model.score(block)
+            own, scores = model.own_rows.find(block), model.score(block)
             if (own >= 0).any():
                 scores[own >= 0] = self._left_out_of_support()[own[own >= 0]]
             return scores
@@ -436,11 +435,14 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
         return in_blocks(function, X, n_support=len(self.support_X_))
 
     def _ready_model(self) -> Adapted:
-        """The adapted module, built again after unpickling."""
+        """The adapted module, built again after unpickling, as is what tells its own rows."""
         adapted = self._adapted
         if adapted.module is None:
-            adapted = replace(adapted, module=self._as_fitted()._module(self.state_))
-            self._adapted = adapted
+            module, own = (
+                self._as_fitted()._module(self.state_),
+                OwnRows.of(*self._ordered_support()),
+            )
+            self._adapted = adapted = replace(adapted, module=module, own_rows=own)
         return adapted
 
     def _as_fitted(self) -> Self:
@@ -517,7 +519,7 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
 
 def _is_fitted(name: str) -> bool:
     """Whether an attribute comes from ``fit``."""
-    return name.endswith("_") or name in ("_adapted", "_left_out", "_own_rows")
+    return name.endswith("_") or name in ("_adapted", "_left_out")
 
 
 def left_out_folds(X: Array, y: Codes) -> NDArray[np.intp]:

@@ -469,7 +469,7 @@ default="auto"
                 terms = model.module.terms(values, Z).numpy()
             return model.representation.spread_terms(part, terms)
 
-        found, own = self._in_blocks(contributions, rows), self._own_rows.find(rows) >= 0
+        found, own = self._in_blocks(contributions, rows), model.own_rows.find(rows) >= 0
         if own.any():
             rest = self._strangeness(rows[own]) - found[own].sum(axis=1)
             found[own] += (rest / found.shape[1])[:, None]

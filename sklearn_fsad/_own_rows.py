@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from hashlib import blake2b
 from typing import Self
 
 import numpy as np
@@ -14,6 +15,7 @@ Array = NDArray[np.float64]
 Codes = NDArray[np.int8]
 
 _MOST_MET_AGAIN = 0.1  # of fresh normals
+_LONG_KEY = 16  # columns
 
 
 class OwnRows:
@@ -26,7 +28,7 @@ class OwnRows:
     Parameters
     ----------
     positions : dict of bytes to int
-        What a row holds -> its position in the support.
+        What a row holds, or a digest of it -> its position in the support.
 
     References
     ----------
@@ -53,4 +55,7 @@ class OwnRows:
 
 
 def _keys(X: Array) -> list[bytes]:
-    return [row.tobytes() for row in X + 0.0]  # no minus zero
+    X = np.ascontiguousarray(X + 0.0)  # no minus zero
+    if X.shape[1] <= _LONG_KEY:
+        return [row.tobytes() for row in X]
+    return [blake2b(row, digest_size=16).digest() for row in X]

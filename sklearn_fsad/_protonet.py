@@ -295,7 +295,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         rows = self._validated(X, reset=False)
         model = self._ready_model()
         evidence = self._in_blocks(model.representation.transform, rows)
-        own = self._own_rows.find(rows)
+        own = model.own_rows.find(rows)
         evidence[own >= 0] = model.representation.support[own[own >= 0]]
         weighted = evidence * model.values["weights"]
         return dict(zip(self.state_.architecture["evidence"], weighted.T, strict=True))

@@ -33,11 +33,13 @@ def rows():
     return np.random.default_rng(0).normal(size=(400, 4))
 
 
-def test_rows_are_found_by_what_they_hold():
+@pytest.mark.parametrize("n_copies", [1, 30])  # of the columns
+def test_rows_are_found_by_what_they_hold(n_copies):
     X = np.array([[1.0, 2.0], [0.0, 4.0], [5.0, np.nan], [7.0, 8.0]])
-    own = OwnRows.of(X, np.array([0, 0, 0, 1]))
+    own = OwnRows.of(np.tile(X, n_copies), np.array([0, 0, 0, 1]))
     asked = np.array([[-0.0, 4.0], [1.0, 2.5], [5.0, np.nan], [7.0, 8.0]])
-    assert own.find(asked).tolist() == [1, -1, 2, -1]  # a labelled anomaly stays one
+    found = own.find(np.tile(asked, n_copies)).tolist()
+    assert found == [1, -1, 2, -1]  # a labelled anomaly stays one
 
 
 def test_where_rows_repeat_an_equal_one_may_be_fresh():
