@@ -2,7 +2,8 @@
 
 Torch is installed first and in the one version of constraints.txt everywhere, since an open
 requirement fetches gigabytes of GPU libraries. So neither its newest version nor the lowest that
-pyproject.toml allows, 2.10, is tested here; nor is any of the lowest versions on Python above 3.11.
+pyproject.toml allows, 2.10, is tested here; nor are the lowest versions on Python above 3.11, nor
+those of the extra docs.
 """
 
 import re
@@ -16,7 +17,7 @@ ROOT = Path(__file__).parent
 PINNED = ROOT / "constraints.txt"
 TORCH = next(line for line in PINNED.read_text().splitlines() if line.startswith("torch=="))
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")["project"]
-TESTED = ("plot", "data", "benchmarks", "tests", "integrations")  # extras
+TESTED = ("plot", "data", "scale", "benchmarks", "tests", "integrations")  # extras
 
 nox.options.sessions = ["wheel"]
 
@@ -25,7 +26,8 @@ def lowest_versions() -> list[str]:
     """Every lower bound of pyproject.toml as an exact version, but torch's."""
     extras = [PROJECT["optional-dependencies"][name] for name in TESTED]
     bounds = [line for part in (PROJECT["dependencies"], *extras) for line in part if ">=" in line]
-    return [line.replace(">=", "==") for line in bounds if not line.startswith("torch")]
+    exact = [re.sub(r"\[.*\]", "", line).replace(">=", "==") for line in bounds]  # dask[array]
+    return [line for line in exact if not line.startswith("torch")]
 
 
 def install_and_test(session: nox.Session, constraints: list[str]) -> None:
@@ -65,7 +67,7 @@ def wheel(session: nox.Session) -> None:
         with tarfile.open(*Path(folder).glob("*.tar.gz")) as archive:
             archive.extractall(folder, filter="data")
         session.chdir(*Path(folder).glob("sklearn_fsad-*/"))
-        session.install("-c", "constraints.txt", "-e", ".[tests,integrations]")
+        session.install("-c", "constraints.txt", "-e", ".[tests,scale,integrations]")
         session.run("python", "-m", "pytest", *(session.posargs or ["-n", "2"]))
 
 
