@@ -10,9 +10,9 @@ rows. Then p-values, discoveries and probabilities on one batch.
 # %%
 # Fresh normal rows
 # -----------------
-# Wanted: five false alarms in a hundred. A quantile of the training scores promises that and raises
-# more from few rows, since the detector knows those. The conformal threshold keeps its promise on
-# the mean over supports; from 15 rows it cannot promise less than 1 / 16, and warns (which is
+# Wanted: five false alarms in a hundred. A share of the support, each of its rows judged by the
+# others, comes near that and raises more from few rows. The conformal threshold keeps its promise
+# on the mean over supports; from 15 rows it cannot promise less than 1 / 16, and warns (which is
 # silenced here). The default aims at the rate itself, where "conformal" stays below it.
 
 import warnings
