@@ -14,6 +14,7 @@ from ._attribution import column_contributions
 from ._diagnosis import Diagnosis, diagnose_scores
 from ._labels import ANOMALOUS, encode_labels
 from ._neighbour_baselines import neighbour_scores
+from ._own_rows import row_keys
 from ._task_distance import TaskPlace
 
 Array = NDArray[np.float64]
@@ -162,5 +163,5 @@ class Explanations(BaseEstimator, metaclass=ABCMeta):
 
 def _n_repeated(rows: Array, others: Array) -> int:
     """How many rows are also among others."""
-    known = {row.tobytes() for row in others + 0.0}  # no minus zero
-    return sum(row.tobytes() in known for row in rows + 0.0)
+    known = set(row_keys(others))
+    return sum(key in known for key in row_keys(rows))

@@ -43,7 +43,7 @@ class OwnRows:
     def of(cls, X: Array, y: Codes) -> Self:
         """Those of a support: (n_support, d), (n_support,) with 1 for the anomalies."""
         normal = np.flatnonzero(y != ANOMALOUS)
-        keys = _keys(X[normal])
+        keys = row_keys(X[normal])
         times = Counter(keys)
         once = {k: i for k, i in zip(keys, normal.tolist(), strict=True) if times[k] == 1}
         met_again = 2 * sum(n == 2 for n in times.values()) / len(normal)
@@ -51,10 +51,11 @@ class OwnRows:
 
     def find(self, X: Array) -> NDArray[np.intp]:
         """Position in the support of each row, -1 where it is another: (m, d) -> (m,)."""
-        return np.array([self._positions.get(key, -1) for key in _keys(X)], dtype=np.intp)
+        return np.array([self._positions.get(key, -1) for key in row_keys(X)], dtype=np.intp)
 
 
-def _keys(X: Array) -> list[bytes]:
+def row_keys(X: Array) -> list[bytes]:
+    """What tells rows apart: (m, d) -> m keys."""
     X = np.ascontiguousarray(X + 0.0)  # no minus zero
     if X.shape[1] <= _LONG_KEY:
         return [row.tobytes() for row in X]

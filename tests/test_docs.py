@@ -75,6 +75,15 @@ def test_the_code_of_a_page_runs(page, hardly_training, tmp_path, monkeypatch):
     exec(compile(code_of(page), page, "exec"), stand_ins())
 
 
+def test_the_report_that_a_page_shows_is_the_one_it_prints(capsys):
+    page = PAGES["docs/explanations.md"]
+    code, shown = re.search(
+        r"```python\n([^`]*diagnose[^`]*)```\n\n```\n(.*?)```", page, re.S
+    ).groups()
+    exec(compile(code, "explanations.md", "exec"), {})
+    assert capsys.readouterr().out.split() == shown.split()
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_within_the_repository_lead_somewhere(page):
     made_by_the_build = ("auto_examples/", "generated/")
