@@ -1,8 +1,9 @@
-r"""What noise in a support costs, and what ``clean_support`` wins back.
+r"""What noise in a support costs, and what the options against it win back.
 
-Tasks of a family are left out in folds; a detector is meta-fitted on the others. Each support of a
-task left out is given as it is, with some of its normal rows replaced by anomalies, and with some
-of its labels turned, and the detector is fitted to each with and without ``clean_support``.
+Tasks of a family are left out in folds; a detector is meta-fitted on the others, with and without
+``support_contamination``. Each support of a task left out is given as it is, with some of its
+normal rows replaced by anomalies, and with some of its labels turned, and the detector is fitted to
+each with and without ``clean_support``.
 
     python benchmarks/noise.py --data ../shared/data/skab --detector sklearn_fsad:ProtoNetDetector
 """
@@ -30,7 +31,9 @@ from tqdm import tqdm
 CLEAN, TURNED = "none", "10 % turned"
 HIDDEN = {"10 % hidden": 0.1, "20 % hidden": 0.2}
 TURNED_SHARE = 0.1
-MEASURES = ("auc", "alarms", "recall")
+PLAIN = "as it is"
+CLEANING: dict[str, Any] = {PLAIN: False, "cleaned": True, "all cleaned": "all"}
+ROBUST = "robust"
 
 
 class Support(NamedTuple):
@@ -103,25 +106,29 @@ def meta_fitted(detector: Any, tasks: Sequence[Task], path: Path | None) -> Any:
 
 def detectors(
     options: argparse.Namespace, tasks: Sequence[Task], spec: Spec
-) -> Iterator[tuple[Any, list[Task]]]:
-    """A detector for each fold, and the tasks it has not seen."""
+) -> Iterator[tuple[bool, Any, list[Task]]]:
+    """For each fold a detector and, where it is meta-fitted, one whose training was robust.
+
+    Each with the tasks it has not seen.
+    """
     by_name = {task.name: task for task in tasks}
     for i, fold in enumerate(make_folds(tasks, "random", options.seed)):
         if options.folds is not None and i >= options.folds:
             return
-        test = [by_name[name] for name in fold.test]
+        train, test = ([by_name[name] for name in part] for part in (fold.train, fold.test))
         if spec.label in options.as_is:
-            yield make(spec, options.seed), test
+            yield False, make(spec, options.seed), test
             continue
-        name = f"{options.data.name}_{spec.label}_{i}.safetensors"
-        path = None if options.states is None else options.states / name
-        train = [by_name[name] for name in fold.train]
-        yield meta_fitted(make(spec, options.seed), train, path), test
+        for share in dict.fromkeys([0.0, options.support_contamination]):
+            name = f"{options.data.name}_{spec.label}_{share:g}_{i}.safetensors"
+            path = None if options.states is None else options.states / name
+            detector = make(spec, options.seed).set_params(support_contamination=share)
+            yield share > 0, meta_fitted(detector, train, path), test
 
 
 def run(options: argparse.Namespace, tasks: Sequence[Task], spec: Spec) -> Iterator[dict[str, Any]]:
     """Yield a row for each support and each setting of one detector."""
-    for detector, test in detectors(options, tasks, spec):
+    for robust, detector, test in detectors(options, tasks, spec):
         for task in tqdm(test, spec.label):
             for number in range(options.draws):
                 for k in options.k:
@@ -129,46 +136,62 @@ def run(options: argparse.Namespace, tasks: Sequence[Task], spec: Spec) -> Itera
                         task, options.seed, number, options.n, k, max(options.k), options.max_query
                     )
                     for support in found:
-                        key = {"method": spec.label, "task": task.name, "draw": number}
-                        for clean in (False, True):
-                            detector.set_params(clean_support=clean)
+                        for cleaning, option in CLEANING.items():
+                            if option == "all" and not k:
+                                continue
+                            detector.set_params(clean_support=option)
                             yield {
-                                **key,
+                                "method": spec.label,
+                                "task": task.name,
+                                "draw": number,
                                 "k": k,
                                 "noise": support.noise,
-                                "clean_support": clean,
+                                "setting": setting(robust, cleaning),
                                 **measure(detector, support, *query),
                             }
 
 
+def setting(robust: bool, cleaning: str) -> str:
+    """Name of a way to train and to fit."""
+    if not robust:
+        return cleaning
+    return ROBUST if cleaning == PLAIN else f"{ROBUST}, {cleaning}"
+
+
 def summary(rows: pd.DataFrame, method: str) -> pd.DataFrame:
-    """Loss of AUC with and without ``clean_support``, one line a noise."""
+    """What noise costs a method and what each setting wins back, one line a noise and setting."""
     part = rows[rows["method"] == method]
-    by_task = part.groupby(["k", "noise", "clean_support", "task"])["auc"].mean()
+    by_task = part.groupby(["k", "noise", "setting", "task"])["auc"].mean()
     lines = []
-    for k, noise in part[["k", "noise"]].drop_duplicates().itertuples(index=False):
-        plain, cleaned = by_task[k, noise, False], by_task[k, noise, True]
-        loss = (by_task[k, CLEAN, False] - plain).mean()
-        gain = cleaned - plain
+    keys = ["k", "noise", "setting"]
+    for k, noise, name in part[keys].drop_duplicates().sort_values("k", kind="stable").values:
+        before, plain, found = by_task[k, CLEAN, PLAIN], by_task[k, noise, PLAIN], by_task[k, noise]
+        loss, gain = float((before - plain).mean()), found[name] - plain
+        noisy = noise != CLEAN
         lines.append(
             {
                 "k": k,
                 "noise": noise,
-                "AUC": f"{plain.mean():.3f}",
-                "with clean_support": f"{cleaned.mean():.3f}",
-                "gain": f"{gain.mean():+.3f} ± {gain.sem():.3f}",
-                "lost to noise": f"{loss:.3f}" if noise != CLEAN else "",
-                "won back": f"{gain.mean() / loss:.0%}" if noise != CLEAN and loss > 0.005 else "",
+                "setting": name,
+                "AUC": f"{found[name].mean():.3f}",
+                "lost": f"{loss:.3f}" if noisy and name == PLAIN else "",
+                "gain": "" if name == PLAIN else f"{gain.mean():+.3f} ± {gain.sem():.3f}",
+                "won back": f"{gain.mean() / loss:.0%}"
+                if noisy and name != PLAIN and loss > 0.005
+                else "",
             }
         )
-    return pd.DataFrame(lines)
+    order = list(dict.fromkeys(part["noise"]))
+    return pd.DataFrame(lines).sort_values(
+        ["k", "noise"], key=lambda c: c.map(order.index) if c.name == "noise" else c, kind="stable"
+    )
 
 
 def decisions(rows: pd.DataFrame) -> pd.DataFrame:
     """False alarms and recall of the default threshold, and how many rows were left out."""
     columns = ["alarms", "recall", "dropped", "dropped_wrong"]
-    means = rows.groupby(["method", "k", "noise", "clean_support"], sort=False)[columns].mean()
-    return means.reset_index()
+    means = rows.groupby(["method", "k", "noise", "setting"], sort=False)[columns].mean()
+    return means.reset_index().sort_values(["method", "k"], kind="stable")
 
 
 def report(rows: pd.DataFrame, options: argparse.Namespace, argv: Sequence[str]) -> str:
@@ -182,8 +205,10 @@ def report(rows: pd.DataFrame, options: argparse.Namespace, argv: Sequence[str])
         f"Mean ROC AUC on {rows['task'].nunique()} tasks left out, {options.draws} draw(s) each: "
         f"supports of n={options.n} normal rows and k labelled anomalies. Hidden: that share of "
         "the normal rows is anomalies. Turned: that share of the labels, of either kind, is the "
-        "other one. `gain` is of `clean_support=True`, on the same rows, with the standard error "
-        "over tasks; `won back` is its share of the loss, where that is more than .005.",
+        'other one. `cleaned`: `clean_support=True`; `all cleaned`: `clean_support="all"`; '
+        f"`robust`: `support_contamination={options.support_contamination:g}` in `meta_fit`. "
+        "`gain` is over the detector as it is, on the same rows, with the standard error over "
+        "tasks; `won back` is its share of what noise costs, where that is more than .005.",
     ]
     for method in methods:
         n_tasks = rows[rows["method"] == method]["task"].nunique()
@@ -218,6 +243,9 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     add_detectors(parser)
     parser.add_argument(
         "--as-is", nargs="*", default=[], metavar="LABEL", help="detectors not to meta-fit"
+    )
+    parser.add_argument(
+        "--support-contamination", type=float, default=0.2, help="0: no robust training"
     )
     parser.add_argument("--n", type=int, default=50)
     parser.add_argument("--k", type=int, nargs="+", default=[0, 5])

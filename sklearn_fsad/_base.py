@@ -19,7 +19,7 @@ from sklearn.utils import ClassifierTags, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from ._adapted import Adapted, Representation, in_blocks
-from ._cleaning import Mask, believed_normals
+from ._cleaning import Mask, believed_normals, without_doubtful_anomalies
 from ._decisions import Decisions
 from ._episodes import EpisodeSampler
 from ._explanations import Explanations
@@ -69,7 +69,8 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
         "alpha": [Interval(Real, 0, 1, closed="neither")],
         "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
         "outlier_label": "no_validation",
-        "clean_support": ["boolean"],
+        "clean_support": ["boolean", StrOptions({"all"})],
+        "support_contamination": [Interval(Real, 0, 0.5, closed="both")],
         "pretrained": [None, MetaState, str, HasMethods("__fspath__")],
         "device": [str],
         "net_params": [None, dict],
@@ -312,8 +313,12 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
         given = resolve_state(self.pretrained)
         if given is not None:
             self._check_state(given)
-        kept = self._believed_normals(X, codes, given) if self.clean_support else codes != ANOMALOUS
-        self._learn_from(kept | (codes == ANOMALOUS), given)
+        kept = np.ones(len(codes), dtype=bool)
+        if self.clean_support:
+            kept = self._believed_normals(X, codes, given) | (codes == ANOMALOUS)
+        if self.clean_support == "all":
+            kept = without_doubtful_anomalies(self._scores_of(given), codes, kept)
+        self._learn_from(kept, given)
         self.offset_ = -self._support_cut()
 
     def _learn_from(self, kept: Mask, given: MetaState | None) -> None:
@@ -327,14 +332,18 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
 
     def _believed_normals(self, X: Array, codes: Codes, given: MetaState | None) -> Mask:
         """The normals of the support that ``clean_support`` leaves."""
-        return believed_normals(lambda kept: self._scores_from(kept, given), codes)
+        return believed_normals(self._scores_of(given), codes)
 
-    def _scores_from(self, kept: Mask, given: MetaState | None) -> Array:
-        """Score of each row of the support from the others among some."""
-        self._learn_from(kept, given)
-        scores = self._in_blocks(self._ready_model().score, self.support_X_)
-        scores[self._support_order()] = self._left_out_of_support()
-        return scores
+    def _scores_of(self, given: MetaState | None) -> Callable[[Mask], Array]:
+        """``kept -> scores`` of each row of the support from the others among those kept."""
+
+        def scores_from(kept: Mask) -> Array:
+            self._learn_from(kept, given)
+            scores = self._in_blocks(self._ready_model().score, self.support_X_)
+            scores[self._support_order()] = self._left_out_of_support()
+            return scores
+
+        return scores_from
 
     def _ordered_support(self) -> tuple[Array, Codes]:
         """The support in an order of its own: sums round alike however the rows were ordered.
@@ -456,6 +465,7 @@ class BaseFewShotDetector(Decisions, Explanations, OutlierMixin, BaseEstimator, 
             n_anomalous=self.n_anomalous,
             n_query=self.n_query,
             seed=seed,
+            support_contamination=self.support_contamination,
         )
 
     def _net_settings(self, **defaults: Any) -> dict[str, Any]:

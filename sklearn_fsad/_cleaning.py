@@ -1,4 +1,4 @@
-"""Which normals of a support to learn from, where some of them may be anomalies."""
+"""Which rows of a support to learn from, where some of their labels may be wrong."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ _MOST_ROUNDS = 3
 _CORE_SHARE, _LEAST_SHARE = 0.5, 0.6  # of the normals
 _FAR = 2.5  # robust spreads
 _WEAKEST = 0.25  # of the labelled anomalies, the least strange
+_MOST_ANOMALY_ROUNDS, _LEAST_ANOMALIES = 2, 2
+_LOOKS_NORMAL = 0.75  # less strange than a quarter of the normals
 _MAD_OF_NORMAL = 0.6745
 
 
@@ -47,6 +49,32 @@ def believed_normals(scores_from: Callable[[Mask], Array], y: Codes) -> Mask:
         scores = scores_from(np.ones(len(y), dtype=bool))
         found |= ~anomalous & (scores < np.quantile(scores[anomalous], _WEAKEST))
     return found
+
+
+def without_doubtful_anomalies(scores_from: Callable[[Mask], Array], y: Codes, kept: Mask) -> Mask:
+    """The rows kept but the labelled anomalies that look normal: (n_support,).
+
+    These are no stranger than three quarters of the normals kept when the other rows are learned
+    from. Two at least stay.
+
+    Parameters
+    ----------
+    scores_from : callable
+        As in :func:`believed_normals`.
+    y : ndarray of shape (n_support,), dtype int8
+        1 marks the anomalies.
+    kept : ndarray of shape (n_support,), dtype bool
+        All anomalies, and the normals to believe.
+    """
+    normal = kept & (y != ANOMALOUS)
+    for _ in range(_MOST_ANOMALY_ROUNDS):
+        scores = scores_from(kept)
+        strange = (y == ANOMALOUS) & (scores > np.quantile(scores[normal], _LOOKS_NORMAL))
+        found = normal | strange
+        if strange.sum() < _LEAST_ANOMALIES or np.array_equal(found, kept):
+            break
+        kept = found
+    return kept
 
 
 def core(scores: Array, y: Codes) -> Mask:

@@ -56,6 +56,9 @@ class EpisodeSampler:
         Rows of the query, half of them anomalous where the task has that many.
     seed : int
         Seed of all draws.
+    support_contamination : float in [0, 0.5], default=0.0
+        Highest share of the normal shots that are anomalies nobody has noticed; each episode draws
+        its own, uniformly. They leave at least half of the anomalies of a task to the query.
     """
 
     def __init__(
@@ -66,12 +69,14 @@ class EpisodeSampler:
         n_anomalous: tuple[int, int] = (0, 10),
         n_query: int = 70,
         seed: int = 0,
+        support_contamination: float = 0.0,
     ) -> None:
         self.tasks = tasks
         self.n_normal = n_normal
         self.n_anomalous = n_anomalous
         self.n_query = n_query
         self.seed = seed
+        self.support_contamination = support_contamination
         self.drawable = [i for i, task in enumerate(tasks) if self._is_drawable(task)]
         self._warn_of_small_tasks()
 
@@ -143,21 +148,38 @@ class EpisodeSampler:
         most_n, most_k = self._most_shots(task)
         n = max(2, min(_draw_shots(rng, self.n_normal), most_n))
         k = min(_draw_shots(rng, self.n_anomalous), most_k)
-        return draw_episode(task, position, n, k, self.n_query, rng)
+        n_hidden = min(draw_hidden(rng, n, self.support_contamination), most_k - k)
+        return draw_episode(task, position, n, k, self.n_query, rng, n_hidden)
 
 
 def draw_episode(
-    task: Task, position: int, n: int, k: int, n_query: int, rng: np.random.Generator
+    task: Task,
+    position: int,
+    n: int,
+    k: int,
+    n_query: int,
+    rng: np.random.Generator,
+    n_hidden: int = 0,
 ) -> Episode:
-    """One episode with ``n`` normal and ``k`` anomalous shots; the query is other rows."""
+    """One episode with ``n`` normal and ``k`` anomalous shots; the query is other rows.
+
+    ``n_hidden`` of the normal shots are anomalies.
+    """
     normal = rng.permutation(np.flatnonzero(task.y != ANOMALOUS))
     anomalous = rng.permutation(np.flatnonzero(task.y == ANOMALOUS))
-    query_anomalous = anomalous[k:][: n_query // 2]
+    labelled, hidden, left = np.split(anomalous, [k, k + n_hidden])
+    query_anomalous = left[: n_query // 2]
     query_normal = normal[n:][: n_query - len(query_anomalous)]
-    support = np.concatenate([normal[:n], anomalous[:k]])
+    support = np.concatenate([normal[: n - n_hidden], hidden, labelled])
+    support_y = np.repeat(np.array([NORMAL, ANOMALOUS], dtype=np.int8), [n, k])
     query = np.concatenate([query_normal, query_anomalous])
-    labels = np.where(task.y == ANOMALOUS, ANOMALOUS, NORMAL).astype(np.int8)
-    return Episode(position, task.X[support], labels[support], task.X[query], labels[query])
+    query_y = np.where(task.y[query] == ANOMALOUS, ANOMALOUS, NORMAL).astype(np.int8)
+    return Episode(position, task.X[support], support_y, task.X[query], query_y)
+
+
+def draw_hidden(rng: np.random.Generator, n: int, highest_share: float) -> int:
+    """How many of ``n`` normal shots are anomalies, of a share drawn uniformly."""
+    return int(rng.binomial(n, rng.uniform(0.0, highest_share))) if highest_share else 0
 
 
 def _draw_shots(rng: np.random.Generator, bounds: tuple[int, int]) -> int:

@@ -57,6 +57,9 @@ class InContextDetector(BaseFewShotDetector):
         Lowest and highest number of normal and of anomalous shots in a training episode.
     n_query : int, default=60
         Rows of a training episode to score.
+    support_contamination : float in [0, 0.5], default=0.0
+        Robust meta-training: highest share of anomalies among the normal shots of a training
+        episode, each of which draws its own. Try 0.2 where nobody has looked at the supports.
     max_epochs : int, default=30
         Most epochs of fine-tuning; 0 keeps the weights as they are.
     episodes_per_epoch : int, default=None
@@ -75,9 +78,10 @@ class InContextDetector(BaseFewShotDetector):
         the others. For a rate of false alarms keep "auto".
     outlier_label : "auto", number or str, default="auto"
         Label of the anomalies; "auto" reads the codings of scikit-learn and PyOD.
-    clean_support : bool, default=False
+    clean_support : bool or "all", default=False
         Whether to doubt the normal rows of the support too, as if they were unlabelled; see
-        ``support_kept_``. Labelled anomalies stay.
+        ``support_kept_``. "all" also doubts the labelled anomalies that the others find normal;
+        else they stay.
     pretrained : MetaState, str or path, default="tabular-v1"
         The weights that came with the package, or those that ``meta_fit`` set; None stands for the
         closed form they depart from.
@@ -137,6 +141,7 @@ class InContextDetector(BaseFewShotDetector):
         n_normal: tuple[int, int] = (5, 50),
         n_anomalous: tuple[int, int] = (0, 10),
         n_query: int = 60,
+        support_contamination: float = 0.0,
         max_epochs: int = 30,
         episodes_per_epoch: int | None = None,
         batch_size: int = 32,
@@ -145,7 +150,7 @@ class InContextDetector(BaseFewShotDetector):
         alpha: float = 0.05,
         contamination: Any = "auto",
         outlier_label: Any = "auto",
-        clean_support: bool = False,
+        clean_support: bool | str = False,
         pretrained: Any = _SHIPPED,
         device: str = "cpu",
         net_params: dict[str, Any] | None = None,
@@ -157,6 +162,7 @@ class InContextDetector(BaseFewShotDetector):
         self.n_normal = n_normal
         self.n_anomalous = n_anomalous
         self.n_query = n_query
+        self.support_contamination = support_contamination
         self.max_epochs = max_epochs
         self.episodes_per_epoch = episodes_per_epoch
         self.batch_size = batch_size

@@ -105,6 +105,9 @@ class MAMLDetector(BaseFewShotDetector):
         Lowest and highest number of shots in a training episode.
     n_query : int, default=60
         Query rows of a training episode, half of them anomalous where the task has that many.
+    support_contamination : float in [0, 0.5], default=0.0
+        Robust meta-training: highest share of anomalies among the normal shots of a training
+        episode, each of which draws its own. Try 0.2 where nobody has looked at the supports.
     max_epochs : int, default=7
         Epochs of meta-training; 0 keeps the closed form.
     episodes_per_epoch : int, default=None
@@ -126,9 +129,10 @@ class MAMLDetector(BaseFewShotDetector):
         the others. For a rate of false alarms keep "auto".
     outlier_label : "auto", number or str, default="auto"
         Label of the anomalies; "auto" reads the codings of scikit-learn and PyOD.
-    clean_support : bool, default=False
+    clean_support : bool or "all", default=False
         Whether to doubt the normal rows of the support: those that the others find strange are not
-        learned from, see ``support_kept_``. Labelled anomalies stay.
+        learned from, see ``support_kept_``. "all" also doubts the labelled anomalies that the
+        others find normal; else they stay.
     pretrained : MetaState, str or path, default=None
         Meta-learned state; ``meta_fit`` sets it.
     device : str, default="cpu"
@@ -241,6 +245,7 @@ class MAMLDetector(BaseFewShotDetector):
         n_normal: tuple[int, int] = (5, 50),
         n_anomalous: tuple[int, int] = (0, 10),
         n_query: int = 60,
+        support_contamination: float = 0.0,
         max_epochs: int = 7,
         episodes_per_epoch: int | None = None,
         batch_size: int = 8,
@@ -250,7 +255,7 @@ class MAMLDetector(BaseFewShotDetector):
         alpha: float = 0.05,
         contamination: Any = "auto",
         outlier_label: Any = "auto",
-        clean_support: bool = False,
+        clean_support: bool | str = False,
         pretrained: Any = None,
         device: str = "cpu",
         net_params: dict[str, Any] | None = None,
@@ -273,6 +278,7 @@ class MAMLDetector(BaseFewShotDetector):
         self.n_normal = n_normal
         self.n_anomalous = n_anomalous
         self.n_query = n_query
+        self.support_contamination = support_contamination
         self.max_epochs = max_epochs
         self.episodes_per_epoch = episodes_per_epoch
         self.batch_size = batch_size

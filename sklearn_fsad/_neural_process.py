@@ -116,6 +116,9 @@ class NeuralProcessDetector(BaseFewShotDetector):
         anomalous are not used.
     n_query : int, default=60
         Rows of a training episode to predict.
+    support_contamination : float in [0, 0.5], default=0.0
+        Robust meta-training: highest share of anomalies among the normal shots of a training
+        episode, each of which draws its own. Try 0.2 where nobody has looked at the supports.
     max_epochs : int, default=None
         Epochs of training; 0 keeps the closed forms. None means 20 for ``meta_fit``; without it 4
         below 50 rows, 8 below 400 and 16 from there on.
@@ -141,9 +144,10 @@ default="auto"
         the others. For a rate of false alarms keep "auto".
     outlier_label : "auto", number or str, default="auto"
         Label of the anomalies; "auto" reads the codings of scikit-learn and PyOD.
-    clean_support : bool, default=False
+    clean_support : bool or "all", default=False
         Whether to doubt the normal rows of the support: those that the others find strange are not
-        learned from, see ``support_kept_``. Labelled anomalies stay.
+        learned from, see ``support_kept_``. "all" also doubts the labelled anomalies that the
+        others find normal; else they stay.
     pretrained : MetaState, str or path, default=None
         Meta-learned state; ``meta_fit`` sets it.
     device : str, default="cpu"
@@ -259,6 +263,7 @@ default="auto"
         n_normal: tuple[int, int] = (5, 50),
         n_anomalous: tuple[int, int] = (0, 10),
         n_query: int = 60,
+        support_contamination: float = 0.0,
         max_epochs: int | None = None,
         episodes_per_epoch: int | None = None,
         batch_size: int = 8,
@@ -268,7 +273,7 @@ default="auto"
         alpha: float = 0.05,
         contamination: Any = "auto",
         outlier_label: Any = "auto",
-        clean_support: bool = False,
+        clean_support: bool | str = False,
         pretrained: Any = None,
         device: str = "cpu",
         net_params: dict[str, Any] | None = None,
@@ -295,6 +300,7 @@ default="auto"
         self.n_normal = n_normal
         self.n_anomalous = n_anomalous
         self.n_query = n_query
+        self.support_contamination = support_contamination
         self.max_epochs = max_epochs
         self.episodes_per_epoch = episodes_per_epoch
         self.batch_size = batch_size
@@ -334,6 +340,7 @@ default="auto"
             return self._trained(
                 state,
                 [task.normals for task in part],
+                [task.anomalies for task in part],
                 n_normal=self.n_normal,
                 n_query=self.n_query,
                 **{**settings, **more},
@@ -342,7 +349,12 @@ default="auto"
         if draft.architecture["anchor"] == "none" or draft.info["targets"] is not None:
             return train(tasks, draft)
         sampler = EpisodeSampler(
-            tasks, n_normal=self.n_normal, n_anomalous=(0, 0), n_query=_JUDGED_QUERIES, seed=seed
+            tasks,
+            n_normal=self.n_normal,
+            n_anomalous=(0, 0),
+            n_query=_JUDGED_QUERIES,
+            seed=seed,
+            support_contamination=self.support_contamination,
         )
         judge = Judge.from_tasks(tasks, sampler, seed)
         if not judge.is_fair:
@@ -591,6 +603,7 @@ default="auto"
         self,
         draft: MetaState,
         normals: Sequence[Array],
+        anomalies: Sequence[Array] = (),
         *,
         n_normal: tuple[int, int],
         n_query: int,
@@ -618,6 +631,8 @@ default="auto"
                 n_query=n_query,
                 targets=draft.info["targets"],
                 seed=seed,
+                anomalies=anomalies,
+                support_contamination=self.support_contamination,
             )
             n_episodes = self.episodes_per_epoch or _EPISODES
             module, history = train_process(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from skorch.callbacks import GradientNormClipping, LRScheduler
 from torch.optim.lr_scheduler import OneCycleLR
 
-from ._episodes import Episode
+from ._episodes import Episode, draw_hidden
 from ._losses import MeanLoss
 from ._masked_support import MaskedSupport
 from ._masking import training_mask
@@ -40,6 +40,10 @@ class NormalEpisodes:
     targets : sequence of int or None
         Features that every query hides; None hides random ones.
     seed : int
+    anomalies : sequence of ndarray of shape (m_t, d), default=()
+        Anomalies of each task, that may hide in its contexts.
+    support_contamination : float, default=0.0
+        Highest share of a context that is anomalies; each episode draws its own.
     """
 
     def __init__(
@@ -51,6 +55,8 @@ class NormalEpisodes:
         n_query: int,
         targets: Sequence[int] | None,
         seed: int,
+        anomalies: Sequence[Array] = (),
+        support_contamination: float = 0.0,
     ) -> None:
         self.normals = list(normals)
         self.describe = describe
@@ -58,6 +64,8 @@ class NormalEpisodes:
         self.n_query = n_query
         self.targets = targets
         self.seed = seed
+        self.anomalies = list(anomalies) or [rows[:0] for rows in self.normals]
+        self.support_contamination = support_contamination
 
     def episode(self, epoch: int, index: int) -> Episode:
         """Episode ``index`` of an epoch, a pure function of (seed, epoch, index)."""
@@ -69,12 +77,16 @@ class NormalEpisodes:
         n = int(np.exp(rng.uniform(np.log(low), np.log(high + 1))))
         order = rng.permutation(len(rows))
         context, query = rows[order[:n]], rows[order[n:][: self.n_query]]
+        hidden = self.anomalies[position]
+        n_hidden = min(draw_hidden(rng, n, self.support_contamination), len(hidden))
+        if n_hidden:
+            context = np.concatenate([context[n_hidden:], rng.permutation(hidden)[:n_hidden]])
         y, query_y = (np.zeros(len(part), dtype=np.int8) for part in (context, query))
         if self.describe is not None:
             described = self.describe(context, y)
             context, query = described.support, described.transform(query)
-        hidden = training_mask(context.shape[1] // 3, self.targets, rng)
-        queries = np.concatenate([query, np.tile(hidden, (len(query), 1))], axis=1)
+        mask = training_mask(context.shape[1] // 3, self.targets, rng)
+        queries = np.concatenate([query, np.tile(mask, (len(query), 1))], axis=1)
         return Episode(position, context, y, queries, query_y)
 
 

@@ -7,7 +7,12 @@ import pytest
 from families import make_detector, new_task
 from sklearn.base import clone
 
-from sklearn_fsad._cleaning import believed, believed_normals, core
+from sklearn_fsad._cleaning import (
+    believed,
+    believed_normals,
+    core,
+    without_doubtful_anomalies,
+)
 
 pytestmark = pytest.mark.usefixtures("few_trees")
 NAMES = (
@@ -72,6 +77,30 @@ def test_no_more_than_four_in_ten_normals_are_doubted():
     assert believed(scores, y, core(scores, y)).sum() >= 12
 
 
+def test_labelled_anomalies_that_look_normal_are_doubted():
+    scores = np.concatenate([np.linspace(-1.0, 1.0, 21), [0.0, 5.0, 0.6, 4.0]])
+    y = np.repeat([0, 1], [21, 4]).astype(np.int8)
+    kept = without_doubtful_anomalies(lambda rows: scores, y, np.ones(25, dtype=bool))
+    np.testing.assert_array_equal(np.flatnonzero(kept), np.append(np.arange(21), [22, 23, 24]))
+
+
+def test_a_doubtful_anomaly_comes_back_where_the_others_find_it_strange():
+    normal = np.linspace(-1.0, 1.0, 21)
+    at_first, then = np.append(normal, [0.0, 5.0, 4.0]), np.append(normal, [3.0, 5.0, 4.0])
+    y = np.repeat([0, 1], [21, 3]).astype(np.int8)
+    kept = without_doubtful_anomalies(
+        lambda rows: at_first if rows.all() else then, y, np.ones(24, dtype=bool)
+    )
+    assert kept.all()
+
+
+def test_two_anomalies_stay_whatever_they_look_like():
+    scores = np.append(np.linspace(-1.0, 1.0, 21), [0.0, 5.0, -1.0])
+    y = np.repeat([0, 1], [21, 3]).astype(np.int8)
+    kept = without_doubtful_anomalies(lambda rows: scores, y, np.ones(24, dtype=bool))
+    assert kept.all()
+
+
 @pytest.mark.parametrize("n", [2, 3])
 def test_two_or_three_normals_all_stay(n):
     scores = np.array([0.0, 0.1, 50.0])[:n]
@@ -98,6 +127,16 @@ def test_labelled_anomalies_stay(cleaning, contaminated):
     X, y = X[::-1], y[::-1].copy()
     y[-N_FAR:] = 1
     assert cleaning.fit(X, y).support_kept_[y == 1].all()
+
+
+def test_all_doubts_normal_rows_that_are_labelled_as_anomalies(cleaning):
+    X, y, *_ = new_task(n_support=40, k_support=6)
+    X = X + 300.0 * (y == 1)[:, None]
+    told = y.copy()
+    told[np.flatnonzero(y == 0)[:3]] = 1
+    kept = cleaning.set_params(clean_support="all").fit(X, told).support_kept_
+    assert kept[(told == 1) & (y == 1)].all()
+    assert not kept[(told == 1) & (y == 0)].all()
 
 
 def test_it_is_as_good_as_a_fit_to_the_rows_kept(cleaning, contaminated):

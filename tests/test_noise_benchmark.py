@@ -38,6 +38,17 @@ def test_noise_is_in_the_support_alone(bench, task):
     np.testing.assert_array_equal(query_y, [truth[row.tobytes()] for row in query_X])
 
 
+def test_the_robust_training_comes_beside_the_plain_one(bench, folder, tmp_path):
+    words = ["--data", str(folder), "--n", "20", "--k", "0", "--draws", "1", "--folds", "1"]
+    words += ["--detector", "mix=sklearn_fsad:ProtoNetDetector(max_epochs=2,episodes_per_epoch=8)"]
+    bench.noise.main([*words, "--results", str(tmp_path), "--label", "made"])
+    rows = pd.read_csv(tmp_path / "made.csv")
+    counts = rows.groupby("setting").size()
+    assert set(counts.index) == {"as it is", "cleaned", "robust", "robust, cleaned"}
+    assert counts.nunique() == 1
+    assert "`support_contamination=0.2`" in (tmp_path / "made.md").read_text()
+
+
 def test_more_hidden_anomalies_hold_fewer(bench, task):
     made, *_ = bench.noise.supports(task, 0, 0, 20, 5, 5, 400)
     ten, twenty = (set(np.flatnonzero(s.wrong)) for s in made[1:3])
@@ -56,8 +67,8 @@ def test_it_writes_a_report_and_its_rows(bench, folder, tmp_path):
     bench.noise.main(words)
     rows = pd.read_csv(tmp_path / "made.csv")
     text = (tmp_path / "made.md").read_text()
-    assert len(rows) == 2 * (3 + 4) * 2  # tasks, noises at each k, settings
-    assert rows[~rows.clean_support].dropped.eq(0).all()
+    assert len(rows) == 2 * (3 * 2 + 4 * 3)  # tasks, noises at each k, settings
+    assert rows[rows.setting == "as it is"].dropped.eq(0).all()
     assert "## closed-form (2 tasks)" in text
     assert "--states" not in text
     assert str(tmp_path) not in text

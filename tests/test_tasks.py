@@ -285,6 +285,34 @@ def test_fixed_shots_are_drawn_exactly():
     assert np.bincount(episode.query_y).tolist() == [10, 10]
 
 
+def test_contaminated_supports_hide_anomalies_among_the_normals():
+    tasks = TaskSet(make_tasks(2, n_normal=60, n_anomalous=30))
+    shots = {"n_normal": (20, 20), "n_anomalous": (0, 3), "n_query": 20}
+    labels = {tuple(row): int(y) for t in tasks for row, y in zip(t.X, t.y, strict=True)}
+    shares = []
+    for i in range(200):
+        episode = sampler(tasks, support_contamination=0.4, **shots).episode(0, i)
+        true = np.array([labels[tuple(row)] for row in episode.support_X])
+        assert (episode.support_y == 0).sum() == 20
+        assert (true[episode.support_y == 1] == 1).all()
+        shares.append(true[episode.support_y == 0].mean())
+        query = {tuple(row) for row in episode.query_X}
+        assert not query & {tuple(row) for row in episode.support_X}
+        assert [labels[tuple(row)] for row in episode.query_X] == episode.query_y.tolist()
+        assert episode.query_y.sum() == 10
+    assert np.mean(shares) == pytest.approx(0.2, abs=0.03)
+    assert min(shares) == 0.0
+    assert max(shares) > 0.35
+
+
+def test_hidden_anomalies_leave_half_of_them_to_the_query():
+    tasks = TaskSet(make_tasks(2, n_normal=60, n_anomalous=6))
+    shots = {"n_normal": (40, 40), "n_anomalous": (0, 2)}
+    for i in range(40):
+        episode = sampler(tasks, support_contamination=0.5, **shots).episode(0, i)
+        assert episode.query_y.sum() >= 3
+
+
 def test_small_task_is_named_in_a_warning_and_still_drawn():
     tasks = TaskSet({"big": make_tasks(1, 100, 40)[0], "small": make_tasks(1, 6, 2)[0]})
     with pytest.warns(TaskWarning, match="'small' has 6 normal and 2 anomalous") as caught:

@@ -73,6 +73,7 @@ class KernelDensityDetector(BaseFewShotDetector):
         n_normal=(5, 50),
         n_anomalous=(0, 0),
         n_query=60,
+        support_contamination=0.0,
         max_epochs=10,
         episodes_per_epoch=100,
         batch_size=16,
@@ -92,6 +93,7 @@ class KernelDensityDetector(BaseFewShotDetector):
         self.n_normal = n_normal
         self.n_anomalous = n_anomalous
         self.n_query = n_query
+        self.support_contamination = support_contamination
         self.max_epochs = max_epochs
         self.episodes_per_epoch = episodes_per_epoch
         self.batch_size = batch_size
