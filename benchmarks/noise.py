@@ -16,6 +16,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -93,6 +94,16 @@ def make(spec: Spec, seed: int) -> Any:
     return detector if detector.random_state is not None else detector.set_params(random_state=seed)
 
 
+def with_turned_labels(task: Task, share: float, seed: int) -> Task:
+    """A task in which a share of the labels, of either kind, is the other one."""
+    rng = np.random.default_rng(random_state_of(seed, task.name, 0, "turned labels"))
+    y = task.y.copy()
+    for label in (0, 1):
+        rows = rng.permutation(np.flatnonzero(task.y == label))
+        y[rows[: round(share * len(rows))]] = 1 - label
+    return replace(task, y=y)
+
+
 def meta_fitted(detector: Any, tasks: Sequence[Task], path: Path | None) -> Any:
     """A detector meta-fitted on tasks, or with the state that an earlier run has left."""
     if path is not None and path.exists():
@@ -119,9 +130,10 @@ def detectors(
         if spec.label in options.as_is:
             yield False, make(spec, options.seed), test
             continue
+        train = [with_turned_labels(task, options.turned_in_tasks, options.seed) for task in train]
         for share in dict.fromkeys([0.0, options.support_contamination]):
-            name = f"{options.data.name}_{spec.label}_{share:g}_{i}.safetensors"
-            path = None if options.states is None else options.states / name
+            name = f"{options.data.name}_{spec.label}_{share:g}_{options.turned_in_tasks:g}_{i}"
+            path = None if options.states is None else options.states / f"{name}.safetensors"
             detector = make(spec, options.seed).set_params(support_contamination=share)
             yield share > 0, meta_fitted(detector, train, path), test
 
@@ -210,6 +222,12 @@ def report(rows: pd.DataFrame, options: argparse.Namespace, argv: Sequence[str])
         "`gain` is over the detector as it is, on the same rows, with the standard error over "
         "tasks; `won back` is its share of what noise costs, where that is more than .005.",
     ]
+    if options.turned_in_tasks:
+        share = f"{options.turned_in_tasks:.0%}"
+        lines += [
+            "",
+            f"In the tasks given to `meta_fit`, {share} of the labels of each kind is wrong.",
+        ]
     for method in methods:
         n_tasks = rows[rows["method"] == method]["task"].nunique()
         table = summary(rows, method).to_markdown(index=False, disable_numparse=True)
@@ -246,6 +264,13 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--support-contamination", type=float, default=0.2, help="0: no robust training"
+    )
+    parser.add_argument(
+        "--turned-in-tasks",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="of the labels of the tasks given to meta_fit",
     )
     parser.add_argument("--n", type=int, default=50)
     parser.add_argument("--k", type=int, nargs="+", default=[0, 5])

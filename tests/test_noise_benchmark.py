@@ -49,6 +49,14 @@ def test_the_robust_training_comes_beside_the_plain_one(bench, folder, tmp_path)
     assert "`support_contamination=0.2`" in (tmp_path / "made.md").read_text()
 
 
+def test_labels_of_training_tasks_are_turned_in_both_directions(bench, task):
+    turned = bench.noise.with_turned_labels(task, 0.1, 0)
+    wrong = turned.y != task.y
+    assert [int(wrong[task.y == label].sum()) for label in (0, 1)] == [6, 3]
+    np.testing.assert_array_equal(turned.X, task.X)
+    assert bench.noise.with_turned_labels(task, 0.0, 0).y.tolist() == task.y.tolist()
+
+
 def test_more_hidden_anomalies_hold_fewer(bench, task):
     made, *_ = bench.noise.supports(task, 0, 0, 20, 5, 5, 400)
     ten, twenty = (set(np.flatnonzero(s.wrong)) for s in made[1:3])
