@@ -13,10 +13,12 @@ import torch
 from numpy.typing import NDArray
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping
+from skorch.dataset import unpack_data
 from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from ._adversary import attacked
 from ._episodes import Episode
 from ._interruption import cut_short
 from .callbacks import checkpoints_in, without_checkpoints
@@ -96,10 +98,11 @@ class EpisodicNet(NeuralNet):
 
     It tells the data set which epoch it is in, refuses a loss that is not finite, and lets Ctrl-C
     through, which skorch alone would swallow, unless it may be cut short: then it ends with the
-    weights after its last whole epoch.
+    weights after its last whole epoch. It can move its queries against the module before each step.
     """
 
     may_be_cut_short = False
+    adversarial_eps = 0.0
 
     def on_epoch_begin(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
         """Let episode i of epoch e be a pure function of (seed, e, i)."""
@@ -111,6 +114,22 @@ class EpisodicNet(NeuralNet):
         super().on_epoch_end(net, **kwargs)
         if self.may_be_cut_short:
             self.whole_epochs_ = len(self.history), copy.deepcopy(self.module_.state_dict())
+
+    def train_step(self, batch: Any, **fit_params: Any) -> Any:
+        """One step, on the batch or on what an adversary makes of it."""
+        if self.adversarial_eps:
+            inputs, y = unpack_data(batch)
+            self._set_training(True)
+
+            def loss(query: Tensor) -> Any:
+                scores = self.infer({**inputs, "query_X": query}, **fit_params)
+                return NeuralNet.get_loss(self, scores, y)  # of one's own share of the batch
+
+            batch = (
+                {**inputs, "query_X": attacked(loss, inputs["query_X"], self.adversarial_eps)},
+                y,
+            )
+        return super().train_step(batch, **fit_params)
 
     def get_loss(
         self, y_pred: Tensor, y_true: Tensor, X: Any = None, training: bool = False
@@ -185,6 +204,7 @@ def train_episodic(
     verbose: int = 0,
     parameters: Mapping[str, Any] | None = None,
     may_be_cut_short: bool = False,
+    adversarial_eps: float = 0.0,
     **net_params: Any,
 ) -> tuple[M, list[dict[str, float]]]:
     """Train a module on episodes and return it with its history; global randomness is left alone.
@@ -205,6 +225,8 @@ def train_episodic(
         Those of the detector that trains: they tell its checkpoints from those of others.
     may_be_cut_short : bool, default=False
         Whether Ctrl-C during a ``meta_fit`` ends this training alone, after its last whole epoch.
+    adversarial_eps : float, default=0.0
+        How far each step may move the values of the queries against the module.
     **net_params
         Handed to :class:`EpisodicNet`; with ``accelerator`` the training is shared by processes.
     """
@@ -238,6 +260,7 @@ def train_episodic(
     }
     with torch_seed(seed):
         net = kind(module, callbacks=callbacks, **settings)
+        net.adversarial_eps = adversarial_eps
         net.may_be_cut_short = may_be_cut_short and make_accelerator is None
         try:
             net.partial_fit(train, y=None)

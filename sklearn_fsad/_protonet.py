@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -70,6 +70,9 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
     support_contamination : float in [0, 0.5], default=0.0
         Robust meta-training: highest share of anomalies among the normal shots of a training
         episode, each of which draws its own. Try 0.2 where nobody has looked at the supports.
+    adversarial_eps : float, default=0.0
+        Robust meta-training of the "mlp": how far each scaled value of a query is moved, by
+        projected gradient, to where the loss is larger. Try 0.3.
     max_epochs : int, default=200
         Epochs of meta-training; 0 keeps the closed form.
     episodes_per_epoch : int, default=None
@@ -153,6 +156,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         "evidence": [None, StrOptions({"support"}), list, tuple],
         "embedding_dim": [None, Interval(Integral, 1, None, closed="left")],
         "hidden": [None, tuple, list],
+        "adversarial_eps": [Interval(Real, 0, None, closed="left")],
     }
 
     def __init__(
@@ -166,6 +170,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         n_anomalous: tuple[int, int] = (0, 10),
         n_query: int = 60,
         support_contamination: float = 0.0,
+        adversarial_eps: float = 0.0,
         max_epochs: int = 200,
         episodes_per_epoch: int | None = None,
         batch_size: int = 16,
@@ -191,6 +196,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         self.n_anomalous = n_anomalous
         self.n_query = n_query
         self.support_contamination = support_contamination
+        self.adversarial_eps = adversarial_eps
         self.max_epochs = max_epochs
         self.episodes_per_epoch = episodes_per_epoch
         self.batch_size = batch_size
@@ -397,6 +403,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
             embedding_dim=width,
             n_episodes=self.episodes_per_epoch or 256,
             seed=seed,
+            adversarial_eps=self.adversarial_eps,
             **self._net_settings(lr=3e-3, optimizer=torch.optim.AdamW, batch_size=self.batch_size),
         )
         architecture = {

@@ -36,6 +36,15 @@ def detectors(net_params):
         "early stopping": ProtoNetDetector(
             embedding="mlp", hidden=(8,), scaler="task", lr=0.03, **ODD, net_params=plain
         ),
+        "adversary": ProtoNetDetector(
+            embedding="mlp",
+            hidden=(8,),
+            scaler="task",
+            lr=0.03,
+            adversarial_eps=0.3,
+            **ODD,
+            net_params=plain,
+        ),
         "maml": MAMLDetector(lr=0.3, **NET, **ODD, net_params=plain),
         "fomaml, each step": MAMLDetector(
             algorithm="fomaml", multi_step_loss=True, lr=0.3, **NET, **ODD, net_params=plain

@@ -1,9 +1,12 @@
-"""support_contamination: meta-training on supports that hold anomalies nobody has noticed."""
+"""Robust meta-training: on supports with anomalies nobody has noticed, and against an adversary."""
 
 import numpy as np
 import pytest
-from families import make_family, unlearned
+import torch
+from families import make_family, new_task, unlearned
 
+from sklearn_fsad._adversary import attacked
+from sklearn_fsad._losses import PairwiseLoss
 from sklearn_fsad._process_training import NormalEpisodes
 from sklearn_fsad._state import resolve_state
 
@@ -53,3 +56,51 @@ def test_without_anomalies_contexts_are_as_they_were():
             np.sort(plain.episode(0, i).support_X, axis=0),
             np.sort(robust.episode(0, i).support_X, axis=0),
         )
+
+
+# --- an adversary ---------------------------------------------------------------------------------
+def test_an_adversary_moves_queries_to_where_the_loss_is_larger():
+    query = torch.tensor([[0.5, -0.2], [2.0, 0.0]])
+    weights = torch.tensor([1.0, -1.0])
+
+    def loss(rows):
+        return (rows * weights).sum()
+
+    moved = attacked(loss, query, 0.3)
+    torch.testing.assert_close(moved, query + 0.3 * weights)
+    assert not moved.requires_grad
+
+
+def test_an_adversary_stays_where_moving_changes_nothing():
+    query = torch.ones(3, 2)
+    torch.testing.assert_close(attacked(lambda rows: (rows * 0.0).sum(), query, 0.3), query)
+
+
+def test_a_network_trained_against_an_adversary_is_another_and_repeatable():
+    tasks = make_family()
+    plain, hard, again = (
+        resolve_state(unlearned("mlp").set_params(adversarial_eps=eps).meta_fit(tasks).pretrained)
+        for eps in (0.0, 0.3, 0.3)
+    )
+    assert not all(np.array_equal(plain.arrays[k], hard.arrays[k]) for k in plain.arrays)
+    for key, value in hard.arrays.items():
+        np.testing.assert_array_equal(value, again.arrays[key])
+
+
+def test_it_holds_out_better_against_moved_queries():
+    """Loss of attacked queries of a new task, after training with and without an adversary."""
+    tasks = make_family()
+    X, y, query, query_y = new_task(n_support=20)
+    losses = []
+    for eps in (0.0, 0.5):
+        detector = unlearned("mlp").set_params(adversarial_eps=eps).meta_fit(tasks).fit(X, y)
+        model = detector._ready_model()
+        described = model.representation
+        values = {name: torch.from_numpy(value) for name, value in model.values.items()}
+
+        def loss(rows, module=model.module, values=values):
+            return PairwiseLoss()(module.score(values, rows), torch.from_numpy(query_y))
+
+        rows = torch.from_numpy(described.transform(query))
+        losses.append(float(loss(attacked(loss, rows, 0.5)).detach()))
+    assert losses[1] < losses[0]
