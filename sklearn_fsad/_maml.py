@@ -15,12 +15,14 @@ from sklearn.utils.metaestimators import available_if
 from torch import nn
 
 from ._adaptation_report import adaptation_advice, adaptation_report, scores_after
-from ._base import BaseFewShotDetector, Codes, Representation, left_out_folds
+from ._adapted import Representation
+from ._base import BaseFewShotDetector, Codes
 from ._calibration import CalibratedEvidence
 from ._description import AnchoredDescription, NetworkView, PlainDescription
 from ._episodes import EpisodeSampler
 from ._evidence import EVIDENCE, Evidence
 from ._exercises import exercise
+from ._fitted_support import left_out_folds
 from ._injection import INJECTED, inject_anomalies, tasks_from_rows
 from ._inner_loop import ALGORITHMS, ClosedFormOnly, GradientAdaptation
 from ._labels import ANOMALOUS

@@ -15,7 +15,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from torch import nn
 
-from ._base import BaseFewShotDetector, Codes, Representation
+from ._adapted import Representation
+from ._base import BaseFewShotDetector, Codes
 from ._calibration import CalibratedEvidence
 from ._episodes import EpisodeSampler
 from ._evidence import EVIDENCE, Evidence, resolve_evidence
