@@ -73,7 +73,7 @@ def supports(
 def measure(
     detector: Any, support: Support, query_X: np.ndarray, query_y: np.ndarray
 ) -> dict[str, float]:
-    """Fit to one support and judge the query; count the normal rows that were left out."""
+    """Fit to one support and judge the query; count the rows that were left out."""
     start = time.perf_counter()
     detector.fit(support.X, np.where(support.y == 1, -1, 1) if support.y.any() else None)
     scores = detector.decision_function(query_X)
@@ -238,7 +238,7 @@ def report(rows: pd.DataFrame, options: argparse.Namespace, argv: Sequence[str])
         "## Decisions of the default threshold",
         "",
         "Share of fresh normals it flags, nominally .05 without labelled anomalies, and of "
-        "anomalies; normal rows left out, and how many of these are not normal.",
+        "anomalies; rows left out, and how many of these are not what they are labelled as.",
         "",
         table,
     ]
