@@ -18,15 +18,14 @@ COMMON = {"n_normal": (10, 10), "n_query": 5, "targets": [0], "seed": 0}
 @pytest.mark.parametrize("name", NAMES)
 def test_every_method_learns_otherwise_from_contaminated_supports(name):
     tasks = make_family()
-    plain, robust, again = (
-        unlearned(name).set_params(support_contamination=share).meta_fit(tasks)
-        for share in (0.0, 0.4, 0.4)
+    plain, robust = (
+        resolve_state(
+            unlearned(name).set_params(support_contamination=share).meta_fit(tasks).pretrained
+        ).arrays
+        for share in (0.0, 0.4)
     )
-    learned = [resolve_state(detector.pretrained).arrays for detector in (plain, robust, again)]
-    assert learned[0].keys() == learned[1].keys()
-    assert not all(np.array_equal(learned[0][key], learned[1][key]) for key in learned[0])
-    for key, value in learned[1].items():
-        np.testing.assert_array_equal(value, learned[2][key])
+    assert plain.keys() == robust.keys()
+    assert not all(np.array_equal(plain[key], robust[key]) for key in plain)
 
 
 @pytest.mark.parametrize("share", [-0.1, 0.6, "a lot"])
