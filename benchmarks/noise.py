@@ -17,6 +17,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -142,25 +143,24 @@ def run(options: argparse.Namespace, tasks: Sequence[Task], spec: Spec) -> Itera
     """Yield a row for each support and each setting of one detector."""
     for robust, detector, test in detectors(options, tasks, spec):
         for task in tqdm(test, spec.label):
-            for number in range(options.draws):
-                for k in options.k:
-                    found, *query = supports(
-                        task, options.seed, number, options.n, k, max(options.k), options.max_query
-                    )
-                    for support in found:
-                        for cleaning, option in CLEANING.items():
-                            if option == "all" and not k:
-                                continue
-                            detector.set_params(clean_support=option)
-                            yield {
-                                "method": spec.label,
-                                "task": task.name,
-                                "draw": number,
-                                "k": k,
-                                "noise": support.noise,
-                                "setting": setting(robust, cleaning),
-                                **measure(detector, support, *query),
-                            }
+            for number, k in product(range(options.draws), options.k):
+                found, *query = supports(
+                    task, options.seed, number, options.n, k, max(options.k), options.max_query
+                )
+                for support in found:
+                    for cleaning, option in CLEANING.items():
+                        if option == "all" and not k:
+                            continue
+                        detector.set_params(clean_support=option)
+                        yield {
+                            "method": spec.label,
+                            "task": task.name,
+                            "draw": number,
+                            "k": k,
+                            "noise": support.noise,
+                            "setting": setting(robust, cleaning),
+                            **measure(detector, support, *query),
+                        }
 
 
 def setting(robust: bool, cleaning: str) -> str:

@@ -57,8 +57,9 @@ class EpisodeSampler:
     seed : int
         Seed of all draws.
     support_contamination : float in [0, 0.5], default=0.0
-        Highest share of the normal shots that are anomalies nobody has noticed; each episode draws
-        its own, uniformly. They leave at least half of the anomalies of a task to the query.
+        Highest expected share of the normal shots that are anomalies nobody has noticed; each
+        episode draws its own, uniformly. At least half of the anomalies of a task are left to the
+        query.
     """
 
     def __init__(
@@ -178,8 +179,10 @@ def draw_episode(
 
 
 def draw_hidden(rng: np.random.Generator, n: int, highest_share: float) -> int:
-    """How many of ``n`` normal shots are anomalies, of a share drawn uniformly."""
-    return int(rng.binomial(n, rng.uniform(0.0, highest_share))) if highest_share else 0
+    """How many of ``n`` normal shots are anomalies, by chances drawn uniformly; one is none."""
+    if not highest_share:
+        return 0
+    return min(int(rng.binomial(n, rng.uniform(0.0, highest_share))), n - 1)
 
 
 def _draw_shots(rng: np.random.Generator, bounds: tuple[int, int]) -> int:

@@ -6,6 +6,7 @@ import torch
 from families import make_family, new_task, unlearned
 
 from sklearn_fsad._adversary import attacked
+from sklearn_fsad._episodes import draw_hidden
 from sklearn_fsad._losses import PairwiseLoss
 from sklearn_fsad._process_training import NormalEpisodes
 from sklearn_fsad._state import resolve_state
@@ -44,6 +45,12 @@ def test_contexts_of_a_process_hide_anomalies_and_its_queries_none():
     assert {len(e.support_X) for e in drawn} == {10}
     assert np.mean(shares) == pytest.approx(0.2, abs=0.04)
     assert all((e.query_X[:, :3] == 0).all() for e in drawn)
+
+
+def test_one_shot_at_least_is_what_it_is_taken_for():
+    rng = np.random.default_rng(0)
+    assert {draw_hidden(rng, 2, 0.5) for _ in range(200)} == {0, 1}
+    assert {draw_hidden(rng, 1, 0.5) for _ in range(20)} == {0}
 
 
 def test_without_anomalies_contexts_are_as_they_were():
