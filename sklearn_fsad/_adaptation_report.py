@@ -12,6 +12,7 @@ from scipy.stats import spearmanr
 from ._adapted import Adapted
 from ._inner_loop import GradientAdaptation
 from ._labels import ANOMALOUS
+from ._layers import aligned
 from ._verdict import permuted_labels
 
 Array = NDArray[np.float64]
@@ -71,7 +72,7 @@ def _other_scores(adapted: Adapted) -> dict[str, Array]:
     swapped = X.copy()
     swapped[:, :n_features] = X[:, order] * sign
     scores = {
-        "not adapted": adapted.module.unadapted(torch.from_numpy(X)[None])[0].numpy(),
+        "not adapted": adapted.module.unadapted(aligned(X)[None])[0].numpy(),
         "swapped support": scores_after(adapted, y[None], swapped)[0],
     }
     if (y == ANOMALOUS).any():
@@ -94,8 +95,8 @@ def scores_after(adapted: Adapted, labels: Codes, rows: Array | None = None) -> 
     -------
     scores : ndarray of shape (n_networks, n_support)
     """
-    Z = torch.from_numpy(adapted.representation.support).expand(len(labels), -1, -1)
-    seen = Z if rows is None else torch.from_numpy(rows).expand(len(labels), -1, -1)
+    Z = aligned(adapted.representation.support).expand(len(labels), -1, -1)
+    seen = Z if rows is None else aligned(rows).expand(len(labels), -1, -1)
     with torch.no_grad():
         state = adapted.module.adapt(seen, torch.from_numpy(labels))
         return adapted.module.score(state, Z).numpy()

@@ -64,9 +64,11 @@ class Adapted:
         """Score rows that are represented already: (m, d_out) -> (m,)."""
         import torch
 
+        from ._layers import aligned
+
         with torch.no_grad():
-            values = {name: torch.from_numpy(value) for name, value in self.values.items()}
-            return self.module.score(values, torch.from_numpy(Z)).numpy()
+            values = {name: aligned(value) for name, value in self.values.items()}
+            return self.module.score(values, aligned(Z)).numpy()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "module": None, "own_rows": None}

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ._layers import row_product
+
 LEAST_SCALE = 0.03  # of a feature's spread in the support: what keeps a density finite
 _LEAST_SHRINKAGE = 1e-6
 _LEAST_WIDTH = 1e-3
@@ -110,7 +112,7 @@ class LinearAnchor:
         seen = rows.visible.double() * (1.0 - hidden.double()).unsqueeze(-2)  # (..., q, d)
         centred = (rows.values.double() - mean) * seen
         coded = factor @ summary["inverse"]  # (..., d, r)
-        predicted = centred @ coded @ factor.mT
+        predicted = row_product(row_product(centred, coded), factor.mT)
         left = (coded * factor).sum(-1).unsqueeze(-2).expand(predicted.shape)
         some = seen.any(-1, keepdim=True)
         lacks = (1.0 - rows.visible.double()) * (1.0 - hidden.double()).unsqueeze(-2) * some
@@ -174,7 +176,7 @@ class KernelAnchor:
         if not (context.visible == 1).all():  # no near row may show a feature that far ones do
             slow = summary["width"] / (summary["width"] + distance)
             far_mean, far_local = _moments(slow.masked_fill(twins, 0.0), context)
-            few = weight @ context.visible < _LEAST_SHARE
+            few = row_product(weight, context.visible) < _LEAST_SHARE
             mean, local = torch.where(few, far_mean, mean), torch.where(few, far_local, local)
         n_seen = (query.visible * seen).sum(-1, keepdim=True).clamp(min=1.0)
         apart = torch.maximum(distance.amin(-1, keepdim=True), summary["width"]) / n_seen
@@ -246,9 +248,10 @@ def _with_missing(gain: Tensor, missing: Tensor, predicted: Tensor) -> tuple[Ten
 
 def _moments(weight: Tensor, context: Rows) -> tuple[Tensor, Tensor]:
     """Weighed mean and variance of the visible entries: (..., q, n), rows -> (..., q, d) each."""
-    share = (weight @ context.visible).clamp(min=_LEAST_SHARE**2)
-    mean = weight @ context.values / share
-    return mean, (weight @ context.values.square() / share - mean.square()).clamp(min=0.0)
+    share = row_product(weight, context.visible).clamp(min=_LEAST_SHARE**2)
+    mean = row_product(weight, context.values) / share
+    square = row_product(weight, context.values.square()) / share
+    return mean, (square - mean.square()).clamp(min=0.0)
 
 
 def _twins(rows: Rows, others: Rows) -> Tensor:
@@ -271,14 +274,16 @@ def _squared_distance(rows: Rows, others: Rows, seen: Tensor) -> Tensor:
     """
     a = rows.values * seen  # values are zero where they are missing
     own, of_others = a.square().sum(-1, keepdim=True), (others.values.square() * seen).sum(-1)
-    distance = own + of_others.unsqueeze(-2) - 2.0 * (a @ others.values.mT)
+    inner = row_product(a, others.values.mT)
+    distance = own + of_others.unsqueeze(-2) - 2.0 * inner
     whole = (rows.visible == 1).all(-1, keepdim=True) & (others.visible == 1).all()
     if whole.all():
         return distance.clamp(min=0.0)
     visible = rows.visible * seen
-    common = visible @ others.visible.mT
+    common = row_product(visible, others.visible.mT)
     wanted = visible.sum(-1, keepdim=True)
-    shared = a.square() @ others.visible.mT + visible @ others.values.square().mT
-    shared = (shared - 2.0 * (a @ others.values.mT)) * (wanted / common.clamp(min=1.0))
+    shared = row_product(a.square(), others.visible.mT)
+    shared = shared + row_product(visible, others.values.square().mT)
+    shared = (shared - 2.0 * inner) * (wanted / common.clamp(min=1.0))
     shared = shared.masked_fill((common == 0) & (wanted > 0), _FAR)
     return torch.where(whole, distance, shared).clamp(min=0.0)

@@ -116,11 +116,13 @@ class FittedSupport(BaseEstimator, metaclass=ABCMeta):
         """Adapt the module of a state, which one that was made from it before may stand for."""
         import torch
 
+        from ._layers import aligned
+
         module = self._module(state) if module is None else module
         representation = self._represent(X, y, state)
         with torch.no_grad():
             values = module.adapt(
-                torch.from_numpy(representation.support), torch.from_numpy(representation.support_y)
+                aligned(representation.support), aligned(representation.support_y)
             )
         arrays = {name: value.numpy() for name, value in values.items()}
         return Adapted(representation, arrays, self.get_params(deep=False), module)

@@ -3,18 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+_VECTOR = 8  # numbers: whole vectors on every processor
+
+
+def aligned(array: NDArray[Any]) -> Tensor:
+    """Copy an array to memory of torch, aligned alike for all: how products round depends on it."""
+    return torch.tensor(np.asarray(array, order="C"))
+
+
+def row_product(X: Tensor, W: Tensor) -> Tensor:
+    """Matrix product that rounds a row of X alike wherever it stands: (..., n, d), (..., d, k).
+
+    Where the right factor is not contiguous, or its columns do not fill whole vectors, the kernels
+    of some processors treat rows of X by their place and their address.
+    """
+    k = W.shape[-1]
+    return (X @ F.pad(W, (0, -k % _VECTOR)).contiguous())[..., :k]
+
+
+class Linear(nn.Linear):
+    """A linear layer that, where no gradient is wanted, rounds every row alike."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(..., n_in) -> (..., n_out)."""
+        if torch.is_grad_enabled():
+            return super().forward(input)
+        return row_product(input, self.weight.mT) + self.bias
 
 
 def mlp(n_in: int, hidden: Sequence[int], n_out: int) -> nn.Sequential:
     """Perceptron with SiLU between its layers and no batch norm: (..., n_in) -> (..., n_out)."""
     layers: list[nn.Module] = []
     for width in hidden:
-        layers += [nn.Linear(n_in, width), nn.SiLU()]
+        layers += [Linear(n_in, width), nn.SiLU()]
         n_in = width
-    return nn.Sequential(*layers, nn.Linear(n_in, n_out))
+    return nn.Sequential(*layers, Linear(n_in, n_out))
 
 
 def masked_mean(X: Tensor, mask: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ._injection import INJECTED
+from ._layers import row_product
 
 Weights = Sequence[Tensor]  # weight (..., n_in, n_out) and bias (..., 1, n_out) of each layer
 
@@ -181,6 +182,8 @@ def perceptron(weights: Weights, X: Tensor) -> Tensor:
 
 
 def _affine(weight: Tensor, bias: Tensor, X: Tensor) -> Tensor:
+    if not torch.is_grad_enabled():
+        return row_product(X, weight) + bias
     return torch.baddbmm(bias, X, weight) if X.ndim == 3 else X @ weight + bias
 
 

@@ -26,6 +26,7 @@ from ._fitted_support import left_out_folds
 from ._injection import INJECTED, inject_anomalies, tasks_from_rows
 from ._inner_loop import ALGORITHMS, ClosedFormOnly, GradientAdaptation
 from ._labels import ANOMALOUS
+from ._layers import aligned
 from ._learners import LEARNERS, Learner, make_learner
 from ._maml_training import Trained, learn_to_adapt
 from ._mix_training import FoldedEvidence, Observation, learn_mix, observe
@@ -431,8 +432,8 @@ class MAMLDetector(BaseFewShotDetector):
             )
 
         def errors(part: Array) -> Array:
-            Z = torch.from_numpy(model.representation.transform(part))
-            values = {name: torch.from_numpy(value) for name, value in model.values.items()}
+            Z = aligned(model.representation.transform(part))
+            values = {name: aligned(value) for name, value in model.values.items()}
             with torch.no_grad():
                 weights = model.module.weights_in(values)
                 return model.module.learner.feature_errors(weights, Z).numpy()

@@ -17,6 +17,7 @@ from ._anchors import KernelAnchor, LinearAnchor
 from ._base import BaseFewShotDetector, Codes
 from ._episodes import EpisodeSampler
 from ._labels import ANOMALOUS
+from ._layers import aligned
 from ._likelihoods import LIKELIHOODS
 from ._masked_support import MaskedSupport
 from ._masking import MaskPlan, chain_plan, scoring_plan
@@ -473,11 +474,11 @@ default="auto"
         self._check_fitted()
         rows = self._validated(X, reset=False)
         model = self._ready_model()
-        values = {name: torch.from_numpy(value) for name, value in model.values.items()}
+        values = {name: aligned(value) for name, value in model.values.items()}
 
         def contributions(part: Array) -> Array:
             with torch.no_grad():
-                Z = torch.from_numpy(model.representation.transform(part))
+                Z = aligned(model.representation.transform(part))
                 terms = model.module.terms(values, Z).numpy()
             return model.representation.spread_terms(part, terms)
 
@@ -505,7 +506,7 @@ default="auto"
 
         def both(part: Array) -> Array:
             with torch.no_grad():
-                Z = torch.from_numpy(self._adapted.representation.transform(part))
+                Z = aligned(self._adapted.representation.transform(part))
                 belief = module.predict(values, Z)
             return np.column_stack([part.numpy() for part in belief])
 
@@ -535,7 +536,7 @@ default="auto"
 
         def functions(part: Array) -> Array:
             with torch.no_grad():
-                Z = torch.from_numpy(self._adapted.representation.transform(part))
+                Z = aligned(self._adapted.representation.transform(part))
                 means = module.predict_samples(values, Z)  # (samples, m, d)
             return means.movedim(0, -1).flatten(1).numpy()
 
@@ -556,9 +557,7 @@ default="auto"
         plan = scoring_plan(self.n_features_in_, None, state.info["targets"], 0)
         module = self._as_fitted()._module(state, [plan])
         with torch.no_grad():
-            values = module.adapt(
-                torch.from_numpy(described.support), torch.from_numpy(described.support_y)
-            )
+            values = module.adapt(aligned(described.support), aligned(described.support_y))
         return module, values
 
     def _in_own_units(self, mean: Array, std: Array) -> tuple[Array, Array]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ._anchors import Rows, Summary
-from ._layers import mlp
+from ._layers import Linear, mlp, row_product
 
 _GAIN = 1.4
 
@@ -225,8 +225,8 @@ class Attention(nn.Module):
     def __init__(self, width: int, n_heads: int) -> None:
         super().__init__()
         self.n_heads = n_heads
-        self.to_query, self.to_key = nn.Linear(width, width), nn.Linear(width, width)
-        self.to_value, self.mix = nn.Linear(width, width), nn.Linear(width, width)
+        self.to_query, self.to_key = Linear(width, width), Linear(width, width)
+        self.to_value, self.mix = Linear(width, width), Linear(width, width)
 
     def heads(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """(..., n, width) each -> (..., n_heads, n, width / n_heads) each."""
@@ -238,7 +238,12 @@ class Attention(nn.Module):
         seen = counted[..., None, None, :]  # (..., 1, 1, n)
         if keys.dim() < asked.dim():  # one context, many ways to hide features
             keys, values = (part.expand(*asked.shape[:-2], -1, -1) for part in (keys, values))
-        found = F.scaled_dot_product_attention(asked, keys, values, attn_mask=seen)
+        if torch.is_grad_enabled():
+            found = F.scaled_dot_product_attention(asked, keys, values, attn_mask=seen)
+        else:
+            logit = row_product(asked, keys.mT) / keys.shape[-1] ** 0.5
+            weight = torch.softmax(logit.masked_fill(~seen, -torch.inf), -1)
+            found = row_product(weight, values)
         return self.mix(found.transpose(-2, -3).flatten(-2))
 
     def _split(self, tokens: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from ._calibration import CalibratedEvidence
 from ._episodes import EpisodeSampler
 from ._evidence import EVIDENCE, Evidence, resolve_evidence
 from ._labels import ANOMALOUS
+from ._layers import aligned
 from ._mix_training import FoldedEvidence, learn_mix, observe
 from ._mixing import EvidenceMix, closed_form
 from ._prototypical_network import PrototypicalNetwork, best_scaler, train_network
@@ -342,7 +343,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         if self.embedding == "pooled":
             return model.representation.embed(X)
         with torch.no_grad():
-            Z = torch.from_numpy(model.representation.transform(X))
+            Z = aligned(model.representation.transform(X))
             return model.module.embed(Z).numpy()
 
     # --- meta-training ----------------------------------------------------------------------------
