@@ -12,7 +12,7 @@ from pyod.models.iforest import IForest
 from pyod.models.knn import KNN
 
 from sklearn_fsad import MAMLDetector, ProtoNetDetector
-from sklearn_fsad._layers import mlp
+from sklearn_fsad._training.layers import mlp
 
 Array = NDArray[np.float64]
 Task = tuple[Array, NDArray[np.int64]]

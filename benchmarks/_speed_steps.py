@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
 
-from sklearn_fsad._inner_loop import GradientAdaptation
-from sklearn_fsad._layers import mlp
-from sklearn_fsad._learners import Classifier
+from sklearn_fsad._detectors.maml.inner_loop import GradientAdaptation
+from sklearn_fsad._detectors.maml.learners import Classifier
+from sklearn_fsad._training.layers import mlp
 
 LossAndGradients = tuple[Tensor, Sequence[Tensor]]
 MetaStep = Callable[[], LossAndGradients]

@@ -10,11 +10,12 @@ import torch
 from _speed_steps import Tasks, make_module, make_tasks
 from torch import Tensor
 
-from sklearn_fsad._episodes import Episode
-from sklearn_fsad._layers import mlp
-from sklearn_fsad._losses import PairwiseLoss
-from sklearn_fsad._net import EpisodeDataset, collate_episodes, train_episodic
-from sklearn_fsad._prototypical_network import PrototypicalNetwork
+from sklearn_fsad._detectors.prototypes.network import PrototypicalNetwork
+from sklearn_fsad._training.batches import EpisodeDataset, collate_episodes
+from sklearn_fsad._training.layers import mlp
+from sklearn_fsad._training.loop import train_episodic
+from sklearn_fsad._training.losses import PairwiseLoss
+from sklearn_fsad.tasks._episodes import Episode
 
 Batch = tuple[dict[str, Tensor], Tensor]
 Epoch = Callable[[], float]

@@ -21,7 +21,7 @@ from _table_report import command, write_results
 from tqdm import tqdm
 
 from sklearn_fsad import TaskSet
-from sklearn_fsad._task_distance import TrainingTasks
+from sklearn_fsad.tasks._distance import TrainingTasks
 
 OWN = "held-out task of the family"
 

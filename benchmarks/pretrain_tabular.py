@@ -17,20 +17,19 @@ import joblib
 import numpy as np
 from tqdm import tqdm
 
-from sklearn_fsad._context_training import (
-    arrays_of,
+from sklearn_fsad._detectors.in_context.closed_form import closed_form
+from sklearn_fsad._detectors.in_context.module import arrays_of, new_module
+from sklearn_fsad._detectors.in_context.training import (
     described,
-    new_module,
     observe_tables,
     train,
     typical_spreads,
 )
-from sklearn_fsad._episodes import EpisodeSampler
-from sklearn_fsad._evidence import TABULAR
-from sklearn_fsad._mix_training import Observation
+from sklearn_fsad._evidence.episodes import Observation
+from sklearn_fsad._evidence.kinds import TABULAR
 from sklearn_fsad._state import MetaState
-from sklearn_fsad._table_description import closed_form
 from sklearn_fsad.prior import TabularPrior
+from sklearn_fsad.tasks._episodes import EpisodeSampler
 
 CHUNK = 50
 N_NORMAL, N_ANOMALOUS, N_QUERY = (8, 500), (0, 10), 64

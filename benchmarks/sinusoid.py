@@ -26,8 +26,8 @@ from sklearn.neighbors import NearestNeighbors
 from tqdm import tqdm
 
 from sklearn_fsad import MAMLDetector
-from sklearn_fsad._learners import make_learner
-from sklearn_fsad._made_tasks import sinusoid_task
+from sklearn_fsad._detectors.maml.learners import make_learner
+from sklearn_fsad.datasets._made import sinusoid_task
 
 SHOTS = ((10, 0), (50, 0), (10, 1), (10, 5), (10, 10), (50, 5), (50, 10))
 ALONE: dict[str, Any] = {

@@ -8,10 +8,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._in_context import InContextDetector as InContextDetector
-    from ._maml import MAMLDetector as MAMLDetector
-    from ._neural_process import NeuralProcessDetector as NeuralProcessDetector
-    from ._protonet import ProtoNetDetector as ProtoNetDetector
+    from ._detectors.in_context.detector import InContextDetector as InContextDetector
+    from ._detectors.maml.detector import MAMLDetector as MAMLDetector
+    from ._detectors.neural_process.detector import NeuralProcessDetector as NeuralProcessDetector
+    from ._detectors.prototypes.detector import ProtoNetDetector as ProtoNetDetector
     from ._state import MetaState as MetaState
     from .adapters import PyODDetector as PyODDetector
     from .adapters import to_pyod as to_pyod
@@ -28,11 +28,11 @@ except PackageNotFoundError:  # used from a folder that was never installed
 
 _HOMES = {
     "FewShotSplit": "model_selection",
-    "InContextDetector": "_in_context",
-    "MAMLDetector": "_maml",
+    "InContextDetector": "_detectors.in_context.detector",
+    "MAMLDetector": "_detectors.maml.detector",
     "MetaState": "_state",
-    "NeuralProcessDetector": "_neural_process",
-    "ProtoNetDetector": "_protonet",
+    "NeuralProcessDetector": "_detectors.neural_process.detector",
+    "ProtoNetDetector": "_detectors.prototypes.detector",
     "PyODDetector": "adapters",
     "TaskEstimator": "model_selection",
     "TaskSet": "tasks",

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
-from ._labels import ANOMALOUS
-from ._statistics import feature_spread
-from ._task_set import TaskSet
+from ._input.labels import ANOMALOUS
+from ._stats.moments import feature_spread
+from ._typing import Array, Mask
+from .tasks._task_set import TaskSet
 
 __all__ = [
     "FeatureDropout",
@@ -26,9 +26,6 @@ __all__ = [
     "Rotation",
     "augment_tasks",
 ]
-
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 Transform = Callable[[Array, Mask, np.random.Generator], Array]
 
 

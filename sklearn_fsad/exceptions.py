@@ -1,5 +1,7 @@
 """Warnings and errors of the package: each says what was wrong and what to do instead."""
 
+from __future__ import annotations
+
 __all__ = [
     "AdaptationWarning",
     "FarTaskWarning",

@@ -21,11 +21,10 @@ from sklearn.metrics import (
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
-from ._labels import ANOMALOUS, UNLABELLED, encode_labels
-from ._signs import anomaly_predictions, anomaly_scores
+from ._input.estimators import anomaly_predictions, anomaly_scores
+from ._input.labels import ANOMALOUS, UNLABELLED, encode_labels
 
 __all__ = ["AnomalyScorer", "anomaly_scorer", "anomaly_scorers", "evaluation_report"]
-
 _RANKING: dict[str, Callable[..., Any]] = {
     "roc_auc": roc_auc_score,
     "average_precision": average_precision_score,

@@ -11,8 +11,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, get_tags
 
-from ._labels import ANOMALOUS
-from ._task_set import TaskSet, _codes_to_labels, coded_tasks
+from ._input.labels import ANOMALOUS, codes_to_labels
+from .tasks._task_set import TaskSet, coded_tasks
 
 __all__ = ["meta_fit_pipeline"]
 
@@ -92,7 +92,7 @@ def meta_fit_pipeline(
         steps.append((step, transformer))
     name, detector = pipe.steps[-1]
     task_set = TaskSet(
-        [(rows[task], _codes_to_labels(codes[task])) for task in rows],
+        [(rows[task], codes_to_labels(codes[task])) for task in rows],
         names=list(rows),
         groups=X.groups if isinstance(X, TaskSet) else None,
         outlier_label=1,

@@ -10,13 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
-from ._task_set import TaskSet
+from ._typing import Array
+from .tasks._task_set import TaskSet
 
-Array = NDArray[np.float64]
 Generator = np.random.Generator
-
 __all__ = ["TabularPrior"]
-
 _N_NORMAL, _N_ANOMALOUS = 800, 120
 _MOST_NOISE, _MOST_CONTAMINATION = 0.35, 0.08
 

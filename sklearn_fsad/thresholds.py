@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from ._typing import Array
 
 __all__ = ["AutoThreshold", "ConformalThreshold", "F1Threshold", "PyThreshThreshold"]
-
-Array = NDArray[np.float64]
 Threshold = Callable[[Array, Array], float]
 
 

@@ -13,11 +13,12 @@ from families import make_family
 from torch import nn
 
 from sklearn_fsad import MAMLDetector, MetaState, ProtoNetDetector
-from sklearn_fsad._episodes import Episode
-from sklearn_fsad._losses import PairwiseLoss
-from sklearn_fsad._net import EpisodeDataset, train_episodic
+from sklearn_fsad._training.batches import EpisodeDataset
+from sklearn_fsad._training.loop import train_episodic
+from sklearn_fsad._training.losses import PairwiseLoss
 from sklearn_fsad.callbacks import Checkpoint
 from sklearn_fsad.exceptions import MetaTrainingDivergedError
+from sklearn_fsad.tasks._episodes import Episode
 
 SHOTS = {"n_normal": (4, 16), "n_anomalous": (0, 5), "n_query": 30}
 ODD = {**SHOTS, "episodes_per_epoch": 11, "max_epochs": 2, "batch_size": 5, "random_state": 0}

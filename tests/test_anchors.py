@@ -5,7 +5,12 @@ import pytest
 import torch
 from sklearn.covariance import OAS
 
-from sklearn_fsad._anchors import LEAST_SCALE, KernelAnchor, LinearAnchor, Rows
+from sklearn_fsad._detectors.neural_process.closed_forms import (
+    LEAST_SCALE,
+    KernelAnchor,
+    LinearAnchor,
+    Rows,
+)
 
 ANCHORS = {"linear": LinearAnchor, "kernel": KernelAnchor}
 both_anchors = pytest.mark.parametrize("name", sorted(ANCHORS))

@@ -7,7 +7,7 @@ import pytest
 from families import make_detector, new_task
 from sklearn.base import clone
 
-from sklearn_fsad._cleaning import (
+from sklearn_fsad._detectors.base.cleaning import (
     believed,
     believed_normals,
     core,

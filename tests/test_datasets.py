@@ -15,9 +15,8 @@ import pytest
 from families import make_family
 from sklearn.datasets import load_digits
 
-from sklearn_fsad import _fetchers
-from sklearn_fsad._data_registry import ADBENCH, MVTEC, SKAB
 from sklearn_fsad.datasets import (
+    _fetchers,
     fetch_adbench,
     fetch_mvtec_embeddings,
     fetch_skab,
@@ -27,6 +26,7 @@ from sklearn_fsad.datasets import (
     make_sinusoid_tasks,
     tasks_from_folder,
 )
+from sklearn_fsad.datasets._registry import ADBENCH, MVTEC, SKAB
 from sklearn_fsad.exceptions import FetchError
 
 SENSORS = ("Accelerometer1RMS", "Accelerometer2RMS", "Current", "Pressure", "Temperature",

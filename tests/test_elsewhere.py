@@ -13,7 +13,7 @@ from families import MAKERS, make_detector, new_task
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
-from sklearn_fsad._adapted import in_blocks
+from sklearn_fsad._detectors.base.blocks import in_blocks
 
 N_QUERY = 20
 

@@ -7,9 +7,14 @@ import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
-from sklearn_fsad._inner_loop import ALGORITHMS, FIRST_ORDER, ClosedFormOnly, GradientAdaptation
-from sklearn_fsad._learners import LEARNERS, make_learner
-from sklearn_fsad._losses import PairwiseLoss
+from sklearn_fsad._detectors.maml.inner_loop import (
+    ALGORITHMS,
+    FIRST_ORDER,
+    ClosedFormOnly,
+    GradientAdaptation,
+)
+from sklearn_fsad._detectors.maml.learners import LEARNERS, make_learner
+from sklearn_fsad._training.losses import PairwiseLoss
 
 N_FEATURES, N_EVIDENCE = 3, 2
 N_COLUMNS = N_FEATURES + N_EVIDENCE + 1

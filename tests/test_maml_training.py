@@ -15,11 +15,11 @@ from made_exercises import (
 )
 from skorch.callbacks import Callback
 
-from sklearn_fsad import _maml_training
-from sklearn_fsad._inner_loop import GradientAdaptation
-from sklearn_fsad._losses import PairwiseLoss
-from sklearn_fsad._maml_training import _train
-from sklearn_fsad._net import EpisodeDataset
+from sklearn_fsad._detectors.maml import training as _maml_training
+from sklearn_fsad._detectors.maml.inner_loop import GradientAdaptation
+from sklearn_fsad._detectors.maml.training import _train
+from sklearn_fsad._training.batches import EpisodeDataset
+from sklearn_fsad._training.losses import PairwiseLoss
 
 
 # --- training -------------------------------------------------------------------------------------

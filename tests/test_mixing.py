@@ -7,9 +7,10 @@ from families import QUICK, make_family, new_task
 from sklearn.base import clone
 
 from sklearn_fsad import ProtoNetDetector
-from sklearn_fsad._evidence import EVIDENCE, resolve_evidence
-from sklearn_fsad._mix_training import _choose, learn_mix, observe, typical_spread
-from sklearn_fsad._mixing import CLOSED_FORM, MIX, SINGLE, EvidenceMix, closed_form
+from sklearn_fsad._evidence.episodes import observe, typical_spread
+from sklearn_fsad._evidence.kinds import EVIDENCE, resolve_evidence
+from sklearn_fsad._evidence.mix import CLOSED_FORM, MIX, SINGLE, EvidenceMix, closed_form
+from sklearn_fsad._evidence.mix_training import _choose, learn_mix
 from sklearn_fsad.tasks import Episode, EpisodeSampler, TaskSet
 
 KINDS = tuple(EVIDENCE.values())

@@ -12,10 +12,10 @@ from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import roc_auc_score
 
-import sklearn_fsad._reduction as reduction_module
+import sklearn_fsad._detectors.neural_process.reduction as reduction_module
 from sklearn_fsad import NeuralProcessDetector
-from sklearn_fsad._process_module import SCORES
-from sklearn_fsad._processes import KINDS
+from sklearn_fsad._detectors.neural_process.module import SCORES
+from sklearn_fsad._detectors.neural_process.networks import KINDS
 from sklearn_fsad.exceptions import AdaptationWarning
 
 every_kind = pytest.mark.parametrize("kind", KINDS)

@@ -12,7 +12,7 @@ from sklearn_fsad import (
     NeuralProcessDetector,
     ProtoNetDetector,
 )
-from sklearn_fsad._own_rows import OwnRows
+from sklearn_fsad._detectors.base.support_lookup import OwnRows
 
 
 @pytest.fixture(params=["ProtoNet", "textbook", "MAML", "NeuralProcess", "InContext"])

@@ -10,12 +10,17 @@ from scipy.special import logsumexp
 from sklearn.covariance import OAS
 from torch.distributions import Normal, kl_divergence
 
-import sklearn_fsad._process_module as process_module
-from sklearn_fsad._anchors import LEAST_SCALE, KernelAnchor, LinearAnchor, Rows
-from sklearn_fsad._likelihoods import LIKELIHOODS
-from sklearn_fsad._masking import MaskPlan, chain_plan, scoring_plan
-from sklearn_fsad._process_module import SCORES, NeuralProcess, separation
-from sklearn_fsad._processes import KINDS, make_network
+import sklearn_fsad._detectors.neural_process.module as process_module
+from sklearn_fsad._detectors.neural_process.closed_forms import (
+    LEAST_SCALE,
+    KernelAnchor,
+    LinearAnchor,
+    Rows,
+)
+from sklearn_fsad._detectors.neural_process.likelihoods import LIKELIHOODS
+from sklearn_fsad._detectors.neural_process.masks import MaskPlan, chain_plan, scoring_plan
+from sklearn_fsad._detectors.neural_process.module import SCORES, NeuralProcess, separation
+from sklearn_fsad._detectors.neural_process.networks import KINDS, make_network
 
 ANCHORS = {"linear": LinearAnchor, "kernel": KernelAnchor}
 D, WIDTH, N_SAMPLES = 5, 8, 4

@@ -9,7 +9,7 @@ from families import QUICK, make_detector, make_family, new_task
 from sklearn.base import clone
 
 from sklearn_fsad import ProtoNetDetector
-from sklearn_fsad._evidence import EVIDENCE
+from sklearn_fsad._evidence.kinds import EVIDENCE
 
 
 # --- evidence -------------------------------------------------------------------------------------

@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-import sklearn_fsad._reduction as reduction_module
-from sklearn_fsad._reduction import REDUCTIONS, Reduction
+import sklearn_fsad._detectors.neural_process.reduction as reduction_module
+from sklearn_fsad._detectors.neural_process.reduction import REDUCTIONS, Reduction
 
 both = pytest.mark.parametrize("kind", REDUCTIONS)
 D = 7

@@ -5,11 +5,11 @@ import pytest
 import torch
 from families import make_family, new_task, unlearned
 
-from sklearn_fsad._adversary import attacked
-from sklearn_fsad._episodes import draw_hidden
-from sklearn_fsad._losses import PairwiseLoss
-from sklearn_fsad._process_training import NormalEpisodes
+from sklearn_fsad._detectors.neural_process.training import NormalEpisodes
 from sklearn_fsad._state import resolve_state
+from sklearn_fsad._training.adversary import attacked
+from sklearn_fsad._training.losses import PairwiseLoss
+from sklearn_fsad.tasks._episodes import draw_hidden
 
 pytestmark = pytest.mark.usefixtures("few_trees", "few_lessons")
 NAMES = ("mix", "mlp", "residual maml", "in context", "meta-fitted np")

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from sklearn.covariance import LedoitWolf
 
-from sklearn_fsad._pooled import Pooled
-from sklearn_fsad._spaces import Space, Support
-from sklearn_fsad._statistics import ShrunkCovariance, feature_spread, stable_mean
+from sklearn_fsad._evidence.coordinates import Space
+from sklearn_fsad._evidence.pooled import Pooled
+from sklearn_fsad._evidence.support import Support
+from sklearn_fsad._stats.covariance import ShrunkCovariance
+from sklearn_fsad._stats.moments import feature_spread, stable_mean
 
 
 def centred_rows(n, d, seed=0):

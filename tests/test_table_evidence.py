@@ -15,12 +15,14 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import MinMaxScaler
 
-from sklearn_fsad._calibration import CalibratedEvidence
-from sklearn_fsad._evidence import TABULAR, labelled_tables
-from sklearn_fsad._evidence.labelled_tables import ANOMALIES
-from sklearn_fsad._evidence.tables import NORMALS, reads_columns
-from sklearn_fsad._scaling import ScaledSupport
-from sklearn_fsad._spaces import Support
+from sklearn_fsad._evidence import table_anomalies
+from sklearn_fsad._evidence.calibration import CalibratedEvidence
+from sklearn_fsad._evidence.kinds import TABULAR
+from sklearn_fsad._evidence.support import Support
+from sklearn_fsad._evidence.table_anomalies import ANOMALIES
+from sklearn_fsad._evidence.table_normals import NORMALS, reads_columns
+from sklearn_fsad._stats.neighbours import nearest_search
+from sklearn_fsad._stats.scaling import ScaledSupport
 
 OF_TABLES = (*NORMALS, *ANOMALIES)
 
@@ -254,7 +256,7 @@ def test_searches_find_the_distance_to_the_nearest_point(width, n):
     rng = np.random.default_rng(0)
     points, rows = rng.normal(size=(n, width)), 3 * rng.normal(size=(200, width))
     rows[0] = points[3]
-    search = pickle.loads(pickle.dumps(labelled_tables._search(points)))
+    search = pickle.loads(pickle.dumps(nearest_search(points)))
     np.testing.assert_allclose(search(rows), cdist(rows, points).min(axis=1), atol=1e-12)
     assert search(rows)[0] == 0.0
 
@@ -262,9 +264,9 @@ def test_searches_find_the_distance_to_the_nearest_point(width, n):
 def test_columns_are_judged_all_at_once_as_they_are_one_by_one():
     rng = np.random.default_rng(0)
     N, A = np.round(rng.normal(size=(30, 7)), 1), np.round(1 + rng.normal(size=(5, 7)), 1)
-    one_by_one = labelled_tables._separations(N, A, [np.array([j]) for j in range(7)])
-    np.testing.assert_allclose(labelled_tables._column_separations(N, A), one_by_one, atol=1e-12)
-    assert (labelled_tables._column_separations(N, A[:1]) == 0.6).all()
+    one_by_one = table_anomalies._separations(N, A, [np.array([j]) for j in range(7)])
+    np.testing.assert_allclose(table_anomalies._column_separations(N, A), one_by_one, atol=1e-12)
+    assert (table_anomalies._column_separations(N, A[:1]) == 0.6).all()
 
 
 def test_wide_tables_of_repeated_values_are_no_embeddings():

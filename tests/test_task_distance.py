@@ -8,8 +8,8 @@ from families import ONE_WIDTH, QUICK, make_detector, make_family, new_task
 from sklearn.base import clone
 
 from sklearn_fsad import InContextDetector, MetaState, ProtoNetDetector, TaskSet
-from sklearn_fsad._task_distance import NormalsLaw, TrainingTasks
 from sklearn_fsad.exceptions import FarTaskWarning
+from sklearn_fsad.tasks._distance import NormalsLaw, TrainingTasks
 
 
 def tasks_of(n_tasks=8, d=4, seed=0, n=60):

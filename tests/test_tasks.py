@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 from sklearn.base import clone
 
-from sklearn_fsad._task_set import coded_tasks, split_tasks
 from sklearn_fsad.exceptions import TaskWarning
 from sklearn_fsad.tasks import EpisodeSampler, TaskSet
+from sklearn_fsad.tasks._task_set import coded_tasks, split_tasks
 
 
 def make_tasks(n_tasks=3, n_normal=12, n_anomalous=4, n_features=2, seed=0):

@@ -6,8 +6,9 @@ from scipy.stats import norm, rankdata
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import MinMaxScaler
 
-from sklearn_fsad._statistics import compressed
-from sklearn_fsad._views import MOST_NEIGHBOURS, Boxes, NormalScores, View, nearest
+from sklearn_fsad._evidence.coordinates import Boxes, NormalScores, View
+from sklearn_fsad._stats.moments import compressed
+from sklearn_fsad._stats.neighbours import MOST_NEIGHBOURS, nearest
 
 every_metric = pytest.mark.parametrize("metric", ["euclidean", "cityblock"])
 

@@ -24,11 +24,12 @@ import torch
 from torch import nn
 
 from sklearn_fsad import MetaState
-from sklearn_fsad._base import BaseFewShotDetector
-from sklearn_fsad._losses import PairwiseLoss
-from sklearn_fsad._net import EpisodeDataset, train_episodic
-from sklearn_fsad._prototypical_network import scaled_episode
-from sklearn_fsad._scaling import ScaledSupport
+from sklearn_fsad._detectors.base.detector import BaseFewShotDetector
+from sklearn_fsad._stats.scaling import ScaledSupport
+from sklearn_fsad._training.batches import EpisodeDataset
+from sklearn_fsad._training.loop import train_episodic
+from sklearn_fsad._training.losses import PairwiseLoss
+from sklearn_fsad.tasks._episodes import scaled_episode
 
 
 class KernelDensity(nn.Module):

@@ -1,0 +1,102 @@
+"""Checks of the estimator shell: what they refuse, and what a failure must not take away."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from numbers import Integral
+from typing import Any
+
+from sklearn.base import BaseEstimator, clone
+
+from ..._state import MetaState
+from ...exceptions import WeightsError
+
+
+@contextmanager
+def restored_on_error(estimator: BaseEstimator) -> Iterator[None]:
+    """Give the estimator its former attributes back when the block fails."""
+    former = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(former)
+        raise
+
+
+@contextmanager
+def weights_to_blame(pretrained: Any) -> Iterator[None]:
+    """Arrays that are missing or misshaped in a state are the fault of its weights."""
+    try:
+        yield
+    except (KeyError, RuntimeError) as error:
+        is_misshaped = "loading state_dict" in str(error)
+        if pretrained is None or not (isinstance(error, KeyError) or is_misshaped):
+            raise
+        reason = " ".join(str(error).split())
+        raise WeightsError(
+            f"pretrained={pretrained!s} lacks or misshapes arrays: {reason}"
+        ) from error
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that torch does not find here."""
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).split(". ")[0].splitlines()[0].rstrip(".")
+        raise ValueError(
+            f"device={device!r} cannot be used here: {reason}. Use device='cpu', or install a "
+            "torch that finds the device."
+        ) from error
+
+
+def check_shots(n_normal: Sequence[Any], n_anomalous: Sequence[Any]) -> None:
+    """Refuse ranges of shots that no episode can have."""
+    for name, bounds, least in (("n_normal", n_normal, 2), ("n_anomalous", n_anomalous, 0)):
+        whole = len(bounds) == 2 and all(isinstance(b, Integral) for b in bounds)
+        if not whole or not least <= bounds[0] <= bounds[1]:
+            raise ValueError(
+                f"{name}={bounds!r} must be a pair (lowest, highest) of whole numbers, the "
+                f"lowest at least {least}."
+            )
+
+
+def check_state(detector: Any, state: MetaState) -> None:
+    """Refuse a state that a detector, or the data it has just validated, does not fit."""
+    own = type(detector).__name__
+    if state.detector != own:
+        raise ValueError(f"pretrained holds the state of a {state.detector}, not of a {own}.")
+    for name in detector._architecture:
+        mine, learned = detector._architecture_value(name), state.architecture.get(name)
+        if mine is not None and mine != learned:
+            raise ValueError(
+                f"{name}={mine!r} here, but the meta-learned state has {name}={learned!r}. "
+                f"Call meta_fit again, or leave {name} as it was."
+            )
+    if state.n_features_in is not None and state.n_features_in != detector.n_features_in_:
+        raise ValueError(
+            f"X has {detector.n_features_in_} features, but {own} was meta-fitted "
+            f"on tasks with {state.n_features_in} features."
+        )
+    names = getattr(detector, "feature_names_in_", None)
+    learned_names = state.feature_names_in
+    if names is not None and learned_names is not None and list(names) != list(learned_names):
+        raise ValueError(
+            "The feature names should match those that were passed during meta_fit, in the "
+            f"same order: got {list(names)}, meta_fit had {list(learned_names)}."
+        )
+
+
+def own_callback(callback: Any) -> Any:
+    """A copy to train with; what no copy can be made of, such as an open writer, it shares."""
+    if isinstance(callback, (tuple, list)):
+        return (callback[0], own_callback(callback[1]))
+    try:
+        return clone(callback, safe=False)
+    except TypeError:
+        return copy.copy(callback)

@@ -1,0 +1,285 @@
+"""From scores to decisions: thresholds that change without refitting, p-values, discoveries."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABCMeta, abstractmethod
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logit
+from scipy.stats import false_discovery_control
+from sklearn.base import BaseEstimator
+
+from ..._input.labels import ANOMALOUS, UNLABELLED, encode_labels
+from ..._typing import Array
+from ...thresholds import best_cut, best_f1_cut, conformal_cut
+from .probability import by_curve, by_support
+
+Metric = str | Callable[[NDArray[np.int_], NDArray[np.int_]], float]
+_USUAL_RATE = 0.1  # share of anomalies where nothing tells it, as in PyOD
+_METRICS = ("f1", "recall_at_fpr", "cost")
+
+
+class Decisions(BaseEstimator, metaclass=ABCMeta):
+    """What a detector does with its scores once it is fitted."""
+
+    offset_: float
+    outlier_label: Any
+    contamination: Any
+
+    # --- what the detector provides ---------------------------------------------------------------
+    @abstractmethod
+    def score_samples(self, X: Any) -> Array:
+        """Score rows: higher = more normal."""
+
+    @abstractmethod
+    def _check_fitted(self) -> None:
+        """Refuse to work before ``fit``."""
+
+    @abstractmethod
+    def _support_cut(self) -> float:
+        """The score above which a row is an anomaly, by the support and the parameters."""
+
+    @abstractmethod
+    def _left_out_by_label(self) -> tuple[Array, Array]:
+        """Scores of the support's normals and anomalies from the others, larger = stranger."""
+
+    @abstractmethod
+    def _learned_curve(self) -> tuple[Array, float] | None:
+        """What tasks taught of probabilities, and their share of anomalies; None without tasks."""
+
+    # --- public -----------------------------------------------------------------------------------
+
+    def set_threshold(
+        self, threshold: Any = None, *, alpha: float | None = None, contamination: Any = None
+    ) -> Self:
+        """Change the threshold of a fitted detector without fitting it again.
+
+        The parameters of the same names are set too, so that a later ``fit`` agrees.
+
+        Parameters
+        ----------
+        threshold : {"auto", "conformal", "f1"}, callable, PyThresh object or float, default=None
+            As the parameter; a number is the score, as of ``score_samples``, below which rows are
+            anomalies, and is forgotten by the next ``fit``. None keeps what there is.
+        alpha : float in (0, 1), default=None
+            Rate of false alarms to aim at; None keeps what there is.
+        contamination : "auto" or float in (0, 0.5], default=None
+            Share of the support to flag. None means "auto" where a threshold or alpha is given.
+
+        Returns
+        -------
+        self : object
+            The detector, with another ``offset_``.
+        """
+        self._check_fitted()
+        if isinstance(threshold, (int, float, np.number)) and not isinstance(threshold, bool):
+            if alpha is not None or contamination is not None:
+                raise ValueError("A score as threshold leaves nothing for alpha or contamination.")
+            if not np.isfinite(threshold):
+                raise ValueError(f"threshold={threshold} must be finite.")
+            self.offset_ = float(threshold)
+            return self
+        changed = {"threshold": threshold, "alpha": alpha, "contamination": contamination}
+        changed = {name: value for name, value in changed.items() if value is not None}
+        if not changed:
+            raise ValueError("Give a threshold, alpha or contamination to change.")
+        former = {name: getattr(self, name) for name in ("threshold", "alpha", "contamination")}
+        try:
+            self.set_params(**{"contamination": "auto", **changed})
+            self._validate_params()
+            self.offset_ = -self._support_cut()
+        except BaseException:
+            self.set_params(**former)
+            raise
+        return self
+
+    def calibrate(
+        self,
+        X: Any,
+        y: Any,
+        metric: Metric = "f1",
+        *,
+        max_fpr: float = 0.05,
+        costs: tuple[float, float] = (1.0, 1.0),
+    ) -> Self:
+        """Choose the threshold on labelled rows that the detector was not fitted to.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,)
+            Labels, as in ``fit``; unlabelled rows do not count.
+        metric : {"f1", "recall_at_fpr", "cost"} or callable, default="f1"
+            What the threshold makes best: F1; the recall at a rate of false alarms of at most
+            ``max_fpr``, with the finite-sample rank; the cost of false alarms and misses; or
+            ``metric(y_true, y_pred)``, larger = better, 1 for an anomaly and 0 for a normal row.
+        max_fpr : float in (0, 1), default=0.05
+            See ``metric``; also the rate aimed at where no row is an anomaly.
+        costs : (float, float), default=(1, 1)
+            Of a false alarm and of a missed anomaly.
+
+        Returns
+        -------
+        self : object
+            The detector, with another ``offset_``; the next ``fit`` forgets it.
+        """
+        self._check_fitted()
+        if not (callable(metric) or metric in _METRICS):
+            raise ValueError(f"metric={metric!r} must be callable or one of {', '.join(_METRICS)}.")
+        if not 0.0 < max_fpr < 1.0 or min(costs) < 0.0:
+            raise ValueError(
+                f"max_fpr={max_fpr} must be in (0, 1) and costs={costs} must not be negative."
+            )
+        strangeness = -self.score_samples(X)
+        codes = encode_labels(
+            y,
+            len(strangeness),
+            outlier_label=self.outlier_label,
+            require_normal=False,
+        )
+        normal = strangeness[(codes != ANOMALOUS) & (codes != UNLABELLED)]
+        anomalous = strangeness[codes == ANOMALOUS]
+        if not len(normal):
+            raise ValueError("No row is labelled as normal: a threshold needs some of these.")
+        if not len(anomalous) and metric != "recall_at_fpr":
+            warnings.warn(
+                f"No row is labelled as an anomaly: the threshold aims at a rate of false alarms "
+                f"of max_fpr={max_fpr:g} instead.",
+                UserWarning,
+                stacklevel=2,
+            )
+            metric = "recall_at_fpr"
+        if metric == "recall_at_fpr":
+            cut = conformal_cut(normal, max_fpr)
+        elif metric == "f1":
+            cut = best_f1_cut(normal, anomalous)
+        else:
+            value = metric if callable(metric) else _by_cost(costs)
+            cut = best_cut(normal, anomalous, value)
+        self.offset_ = -cut
+        return self
+
+    @property
+    def classes_(self) -> NDArray[np.int_]:
+        """Labels of the columns of :meth:`predict_proba`: -1 anomaly, 1 normal."""
+        return np.array([-1, 1])
+
+    def predict_proba(self, X: Any, *, anomaly_rate: float | None = None) -> Array:
+        """How likely rows are to be anomalous, and to be normal.
+
+        After ``meta_fit`` by a curve that was learned on episodes of the training tasks: of the
+        score in units of the support, of the number of shots and of the place of the labelled
+        anomalies. Without it by the support alone, from p-values [1]_: less well calibrated, since
+        a support does not tell how strange anomalies are.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+        anomaly_rate : float in (0, 1), default=None
+            Share of anomalies among the rows to come. None means that of the training tasks;
+            without such ``contamination``, or 0.1 where that is "auto".
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, 2)
+            Columns in the order of ``classes_``: anomalous, normal.
+
+        References
+        ----------
+        .. [1] V. Vovk and R. Wang, "E-values: calibration, combination and applications", Annals
+           of Statistics 49, 2021.
+        """
+        self._check_fitted()
+        if anomaly_rate is not None and not 0.0 < anomaly_rate < 1.0:
+            raise ValueError(f"anomaly_rate={anomaly_rate} must be in (0, 1).")
+        strangeness, left_out = -self.score_samples(X), self._left_out_by_label()
+        learned = self._learned_curve()
+        if learned is None:
+            usual = _USUAL_RATE if self.contamination == "auto" else self.contamination
+            p = by_support(strangeness, *left_out, rate=anomaly_rate or usual)
+        else:
+            curve, rate = learned
+            shift = 0.0 if anomaly_rate is None else logit(anomaly_rate) - logit(rate)
+            p = by_curve(curve, strangeness, *left_out, shift=shift)
+        return np.column_stack([p, 1.0 - p])
+
+    def p_values(self, X: Any) -> Array:
+        """How likely a normal row is to look at least as strange: small = anomalous.
+
+        They are conformal [1]_: one plus the number of left-out normals of the support that are at
+        least as strange, over n + 1. Where normal rows, those of the support among them, are drawn
+        alike and the detector treats them alike, a share of at most p of them has a value up to p.
+        None is below 1 / (n + 1).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        p : ndarray of shape (n_samples,)
+            Between 1 / (n + 1) and 1.
+
+        References
+        ----------
+        .. [1] S. Bates et al., "Testing for outliers with conformal p-values", Annals of Statistics
+           51, 2023.
+        """
+        self._check_fitted()
+        normals = np.sort(self._left_out_by_label()[0])
+        n = len(normals)
+        less = np.searchsorted(normals, -self.score_samples(X))
+        return np.asarray((1.0 + n - less) / (n + 1.0), dtype=np.float64)
+
+    def predict_fdr(self, X: Any, q: float = 0.1) -> NDArray[np.int_]:
+        """Label rows so that at most a share ``q`` of those called anomalies is normal, on average.
+
+        By the procedure of Benjamini and Hochberg [1]_ on :meth:`p_values`. What is flagged depends
+        on all rows of ``X``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+        q : float in (0, 1), default=0.1
+            Rate of false discoveries.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+            1 normal, -1 anomaly.
+
+        References
+        ----------
+        .. [1] Y. Benjamini and Y. Hochberg, "Controlling the false discovery rate", JRSS B 57,
+           1995.
+        """
+        if not 0.0 < q < 1.0:
+            raise ValueError(f"q={q} must be in (0, 1).")
+        p = self.p_values(X)
+        n = len(self._left_out_by_label()[0])
+        if q * (n + 1) < 1.0:
+            warnings.warn(
+                f"No row can be flagged at q={q:g}: with {n} normal rows no p-value is below "
+                f"1/(n+1) = {1 / (n + 1):.3g}. Give more normal rows or a larger q.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return np.where(false_discovery_control(p) <= q, -1, 1)
+
+
+def _by_cost(costs: tuple[float, float]) -> Callable[..., float]:
+    """A metric: the negative cost of false alarms and misses."""
+
+    def value(truth: NDArray[np.int_], flagged: NDArray[np.int_]) -> float:
+        alarms, misses = (flagged > truth).sum(), (flagged < truth).sum()
+        return -float(costs[0] * alarms + costs[1] * misses)
+
+    return value

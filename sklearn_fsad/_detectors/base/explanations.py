@@ -1,0 +1,163 @@
+"""What a fitted detector tells about its scores, and about how well it fares."""
+
+from __future__ import annotations
+
+from abc import ABCMeta, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from sklearn.base import BaseEstimator
+
+from ..._explain.attribution import column_contributions
+from ..._explain.diagnosis import Diagnosis, diagnose_scores
+from ..._explain.neighbour_baselines import neighbour_scores
+from ..._input.labels import ANOMALOUS, encode_labels
+from ..._typing import Array, Codes
+from ...tasks._distance import TaskPlace
+from .support_lookup import row_keys
+
+
+class Explanations(BaseEstimator, metaclass=ABCMeta):
+    """Which columns make rows strange, and a diagnosis on labelled rows."""
+
+    offset_: float
+    support_X_: Array
+    support_y_: Codes
+    alpha: float
+    contamination: Any
+    threshold: Any
+    outlier_label: Any
+
+    # --- what the detector provides ---------------------------------------------------------------
+    @abstractmethod
+    def _check_fitted(self) -> None:
+        """Refuse to work before ``fit``."""
+
+    @abstractmethod
+    def _validated(self, X: Any, **checks: Any) -> Array:
+        """Rows as float64."""
+
+    @abstractmethod
+    def _strangeness(self, rows: Array) -> Array:
+        """Score validated rows, larger = more anomalous: (m, d) -> (m,)."""
+
+    @abstractmethod
+    def _reference_normals(self) -> Array:
+        """Rows of the support to compare others with: (n, d)."""
+
+    @abstractmethod
+    def _place_among_tasks(self) -> TaskPlace | None:
+        """Where the support lies among the training tasks, where that is known."""
+
+    def _about_adaptation(self) -> tuple[Mapping[str, Any] | None, list[str]]:
+        """What a method tells of its adaptation, and what to try."""
+        return None, []
+
+    # --- public -----------------------------------------------------------------------------------
+    def feature_scores(self, X: Any) -> Array:
+        """What each column adds to the strangeness of rows: which of them are off.
+
+        A column counts by how much less strange a row is with the value that it has in the nearest
+        normal row of the support; nearest by all other columns, each in its own spread. What is
+        left of the score is dealt out evenly. Each row is scored once more for each column: with
+        1000 columns that takes 1000 times as long as ``score_samples``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows to explain.
+
+        Returns
+        -------
+        contributions : ndarray of shape (n_samples, n_features)
+            They add up to ``-score_samples(X)``: larger = more anomalous.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_fsad import ProtoNetDetector
+        >>> X = np.random.default_rng(0).normal(size=(40, 4))
+        >>> ProtoNetDetector().fit(X).feature_scores([[0.0, 0.0, 6.0, 0.0]]).argmax()
+        np.int64(2)
+        """
+        self._check_fitted()
+        rows = self._validated(X, reset=False)
+        return column_contributions(self._strangeness, rows, self._reference_normals())
+
+    def diagnose(self, X: Any, y: Any) -> Diagnosis:
+        """Judge the fitted detector on labelled rows, and say what to try.
+
+        The detector stays as it is. ``print`` shows the result.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows that were not given to ``fit``.
+        y : array-like of shape (n_samples,)
+            Labels, as in ``fit``; unlabelled rows do not count. Without any anomaly what needs
+            some is None.
+
+        Returns
+        -------
+        diagnosis : Diagnosis
+            Its fields: distance to the training tasks; ROC AUC and average precision beside those
+            of plain neighbours on the same support; rates of false alarms and of detection; what
+            the method tells of its adaptation; and advice.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError
+            If no row is labelled as normal.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_fsad import ProtoNetDetector
+        >>> rng, y = np.random.default_rng(0), np.repeat([0, 1], [60, 20])
+        >>> X = rng.normal(size=(80, 3)) + 6 * y[:, None]
+        >>> found = ProtoNetDetector().fit(X[:30]).diagnose(X[30:], y[30:])
+        >>> found.roc_auc["detector"], found.detection_rate
+        (1.0, 1.0)
+        """
+        self._check_fitted()
+        rows = self._validated(X, reset=False)
+        codes = encode_labels(y, len(rows), outlier_label=self.outlier_label, require_normal=False)
+        strangeness = self._strangeness(rows)
+        adaptation, hints = self._about_adaptation()
+        return diagnose_scores(
+            type(self).__name__,
+            {"detector": strangeness} | neighbour_scores(rows, self.support_X_, self.support_y_),
+            codes,
+            flagged=-strangeness - self.offset_ < 0,
+            n_repeated=_n_repeated(rows, self.support_X_),
+            n_support=len(self._reference_normals()),
+            alpha=self.alpha,
+            aim=self._aim_of_threshold(),
+            place=self._place_among_tasks(),
+            adaptation=adaptation,
+            hints=hints,
+        )
+
+    # --- private ----------------------------------------------------------------------------------
+    def _aim_of_threshold(self) -> str:
+        """What the threshold of ``fit`` aims at: "alpha", a "share" of the support, or "other"."""
+        if self.contamination != "auto":
+            return "share"
+        if isinstance(self.threshold, str) and self.threshold == "conformal":
+            return "alpha"
+        labelled = bool((self.support_y_ == ANOMALOUS).any())
+        is_auto = isinstance(self.threshold, str) and self.threshold == "auto"
+        return "alpha" if is_auto and not labelled else "other"
+
+
+def _n_repeated(rows: Array, others: Array) -> int:
+    """How many rows are also among others."""
+    known = set(row_keys(others))
+    return sum(key in known for key in row_keys(rows))

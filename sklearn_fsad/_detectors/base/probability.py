@@ -1,0 +1,167 @@
+"""From scores to probabilities: a curve learned on episodes, or what the support alone says.
+
+Scores enter in units of the support, so that one curve serves all tasks: as spreads of the left-out
+scores of its normals, logarithmic far out, and as p-values among these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+from sklearn.linear_model import LogisticRegression
+
+from ..._input.labels import ANOMALOUS
+from ..._typing import Array
+from ...tasks._episodes import EpisodeSampler
+
+CURVE = "probability"
+_EPOCH = 2**20  # of episodes that no training draws
+_EPISODES, _MOST_EPISODES = 8, 96  # a task, and in all
+_C = 100.0  # of the logistic regression: hardly a penalty
+_SHAPE = 0.2  # of the p-values of anomalies without labelled ones: an ROC AUC of 1 / 1.2
+_TAIL = 0.2  # share of the normals whose excess makes the tail
+
+
+@dataclass(frozen=True)
+class ScoredEpisode:
+    """Scores of an episode.
+
+    Attributes
+    ----------
+    normals : ndarray of shape (n,)
+        Left-out scores of the support's normals, larger = more anomalous.
+    anomalies : ndarray of shape (k,)
+        Left-out scores of its labelled anomalies.
+    scores : ndarray of shape (n_query,)
+        Scores of the query.
+    is_anomaly : ndarray of shape (n_query,)
+        Its labels.
+    rate : float
+        Share of anomalies in the task.
+    """
+
+    normals: Array
+    anomalies: Array
+    scores: Array
+    is_anomaly: NDArray[np.bool_]
+    rate: float
+
+
+def learn_from_tasks(
+    detector: Any, sampler: EpisodeSampler, n_trained_on: int | None
+) -> tuple[Array, float] | None:
+    """Curve and share of anomalies that a meta-fitted detector meets in tasks; None without any.
+
+    Parameters
+    ----------
+    detector : estimator
+        A meta-fitted detector to fit again and again.
+    sampler : EpisodeSampler
+        Of the training tasks.
+    n_trained_on : int or None
+        Episodes of an epoch, where the user has said how many; half as many at most are scored.
+    """
+    drawable = sampler.drawable
+    if not drawable:
+        return None
+    n = min(_EPISODES * len(drawable), _MOST_EPISODES)
+    if n_trained_on is not None:
+        n = min(n, max(n_trained_on // 2, 1))
+    curve = learn_curve(list(scored_episodes(detector, sampler, n)))
+    rates = [(sampler.tasks[i].y == ANOMALOUS).mean() for i in drawable]
+    return curve, float(np.mean(rates))
+
+
+def scored_episodes(detector: Any, sampler: EpisodeSampler, n: int) -> Iterator[ScoredEpisode]:
+    """Fit a detector to supports of a sampler and score the queries."""
+    for i in range(n):
+        e = sampler.episode(_EPOCH, i)
+        detector.fit(e.support_X, e.support_y)
+        rate = float((sampler.tasks[e.task].y == ANOMALOUS).mean())
+        normals, anomalies = detector._left_out_by_label()
+        scores = -detector.score_samples(e.query_X)
+        yield ScoredEpisode(normals, anomalies, scores, e.query_y == ANOMALOUS, rate)
+
+
+def learn_curve(episodes: Sequence[ScoredEpisode]) -> Array:
+    """Coefficients of the curve from scores to log odds: (intercept and slopes, facts).
+
+    In each episode anomalies weigh as much as their share in the task, and all episodes the same.
+    """
+    rows, truth, weights = [], [], []
+    for e in episodes:
+        found = np.where(e.is_anomaly, e.is_anomaly.mean(), 1.0 - e.is_anomaly.mean())
+        wanted = np.where(e.is_anomaly, e.rate, 1.0 - e.rate)
+        facts, views = _facts(e.normals, e.anomalies), _views(e.scores, e.normals)  # (f,), (3, m)
+        rows.append((views.T[:, :, None] * facts).reshape(len(e.scores), -1))
+        truth.append(e.is_anomaly)
+        weights.append(wanted / found / len(e.scores))
+    weight = np.concatenate(weights)
+    model = LogisticRegression(C=_C, fit_intercept=False, solver="newton-cholesky")
+    model.fit(np.concatenate(rows), np.concatenate(truth), weight / weight.mean())
+    return np.asarray(model.coef_.reshape(3, -1), dtype=np.float64)
+
+
+def by_curve(
+    coefficients: Array, scores: Array, normals: Array, anomalies: Array, *, shift: float = 0.0
+) -> Array:
+    """Probability that rows are anomalous by a learned curve; it never falls with the score.
+
+    ``shift`` is added to the log odds.
+    """
+    intercept, *slopes = coefficients @ _facts(normals, anomalies)
+    weights = np.array([intercept + shift, *np.maximum(slopes, 0.0)])
+    return expit(weights @ _views(scores, normals))
+
+
+def by_support(scores: Array, normals: Array, anomalies: Array, *, rate: float) -> Array:
+    """Probability that rows are anomalous where no tasks taught a curve.
+
+    p-values of normals are uniform; those of anomalies are taken to have the density
+    ``shape * p ** (shape - 1)`` [1]_, its shape from the labelled anomalies as far as there are
+    any. Beyond the normals p-values fall exponentially, by their mean excess.
+
+    References
+    ----------
+    .. [1] V. Vovk and R. Wang, "E-values: calibration, combination and applications", Annals of
+       Statistics 49, 2021.
+    """
+    log_p = _log_p_values(np.concatenate([scores, anomalies]), normals)
+    log_p, of_anomalies = log_p[: len(scores)], log_p[len(scores) :]
+    shape = min((1.0 + len(anomalies)) / (1.0 / _SHAPE - of_anomalies.sum()), 1.0)
+    return expit(logit(rate) + np.log(shape) + (shape - 1.0) * log_p)
+
+
+def _facts(normals: Array, anomalies: Array) -> Array:
+    """What the curve depends on: 1, sizes, and where labelled anomalies stand."""
+    place = _standardised(anomalies, normals).mean() if len(anomalies) else 0.0
+    return np.array([1.0, np.log(len(normals)), np.log1p(len(anomalies)), place])
+
+
+def _views(scores: Array, normals: Array) -> Array:
+    """What the curve is linear in: 1, spreads and minus log p, which grow with the score."""
+    z, log_p = _standardised(scores, normals), _log_p_values(scores, normals)
+    return np.stack([np.ones_like(z), z, -log_p])
+
+
+def _standardised(scores: Array, normals: Array) -> Array:
+    """Scores in spreads of the normals, logarithmic far out."""
+    spread = normals.std()
+    return np.arcsinh((scores - normals.mean()) / (spread if spread > 0.0 else 1.0))
+
+
+def _log_p_values(scores: Array, normals: Array) -> Array:
+    """Log of the share of normals that score higher: by rank, exponential in the upper tail."""
+    ordered = np.sort(normals)
+    n = len(ordered)
+    first = n - max(1, round(_TAIL * n))  # of the tail
+    start = ordered[first - 1]
+    excess = (ordered[first:] - start).mean()
+    above = 1.0 - np.interp(np.minimum(scores, start), ordered, np.arange(1, n + 1) / (n + 1))
+    steps = (scores - start) / (excess if excess > 0.0 else 1.0)
+    return np.log(above) - np.maximum(steps, 0.0)

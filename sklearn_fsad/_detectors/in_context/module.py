@@ -1,0 +1,198 @@
+"""A network that decides from a support how to weigh evidence about rows of any table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..._input.labels import ANOMALOUS, NORMAL
+from ..._training.seeding import torch_seed
+from ..._typing import Array
+from .closed_form import kinds_of, speaking
+
+N_FACTS = 7  # columns that describe the support as a whole
+_N_STATISTICS = 9
+_MOST_FACTOR = 0.8  # logarithm
+_FEW = 20.0
+
+
+class ContextMix(nn.Module):
+    """Non-negative weights of evidence, decided from what the support's own rows say [1]_.
+
+    Each kind of evidence is a token: what it is, how it scores the normals and the labelled
+    anomalies of the support when they are left out, and facts about the support. Tokens attend to
+    each other; each then says by which factor, 2.2 at most, its weight departs from a closed form.
+    There is one for tables and one for embeddings, without and with labelled anomalies. What all
+    tasks of a family have in common, fine-tuning adds to the weights.
+
+    Described rows are ``[evidence, facts]``, of ``n_evidence + N_FACTS`` columns; the facts are the
+    same for all rows of a support.
+
+    Parameters
+    ----------
+    closed : ndarray of shape (2, 3, n_evidence)
+        Weights of the closed form: of tables and of embeddings, with no labelled anomaly, with one
+        and with ten; in between they change with log(1 + k).
+    speaks : ndarray of shape (2, 2, n_evidence)
+        Where evidence says anything, without and with labelled anomalies; it is zero elsewhere.
+    departs : ndarray of shape (2, 2) or None, default=None
+        One where the network departs from it, else zero: for tables and embeddings, without and
+        with labelled anomalies; None: everywhere.
+    width : int, default=24
+        Width of a token.
+
+    References
+    ----------
+    .. [1] M. Garnelo et al., "Conditional neural processes", ICML 2018.
+    """
+
+    dropout = 0.15
+
+    def __init__(
+        self,
+        closed: Array,
+        speaks: Array,
+        departs: Array | None = None,
+        width: int = 24,
+    ) -> None:
+        super().__init__()
+        n_evidence = closed.shape[-1]
+        self.departs: Tensor
+        self.register_buffer(
+            "departs", torch.tensor(np.ones((2, 2)) if departs is None else departs)
+        )
+        self.closed: Tensor
+        self.register_buffer("closed", torch.tensor(closed, dtype=torch.float64))
+        self.speaks: Tensor
+        self.register_buffer("speaks", torch.tensor(speaks > 0))
+        self.kind = nn.Parameter(0.3 * torch.randn(n_evidence, width))
+        self.says = nn.Linear(_N_STATISTICS, width)
+        self.facts = nn.Sequential(nn.Linear(N_FACTS, width), nn.SiLU(), nn.Linear(width, width))
+        self.attention = nn.MultiheadAttention(width, 2, batch_first=True)
+        self.norm = nn.LayerNorm(width)
+        self.gate = nn.Sequential(nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, 1))
+        self.own = nn.Parameter(torch.zeros(3, n_evidence), requires_grad=False)
+        last: Any = self.gate[-1]
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
+    def adapt(self, X: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """Weights for a support: (..., n, n_evidence + N_FACTS), (..., n) -> (..., n_evidence)."""
+        leading = X.shape[:-2]
+        flat = self._weights(X.flatten(0, -3) if leading else X[None], y.reshape(-1, y.shape[-1]))
+        return {"weights": flat.reshape(*leading, -1)}
+
+    def score(self, state: Mapping[str, Tensor], X: Tensor) -> Tensor:
+        """Weighted evidence: (..., m, n_evidence + N_FACTS) -> (..., m)."""
+        weights = state["weights"]
+        return (X[..., : weights.shape[-1]] @ weights.unsqueeze(-1)).squeeze(-1)
+
+    def forward(self, support_X: Tensor, support_y: Tensor, query_X: Tensor) -> Tensor:
+        """Scores of queries."""
+        return self.score(self.adapt(support_X, support_y), query_X)
+
+    def _weights(self, X: Tensor, y: Tensor) -> Tensor:
+        """(b, n, n_evidence + N_FACTS), (b, n) -> (b, n_evidence)."""
+        evidence, facts = X[..., :-N_FACTS], X[:, 0, -N_FACTS:]
+        normal, anomalous = (y == NORMAL), (y == ANOMALOUS)
+        has_anomalies = anomalous.any(-1)
+        embedding, k = (facts[:, -1] > 0).long(), anomalous.sum(-1)
+        speaks = self.speaks[embedding, has_anomalies.long()]  # (b, n_evidence)
+        none, one, ten = self.closed[embedding].unbind(1)
+        share = _share_of_ten(k).unsqueeze(-1)
+        closed = torch.where(has_anomalies.unsqueeze(-1), one + share * (ten - one), none)
+        statistics = torch.cat([_normals(evidence, normal),
+                                _anomalies(evidence, normal, anomalous)], -1)  # fmt: skip
+        tokens = self.kind + self.says(statistics) + self.facts(facts).unsqueeze(1)
+        heard, _ = self.attention(tokens, tokens, tokens, key_padding_mask=~speaks)
+        factor = _MOST_FACTOR * torch.tanh(self.gate(self.norm(tokens + heard)).squeeze(-1))
+        # a single anomaly cannot be left out, and so tells nothing of evidence; few normals little
+        n = normal.sum(-1, keepdim=True)
+        far = torch.where(has_anomalies.unsqueeze(-1), share, 1.0).to(X.dtype) * n / (n + _FEW)
+        departs = self.departs[embedding, has_anomalies.long()].unsqueeze(-1).to(X.dtype)
+        weights = closed.to(X.dtype) * torch.exp(departs * far * factor)
+        none, one, ten = self.own
+        own = torch.where(has_anomalies.unsqueeze(-1), one + share.to(X.dtype) * (ten - one), none)
+        weights = (weights + departs * own).clamp(min=0.0)
+        weights = weights * speaks
+        if self.training:
+            weights = weights * (torch.rand_like(weights) > self.dropout)
+        return weights
+
+
+def _share_of_ten(k: Tensor) -> Tensor:
+    """How far log(1 + k) is on the way from one labelled anomaly to ten: (b,)."""
+    return (torch.log((1.0 + k.double()) / 2.0) / math.log(5.5)).clamp(0.0, 1.0)
+
+
+def _normals(evidence: Tensor, normal: Tensor) -> Tensor:
+    """Spread, skewness and largest value of left-out normals: (b, n_evidence, 3)."""
+    counted = normal.unsqueeze(-1).to(evidence.dtype)
+    n = counted.sum(1).clamp(min=1.0)
+    mean = (evidence * counted).sum(1) / n
+    centred = (evidence - mean.unsqueeze(1)) * counted
+    spread = (centred.square().sum(1) / n + 1e-6).sqrt()
+    skew = (centred**3).sum(1) / n / spread**3
+    most = evidence.masked_fill(~normal.unsqueeze(-1), -1e3).amax(1)
+    return torch.stack([spread, 0.3 * skew, 0.3 * most], -1)
+
+
+def _anomalies(evidence: Tensor, normal: Tensor, anomalous: Tensor) -> Tensor:
+    """How left-out anomalies score: mean, extremes, spread, AUC, number: (b, n_evidence, 6)."""
+    counted = anomalous.unsqueeze(-1)
+    some = anomalous.any(-1)[:, None].to(evidence.dtype)
+    k = anomalous.sum(-1, keepdim=True).to(evidence.dtype)
+    mean = (evidence * counted).sum(1) / k.clamp(min=1.0)
+    low = evidence.masked_fill(~counted, 1e3).amin(1) * some
+    high = evidence.masked_fill(~counted, -1e3).amax(1) * some
+    squares = ((evidence - mean.unsqueeze(1)).square() * counted).sum(1) / k.clamp(min=1.0)
+    order = torch.argsort(evidence.masked_fill(~(normal.unsqueeze(-1) | counted), 1e6), 1)
+    rank = torch.argsort(order, 1).to(evidence.dtype) + 1.0
+    n = normal.sum(-1, keepdim=True).to(evidence.dtype)
+    auc = ((rank * counted).sum(1) - k * (k + 1) / 2) / (n * k).clamp(min=1.0)
+    number = torch.log1p(k).expand_as(mean)
+    parts = [0.3 * mean, 0.3 * low, 0.3 * high, 0.3 * (squares + 1e-6).sqrt() * some,
+             (auc - 0.5) * some, number]  # fmt: skip
+    return torch.stack(parts, -1)
+
+
+NET = "net."
+
+
+def new_module(closed: Array, seed: int, **given: Any) -> ContextMix:
+    """A network that has learned nothing: it is the closed form."""
+    with torch_seed(seed):
+        return ContextMix(closed, speaking(kinds_of({"closed": closed})), **given)
+
+
+def module_of(arrays: Mapping[str, Array], **given: Any) -> ContextMix:
+    """The network in a state's arrays; what was not learned is as new."""
+    given = {"departs": arrays["departs"], **given}
+    module = new_module(arrays["closed"], 0, **given)
+    learned = {
+        name.removeprefix(NET): torch.tensor(np.asarray(value, dtype=np.float64))
+        for name, value in arrays.items()
+        if name.startswith(NET)
+    }
+    module.double()
+    if learned:
+        missing = [name for name, _ in module.named_parameters() if name not in learned]
+        if missing:
+            raise KeyError(f"no arrays of {missing}")
+        module.load_state_dict(learned, strict=False)  # which has no buffers
+    return module.eval()
+
+
+def arrays_of(module: ContextMix, departs: Array | None = None) -> dict[str, Array]:
+    """Named arrays of a network for a :class:`MetaState`, in half precision."""
+    arrays = {
+        NET + name: value.detach().cpu().numpy().astype(np.float16)
+        for name, value in module.named_parameters()
+    }
+    departs = np.ones((2, 2)) if departs is None else departs
+    return {**arrays, "closed": module.closed.double().cpu().numpy(), "departs": departs}

@@ -1,0 +1,134 @@
+"""How InContextDetector sees a table: calibrated evidence and facts about the support."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from ..._evidence.calibration import CalibratedEvidence
+from ..._input.labels import ANOMALOUS
+from ..._stats.moments import are_embeddings, repeated_share
+from ..._stats.scaling import ScaledSupport
+from ..._typing import Array, Codes
+from .cleaning import trusted
+from .closed_form import kinds_of
+
+_MOST_REFINEMENTS = 4  # of what tells columns and rows apart
+
+
+class TableDescription:
+    """A support and rows as evidence about them, whatever the order of columns and rows.
+
+    Columns and rows are put in an order of their own first, so that sums and draws come out alike.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_support, d)
+    y : ndarray of shape (n_support,), dtype int8
+        1 marks the anomalies.
+    arrays : mapping of str to ndarray
+        A state's; may hold the typical spread of evidence and what is pooled over a family.
+    most_normals : int
+        Of more normals a random part is the context.
+    doubtful : ndarray of shape (n_support,), dtype bool, or None, default=None
+        Rows that are not labelled: the strangest of them are left out of the context.
+
+    Attributes
+    ----------
+    support : ndarray of shape (n_context, n_evidence + N_FACTS)
+        Left-out evidence about the rows of the context, and facts.
+    support_y : ndarray of shape (n_context,), dtype int8
+    rows : ndarray of shape (n_context,)
+        Positions of the context in the support.
+    """
+
+    def __init__(
+        self,
+        X: Array,
+        y: Codes,
+        arrays: Mapping[str, Array],
+        most_normals: int = 1000,
+        doubtful: NDArray[np.bool_] | None = None,
+    ) -> None:
+        order, self._columns = own_order(X, y)
+        arrays = _of_width(arrays, X.shape[1])
+        if "pooled_relevance" in arrays:
+            self._columns = np.arange(X.shape[1])  # they are those of the family
+        X = X[:, self._columns]
+        normal = order[y[order] != ANOMALOUS]
+        if len(normal) > most_normals:
+            rng = np.random.default_rng(len(normal))
+            normal = normal[np.sort(rng.choice(len(normal), most_normals, replace=False))]
+        if doubtful is not None and doubtful[normal].any():
+            n_labelled = int((y == ANOMALOUS).sum())
+            normal = normal[trusted(X[normal], doubtful[normal], n_labelled)]
+        self.rows = np.concatenate([normal, order[y[order] == ANOMALOUS]])
+        X, y = X[self.rows], y[self.rows]
+        kinds = kinds_of(arrays)
+        self._seen = CalibratedEvidence.from_arrays(arrays, ScaledSupport(X, y, "none"), y, kinds)
+        evidence = self._seen.support
+        self._facts = support_facts(X, y == ANOMALOUS, evidence)
+        self.support = self._with_facts(evidence)
+        self.support_y = y
+
+    def transform(self, X: Array) -> Array:
+        """Describe rows: (m, d) -> (m, n_evidence + N_FACTS)."""
+        return self._with_facts(self._seen.transform(X[:, self._columns]))
+
+    def _with_facts(self, evidence: Array) -> Array:
+        return np.column_stack([evidence, np.tile(self._facts, (len(evidence), 1))])
+
+
+def _of_width(arrays: Mapping[str, Array], n_features: int) -> Mapping[str, Array]:
+    """A state's arrays without what is pooled over tasks of another width."""
+    if len(arrays.get("pooled_relevance", ())) == n_features:
+        return arrays
+    return {name: value for name, value in arrays.items() if not name.startswith("pooled_")}
+
+
+def own_order(X: Array, y: Codes) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """An order of rows and of columns that depends on what they hold: (n,), (d,).
+
+    Not on where they stand, nor on the units of the columns.
+    """
+    n, d = X.shape
+    ranks = rankdata(X, method="dense", axis=0).astype(np.intp)
+    row, column = y.astype(np.intp), np.zeros(d, dtype=np.intp)
+    for _ in range(_MOST_REFINEMENTS):  # rows by the columns they differ in, and columns by rows
+        row = _classes(row, np.sort(ranks * d + column, axis=1))
+        column = _classes(column, np.sort(ranks.T * n + row, axis=1))
+        if column.max() == d - 1:
+            break
+    columns = np.lexsort([*np.sort(X, axis=0)[::-1], column])  # of equal ranks: by their values
+    return np.lexsort([y, *ranks[:, columns].T[::-1]]), columns
+
+
+def _classes(former: NDArray[np.intp], marks: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Number of what tells items apart, in sorted order: (m,), (m, n_marks) -> (m,)."""
+    _, numbers = np.unique(np.column_stack([former, marks]), axis=0, return_inverse=True)
+    return numbers.ravel()
+
+
+def support_facts(X: Array, anomalous: NDArray[np.bool_], evidence: Array) -> Array:
+    """Facts of a support that its evidence does not tell: (n, d), (n,), (n, e) -> (N_FACTS,).
+
+    Logarithms of the numbers of normals, columns and anomalies; the share of repeated values; the
+    effective rank of the columns; how much kinds of evidence agree; whether it is an embedding.
+    """
+    N = X[~anomalous]
+    n, d = N.shape
+    spread = N.std(axis=0)
+    Z = (N - N.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    squares = np.linalg.svd(Z, compute_uv=False) ** 2
+    share = squares / max(squares.sum(), 1e-300)
+    rank = float(np.exp(-(share * np.log(share + 1e-300)).sum())) / max(min(n - 1, d), 1)
+    E = evidence[~anomalous]
+    E = (E - E.mean(axis=0)) / (E.std(axis=0) + 1e-6)
+    agreement = float(np.mean(E.mean(axis=1) ** 2))
+    return np.array([
+        np.log(n) / 3.0 - 1.3, np.log(d) / 3.0 - 0.8, np.log1p(anomalous.sum()),
+        repeated_share(N), rank, agreement, float(are_embeddings(N)),
+    ])  # fmt: skip

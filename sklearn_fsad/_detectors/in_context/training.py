@@ -1,0 +1,219 @@
+"""Training of the network that weighs evidence about any table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skorch.callbacks import Callback, GradientNormClipping
+
+from ..._evidence.episodes import FoldedEvidence, Observation, observe, typical_spread
+from ..._evidence.kinds import FAMILY, TABULAR
+from ..._evidence.pooled import Pooled
+from ..._input.labels import ANOMALOUS
+from ..._stats.ranking import column_aucs
+from ..._training.batches import EpisodeDataset
+from ..._training.checkpoint import checkpoints_in
+from ..._training.loop import train_episodic
+from ..._training.losses import TopLoss
+from ..._typing import Array
+from ...tasks._episodes import Episode, EpisodeSampler
+from ...tasks._task_set import TaskSet
+from .module import NET, ContextMix, arrays_of, module_of
+from .representation import support_facts
+
+N_FOLDS, _N_STAGES = 5, 3
+
+
+def observe_tables(
+    tasks: TaskSet, sampler: EpisodeSampler, n_episodes: int, verbose: int = 0
+) -> list[Observation]:
+    """Evidence about any table in episodes."""
+    evidence = FoldedEvidence(tasks, tuple(TABULAR.values()), "none", None)
+    return observe(evidence, sampler, n_episodes, [range(tasks.n_tasks)], verbose=verbose)
+
+
+def typical_spreads(observations: Sequence[Observation]) -> Array:
+    """How far left-out evidence spreads, as a line over the log of the number of normals."""
+    return typical_spread(observations, tuple(TABULAR.values()))
+
+
+def described(observations: Sequence[Observation], typical: Array) -> list[Episode]:
+    """Episodes as the network sees them."""
+    episodes = []
+    for o in observations:
+        raw, e = o.raw, o.episode(typical)
+        facts = support_facts(raw.support_X, raw.support_y == ANOMALOUS, e.support_X)
+        support, query = (
+            np.column_stack([part, np.tile(facts, (len(part), 1))])
+            for part in (e.support_X, e.query_X)
+        )
+        episodes.append(replace(e, support_X=support, query_X=query))
+    return episodes
+
+
+def with_pooled(arrays: Mapping[str, Array], pooled: Pooled) -> dict[str, Array]:
+    """Arrays that also weigh what a family has in common, which counts for nothing so far."""
+    more = len(FAMILY) - arrays["closed"].shape[-1]
+    wider = {
+        name: np.pad(value, [(0, 0)] * (value.ndim - 1) + [(0, more)])
+        for name, value in arrays.items()
+        if name in ("closed", f"{NET}own", "typical_spread")
+    }
+    if f"{NET}kind" in arrays:
+        wider[f"{NET}kind"] = np.pad(arrays[f"{NET}kind"], [(0, more), (0, 0)])
+    return {**arrays, **wider, **pooled.to_arrays()}
+
+
+def train(
+    module: ContextMix, episodes: Sequence[Episode], *, seed: int, **settings: Any
+) -> tuple[ContextMix, list[dict[str, float]]]:
+    """Train in place on episodes, each once an epoch; float32 while it learns."""
+    if not settings["max_epochs"]:
+        return module, []
+    data = EpisodeDataset(lambda epoch, index: episodes[index], len(episodes))
+    settings = {
+        "criterion": TopLoss,
+        "optimizer": torch.optim.AdamW,
+        "optimizer__weight_decay": 1e-3,
+        "iterator_train__shuffle": True,
+        **settings,
+        "callbacks": [("clip", GradientNormClipping(1.0)), *(settings.get("callbacks") or [])],
+    }
+    module, history = train_episodic(module.float().train(), data, None, seed=seed, **settings)
+    return module.cpu().double().eval(), history
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """A fine-tuned network and what held-out tasks said.
+
+    Attributes
+    ----------
+    arrays : dict of str to ndarray
+    report : list of dict
+    history : list of dict
+    """
+
+    arrays: dict[str, Array]
+    report: list[dict[str, Any]]
+    history: list[dict[str, float]]
+
+
+def fine_tune(
+    arrays: Mapping[str, Array],
+    tasks: TaskSet,
+    sampler: EpisodeSampler,
+    n_episodes: int,
+    *,
+    seed: int,
+    verbose: int = 0,
+    **settings: Any,
+) -> FineTuned:
+    """Train further on tasks of one's own, as long as held-out ones get better.
+
+    Tasks that share their columns also have evidence of what they have in common. The tasks are
+    held out in five folds; after each third of the epochs the network is judged on
+    them, with and without labelled anomalies. What is clearly better than the network to start
+    with, by more than one standard error over groups, is trained on all tasks and used.
+    """
+    folds = tasks.folds(N_FOLDS, seed)
+    shared = tasks.n_features is not None and len(folds) > 1
+    evidence = FoldedEvidence(tasks, tuple((FAMILY if shared else TABULAR).values()), "none", None)
+    observations = observe(evidence, sampler, n_episodes, folds, verbose=verbose)
+    pooled, start = evidence.pooled(), arrays
+    if pooled is not None:
+        start = with_pooled(arrays, pooled)
+    typical = typical_spread(observations, evidence.evidence)
+    episodes = {"own": described(observations, typical)}
+    before = start.get("typical_spread", typical)
+    episodes["before"] = described(observations, before)
+    last = settings["max_epochs"]
+    stages = sorted({-(-last * i // _N_STAGES) for i in range(1, _N_STAGES + 1)} - {0})
+    fold = np.array([o.fold for o in observations])
+
+    def stages_of(keep: NDArray[np.bool_], **more: Any) -> tuple[list[ContextMix], list[Any]]:
+        snapshots = _Snapshots(stages)
+        given = {**settings, **more}
+        given["callbacks"] = [("snapshots", snapshots), *(given.get("callbacks") or [])]
+        part = [e for e, mine in zip(episodes["own"], keep, strict=True) if mine]
+        module = module_of(start, departs=None)
+        module.own.requires_grad_(True)
+        _, history = train(module, part, seed=seed, **given)
+        return [module_of(taken) for taken in snapshots.taken_], history
+
+    kept = checkpoints_in(settings.get("callbacks"))
+    gains: dict[tuple[int, int], list[Array]] = {}  # (regime, group) -> AUC of each rival
+    if len(folds) > 1 and stages:
+        sitting = module_of(start)
+        for f in sorted(set(fold)):
+            rivals, _ = stages_of(fold != f, callbacks=kept, may_be_cut_short=False)
+            for i in np.flatnonzero(fold == f):
+                e = episodes["own"][i]
+                if not 0 < (e.query_y == 1).sum() < len(e.query_y):
+                    continue
+                scores = [_scores(sitting, episodes["before"][i]), *(_scores(r, e) for r in rivals)]
+                regime = int((e.support_y == ANOMALOUS).any())
+                aucs = column_aucs(np.column_stack(scores), e.query_y == 1)
+                gains.setdefault((regime, observations[i].group), []).append(aucs)
+    chosen, report = _choose(gains)
+    if not any(chosen):
+        return FineTuned(dict(arrays), report, [])
+    modules, history = stages_of(np.ones(len(fold), dtype=bool), verbose=verbose)
+    reached = min(max(chosen), len(modules))  # fewer where it was cut short
+    if not reached:
+        return FineTuned(dict(arrays), report, [])
+    module = modules[reached - 1]
+    departs = np.tile(np.array(chosen) > 0, (2, 1)).astype(np.float64)
+    shared_arrays = {} if pooled is None else pooled.to_arrays()
+    tuned = {**shared_arrays, **arrays_of(module, departs), "typical_spread": typical}
+    return FineTuned(tuned, report, history[: stages[reached - 1]])
+
+
+class _Snapshots(Callback):
+    """Keeps the network as it is after some epochs."""
+
+    def __init__(self, epochs: Sequence[int]) -> None:
+        self.epochs = epochs
+        self.taken_: list[dict[str, Array]] = []
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Take one, if it is time."""
+        if len(net.history) in self.epochs:
+            self.taken_.append(arrays_of(net.module_))
+
+
+def _scores(module: ContextMix, e: Episode) -> Array:
+    with torch.no_grad():
+        parts = (torch.from_numpy(p) for p in (e.support_X, e.support_y, e.query_X))
+        return module(*parts).numpy()
+
+
+def _choose(
+    gains: Mapping[tuple[int, int], list[Array]],
+) -> tuple[tuple[int, int], list[dict[str, Any]]]:
+    """The stage to use in each regime, 0 to stay with what was there; both use the same one."""
+    chosen, report = [0, 0], []
+    means = {
+        r: np.array([np.mean(aucs, axis=0) for (regime, _), aucs in gains.items() if regime == r])
+        for r in (0, 1)
+    }
+    clear = {}
+    for r, aucs in means.items():
+        if len(aucs) > 2:
+            gain = aucs[:, 1:] - aucs[:, :1]
+            clear[r] = gain.mean(axis=0) - gain.std(axis=0, ddof=1) / np.sqrt(len(gain))
+    if clear:
+        total = np.sum([np.maximum(c, 0.0) for c in clear.values()], axis=0)
+        best = int(total.argmax())
+        chosen = [best + 1 if r in clear and clear[r][best] > 0 else 0 for r in (0, 1)]
+    for r, name in enumerate(("unlabelled", "labelled")):
+        if len(means[r]):
+            aucs = means[r].mean(axis=0).round(4).tolist()
+            used = "fine-tuned" if chosen[r] else "as before"
+            report.append({"regime": name, "used": used, "before": aucs[0], "stages": aucs[1:]})
+    return (chosen[0], chosen[1]), report

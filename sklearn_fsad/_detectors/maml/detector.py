@@ -1,0 +1,612 @@
+"""Gradient-based meta-learning: a network that a few steps adapt to a task."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
+from torch import nn
+
+from ..._evidence.calibration import CalibratedEvidence
+from ..._evidence.episodes import FoldedEvidence, Observation, observe
+from ..._evidence.kinds import EVIDENCE, Evidence
+from ..._evidence.mix import CLOSED_FORM, EvidenceMix, closed_form
+from ..._evidence.mix_training import learn_mix
+from ..._input.labels import ANOMALOUS, INJECTED, PADDING
+from ..._state import MetaState
+from ..._stats.scaling import ScaledSupport
+from ..._training.held_out import REGIMES
+from ..._training.layers import aligned
+from ..._typing import Array, Codes
+from ...exceptions import AdaptationWarning, TaskWarning
+from ...tasks._episodes import EpisodeSampler
+from ...tasks._task_set import TaskSet
+from ..base.adaptation import Representation, left_out_folds
+from ..base.detector import BaseFewShotDetector
+from .episodes import exercise
+from .injection import inject_anomalies, tasks_from_rows
+from .inner_loop import ALGORITHMS, ClosedFormOnly, GradientAdaptation, scores_after
+from .learners import LEARNERS, Learner, make_learner
+from .report import adaptation_advice, adaptation_report
+from .representation import AnchoredDescription, NetworkView, PlainDescription
+from .training import Trained, learn_to_adapt
+
+_START_RATE = 0.3
+_MIX_EPISODES, _MIX_EPOCHS = 480, 200
+_SELF_TAUGHT_EPISODES, _SELF_TAUGHT_EPOCHS = 32, 8
+
+
+def _reconstructs(detector: MAMLDetector) -> bool:
+    return detector.learner == "autoencoder"
+
+
+def _evidence(needs_pooled: bool) -> tuple[Evidence, ...]:
+    """The evidence of the closed form, with or without that pooled from tasks."""
+    return tuple(e for e in EVIDENCE.values() if needs_pooled or not e.needs_pooled)
+
+
+class MAMLDetector(BaseFewShotDetector):
+    """Anomalies by a network that a few gradient steps adapt to the support.
+
+    ``meta_fit`` learns initial weights from which those steps lead far [1]_. The network starts as
+    a correction of nothing to a closed form, the weighed evidence of :class:`ProtoNetDetector`, and
+    learns to depart from it; where tasks held out from training do not get better by that, the
+    closed form is kept and a warning says so. Choose it for tasks that are alike, such as
+    recordings of one kind of machine; for tasks that differ, prototypes are the better choice.
+
+    Without ``meta_fit`` the detector is the closed form; with ``residual=False`` it first trains
+    on episodes made out of the support itself.
+
+    Parameters
+    ----------
+    learner : {"classifier", "autoencoder", "svdd"}, default="classifier"
+        What is adapted: a classifier of anomalies, which sees injected anomalies where the support
+        has none; an autoencoder, whose reconstruction error is the score; or a hypersphere around
+        a meta-learned centre [2]_, with the distance as the score. Labelled anomalies push the
+        error of the last two up.
+    algorithm : {"maml", "fomaml", "anil", "metasgd", "reptile"}, default="maml"
+        MAML differentiates through the steps; first-order MAML does not and takes less than half
+        the time; ANIL [3]_ adapts the last layer alone; Meta-SGD [4]_ learns a rate for every
+        weight; Reptile [5]_ moves the initial weights towards the adapted ones.
+    n_inner_steps : int, default=5
+        Gradient steps of an adaptation; 0 trains one network for all tasks, which never adapts:
+        what adaptation is to be compared with.
+    inner_lr : "learned" or float, default="learned"
+        Rate of the steps; "learned" learns one for each layer and step, from 0.3 on. Meta-SGD
+        learns in any case and takes a number as the start. Reptile learns none.
+    inner_batch : {"as-given", "one-class"}, default="as-given"
+        What the steps see: the support as it is, in training with as few anomalies as at test, or
+        its normal rows alone [6]_. The queries that judge the steps are balanced in both.
+    residual : bool, default=True
+        Whether the network corrects the closed form, rather than standing on its own.
+    augment : "auto" or bool, default="auto"
+        Whether training episodes permute the features and flip their signs, so that the network
+        cannot memorise which one moves where; "auto" lets tasks held out from training say.
+    inject : bool, default=True
+        Whether a classifier without labelled anomalies is shown injected ones. Without them its
+        steps learn from one class.
+    multi_step_loss : bool, default=False
+        Whether training judges the network after every step [7]_ and not after the last alone.
+    gate : bool, default=True
+        Whether the network has to beat the closed form on held-out tasks to be used. It never
+        switches off a network with ``residual=False``: there a warning is all.
+    hidden : tuple of int, default=None
+        Hidden layers; None means ``(64, 64)``, and ``(64,)`` on each side of the autoencoder.
+    embedding_dim : int, default=None
+        Width of the autoencoder's bottleneck (None: a third of the features) or of the
+        hypersphere (None: 16).
+    n_normal, n_anomalous : tuple of (int, int), default=(5, 50) and (0, 10)
+        Lowest and highest number of shots in a training episode.
+    n_query : int, default=60
+        Query rows of a training episode, half of them anomalous where the task has that many.
+    support_contamination : float in [0, 0.5], default=0.0
+        Robust meta-training: highest share of anomalies among the normal shots of a training
+        episode, each of which draws its own. Try 0.2 where nobody has looked at the supports.
+    max_epochs : int, default=7
+        Epochs of meta-training; 0 keeps the closed form.
+    episodes_per_epoch : int, default=None
+        Episodes that every epoch sees again, augmented anew; None means 48 a task, at most 960.
+    batch_size : int, default=8
+        Tasks per meta-step.
+    lr : float, default=None
+        Highest rate of the meta-steps, a cycle of rates; None means 0.004.
+    scaler : {"auto", "none", "task", "robust", "shrunk"} or transformer, default="auto"
+        Scaling of the features that the network sees, the same in every episode and at ``fit``;
+        the evidence scales by itself. "auto" is "shrunk".
+    threshold : {"auto", "conformal", "f1"}, callable or PyThresh object, default="auto"
+        How left-out support scores become the threshold, where ``contamination="auto"``; see
+        :mod:`sklearn_fsad.thresholds`.
+    alpha : float, default=0.05
+        Rate of false alarms that the threshold aims at.
+    contamination : "auto" or float in (0, 0.5], default="auto"
+        A number flags that share of the rows given to ``fit``, as in scikit-learn, each judged by
+        the others. For a rate of false alarms keep "auto".
+    outlier_label : "auto", number or str, default="auto"
+        Label of the anomalies; "auto" reads the codings of scikit-learn and PyOD.
+    clean_support : bool or "all", default=False
+        Whether to doubt the normal rows of the support: those that the others find strange are not
+        learned from, see ``support_kept_``. "all" also doubts the labelled anomalies that the
+        others find normal; else they stay.
+    pretrained : MetaState, str or path, default=None
+        Meta-learned state; ``meta_fit`` sets it.
+    device : str, default="cpu"
+        Where the network trains.
+    net_params : dict, default=None
+        More settings of the skorch net that trains, such as ``{"optimizer__weight_decay": 0.1}``.
+        ``{"accelerator": accelerate.Accelerator}`` lets processes share ``meta_fit``.
+    callbacks : list, default=None
+        skorch callbacks of the meta-training; cloned, never changed.
+    verbose : int, default=0
+        1 shows progress bars.
+    random_state : int, RandomState or None, default=None
+        Seed of everything random.
+
+    Attributes
+    ----------
+    adaptation_report_ : dict
+        What the steps did to the loss of the support, and whether the support mattered.
+    offset_ : float
+        ``decision_function = score_samples - offset_``.
+    state_ : MetaState
+        The state that ``fit`` adapted; ``state_.info["held_out"]`` tells how the network fared on
+        held-out tasks.
+    support_X_ : ndarray of shape (n_support, n_features)
+        Support rows.
+    support_y_ : ndarray of shape (n_support,)
+        Their labels: 0 normal, 1 anomalous, -1 unlabelled.
+    support_kept_ : ndarray of shape (n_support,), dtype bool
+        Rows that were learned from: all but those that ``clean_support`` doubts.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, where ``fit`` saw any.
+
+    Notes
+    -----
+    The memory of ``fit`` does not depend on ``n_inner_steps``. What a meta-step of ``meta_fit``
+    keeps for its gradient grows with every step that is differentiated through: with the defaults,
+    8 tasks of at most 82 rows and 8 features, by 4.1 MiB a step for "maml" and "metasgd" and 1.0
+    MiB for "anil"; at first order by 0.2 MiB, the weights, for "fomaml", and by nothing for
+    "reptile". It is proportional to ``batch_size``, to the rows and to the layers.
+
+    References
+    ----------
+    .. [1] C. Finn, P. Abbeel and S. Levine, "Model-agnostic meta-learning for fast adaptation of
+       deep networks", ICML 2017.
+    .. [2] L. Ruff et al., "Deep one-class classification", ICML 2018.
+    .. [3] A. Raghu et al., "Rapid learning or feature reuse? Towards understanding the
+       effectiveness of MAML", ICLR 2020.
+    .. [4] Z. Li et al., "Meta-SGD: learning to learn quickly for few-shot learning", 2017.
+    .. [5] A. Nichol, J. Achiam and J. Schulman, "On first-order meta-learning algorithms", 2018.
+    .. [6] A. Frikha et al., "Few-shot one-class classification via meta-learning", AAAI 2021.
+    .. [7] A. Antoniou, H. Edwards and A. Storkey, "How to train your MAML", ICLR 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_fsad import MAMLDetector
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.concatenate([rng.normal(size=(10, 4)), rng.normal(3, 1, size=(2, 4))])
+    >>> y = np.array([1] * 10 + [-1] * 2)
+    >>> detector = MAMLDetector(residual=False, random_state=0).fit(X, y)
+    >>> detector.predict([[0.0, 0.0, 0.0, 0.0], [4.0, 4.0, 4.0, 4.0]])
+    array([ 1, -1])
+    """
+
+    _architecture = (
+        "learner",
+        "algorithm",
+        "n_inner_steps",
+        "inner_lr",
+        "inner_batch",
+        "residual",
+        "inject",
+        "hidden",
+        "embedding_dim",
+        "scaler",
+    )
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **BaseFewShotDetector._parameter_constraints,
+        "learner": [StrOptions(set(LEARNERS))],
+        "algorithm": [StrOptions(set(ALGORITHMS))],
+        "n_inner_steps": [Interval(Integral, 0, None, closed="left")],
+        "inner_lr": [StrOptions({"learned"}), Interval(Real, 0, None, closed="neither")],
+        "inner_batch": [StrOptions({"as-given", "one-class"})],
+        "residual": ["boolean"],
+        "augment": [StrOptions({"auto"}), "boolean"],
+        "inject": ["boolean"],
+        "multi_step_loss": ["boolean"],
+        "gate": ["boolean"],
+        "hidden": [None, tuple, list],
+        "embedding_dim": [None, Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        *,
+        learner: str = "classifier",
+        algorithm: str = "maml",
+        n_inner_steps: int = 5,
+        inner_lr: Any = "learned",
+        inner_batch: str = "as-given",
+        residual: bool = True,
+        augment: Any = "auto",
+        inject: bool = True,
+        multi_step_loss: bool = False,
+        gate: bool = True,
+        hidden: tuple[int, ...] | None = None,
+        embedding_dim: int | None = None,
+        n_normal: tuple[int, int] = (5, 50),
+        n_anomalous: tuple[int, int] = (0, 10),
+        n_query: int = 60,
+        support_contamination: float = 0.0,
+        max_epochs: int = 7,
+        episodes_per_epoch: int | None = None,
+        batch_size: int = 8,
+        lr: float | None = None,
+        scaler: Any = "auto",
+        threshold: Any = "auto",
+        alpha: float = 0.05,
+        contamination: Any = "auto",
+        outlier_label: Any = "auto",
+        clean_support: bool | str = False,
+        pretrained: Any = None,
+        device: str = "cpu",
+        net_params: dict[str, Any] | None = None,
+        callbacks: list[Any] | None = None,
+        verbose: int = 0,
+        random_state: Any = None,
+    ) -> None:
+        self.learner = learner
+        self.algorithm = algorithm
+        self.n_inner_steps = n_inner_steps
+        self.inner_lr = inner_lr
+        self.inner_batch = inner_batch
+        self.residual = residual
+        self.augment = augment
+        self.inject = inject
+        self.multi_step_loss = multi_step_loss
+        self.gate = gate
+        self.hidden = hidden
+        self.embedding_dim = embedding_dim
+        self.n_normal = n_normal
+        self.n_anomalous = n_anomalous
+        self.n_query = n_query
+        self.support_contamination = support_contamination
+        self.max_epochs = max_epochs
+        self.episodes_per_epoch = episodes_per_epoch
+        self.batch_size = batch_size
+        self.lr = lr
+        self.scaler = scaler
+        self.threshold = threshold
+        self.alpha = alpha
+        self.contamination = contamination
+        self.outlier_label = outlier_label
+        self.clean_support = clean_support
+        self.pretrained = pretrained
+        self.device = device
+        self.net_params = net_params
+        self.callbacks = callbacks
+        self.verbose = verbose
+        self.random_state = random_state
+
+    # --- what the shell asks for ------------------------------------------------------------------
+    def _meta_train(self, tasks: TaskSet, seed: int) -> MetaState:
+        sampler = self._sampler(tasks, seed)
+        tasks.one_feature_space()
+        if not sampler.drawable and not self.residual:
+            raise ValueError(
+                "No training task has both labelled anomalies and three normal rows: the network "
+                "has nothing to learn from. Add such tasks, or use residual=True."
+            )
+        if not sampler.drawable:
+            warnings.warn(
+                "No training task has both labelled anomalies and three normal rows: there is "
+                "nothing to learn from, and the closed form is kept.",
+                TaskWarning,
+                stacklevel=5,
+            )
+        n_episodes = 0
+        if sampler.drawable:
+            n_episodes = self.episodes_per_epoch or min(48 * len(sampler.drawable), 960)
+        return self._learn(
+            tasks,
+            sampler,
+            n_episodes,
+            seed,
+            augment=self.augment,
+            gate=self.gate,
+            n_tasks=tasks.n_tasks,
+            **self._net_settings(lr=4e-3, batch_size=self.batch_size),
+        )
+
+    def _untrained_state(self, X: Array, y: Codes) -> MetaState:
+        if self.residual:
+            evidence = _evidence(needs_pooled=False)
+            return self._state(evidence, {"closed": closed_form(evidence, X.shape[1])}, X.shape[1])
+        if self.verbose:
+            print(f"{type(self).__name__}: no meta_fit; learning from the {len(X)} rows of fit")
+        seed = self._seed()
+        tasks = tasks_from_rows(X, y, seed)
+        n, k = min(int((y != ANOMALOUS).sum()), 40), min(int((y == ANOMALOUS).sum()), 16)
+        sampler = EpisodeSampler(tasks, n_normal=(n, n), n_anomalous=(k, k), n_query=40, seed=seed)
+        settings = self._net_settings(lr=4e-3, batch_size=self.batch_size)
+        settings |= {"max_epochs": _SELF_TAUGHT_EPOCHS, "verbose": 0, "accelerator": None}
+        return self._learn(
+            tasks, sampler, _SELF_TAUGHT_EPISODES, seed, augment=False, gate=False, **settings
+        )
+
+    def _module(self, state: MetaState) -> nn.Module:
+        if "use" not in state.arrays:
+            return ClosedFormOnly()
+        return GradientAdaptation.from_arrays(
+            state.arrays, lambda: self._learner(state.info["network"]), **self._inner_settings()
+        )
+
+    def _represent(self, X: Array, y: Codes, state: MetaState) -> Representation:
+        view = NetworkView.from_arrays(state.arrays, self._network_scaler())
+        features = view.features(X, y)
+        adapts = "use" in state.arrays
+        injected = self._injected(X, y, [state.info["seed"]]) if adapts else X[:0]
+        if not self.residual:
+            return PlainDescription(features, injected)
+        evidence = CalibratedEvidence.from_arrays(
+            state.arrays,
+            ScaledSupport(X, y, "none"),
+            y,
+            [EVIDENCE[name] for name in state.info["evidence"]],
+        )
+        shots = {name: tuple(state.info[name]) for name in ("n_normal", "n_anomalous")}
+        mix = EvidenceMix.from_arrays(state.arrays, **shots)
+        return AnchoredDescription(features, evidence, mix, injected)
+
+    def _left_out_scores(self, X: Array, y: Codes) -> Array:
+        """Score of each support row by a network that adapted to the others, all at once.
+
+        A normal row counts as no less strange than the detector finds it in the end.
+        """
+        described = self._adapted.representation
+        if not isinstance(self._adapted.module, GradientAdaptation):
+            return self._adapted.score_represented(described.support)
+        in_sample = self._in_blocks(self._adapted.score, X)
+        fold = left_out_folds(X, y)
+        n, n_folds = len(X), int(fold.max()) + 1
+        labels = np.repeat(described.support_y[None], n_folds, axis=0)
+        labels[fold, np.arange(n)] = PADDING
+        left_out = scores_after(self._adapted, labels)[fold, np.arange(n)]
+        return np.where(y == ANOMALOUS, left_out, np.maximum(left_out, in_sample))
+
+    # --- what the steps did -----------------------------------------------------------------------
+    @property
+    def adaptation_report_(self) -> dict[str, Any]:
+        """What the steps did to the loss of the support, and whether the support mattered.
+
+        ``used`` is "network" or "closed form". ``support_loss`` lists the loss before and after
+        each step. ``score_change`` tells how the order of the support's rows by score changes, as
+        one minus Spearman's correlation, when there is no step ("not adapted"), when the steps see
+        a support that is not this task's, its features shuffled ("swapped support"), and when its
+        labels are permuted ("permuted labels"). Changes near 0 mean that the support hardly
+        matters: the network has memorised its training tasks, or adapts in vain.
+        """
+        self._check_fitted()
+        return adaptation_report(self._ready_model())
+
+    def _about_adaptation(self) -> tuple[dict[str, Any], list[str]]:
+        report = self.adaptation_report_
+        return report, adaptation_advice(report)
+
+    @available_if(_reconstructs)
+    def feature_errors(self, X: Any) -> Array:
+        """Reconstruct rows: which features are off.
+
+        Only for ``learner="autoencoder"``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        errors : ndarray of shape (n_samples, n_features)
+            Squared reconstruction error of each feature as the network sees it: in units of the
+            support's spread, logarithmic far out. Of more than 100 features the network sees 32
+            principal directions, and the errors are theirs.
+        """
+        self._check_fitted()
+        rows = self._validated(X, reset=False)
+        model = self._ready_model()
+        if not isinstance(model.module, GradientAdaptation):
+            raise ValueError(
+                "There is no autoencoder here: held-out tasks favoured the closed form, or the "
+                "detector was not meta-fitted. Use gate=False, or residual=False."
+            )
+
+        def errors(part: Array) -> Array:
+            Z = aligned(model.representation.transform(part))
+            values = {name: aligned(value) for name, value in model.values.items()}
+            with torch.no_grad():
+                weights = model.module.weights_in(values)
+                return model.module.learner.feature_errors(weights, Z).numpy()
+
+        return self._in_blocks(errors, rows)
+
+    def _fit_support(self, X: Array, codes: Codes) -> None:
+        super()._fit_support(X, codes)
+        values = self._adapted.values
+        losses = values.get("losses", [0.0])
+        if values.get("use") and losses[-1] > losses[0]:
+            warnings.warn(
+                f"Adaptation made the loss of the support worse: {losses[0]:.4g} before, "
+                f"{losses[-1]:.4g} after {self.n_inner_steps} steps. See adaptation_report_; a "
+                "smaller inner_lr or other training tasks may help.",
+                AdaptationWarning,
+                stacklevel=4,
+            )
+
+    # --- meta-training ----------------------------------------------------------------------------
+    def _learn(
+        self,
+        tasks: TaskSet,
+        sampler: EpisodeSampler,
+        n_episodes: int,
+        seed: int,
+        *,
+        augment: Any,
+        gate: bool,
+        n_tasks: int = 0,
+        **net_settings: Any,
+    ) -> MetaState:
+        folds = tasks.folds(5, seed)
+        evidence = _evidence(needs_pooled=len(folds) > 1)
+        if not self.residual and not gate:
+            evidence = ()  # nothing to correct and nothing to compare with
+        folded = FoldedEvidence(tasks, evidence, "none", None)
+        pooled = folded.pooled()
+        n_features = tasks[0].X.shape[1]
+        arrays = {"closed": closed_form(evidence, n_features)}
+        arrays |= {} if pooled is None else pooled.to_arrays()
+        info: dict[str, Any] = {"n_tasks": n_tasks, "seed": seed}
+        architecture: dict[str, Any] = {}
+        if n_episodes and net_settings["max_epochs"]:
+            observations = observe(
+                folded,
+                sampler,
+                n_episodes,
+                folds,
+                inject=lambda e, i: self._injected(e.support_X, e.support_y, [seed, i]),
+                verbose=int(self.verbose),
+            )
+            closed_forms, learned = self._closed_forms(
+                observations, evidence, arrays["closed"], seed
+            )
+            view = NetworkView.from_tasks(tasks, self._network_scaler())
+            exercises = [
+                exercise(o, closed_forms[o.fold], view, self.residual) for o in observations
+            ]
+            shape = self._shape(exercises[0].episode.support_X.shape[1], len(evidence))
+            architecture = {name: shape[name] for name in ("embedding_dim", "hidden")}
+            info["network"] = shape
+            trained = learn_to_adapt(
+                exercises,
+                lambda: GradientAdaptation(self._learner(shape), **self._inner_settings()),
+                augment=augment,
+                gate=gate,
+                needed=not self.residual,
+                seed=seed,
+                **net_settings,
+            )
+            arrays |= learned | view.to_arrays() | self._network_arrays(trained)
+            info |= {"held_out": trained.report, "history": trained.history}
+            info["permuted_features"] = trained.permuted
+        return self._state(evidence, arrays, n_features, tasks.feature_names_in, architecture, info)
+
+    def _closed_forms(
+        self,
+        observations: Sequence[Observation],
+        evidence: Sequence[Evidence],
+        closed: Array,
+        seed: int,
+    ) -> tuple[dict[int, EvidenceMix], dict[str, Array]]:
+        """The closed form without each fold of tasks, and with all of them as arrays."""
+
+        def new_mix(**given: Any) -> EvidenceMix:
+            return EvidenceMix(closed, self.n_normal, self.n_anomalous, **given)
+
+        folds = {o.fold for o in observations}
+        if not self.residual:
+            return dict.fromkeys(folds, new_mix(choice=(CLOSED_FORM, CLOSED_FORM))), {}
+        learned = learn_mix(
+            observations[:_MIX_EPISODES],
+            evidence,
+            new_mix,
+            seed=seed,
+            lr=0.08,
+            max_epochs=_MIX_EPOCHS,
+            optimizer=torch.optim.Adam,
+        )
+        for observation in observations:
+            observation.support.shrink_to_line(learned.typical_spread)
+        thetas = {fold: learned.theta_without.get(fold, learned.theta) for fold in folds}
+        mixes = {f: new_mix(theta=theta, choice=learned.choice) for f, theta in thetas.items()}
+        return mixes, learned.arrays()
+
+    def _network_arrays(self, trained: Trained) -> dict[str, Array]:
+        """The network and where to use it; warns where held-out tasks favour the closed form."""
+        lost = [name for name, won in zip(REGIMES, trained.approved, strict=True) if not won]
+        if lost:
+            kept = (
+                "the closed form is used" if self.residual else "the network is used all the same"
+            )
+            warnings.warn(
+                "On held-out tasks the network was not clearly better than the closed form with "
+                f"{' and '.join(lost)} supports: {kept}. See pretrained.info['held_out'].",
+                AdaptationWarning,
+                stacklevel=6,
+            )
+        if trained.module is None:
+            return {}
+        use = trained.approved if self.residual else (True, True)
+        return {**trained.module.to_arrays(), "use": np.array(use)}
+
+    def _state(
+        self,
+        evidence: Sequence[Evidence],
+        arrays: dict[str, Array],
+        n_features: int,
+        feature_names: Any = None,
+        architecture: dict[str, Any] | None = None,
+        info: dict[str, Any] | None = None,
+    ) -> MetaState:
+        mine = {name: self._architecture_value(name) for name in self._architecture}
+        shots = {"n_normal": list(self.n_normal), "n_anomalous": list(self.n_anomalous)}
+        facts = {"evidence": [e.name for e in evidence], "n_tasks": 0, **shots, **(info or {})}
+        learned = {**mine, **(architecture or {})}
+        return MetaState(type(self).__name__, learned, arrays, n_features, feature_names, facts)
+
+    def _injected(self, X: Array, y: Codes, seed: Sequence[int]) -> Array:
+        """Rows that a classifier sees as anomalies: none where it has labelled ones."""
+        one_class = self.inner_batch == "one-class" or not (y == ANOMALOUS).any()
+        if self.learner != "classifier" or not self.inject or not one_class:
+            return X[:0]
+        return inject_anomalies(X[y != ANOMALOUS], np.random.default_rng([*seed, INJECTED]))
+
+    def _shape(self, n_columns: int, n_evidence: int) -> dict[str, Any]:
+        """What fixes the shape of a network for rows of so many columns."""
+        n_evidence = n_evidence if self.residual else 0
+        n_features = n_columns - n_evidence - self.residual
+        usual = {
+            "classifier": ((64, 64), None),
+            "autoencoder": ((64,), max(2, n_features // 3)),
+            "svdd": ((64, 64), 16),
+        }
+        hidden, width = usual[self.learner]
+        return {
+            "n_features": n_features,
+            "n_evidence": n_evidence,
+            "hidden": list(hidden if self.hidden is None else self.hidden),
+            "embedding_dim": width if self.embedding_dim is None else self.embedding_dim,
+        }
+
+    def _learner(self, shape: Mapping[str, Any]) -> Learner:
+        return make_learner(self.learner, **shape, residual=self.residual)
+
+    def _network_scaler(self) -> Any:
+        return "shrunk" if self._scaler_follows else self.scaler
+
+    def _inner_settings(self) -> dict[str, Any]:
+        learned = self.inner_lr == "learned"
+        return {
+            "algorithm": self.algorithm,
+            "n_steps": self.n_inner_steps,
+            "inner_lr": _START_RATE if learned else self.inner_lr,
+            "learn_rates": learned,
+            "one_class": self.inner_batch == "one-class",
+            "multi_step_loss": self.multi_step_loss,
+        }

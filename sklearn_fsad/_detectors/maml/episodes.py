@@ -1,0 +1,80 @@
+"""Episodes as a network that adapts by gradient steps sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..._evidence.episodes import Observation
+from ..._evidence.mix import EvidenceMix
+from ..._typing import Array
+from ...tasks._episodes import Episode
+from .representation import NetworkView, anchored, with_injected
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """An episode as the network sees it.
+
+    Attributes
+    ----------
+    fold : int
+        Fold of its task.
+    group : int
+        Number of the group of siblings that its task belongs to.
+    episode : Episode
+        Its rows described.
+    closed : ndarray of shape (n_query,)
+        What the closed form, which never saw the fold, says of the queries.
+    """
+
+    fold: int
+    group: int
+    episode: Episode
+    closed: Array
+
+
+def exercise(
+    observation: Observation, mix: EvidenceMix, view: NetworkView, residual: bool
+) -> Exercise:
+    """An episode as the network sees it, the closed form being a mix of evidence."""
+    raw, calibration = observation.raw, observation.support
+    support, query, injected = map(
+        calibration.standardise, (calibration.left_out, observation.query, observation.injected)
+    )
+    weights = mix.weights(support, raw.support_y)
+    features = view.features(raw.support_X, raw.support_y)
+    parts = [
+        (features.support, support),
+        (features.transform(observation.injected_X), injected),
+        (features.transform(raw.query_X), query),
+    ]
+    described = [anchored(*part, weights) if residual else part[0] for part in parts]
+    episode = replace(
+        raw,
+        support_X=np.concatenate(described[:2]),
+        support_y=with_injected(raw.support_y, len(injected)),
+        query_X=described[2],
+    )
+    return Exercise(observation.fold, observation.group, episode, query @ weights)
+
+
+def permuted_features(episode: Episode, n_features: int, rng: np.random.Generator) -> Episode:
+    """The episode with its features in another order and with other signs.
+
+    Which sensor moves, and to which side, then says nothing: a network cannot memorise it.
+    """
+    order = rng.permutation(n_features)
+    sign = rng.choice([-1.0, 1.0], size=n_features)
+
+    def view(Z: Array) -> Array:
+        return np.concatenate([Z[:, order] * sign, Z[:, n_features:]], axis=1)
+
+    return Episode(
+        episode.task,
+        view(episode.support_X),
+        episode.support_y,
+        view(episode.query_X),
+        episode.query_y,
+    )

@@ -1,0 +1,75 @@
+"""Score held-out episodes with a network that adapts, and with what it is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..._input.labels import ANOMALOUS, NORMAL
+from ..._stats.ranking import column_aucs
+from ..._training.batches import collate_episodes
+from ..._training.held_out import REGIMES, Judged
+from ..._typing import Array
+from .episodes import Exercise
+from .inner_loop import GradientAdaptation
+
+_JUDGED_AT_ONCE = 32
+
+
+def judge(module: GradientAdaptation, exercises: Sequence[Exercise], fold: int) -> list[Judged]:
+    """AUCs of a network, which never saw a fold of tasks, on the exercises of that fold."""
+    judged = []
+    for regime in range(len(REGIMES)):
+        part = [
+            e
+            for e in exercises
+            if int((e.episode.support_y == 1).any()) == regime
+            and 0 < (e.episode.query_y == 1).sum() < len(e.episode.query_y)
+        ]
+        for start in range(0, len(part), _JUDGED_AT_ONCE):
+            some = part[start : start + _JUDGED_AT_ONCE]
+            for exercise, scores in zip(some, _all_scores(module, some, regime), strict=True):
+                e = exercise.episode
+                columns = np.column_stack([exercise.closed, scores[: len(e.query_y)]])
+                judged.append(
+                    Judged(fold, exercise.group, regime, column_aucs(columns, e.query_y == 1))
+                )
+    return judged
+
+
+def _all_scores(module: GradientAdaptation, exercises: Sequence[Exercise], regime: int) -> Array:
+    """Scores adapted, not adapted, on another support, on other labels: (n_episodes, m, 4)."""
+    episodes = [e.episode for e in exercises]
+    parts, _ = collate_episodes(episodes, torch.float64)
+    X, y, query = parts["support_X"], parts["support_y"], parts["query_X"]
+    tasks = np.array([e.task for e in episodes])
+    other = _positions_of_others(tasks)
+    shuffled = np.array([permuted_labels(labels) for labels in y.numpy()])
+    with torch.no_grad():
+        columns = [module(X, y, query), module.unadapted(query)]
+        unknown = torch.full_like(columns[0], torch.nan)
+        columns.append(
+            module(X[other], y[other], query) if (tasks[other] != tasks).all() else unknown
+        )
+        columns.append(module(X, torch.from_numpy(shuffled), query) if regime else unknown)
+    return torch.stack(columns, -1).numpy()
+
+
+def _positions_of_others(tasks: NDArray[np.intp]) -> NDArray[np.intp]:
+    """For each episode the next one of another task, or itself if there is none."""
+    n = len(tasks)
+    following = [np.roll(np.arange(n), -i) for i in range(n)]
+    return np.array([next((j for j in row if tasks[j] != tasks[i]), i)
+                     for i, row in enumerate(following)])  # fmt: skip
+
+
+def permuted_labels(y: NDArray[Any]) -> NDArray[Any]:
+    """Labels of a support dealt out anew among its own rows."""
+    known = np.flatnonzero((y == NORMAL) | (y == ANOMALOUS))
+    shuffled = y.copy()
+    shuffled[known] = np.random.default_rng(0).permutation(y[known])
+    return shuffled

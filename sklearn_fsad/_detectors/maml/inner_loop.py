@@ -1,0 +1,254 @@
+"""Adaptation by gradient steps, one batched computation over all tasks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..._input.labels import PADDING
+from ..._training.layers import aligned
+from ..._typing import Array, Codes
+from ..base.adaptation import Adapted
+from .learners import Learner
+
+ALGORITHMS = ("maml", "fomaml", "anil", "metasgd", "reptile")
+FIRST_ORDER = ("fomaml", "reptile")
+_NETWORK = "network."
+_TINY = 1e-12
+
+
+class GradientAdaptation(nn.Module):
+    """A learner whose initial weights, and rates, are such that a few steps adapt it to a task.
+
+    Parameters
+    ----------
+    learner : Learner
+        The network, its loss and its score.
+    algorithm : {"maml", "fomaml", "anil", "metasgd", "reptile"}, default="maml"
+        MAML [1]_ differentiates through the steps; first-order MAML does not; ANIL [2]_ adapts the
+        last layer alone; Meta-SGD [3]_ learns a rate for every weight; Reptile [4]_ moves the
+        initial weights towards the adapted ones.
+    n_steps : int, default=5
+        Gradient steps; 0 makes one network for all tasks, which never adapts.
+    inner_lr : float, default=0.1
+        Rate of the steps, or where learned ones start.
+    learn_rates : bool, default=True
+        Whether rates are learned, one for each layer and step.
+    one_class : bool, default=False
+        Whether the steps look away from labelled anomalies.
+    multi_step_loss : bool, default=False
+        Whether training scores the queries after every step [5]_, not after the last alone.
+    use : sequence of two bool, default=(True, True)
+        Whether to use the network without and with labelled anomalies, or the closed form.
+
+    References
+    ----------
+    .. [1] C. Finn, P. Abbeel and S. Levine, "Model-agnostic meta-learning for fast adaptation of
+       deep networks", ICML 2017.
+    .. [2] A. Raghu et al., "Rapid learning or feature reuse? Towards understanding the
+       effectiveness of MAML", ICLR 2020.
+    .. [3] Z. Li et al., "Meta-SGD: learning to learn quickly for few-shot learning", 2017.
+    .. [4] A. Nichol, J. Achiam and J. Schulman, "On first-order meta-learning algorithms", 2018.
+    .. [5] A. Antoniou, H. Edwards and A. Storkey, "How to train your MAML", ICLR 2019.
+    """
+
+    # longer gradients are shortened, lest a few steps run away; the outer gradient takes the
+    # factor for a constant
+    most_gradient = 3.0
+
+    def __init__(
+        self,
+        learner: Learner,
+        *,
+        algorithm: str = "maml",
+        n_steps: int = 5,
+        inner_lr: float = 0.1,
+        learn_rates: bool = True,
+        one_class: bool = False,
+        multi_step_loss: bool = False,
+        use: Sequence[bool] = (True, True),
+    ) -> None:
+        super().__init__()
+        self.learner = learner
+        self.algorithm = algorithm
+        self.n_steps = n_steps
+        self.one_class = one_class
+        self.multi_step_loss = multi_step_loss
+        self.use = tuple(bool(u) for u in use)
+        n_tensors = len(learner.weights)
+        self.n_kept = n_tensors - 2 if algorithm == "anil" else 0
+        start = math.log(inner_lr)
+        self.log_rates: nn.ParameterList | nn.Parameter
+        if algorithm == "metasgd":
+            self.log_rates = nn.ParameterList(torch.full_like(w, start) for w in learner.weights)
+        else:
+            learned = learn_rates and algorithm != "reptile"
+            rates = torch.full((n_steps, n_tensors), start)
+            self.log_rates = nn.Parameter(rates, requires_grad=learned)
+
+    @classmethod
+    def from_arrays(
+        cls, arrays: Mapping[str, Array], make_learner: Callable[[], Learner], **given: Any
+    ) -> GradientAdaptation:
+        """The module in a state's arrays, in float64 and for use alone."""
+        weights = {
+            name.removeprefix(_NETWORK): torch.tensor(value, dtype=torch.float64)
+            for name, value in arrays.items()
+            if name.startswith(_NETWORK)
+        }
+        with torch.device("meta"):  # initial weights would draw from the global generator
+            module = cls(make_learner(), use=arrays["use"].tolist(), **given)
+        module.load_state_dict(weights, assign=True)
+        return module.requires_grad_(False).eval()
+
+    def to_arrays(self) -> dict[str, Array]:
+        """Named arrays for a :class:`MetaState`."""
+        weights = {_NETWORK + name: value.numpy() for name, value in self.state_dict().items()}
+        return {**weights, "use": np.array(self.use)}
+
+    def adapt(self, X: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """Weights for a support: (..., n, columns), (..., n); keeps no graph of the steps."""
+        without, with_anomalies = (torch.tensor(used) for used in self.use)
+        use = torch.where((y == 1).any(-1), with_anomalies, without)
+        losses = []
+        with torch.no_grad():
+            for weights in self._trajectory(X, y):
+                losses.append(self.learner.loss(weights, X, self._seen(y)))
+        state = {f"weights_{i}": weight for i, weight in enumerate(weights)}
+        state["losses"], state["use"] = torch.stack(losses, -1), use
+        return state
+
+    def score(self, state: dict[str, Tensor], X: Tensor) -> Tensor:
+        """Scores of rows: (..., m, columns) -> (..., m)."""
+        scores = self.learner.score(self.weights_in(state), X)
+        return torch.where(state["use"].unsqueeze(-1), scores, X[..., -1])
+
+    def weights_in(self, state: dict[str, Tensor]) -> list[Tensor]:
+        """The learner's weights within what :meth:`adapt` returned."""
+        return [state[f"weights_{i}"] for i in range(len(self.learner.weights))]
+
+    def forward(self, support_X: Tensor, support_y: Tensor, query_X: Tensor) -> Tensor:
+        """Scores of queries, in training with a multi-step loss those after each step.
+
+        Returns
+        -------
+        scores : Tensor of shape (..., m) or (n_steps, ..., m)
+        """
+        trajectory = list(self._trajectory(support_X, support_y))
+        if self.algorithm == "reptile":
+            trajectory = [[weight.detach() for weight in step] for step in trajectory]
+        if self.training and self.multi_step_loss and self.n_steps:
+            scores = torch.stack([self.learner.score(w, query_X) for w in trajectory[1:]])
+        else:
+            scores = self.learner.score(trajectory[-1], query_X)
+        if self.training and self.algorithm == "reptile":
+            return _AlsoDescend.apply(scores, self._towards(trajectory[-1]))
+        return scores
+
+    def _trajectory(self, X: Tensor, y: Tensor) -> Iterator[list[Tensor]]:
+        """Weights before and after each step; differentiable where gradients are wanted."""
+        y = self._seen(y)
+        weights = [w.expand(*y.shape[:-1], *w.shape) for w in self.learner.weights]
+        if not torch.is_grad_enabled():
+            weights = [w.detach() for w in weights]
+        yield weights
+        for rates in self._rates():
+            weights = self._step(weights, X, y, rates)
+            yield weights
+
+    def _rates(self) -> list[Sequence[Tensor]]:
+        """Rate of each tensor of weights in each step."""
+        if isinstance(self.log_rates, nn.ParameterList):
+            return [[rate.exp() for rate in self.log_rates]] * self.n_steps
+        return [rates.unbind() for rates in self.log_rates.exp()]
+
+    def _step(
+        self, weights: list[Tensor], X: Tensor, y: Tensor, rates: Sequence[Tensor]
+    ) -> list[Tensor]:
+        second_order = torch.is_grad_enabled() and self.algorithm not in FIRST_ORDER
+        kept, moved = weights[: self.n_kept], weights[self.n_kept :]
+        with torch.enable_grad():
+            at = moved if second_order else [w.detach().requires_grad_() for w in moved]
+            loss = self.learner.loss([*kept, *at], X, y).sum()  # tasks do not share weights
+            gradients = torch.autograd.grad(loss, at, create_graph=second_order)
+        shorter = _shortening(gradients, self.most_gradient)
+        steps = zip(moved, rates[self.n_kept :], gradients, strict=True)
+        return kept + [
+            torch.addcmul(weight, gradient, rate * shorter, value=-1.0)
+            for weight, rate, gradient in steps
+        ]
+
+    def unadapted(self, X: Tensor) -> Tensor:
+        """Scores of rows before any step: (n_tasks, m, columns) -> (n_tasks, m)."""
+        weights = [w.expand(len(X), *w.shape) for w in self.learner.weights]
+        return self.learner.score(weights, X)
+
+    def _seen(self, y: Tensor) -> Tensor:
+        """The labels that the steps see."""
+        return y.masked_fill(y == 1, PADDING) if self.one_class else y
+
+    def _towards(self, adapted: list[Tensor]) -> Tensor:
+        """A number whose gradient leads the initial weights to the mean of adapted ones."""
+        total = torch.zeros(())
+        for weight, target in zip(self.learner.weights, adapted, strict=True):
+            mean = target.reshape(-1, *weight.shape).mean(0)
+            total = total + (weight * (weight - mean).detach()).sum()
+        return total
+
+
+class ClosedFormOnly(nn.Module):
+    """The closed form's score, where no network was learned: the last column of a row."""
+
+    def adapt(self, X: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """Nothing to adapt."""
+        return {}
+
+    def score(self, state: dict[str, Tensor], X: Tensor) -> Tensor:
+        """Scores of rows: (..., m, columns) -> (..., m)."""
+        return X[..., -1]
+
+
+@torch.no_grad()
+def _shortening(gradients: Sequence[Tensor], most: float) -> Tensor:
+    """What makes the gradient of each task no longer than ``most``: (..., 1, 1), a constant."""
+    norms = [torch.linalg.vector_norm(g, dim=(-2, -1), keepdim=True) for g in gradients]
+    return (most / (torch.stack(norms).norm(dim=0) + _TINY)).clamp(max=1.0)
+
+
+class _AlsoDescend(torch.autograd.Function):
+    """Scores as they are; going backward, another number is minimised with their loss."""
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, number: Tensor) -> Tensor:
+        return scores.view_as(scores)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        return gradient, gradient.new_ones(())
+
+
+def scores_after(adapted: Adapted, labels: Codes, rows: Array | None = None) -> Array:
+    """Scores of the support by networks that adapted to other labels, or to other rows.
+
+    Parameters
+    ----------
+    adapted : Adapted
+    labels : ndarray of shape (n_networks, n_support)
+        Labels that each network adapts to.
+    rows : ndarray of shape (n_support, columns), default=None
+        Rows to adapt to; None means the support.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_networks, n_support)
+    """
+    Z = aligned(adapted.representation.support).expand(len(labels), -1, -1)
+    seen = Z if rows is None else aligned(rows).expand(len(labels), -1, -1)
+    with torch.no_grad():
+        state = adapted.module.adapt(seen, torch.from_numpy(labels))
+        return adapted.module.score(state, Z).numpy()

@@ -1,0 +1,76 @@
+"""What gradient steps did to a support, and whether the support mattered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from ..._input.labels import ANOMALOUS
+from ..._training.layers import aligned
+from ..._typing import Array
+from ..base.adaptation import Adapted
+from .held_out import permuted_labels
+from .inner_loop import GradientAdaptation, scores_after
+
+_NO_CHANGE = 0.02  # of a rank correlation
+
+
+def adaptation_report(adapted: Adapted) -> dict[str, Any]:
+    """Loss of the support at each step, and how much other steps would change its scores."""
+    if not isinstance(adapted.module, GradientAdaptation) or not adapted.values["use"]:
+        return {"used": "closed form"}
+    scores = adapted.score_represented(adapted.representation.support)
+    changes = {name: _change(scores, other) for name, other in _other_scores(adapted).items()}
+    return {
+        "used": "network",
+        "support_loss": [float(loss) for loss in adapted.values["losses"]],
+        "score_change": changes,
+    }
+
+
+def adaptation_advice(report: dict[str, Any]) -> list[str]:
+    """What a report suggests to try, in words."""
+    if report["used"] == "closed form":
+        return [
+            "The closed form scores, not a network: held-out tasks favoured it, or there was no "
+            "meta_fit. More training tasks may change that; state_.info['held_out'] tells by how "
+            "much the network lost."
+        ]
+    advice, losses = [], report["support_loss"]
+    if losses[-1] > losses[0]:
+        advice.append(
+            f"Adapting made the loss of the support worse, {losses[0]:.3g} before and "
+            f"{losses[-1]:.3g} after: try a smaller inner_lr or fewer steps."
+        )
+    if max(report["score_change"].values()) < _NO_CHANGE:
+        advice.append(
+            "The support hardly changes the scores: the network knows its training tasks by heart. "
+            "Try augment=True or more training tasks."
+        )
+    return advice
+
+
+def _change(scores: Array, other: Array) -> float:
+    """One minus the rank correlation; of equal scores there is no order to change."""
+    if np.ptp(scores) == 0.0 or np.ptp(other) == 0.0:
+        return float(np.ptp(scores) != np.ptp(other))
+    return float(1.0 - spearmanr(scores, other).statistic)
+
+
+def _other_scores(adapted: Adapted) -> dict[str, Array]:
+    """Scores of the support without steps, after steps on another one and on other labels."""
+    X, y = adapted.representation.support, adapted.representation.support_y
+    rng = np.random.default_rng(0)
+    n_features = adapted.module.learner.n_features
+    order, sign = rng.permutation(n_features), rng.choice([-1.0, 1.0], n_features)
+    swapped = X.copy()
+    swapped[:, :n_features] = X[:, order] * sign
+    scores = {
+        "not adapted": adapted.module.unadapted(aligned(X)[None])[0].numpy(),
+        "swapped support": scores_after(adapted, y[None], swapped)[0],
+    }
+    if (y == ANOMALOUS).any():
+        scores["permuted labels"] = scores_after(adapted, permuted_labels(y)[None])[0]
+    return scores

@@ -1,0 +1,289 @@
+"""Closed forms of the distribution of hidden features given the visible ones and a context.
+
+What a neural process starts from: it learns departures from them. All of it is computed in double
+precision, over leading dimensions of any number.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..._training.layers import row_product
+
+LEAST_SCALE = 0.03  # of a feature's spread in the support: what keeps a density finite
+_LEAST_SHRINKAGE = 1e-6
+_LEAST_WIDTH = 1e-3
+_FAR = 1e9
+_SAME = 1e-12
+_LEAST_SHARE = 1e-6
+_MOST_PROBES = 64
+_SIZES = 8
+_EXACT = "donot_use_mm_for_euclid_dist"
+
+
+class Rows(NamedTuple):
+    """Rows with missing entries.
+
+    Attributes
+    ----------
+    values : Tensor of shape (..., n, d)
+        Zero where an entry is missing.
+    visible : Tensor of shape (..., n, d)
+        1 where it is not, else 0.
+    """
+
+    values: Tensor
+    visible: Tensor
+
+
+class Belief(NamedTuple):
+    """Location and scale of the distribution of each entry: (..., n, d) each."""
+
+    mean: Tensor
+    scale: Tensor
+
+
+Summary = dict[str, Tensor]
+
+
+class Prior(NamedTuple):
+    """A covariance ``factor factor' + rest I`` that counts as so many rows of every context."""
+
+    factor: Tensor  # (d, r)
+    rest: float
+    n_rows: float
+
+
+class LinearAnchor:
+    """A Gaussian whose covariance is that of the context, shrunk to a multiple of the identity.
+
+    The intensity is that of the oracle approximating shrinkage [1]_; missing entries of the context
+    leave out the pairs of features that they belong to.
+
+    Parameters
+    ----------
+    prior : Prior or None, default=None
+        What other tasks say of the covariance.
+
+    References
+    ----------
+    .. [1] Y. Chen et al., "Shrinkage algorithms for MMSE covariance estimation", IEEE Transactions
+       on Signal Processing 58, 2010.
+    """
+
+    per_mask = ("inverse",)
+
+    def __init__(self, prior: Prior | None = None) -> None:
+        self.prior = prior
+
+    def summarise(self, context: Rows, counted: Tensor, hidden: Tensor) -> Summary:
+        """Keep what predicting takes.
+
+        Parameters
+        ----------
+        context : Rows of shape (..., n, d)
+        counted : Tensor of shape (..., n)
+            Which rows are not padding.
+        hidden : Tensor of shape (..., d) or (m, ..., d)
+            Which features are to be predicted, for each of m ways to hide some.
+        """
+        mean, factor, rest = _shrunk_covariance(context, counted, self.prior)
+        seen = (1.0 - hidden.double()).unsqueeze(-1)  # (..., d, 1)
+        inner = (factor * seen).mT @ factor  # (..., r, r)
+        inner = inner + rest * torch.eye(factor.shape[-1], dtype=factor.dtype)
+        return {
+            "mean": mean,  # (..., 1, d)
+            "factor": factor,  # (..., d, r)
+            "rest": rest,  # (..., 1, 1)
+            "inverse": torch.linalg.inv(inner),
+        }
+
+    def predict(
+        self, summary: Summary, rows: Rows, hidden: Tensor, leave_out: bool = False
+    ) -> Belief:
+        """Predict every feature from those not hidden: (..., q, d), (..., d) -> (..., q, d).
+
+        One row more or less in the context hardly matters here: ``leave_out`` changes nothing.
+        """
+        mean, factor, rest = summary["mean"], summary["factor"], summary["rest"]
+        seen = rows.visible.double() * (1.0 - hidden.double()).unsqueeze(-2)  # (..., q, d)
+        centred = (rows.values.double() - mean) * seen
+        coded = factor @ summary["inverse"]  # (..., d, r)
+        predicted = row_product(row_product(centred, coded), factor.mT)
+        left = (coded * factor).sum(-1).unsqueeze(-2).expand(predicted.shape)
+        some = seen.any(-1, keepdim=True)
+        lacks = (1.0 - rows.visible.double()) * (1.0 - hidden.double()).unsqueeze(-2) * some
+        if lacks.any():
+            predicted, own = _with_missing(coded @ factor.mT, lacks, predicted)
+            left = torch.where(lacks.any(-1, keepdim=True), own, left)
+        left = torch.where(some, left, factor.square().sum(-1).unsqueeze(-2) / rest)
+        variance = rest * (1.0 + left)
+        return Belief(mean + predicted, variance.clamp(min=LEAST_SCALE**2).sqrt())
+
+
+class KernelAnchor:
+    """Regression on the rows of the context that resemble a row, weighed by a Gaussian kernel.
+
+    The kernel's width is the median squared distance of a row of the context to its nearest
+    neighbour in the visible features [1]_. The scale joins the local spread and, so that it knows
+    when a row is unlike all others, the distance to the nearest of them. A row that is in the
+    context itself is judged by the others.
+
+    References
+    ----------
+    .. [1] E. A. Nadaraya, "On estimating regression", Theory of Probability and its Applications 9,
+       1964.
+    """
+
+    per_mask = ("width",)
+
+    def summarise(self, context: Rows, counted: Tensor, hidden: Tensor) -> Summary:
+        """Keep what predicting takes; see :meth:`LinearAnchor.summarise`."""
+        rows = Rows(context.values.double(), context.visible.double())
+        seen = (1.0 - hidden.double()).unsqueeze(-2)
+        n_probes = min(rows.values.shape[-2], _MOST_PROBES)
+        probes = Rows(*(part[..., :n_probes, :] for part in rows))
+        if (rows.visible == 1).all():
+            distance = torch.cdist(probes.values * seen, rows.values * seen, compute_mode=_EXACT)
+            distance = distance.square()
+        else:
+            distance = _squared_distance(probes, rows, seen)
+        itself = torch.eye(n_probes, rows.values.shape[-2], dtype=torch.bool)
+        nearest = distance.masked_fill(itself | ~counted.unsqueeze(-2), _FAR).amin(-1)
+        nearest = nearest.masked_fill(~counted[..., :n_probes], torch.nan)
+        width = nearest.nanmedian(-1).values.clamp(max=_FAR) + _LEAST_WIDTH
+        return {**rows._asdict(), "counted": counted, "width": width[..., None, None]}
+
+    def predict(
+        self, summary: Summary, rows: Rows, hidden: Tensor, leave_out: bool = False
+    ) -> Belief:
+        """Predict every feature from those not hidden: (..., q, d), (..., d) -> (..., q, d).
+
+        With ``leave_out`` rows that are in the context are predicted from the others.
+        """
+        context = Rows(summary["values"], summary["visible"])
+        seen = (1.0 - hidden.double()).unsqueeze(-2)
+        query = Rows(rows.values.double(), rows.visible.double())
+        distance = _squared_distance(query, context, seen)  # (..., q, n)
+        twins = _twins(query, context) if leave_out else torch.zeros((), dtype=torch.bool)
+        distance = distance.masked_fill(twins, _FAR)
+        distance = distance.masked_fill(~summary["counted"].unsqueeze(-2), torch.inf)
+        weight = torch.softmax(-0.5 * distance / summary["width"], -1)
+        mean, local = _moments(weight, context)
+        if not (context.visible == 1).all():  # no near row may show a feature that far ones do
+            slow = summary["width"] / (summary["width"] + distance)
+            far_mean, far_local = _moments(slow.masked_fill(twins, 0.0), context)
+            few = row_product(weight, context.visible) < _LEAST_SHARE
+            mean, local = torch.where(few, far_mean, mean), torch.where(few, far_local, local)
+        n_seen = (query.visible * seen).sum(-1, keepdim=True).clamp(min=1.0)
+        apart = torch.maximum(distance.amin(-1, keepdim=True), summary["width"]) / n_seen
+        return Belief(mean, (local + apart + (2 * LEAST_SCALE) ** 2).sqrt())
+
+
+def _shrunk_covariance(
+    context: Rows, counted: Tensor, prior: Prior | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, factor U and level r of the covariance U U' + r I of a context."""
+    values = context.values.double()
+    visible = context.visible.double() * counted.unsqueeze(-1)  # (..., n, d)
+    n_rows = counted.double().sum(-1)[..., None, None].clamp(min=1.0)
+    d = values.shape[-1]
+    mean = (values * visible).sum(-2, keepdim=True) / visible.sum(-2, keepdim=True).clamp(min=1.0)
+    centred = (values - mean) * visible
+    if int(counted.sum(-1).max()) < d:  # too few pairs to leave any out: missing means the mean
+        root = centred.mT / n_rows.sqrt()  # (..., d, n)
+    else:
+        whole = bool((visible.sum(-2, keepdim=True) == n_rows).all())
+        pairs = n_rows if whole else (visible.mT @ visible).clamp(min=1.0)
+        eigenvalues, vectors = torch.linalg.eigh(centred.mT @ centred / pairs)
+        root = vectors * eigenvalues.clamp(min=0.0).sqrt().unsqueeze(-2)  # (..., d, d)
+    rest = torch.zeros_like(n_rows)
+    if prior is not None:
+        share = prior.n_rows / (n_rows + prior.n_rows)
+        pooled = prior.factor.expand(*root.shape[:-1], -1)
+        root = torch.cat([root * (1.0 - share).sqrt(), pooled * share.sqrt()], -1)
+        rest = share * prior.rest
+        n_rows = n_rows + prior.n_rows
+    gram = root.mT @ root if root.shape[-1] < d else root @ root.mT
+    trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
+    level = trace / d + rest
+    mean_square = (gram.square().sum((-2, -1), keepdim=True) + rest * (2 * trace + d * rest)) / d**2
+    gap = (n_rows + 1.0) * (mean_square - level.square() / d)
+    intensity = torch.where(gap > 0, (mean_square + level.square()) / gap, torch.ones_like(gap))
+    intensity = intensity.clamp(max=1.0)
+    rest = (1.0 - intensity) * rest + intensity * level + _LEAST_SHRINKAGE
+    return mean, root * (1.0 - intensity).sqrt(), rest
+
+
+def _with_missing(gain: Tensor, missing: Tensor, predicted: Tensor) -> tuple[Tensor, Tensor]:
+    """Predictions, and what variance they leave, of rows that lack some of what ``gain`` used.
+
+    By the matrix inversion lemma: a system of as many equations as a row lacks entries, rounded up
+    so that rows of one size are solved at once. (..., d, d), (..., q, d), (..., q, d) ->
+    (..., q, d) each.
+    """
+    leading, (q, d) = predicted.shape[:-2], predicted.shape[-2:]
+    gain = gain.expand(*leading, d, d).flatten(0, -3) if leading else gain[None]
+    missing, flat = missing.reshape(-1, d), predicted.reshape(-1, d).clone()
+    which = torch.arange(len(flat)) // q
+    left = gain.diagonal(dim1=-2, dim2=-1)[which].clone()
+    size = torch.ceil(missing.sum(-1) / _SIZES).long() * _SIZES
+    for k in size[size > 0].unique():
+        rows = (size == k).nonzero()[:, 0]  # (s,)
+        order = missing[rows].argsort(descending=True, stable=True)[:, :k]  # (s, k)
+        lost = missing[rows].gather(1, order)
+        at = which[rows, None], order
+        cross = gain[at] * lost.unsqueeze(-1)  # (s, k, d)
+        system = cross.gather(2, order.unsqueeze(1).expand(-1, order.shape[1], -1))
+        system = torch.eye(order.shape[1], dtype=gain.dtype) - system * lost.unsqueeze(1)
+        wanted = torch.cat([(flat[rows].gather(1, order) * lost).unsqueeze(-1), cross], -1)
+        solved = torch.linalg.solve(system, wanted)  # (s, k, 1 + d)
+        flat[rows] += (solved[..., :1] * cross).sum(1)
+        left[rows] += (solved[..., 1:] * cross).sum(1)
+    return flat.reshape(predicted.shape), left.reshape(predicted.shape)
+
+
+def _moments(weight: Tensor, context: Rows) -> tuple[Tensor, Tensor]:
+    """Weighed mean and variance of the visible entries: (..., q, n), rows -> (..., q, d) each."""
+    share = row_product(weight, context.visible).clamp(min=_LEAST_SHARE**2)
+    mean = row_product(weight, context.values) / share
+    square = row_product(weight, context.values.square()) / share
+    return mean, (square - mean.square()).clamp(min=0.0)
+
+
+def _twins(rows: Rows, others: Rows) -> Tensor:
+    """The first other row that equals a row, if any: (..., q, d), (..., n, d) -> (..., q, n)."""
+    everything = torch.ones_like(rows.values[..., :1, :])
+    distance = _squared_distance(rows, others, everything)
+    common = rows.visible @ others.visible.mT
+    alike = (common == rows.visible.sum(-1, keepdim=True)) & (
+        common == others.visible.sum(-1).unsqueeze(-2)
+    )
+    near = distance <= _SAME * (1.0 + rows.values.square().sum(-1, keepdim=True))
+    same = alike & near & (common > 0)
+    return same & (same.cumsum(-1) == 1)
+
+
+def _squared_distance(rows: Rows, others: Rows, seen: Tensor) -> Tensor:
+    """Squared distance in the features seen in both, scaled up for those that one of them lacks.
+
+    (..., q, d), (..., n, d), (..., 1, d) -> (..., q, n)
+    """
+    a = rows.values * seen  # values are zero where they are missing
+    own, of_others = a.square().sum(-1, keepdim=True), (others.values.square() * seen).sum(-1)
+    inner = row_product(a, others.values.mT)
+    distance = own + of_others.unsqueeze(-2) - 2.0 * inner
+    whole = (rows.visible == 1).all(-1, keepdim=True) & (others.visible == 1).all()
+    if whole.all():
+        return distance.clamp(min=0.0)
+    visible = rows.visible * seen
+    common = row_product(visible, others.visible.mT)
+    wanted = visible.sum(-1, keepdim=True)
+    shared = row_product(a.square(), others.visible.mT)
+    shared = shared + row_product(visible, others.values.square().mT)
+    shared = (shared - 2.0 * inner) * (wanted / common.clamp(min=1.0))
+    shared = shared.masked_fill((common == 0) & (wanted > 0), _FAR)
+    return torch.where(whole, distance, shared).clamp(min=0.0)

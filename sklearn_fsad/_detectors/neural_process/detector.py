@@ -1,0 +1,720 @@
+"""Neural processes: what a support leads one to expect of a row's features, given the others."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
+
+from ..._input.labels import ANOMALOUS
+from ..._state import MetaState
+from ..._stats.moments import is_embedding
+from ..._stats.scaling import ScaledSupport, ScalePrior
+from ..._training.checkpoint import checkpoints_in
+from ..._training.layers import aligned
+from ..._training.seeding import torch_seed
+from ..._typing import Array, Codes
+from ...exceptions import AdaptationWarning
+from ...tasks._episodes import EpisodeSampler
+from ...tasks._task_set import TaskSet
+from ..base.detector import BaseFewShotDetector
+from .closed_forms import KernelAnchor, LinearAnchor
+from .knowledge import Judge, Knowledge, learn_knowledge, network_verdict
+from .likelihoods import LIKELIHOODS
+from .masks import MaskPlan, chain_plan, scoring_plan
+from .module import SCORES, NeuralProcess
+from .networks import KINDS, make_network
+from .reduction import REDUCTIONS, Reduction
+from .representation import MaskedSupport
+from .targets import check_grid, resolve_targets
+from .training import MOST_CONTEXT, MOST_QUERIES, NormalEpisodes, train_process
+
+_WEIGHT = "net."
+_ANCHORS = {"both": ("linear", "kernel"), "linear": ("linear",), "kernel": ("kernel",), "none": ()}
+_ORDERS, _CHAIN_BLOCKS = 4, 4
+_WIDTH = 32
+_EPISODES, _META_EPOCHS = 200, 20
+_EPOCHS = {50: 4, 400: 8, np.inf: 16}  # of self-teaching, below so many rows
+_PRIOR_ANOMALIES = 2.0
+_JUDGED_QUERIES = 100
+_FOLDS, _CROSS_FITTED_SHARE = 3, 0.75
+_MOST_ROWS = 1024
+
+
+class NeuralProcessDetector(BaseFewShotDetector):
+    """Anomalies by what a support leads one to expect of each feature, given the others.
+
+    A neural process [1]_ predicts the hidden features of a row from the visible ones and from a
+    context, the support; a row whose features are unlikely under its predictions is an anomaly.
+    That finds rows whose features are all in range but do not belong together, says which of them
+    are off (:meth:`feature_scores`) and takes missing values (NaN) as they come. With
+    ``target_features`` it is the textbook neural process, from inputs to outputs.
+
+    Predictions start from two closed forms, a shrunken Gaussian and a kernel regression on the
+    support, and a network learns how the truth departs from them. ``meta_fit`` trains it on the
+    normal rows of past tasks, and keeps it only where held-out tasks get better by it; without
+    ``meta_fit`` it trains on the support itself, some rows as the context of others, in a few
+    seconds. Labelled anomalies never train it: they weigh features and set the threshold.
+
+    Parameters
+    ----------
+    kind : {"tnp", "cnp", "np", "anp", "convcnp"}, default="tnp"
+        The network: a transformer over the rows of the context [2]_; the mean of what they say
+        [1]_; a latent variable given it [3]_; attention to rows that resemble the query [4]_; or,
+        for rows that are grids, convolutions [5]_.
+    anomaly_score : {"surprise", "nll", "density", "variance", "error"}, default="surprise"
+        "nll" is the negative log-likelihood of each feature given the others, under the closed form
+        to which it is the stranger; "surprise" adds the log of the scale of the kernel regression,
+        large where nothing in the support resembles the row; "density" is the negative log density
+        by the chain rule in four random orders; "variance" is the predicted variance, which the
+        linear closed form alone has the same for all rows, "error" the squared error in units of
+        it. All are means over the features that a row shows.
+    anchor : {"auto", "both", "linear", "kernel", "none"}, default="auto"
+        The closed forms to depart from; with "none" the network stands on its own. "auto" is both,
+        "linear" for more than 100 features and "none" with ``target_features``.
+    likelihood : {"student-t", "gaussian"}, default="student-t"
+        Distribution of a feature around its prediction.
+    n_masks : "auto", int or None, default="auto"
+        How a row is scored: each feature hidden in turn (None), or so many random halves of them,
+        in pairs; "auto" does both up to 32 features, and 8 halves beyond.
+    target_features : sequence of str or int, default=None
+        Names or positions of the features to predict from the others, where some are inputs and
+        some outputs. Only they are scored. Where the support leaves gaps between its inputs,
+        ``anomaly_score="error"`` raises fewer false alarms.
+    grid_shape : tuple of int, default=None
+        Shape of the grid that a row is, ``(32,)`` or ``(8, 8)``, for "convcnp"; None is one line.
+    reduce : {"pca", "autoencoder"} or None, default=None
+        Reduce scaled rows to ``reduce_dim`` features, and the logarithm of the squared error that
+        leaves, by a map learned from all tasks.
+    reduce_dim : int, default=32
+        Number of reduced features.
+    objective : {"elbo", "importance"}, default="elbo"
+        What "np" maximises: the evidence lower bound, or the importance-weighted one.
+    n_latent_samples : int, default=16
+        Samples of the latent variable of "np".
+    weigh_features : bool, default=True
+        Whether labelled anomalies, of past tasks where held-out ones get better by it and of the
+        support, give weights to features.
+    gate : bool, default=True
+        Whether a network that was meta-trained has to beat its closed form on held-out tasks to be
+        used.
+    embedding_dim : int, default=None
+        Width of the network; None means 32.
+    n_layers : int, default=2
+        Layers of "tnp".
+    n_heads : int, default=4
+        Heads of the attention of "tnp" and "anp".
+    n_normal, n_anomalous : tuple of (int, int), default=(5, 50) and (0, 10)
+        Lowest and highest number of normal rows in the context of a training episode; the
+        anomalous are not used.
+    n_query : int, default=60
+        Rows of a training episode to predict.
+    support_contamination : float in [0, 0.5], default=0.0
+        Robust meta-training: highest share of anomalies among the normal shots of a training
+        episode, each of which draws its own. Try 0.2 where nobody has looked at the supports.
+    max_epochs : int, default=None
+        Epochs of training; 0 keeps the closed forms. None means 20 for ``meta_fit``; without it 4
+        below 50 rows, 8 below 400 and 16 from there on.
+    episodes_per_epoch : int, default=None
+        None means 200.
+    batch_size : int, default=8
+        Episodes per training step.
+    lr : float, default=None
+        Highest rate of the training steps, a cycle of rates; None means 0.005.
+    scaler : {"auto", "task", "joint", "none", "robust", "shrunk", "pooled"} or transformer, \
+default="auto"
+        Scaling of the features by the support, the same in every episode and at ``fit``. "auto" is
+        "task", each feature by its own spread; "joint", all by one, for more than 100 features; and
+        "pooled", by the spread over all tasks, with ``target_features``.
+    threshold : {"auto", "conformal", "f1"}, callable or PyThresh object, default="auto"
+        How left-out support scores become the threshold, where ``contamination="auto"``; see
+        :mod:`sklearn_fsad.thresholds`. Without ``meta_fit`` three more networks are trained, each
+        on two thirds of the support, to score the rest.
+    alpha : float, default=0.05
+        Rate of false alarms that the threshold aims at.
+    contamination : "auto" or float in (0, 0.5], default="auto"
+        A number flags that share of the rows given to ``fit``, as in scikit-learn, each judged by
+        the others. For a rate of false alarms keep "auto".
+    outlier_label : "auto", number or str, default="auto"
+        Label of the anomalies; "auto" reads the codings of scikit-learn and PyOD.
+    clean_support : bool or "all", default=False
+        Whether to doubt the normal rows of the support: those that the others find strange are not
+        learned from, see ``support_kept_``. "all" also doubts the labelled anomalies that the
+        others find normal; else they stay.
+    pretrained : MetaState, str or path, default=None
+        Meta-learned state; ``meta_fit`` sets it.
+    device : str, default="cpu"
+        Where the network trains.
+    net_params : dict, default=None
+        More settings of the skorch net that trains, such as ``{"optimizer__weight_decay": 0.1}``.
+        ``{"accelerator": accelerate.Accelerator}`` lets processes share ``meta_fit``.
+    callbacks : list, default=None
+        skorch callbacks of the training; cloned, never changed.
+    verbose : int, default=0
+        1 shows progress bars.
+    random_state : int, RandomState or None, default=None
+        Seed of everything random.
+
+    Attributes
+    ----------
+    offset_ : float
+        ``decision_function = score_samples - offset_``.
+    state_ : MetaState
+        The state that ``fit`` adapted; ``state_.info["held_out"]`` tells what held-out tasks said.
+    support_X_ : ndarray of shape (n_support, n_features)
+        Support rows.
+    support_y_ : ndarray of shape (n_support,)
+        Their labels: 0 normal, 1 anomalous, -1 unlabelled.
+    support_kept_ : ndarray of shape (n_support,), dtype bool
+        Rows that were learned from: all but those that ``clean_support`` doubts.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, where ``fit`` saw any.
+
+    Notes
+    -----
+    A feature that never varied in the support counts by itself: a row in which it differs is
+    strange by the square of how far, in thousandths of the mean spread of the others, or, with
+    ``scaler="joint"``, in the unit that all features share. Of more than 1024 normal rows a random
+    1024 are the context. Rows with missing entries take longer to score than whole ones.
+
+    References
+    ----------
+    .. [1] M. Garnelo et al., "Conditional neural processes", ICML 2018.
+    .. [2] T. Nguyen and A. Grover, "Transformer neural processes: uncertainty-aware meta learning
+       via sequence modeling", ICML 2022.
+    .. [3] M. Garnelo et al., "Neural processes", 2018.
+    .. [4] H. Kim et al., "Attentive neural processes", ICLR 2019.
+    .. [5] J. Gordon et al., "Convolutional conditional neural processes", ICLR 2020.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_fsad import NeuralProcessDetector
+    >>> rng = np.random.default_rng(0)
+    >>> speed = rng.uniform(1, 2, size=(60, 1))
+    >>> X = np.hstack([speed, 3 * speed]) + rng.normal(scale=0.05, size=(60, 2))
+    >>> detector = NeuralProcessDetector(max_epochs=2, random_state=0).fit(X)
+    >>> detector.predict([[1.5, 4.5], [1.9, 3.3]])  # in range, but not together
+    array([ 1, -1])
+    """
+
+    _allows_nan = True
+    _architecture = (
+        "kind",
+        "anchor",
+        "likelihood",
+        "target_features",
+        "grid_shape",
+        "reduce",
+        "embedding_dim",
+        "n_layers",
+        "n_heads",
+        "scaler",
+    )
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **BaseFewShotDetector._parameter_constraints,
+        "kind": [StrOptions(set(KINDS))],
+        "anomaly_score": [StrOptions(set(SCORES))],
+        "anchor": [StrOptions({"auto", *_ANCHORS})],
+        "likelihood": [StrOptions(set(LIKELIHOODS))],
+        "n_masks": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left"), None],
+        "target_features": [None, list, tuple, np.ndarray],
+        "grid_shape": [None, tuple, list],
+        "reduce": [None, StrOptions(set(REDUCTIONS))],
+        "reduce_dim": [Interval(Integral, 1, None, closed="left")],
+        "objective": [StrOptions({"elbo", "importance"})],
+        "n_latent_samples": [Interval(Integral, 1, None, closed="left")],
+        "weigh_features": ["boolean"],
+        "gate": ["boolean"],
+        "embedding_dim": [Interval(Integral, 1, None, closed="left"), None],
+        "n_layers": [Interval(Integral, 1, None, closed="left")],
+        "n_heads": [Interval(Integral, 1, None, closed="left")],
+        "max_epochs": [Interval(Integral, 0, None, closed="left"), None],
+    }
+
+    def __init__(
+        self,
+        *,
+        kind: str = "tnp",
+        anomaly_score: str = "surprise",
+        anchor: str = "auto",
+        likelihood: str = "student-t",
+        n_masks: Any = "auto",
+        target_features: Any = None,
+        grid_shape: Sequence[int] | None = None,
+        reduce: str | None = None,
+        reduce_dim: int = 32,
+        objective: str = "elbo",
+        n_latent_samples: int = 16,
+        weigh_features: bool = True,
+        gate: bool = True,
+        embedding_dim: int | None = None,
+        n_layers: int = 2,
+        n_heads: int = 4,
+        n_normal: tuple[int, int] = (5, 50),
+        n_anomalous: tuple[int, int] = (0, 10),
+        n_query: int = 60,
+        support_contamination: float = 0.0,
+        max_epochs: int | None = None,
+        episodes_per_epoch: int | None = None,
+        batch_size: int = 8,
+        lr: float | None = None,
+        scaler: Any = "auto",
+        threshold: Any = "auto",
+        alpha: float = 0.05,
+        contamination: Any = "auto",
+        outlier_label: Any = "auto",
+        clean_support: bool | str = False,
+        pretrained: Any = None,
+        device: str = "cpu",
+        net_params: dict[str, Any] | None = None,
+        callbacks: list[Any] | None = None,
+        verbose: int = 0,
+        random_state: Any = None,
+    ) -> None:
+        self.kind = kind
+        self.anomaly_score = anomaly_score
+        self.anchor = anchor
+        self.likelihood = likelihood
+        self.n_masks = n_masks
+        self.target_features = target_features
+        self.grid_shape = grid_shape
+        self.reduce = reduce
+        self.reduce_dim = reduce_dim
+        self.objective = objective
+        self.n_latent_samples = n_latent_samples
+        self.weigh_features = weigh_features
+        self.gate = gate
+        self.embedding_dim = embedding_dim
+        self.n_layers = n_layers
+        self.n_heads = n_heads
+        self.n_normal = n_normal
+        self.n_anomalous = n_anomalous
+        self.n_query = n_query
+        self.support_contamination = support_contamination
+        self.max_epochs = max_epochs
+        self.episodes_per_epoch = episodes_per_epoch
+        self.batch_size = batch_size
+        self.lr = lr
+        self.scaler = scaler
+        self.threshold = threshold
+        self.alpha = alpha
+        self.contamination = contamination
+        self.outlier_label = outlier_label
+        self.clean_support = clean_support
+        self.pretrained = pretrained
+        self.device = device
+        self.net_params = net_params
+        self.callbacks = callbacks
+        self.verbose = verbose
+        self.random_state = random_state
+
+    # --- what the shell asks for ------------------------------------------------------------------
+    def _meta_train(self, tasks: TaskSet, seed: int) -> MetaState:
+        tasks.one_feature_space()
+        tasks = tasks.subset(i for i, task in enumerate(tasks) if len(task.normals) >= 2)
+        if not tasks.n_tasks:
+            raise ValueError("No task has two normal rows: there is nothing to learn from.")
+        n_epochs = _META_EPOCHS if self.max_epochs is None else self.max_epochs
+        settings = self._net_settings(lr=5e-3, batch_size=self.batch_size)
+        settings["max_epochs"] = n_epochs
+        kept = checkpoints_in(settings["callbacks"])
+        draft = self._draft(
+            [task.normals for task in tasks],
+            ScalePrior.from_normals(task.normals for task in tasks),
+            seed,
+            tasks.feature_names_in,
+            {"n_tasks": tasks.n_tasks},
+        )
+
+        def train(part: TaskSet, state: MetaState, **more: Any) -> MetaState:
+            return self._trained(
+                state,
+                [task.normals for task in part],
+                [task.anomalies for task in part],
+                n_normal=self.n_normal,
+                n_query=self.n_query,
+                **{**settings, **more},
+            )
+
+        if draft.architecture["anchor"] == "none" or draft.info["targets"] is not None:
+            return train(tasks, draft)
+        sampler = EpisodeSampler(
+            tasks,
+            n_normal=self.n_normal,
+            n_anomalous=(0, 0),
+            n_query=_JUDGED_QUERIES,
+            seed=seed,
+            support_contamination=self.support_contamination,
+        )
+        judge = Judge.from_tasks(tasks, sampler, seed)
+        if not judge.is_fair:
+            return train(tasks, draft)
+
+        def describe(X: Array, y: Codes) -> MaskedSupport:
+            return self._described(X, y, draft)
+
+        def closed(known: Knowledge) -> NeuralProcess:
+            return self._module(draft.with_arrays(known.to_arrays()))
+
+        def network(known: Knowledge, positions: Sequence[int]) -> NeuralProcess:
+            borrowed = draft.with_arrays(known.to_arrays())
+            part = tasks.subset(positions)
+            return self._module(
+                train(part, borrowed, verbose=0, callbacks=kept, may_be_cut_short=False)
+            )
+
+        knowledge, without, report = learn_knowledge(
+            tasks, judge, describe, closed, self.weigh_features
+        )
+        state = draft.with_arrays(knowledge.to_arrays(), held_out=report)
+        if not self.gate or not n_epochs:
+            return train(tasks, state)
+        verdict = network_verdict(judge, without, describe, closed, network)
+        state = state.with_arrays({}, held_out={**report, "network": verdict.report})
+        if verdict.approved[0]:
+            return train(tasks, state)
+        warnings.warn(
+            "On held-out tasks the network was not clearly better than its closed form, which is "
+            "used. See pretrained.info['held_out']; gate=False keeps the network.",
+            AdaptationWarning,
+            stacklevel=5,
+        )
+        return state
+
+    def _untrained_state(self, X: Array, y: Codes) -> MetaState:
+        if self.verbose:
+            print(f"{type(self).__name__}: no meta_fit; learning from the {len(X)} rows of fit")
+        return self._self_taught_state(X[y != ANOMALOUS], self._seed())
+
+    def _self_taught_state(
+        self, normals: Array, seed: int, share: float = 1.0, n_rows: int | None = None
+    ) -> MetaState:
+        """What normal rows teach when some of them are the context of others.
+
+        They are trained on for a share of the epochs that ``n_rows`` rows, None: they, would be.
+        """
+        n, n_epochs = len(normals), self.max_epochs
+        if n_epochs is None:
+            n_epochs = next(e for most, e in _EPOCHS.items() if (n_rows or n) < most)
+        settings = self._net_settings(lr=5e-3, batch_size=self.batch_size)
+        settings |= {"max_epochs": round(share * n_epochs), "verbose": 0, "accelerator": None}
+        names = getattr(self, "feature_names_in_", None)
+        prior = ScalePrior.from_normals([normals])
+        draft = self._draft([normals], prior, seed, names, {"n_tasks": 0})
+        n_context = min(max(n * 4 // 5, 1), MOST_CONTEXT)
+        return self._trained(
+            draft, [normals], n_normal=(n_context, n_context), n_query=MOST_QUERIES, **settings
+        )
+
+    def _module(self, state: MetaState, plans: Sequence[MaskPlan] | None = None) -> NeuralProcess:
+        weights = {
+            name.removeprefix(_WEIGHT): torch.tensor(value, dtype=torch.float64)
+            for name, value in state.arrays.items()
+            if name.startswith(_WEIGHT)
+        }
+        plans = self._plans(state) if plans is None else plans
+        module = self._new_module(state, plans, bool(weights)).double().eval()
+        if weights:
+            module.network.load_state_dict(weights)
+        return module
+
+    def _represent(self, X: Array, y: Codes, state: MetaState) -> MaskedSupport:
+        return self._described(X, y, state).thinned(_MOST_ROWS)
+
+    def _left_out_scores(self, X: Array, y: Codes) -> Array:
+        """Score of each support row from the others, by weights that have not seen it."""
+        if self.state_.info["n_tasks"] or not any(
+            k.startswith(_WEIGHT) for k in self.state_.arrays
+        ):
+            return super()._left_out_scores(X, y)
+        scores = self._in_blocks(self._adapted.score, X)  # stays for labelled anomalies
+        normal = np.flatnonzero(y != ANOMALOUS)
+        if len(normal) < _FOLDS:
+            return scores
+        fold = np.arange(len(normal)) % _FOLDS
+        np.random.default_rng([self.state_.info["seed"], len(normal)]).shuffle(fold)
+        for k in range(_FOLDS):
+            out = normal[fold == k]
+            rest = np.setdiff1d(np.arange(len(X)), out)
+            normals = X[normal[fold != k]]
+            state = self._self_taught_state(
+                normals, self.state_.info["seed"], _CROSS_FITTED_SHARE, n_rows=len(normal)
+            )
+            adapted = self._adapt(X[rest], y[rest], state)
+            scores[out] = self._in_blocks(adapted.score, X[out])
+        return scores
+
+    # --- what a process tells beside scores -------------------------------------------------------
+    def feature_scores(self, X: Any) -> Array:
+        """What each feature adds to the strangeness of rows: which of them are off.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        contributions : ndarray of shape (n_samples, n_features)
+            They add up to ``-score_samples(X)``: larger = more anomalous. With ``reduce`` the terms
+            of the reduced features are dealt out by what each feature brings to them. What a row
+            of the support is stranger by when it is left out is dealt out evenly.
+        """
+        self._check_fitted()
+        rows = self._validated(X, reset=False)
+        model = self._ready_model()
+        values = {name: aligned(value) for name, value in model.values.items()}
+
+        def contributions(part: Array) -> Array:
+            with torch.no_grad():
+                Z = aligned(model.representation.transform(part))
+                terms = model.module.terms(values, Z).numpy()
+            return model.representation.spread_terms(part, terms)
+
+        found, own = self._in_blocks(contributions, rows), model.own_rows.find(rows) >= 0
+        if own.any():
+            rest = self._strangeness(rows[own]) - found[own].sum(axis=1)
+            found[own] += (rest / found.shape[1])[:, None]
+        return found
+
+    def predict_distribution(self, X: Any) -> tuple[Array, Array]:
+        """Predict the target features of rows from the others, or each feature from all others.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            What the target features hold does not matter; it may be NaN.
+
+        Returns
+        -------
+        mean, std : ndarray of shape (n_samples, n_targets)
+            Mean and standard deviation in the unit of each feature; without ``target_features``
+            there is one for every feature.
+        """
+        module, values = self._predictive()
+
+        def both(part: Array) -> Array:
+            with torch.no_grad():
+                Z = aligned(self._adapted.representation.transform(part))
+                belief = module.predict(values, Z)
+            return np.column_stack([part.numpy() for part in belief])
+
+        mean, std = np.split(self._in_blocks(both, self._validated(X, reset=False)), 2, axis=1)
+        return self._in_own_units(mean, std)
+
+    @available_if(lambda self: self.kind == "np")
+    def sample_functions(self, X: Any) -> Array:
+        """Predict rows once for each sample of the latent variable; only for ``kind="np"``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        functions : ndarray of shape (n_latent_samples, n_samples, n_targets)
+            The means, each sample one function; columns as in :meth:`predict_distribution`.
+        """
+        module, values = self._predictive()
+        if module.network is None:
+            raise ValueError(
+                "There is no latent variable to sample: held-out tasks favoured the closed form, "
+                "or max_epochs=0. Use gate=False, or train."
+            )
+
+        def functions(part: Array) -> Array:
+            with torch.no_grad():
+                Z = aligned(self._adapted.representation.transform(part))
+                means = module.predict_samples(values, Z)  # (samples, m, d)
+            return means.movedim(0, -1).flatten(1).numpy()
+
+        flat = self._in_blocks(functions, self._validated(X, reset=False))
+        n_samples = len(module.network.aggregator.noise)
+        samples = np.moveaxis(flat.reshape(len(flat), -1, n_samples), -1, 0)
+        return np.stack([self._in_own_units(mean, np.ones_like(mean))[0] for mean in samples])
+
+    def _predictive(self) -> tuple[NeuralProcess, dict[str, torch.Tensor]]:
+        """A module that hides the targets, or each feature in turn, adapted to the support."""
+        self._check_fitted()
+        state, described = self.state_, self._adapted.representation
+        if state.architecture["reduce"] is not None:
+            raise ValueError(
+                "With reduce the process predicts reduced features, not those of X: use "
+                "reduce=None for predictive distributions."
+            )
+        plan = scoring_plan(self.n_features_in_, None, state.info["targets"], 0)
+        module = self._as_fitted()._module(state, [plan])
+        with torch.no_grad():
+            values = module.adapt(aligned(described.support), aligned(described.support_y))
+        return module, values
+
+    def _in_own_units(self, mean: Array, std: Array) -> tuple[Array, Array]:
+        targets = self.state_.info["targets"]
+        columns = slice(None) if targets is None else list(targets)
+        own = self._adapted.representation.in_own_units(mean, std)
+        return own[0][:, columns], own[1][:, columns]
+
+    # --- training ---------------------------------------------------------------------------------
+    def _draft(
+        self,
+        normals: Sequence[Array],
+        prior: ScalePrior,
+        seed: int,
+        feature_names: Any,
+        info: dict[str, Any],
+    ) -> MetaState:
+        """A state with all but the network."""
+        n_features = normals[0].shape[1]
+        names = None if feature_names is None else list(feature_names)
+        targets = resolve_targets(self.target_features, n_features, names)
+        architecture = {name: self._architecture_value(name) for name in self._architecture}
+        architecture["embedding_dim"] = self.embedding_dim or _WIDTH
+        if architecture["scaler"] is None:
+            of_table = "joint" if is_embedding(n_features) else "task"
+            architecture["scaler"] = of_table if targets is None else "pooled"
+        arrays = prior.to_arrays() if architecture["scaler"] in ("shrunk", "pooled") else {}
+        arrays |= self._reduction_arrays(normals, prior, architecture["scaler"], seed, targets)
+        reduction = Reduction.from_arrays(arrays)
+        seen = n_features if reduction is None else reduction.n_codes + 1
+        if self.anchor == "auto":
+            of_table = "linear" if is_embedding(seen) else "both"
+            architecture["anchor"] = of_table if targets is None else "none"
+        check_grid(self.grid_shape, seen)
+        width = architecture["embedding_dim"]
+        if self.kind in ("anp", "tnp") and width % self.n_heads:
+            raise ValueError(f"embedding_dim={width} is not a multiple of n_heads={self.n_heads}.")
+        info = {**info, "seed": seed, "targets": targets, "n_features": seen}
+        return MetaState(type(self).__name__, architecture, arrays, n_features, names, info)
+
+    def _trained(
+        self,
+        draft: MetaState,
+        normals: Sequence[Array],
+        anomalies: Sequence[Array] = (),
+        *,
+        n_normal: tuple[int, int],
+        n_query: int,
+        **net_settings: Any,
+    ) -> MetaState:
+        """A draft with a network that learned from normal rows; none where closed forms do."""
+        if not net_settings["max_epochs"] and draft.architecture["anchor"] != "none":
+            return draft
+        seed = draft.info["seed"]
+        module = self._new_module(draft, [], True)
+        history: list[dict[str, float]] = []
+        if net_settings["max_epochs"]:
+
+            def describe(X: Array, y: Codes) -> MaskedSupport:
+                return self._described(X, y, draft)
+
+            one_task = not draft.info["n_tasks"]
+            if one_task:  # its contexts share their units
+                zeros = np.zeros(len(normals[0]), dtype=np.int8)
+                normals = [describe(normals[0], zeros).support]
+            episodes = NormalEpisodes(
+                normals,
+                None if one_task else describe,
+                n_normal=n_normal,
+                n_query=n_query,
+                targets=draft.info["targets"],
+                seed=seed,
+                anomalies=anomalies,
+                support_contamination=self.support_contamination,
+            )
+            n_episodes = self.episodes_per_epoch or _EPISODES
+            module, history = train_process(
+                module, episodes, n_episodes=n_episodes, seed=seed, **net_settings
+            )
+        arrays = {
+            _WEIGHT + name: value.double().numpy()
+            for name, value in module.network.state_dict().items()
+        }
+        return draft.with_arrays(arrays, history=history)
+
+    def _new_module(
+        self, state: MetaState, plans: Sequence[MaskPlan], has_network: bool
+    ) -> NeuralProcess:
+        """A module without what a network has learned."""
+        architecture, info = state.architecture, state.info
+        known = Knowledge.from_arrays(state.arrays)
+        anchors: dict[str, LinearAnchor | KernelAnchor] = {
+            "linear": LinearAnchor(None if known is None else known.prior),
+            "kernel": KernelAnchor(),
+        }
+        anchors = {name: anchors[name] for name in _ANCHORS[architecture["anchor"]]}
+        network = None
+        if has_network:
+            with torch_seed(info["seed"]):
+                network = make_network(
+                    architecture["kind"],
+                    info["n_features"],
+                    width=architecture["embedding_dim"],
+                    n_out=2 * max(len(anchors), 1),
+                    n_layers=architecture["n_layers"],
+                    n_heads=architecture["n_heads"],
+                    n_latent_samples=self.n_latent_samples,
+                    grid_shape=architecture["grid_shape"] or (info["n_features"],),
+                    seed=info["seed"],
+                )
+        return NeuralProcess(
+            network,
+            anchors=anchors,
+            likelihood=architecture["likelihood"],
+            plans=plans,
+            score=self.anomaly_score,
+            weights=None if known is None else known.weights,
+            n_prior_anomalies=_PRIOR_ANOMALIES if self.weigh_features else None,
+            objective=self.objective,
+        )
+
+    def _described(self, X: Array, y: Codes, state: MetaState) -> MaskedSupport:
+        scaler = state.architecture["scaler"] if self._scaler_follows else self.scaler
+        return MaskedSupport(
+            X,
+            y,
+            scaler,
+            ScalePrior.from_arrays(state.arrays),
+            Reduction.from_arrays(state.arrays),
+            mark_departures=state.info["targets"] is None,
+        )
+
+    def _plans(self, state: MetaState) -> list[MaskPlan]:
+        n_features, targets = state.info["n_features"], state.info["targets"]
+        if self.anomaly_score == "density" and targets is None:
+            return chain_plan(n_features, _ORDERS, _CHAIN_BLOCKS, 0)
+        return [scoring_plan(n_features, self.n_masks, targets, 0)]
+
+    def _reduction_arrays(
+        self, normals: Sequence[Array], prior: ScalePrior, scaler: str, seed: int, targets: Any
+    ) -> dict[str, Array]:
+        if self.reduce is None:
+            return {}
+        if targets is not None or self.kind == "convcnp":
+            raise ValueError(
+                f"reduce={self.reduce!r} leaves neither target_features nor a grid: give one of "
+                "them up."
+            )
+        how = scaler if self._scaler_follows else self.scaler
+        scaled = [
+            ScaledSupport(rows, np.zeros(len(rows), dtype=np.int8), how, prior).support
+            for rows in normals
+        ]
+        return Reduction.fit(self.reduce, scaled, self.reduce_dim, seed).to_arrays()
+
+    def _architecture_value(self, name: str) -> Any:
+        value = getattr(self, name)
+        if name == "anchor":
+            return None if value == "auto" else value
+        if name == "target_features" and value is not None:
+            return [f if isinstance(f, str) else int(f) for f in value]
+        return super()._architecture_value(name)

@@ -1,0 +1,347 @@
+"""Neural processes: an encoder, an aggregator, a decoder.
+
+What the rows of a context say is encoded row by row, aggregated over rows and decoded into a
+distribution of what a query hides. The kinds differ in their aggregator; the convolutional one also
+in its encoder and decoder. Wherever rows appear, entries that are missing or hidden are zero and
+``visible`` tells so: ``Rows(values, visible)``, each (..., n, d).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..._training.layers import Linear, mlp, row_product
+from .closed_forms import Rows, Summary
+
+_GAIN = 1.4
+KINDS = ("cnp", "np", "anp", "tnp", "convcnp")
+
+
+# --- encoders: a row -> a token -------------------------------------------------------------------
+class RowEncoder(nn.Module):
+    """A perceptron on the values of a row and on which of them are visible.
+
+    Its first layer gives every feature, and every missing one, an embedding of its own.
+    """
+
+    def __init__(self, n_features: int, width: int) -> None:
+        super().__init__()
+        self.net = _spread(mlp(2 * n_features, [width, width], width), first_biases=1.0)
+
+    def forward(self, rows: Rows) -> Tensor:
+        """(..., n, d) -> (..., n, width)."""
+        return self.net(torch.cat(rows, -1))
+
+
+class GridEncoder(nn.Module):
+    """Convolutions over a row that is a grid: a channel of values and one of density [1]_.
+
+    References
+    ----------
+    .. [1] J. Gordon et al., "Convolutional conditional neural processes", ICLR 2020.
+    """
+
+    def __init__(self, grid_shape: Sequence[int], width: int) -> None:
+        super().__init__()
+        self.grid_shape = tuple(grid_shape)
+        self.net = _convolutions(len(grid_shape), 2, width, width)
+
+    def forward(self, rows: Rows) -> Tensor:
+        """(..., n, d) -> (..., n, width * d)."""
+        grids = torch.stack(torch.broadcast_tensors(*rows), -2)  # (..., n, 2, d)
+        return _on_grids(self.net, grids, self.grid_shape).flatten(-2)
+
+
+# --- aggregators: the tokens of a context -> what it says to a query ------------------------------
+class MeanAggregator(nn.Module):
+    """The mean of the tokens: the conditional neural process [1]_.
+
+    References
+    ----------
+    .. [1] M. Garnelo et al., "Conditional neural processes", ICML 2018.
+    """
+
+    def summarise(self, tokens: Tensor, context: Rows, counted: Tensor) -> Summary:
+        """(..., n, width), rows, (..., n) -> what adaptation keeps."""
+        return {"mean": _mean(tokens, counted)}
+
+    def read(self, summary: Summary, tokens: Tensor, query: Rows, hidden: Tensor) -> Tensor:
+        """What the context says to queries: (..., q, width), rows, (..., d) -> (..., 1, width)."""
+        return summary["mean"]
+
+
+class LatentAggregator(nn.Module):
+    """A normal distribution of one latent variable, given the mean of the tokens [1]_.
+
+    Samples of it lead the dimensions of what is read. In training they are drawn anew; else they
+    are those that the module was made with, the same for every query: a sample is one function.
+
+    References
+    ----------
+    .. [1] M. Garnelo et al., "Neural processes", 2018.
+    """
+
+    noise: Tensor
+
+    def __init__(self, width: int, n_samples: int, seed: int) -> None:
+        super().__init__()
+        self.net = _spread(mlp(width, [width], 2 * width))
+        generator = torch.Generator().manual_seed(seed)
+        half = torch.randn((n_samples + 1) // 2, width, generator=generator, dtype=torch.float64)
+        self.register_buffer("noise", torch.cat([half, -half])[:n_samples], persistent=False)
+
+    def summarise(self, tokens: Tensor, context: Rows, counted: Tensor) -> Summary:
+        """(..., n, width), rows, (..., n) -> what adaptation keeps."""
+        location, scale = self.net(_mean(tokens, counted)).chunk(2, -1)
+        return {"location": location, "scale": 0.1 + 0.9 * torch.sigmoid(scale)}
+
+    def read(self, summary: Summary, tokens: Tensor, query: Rows, hidden: Tensor) -> Tensor:
+        """Samples of the latent variable: (n_samples, ..., 1, width)."""
+        location, scale = summary["location"], summary["scale"]  # (..., 1, width)
+        noise = self.noise.to(location.dtype)
+        if self.training:
+            noise = torch.randn(len(noise), *location.shape, dtype=location.dtype)
+        ones = [1] * (tokens.dim() - noise.dim() + 1)
+        return location + scale * noise.reshape(len(noise), *ones, *noise.shape[1:])
+
+
+class AttentionAggregator(nn.Module):
+    """Attention from the query to the rows of the context that resemble it [1]_.
+
+    Keys show of a row what the query shows of itself; values show all of it.
+
+    References
+    ----------
+    .. [1] H. Kim et al., "Attentive neural processes", ICLR 2019.
+    """
+
+    def __init__(self, n_features: int, width: int, n_heads: int) -> None:
+        super().__init__()
+        self.key = mlp(2 * n_features, [width], width)
+        self.attention = Attention(width, n_heads)
+
+    def summarise(self, tokens: Tensor, context: Rows, counted: Tensor) -> Summary:
+        """(..., n, width), rows, (..., n) -> what adaptation keeps."""
+        return {
+            "tokens": tokens,
+            "values": context.values,
+            "visible": context.visible,
+            "counted": counted,
+        }
+
+    def read(self, summary: Summary, tokens: Tensor, query: Rows, hidden: Tensor) -> Tensor:
+        """What the context says to queries: (..., q, width), rows, (..., d) -> (..., q, width)."""
+        shown = (1.0 - hidden).unsqueeze(-2)  # (..., 1, d)
+        context = Rows(summary["values"] * shown, summary["visible"] * shown)
+        keys, values = self.attention.heads(self.key(torch.cat(context, -1)), summary["tokens"])
+        return self.attention(self.key(torch.cat(query, -1)), keys, values, summary["counted"])
+
+
+class TransformerAggregator(nn.Module):
+    """Rows of the context attend to each other, queries attend to them, layer by layer [1]_.
+
+    References
+    ----------
+    .. [1] T. Nguyen and A. Grover, "Transformer neural processes: uncertainty-aware meta learning
+       via sequence modeling", ICML 2022.
+    """
+
+    def __init__(self, width: int, n_heads: int, n_layers: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([TransformerLayer(width, n_heads) for _ in range(n_layers)])
+
+    def summarise(self, tokens: Tensor, context: Rows, counted: Tensor) -> Summary:
+        """(..., n, width), rows, (..., n) -> what adaptation keeps."""
+        summary = {"counted": counted}
+        layer: Any
+        for i, layer in enumerate(self.layers):
+            keys, values = layer.heads(tokens)
+            summary |= {f"keys{i}": keys, f"values{i}": values}
+            tokens = layer(tokens, keys, values, counted)
+        return summary
+
+    def read(self, summary: Summary, tokens: Tensor, query: Rows, hidden: Tensor) -> Tensor:
+        """What the context says to queries: (..., q, width), rows, (..., d) -> (..., q, width)."""
+        for i, layer in enumerate(self.layers):
+            keys, values = summary[f"keys{i}"], summary[f"values{i}"]
+            tokens = layer(tokens, keys, values, summary["counted"])
+        return tokens
+
+
+# --- decoders: a query and what the context says to it -> numbers for each feature ----------------
+class RowDecoder(nn.Module):
+    """A perceptron on a query and what the context says to it."""
+
+    def __init__(self, n_features: int, width: int, n_out: int) -> None:
+        super().__init__()
+        self.n_out = n_out
+        self.net = _spread(mlp(2 * n_features + width, [width, width], n_features * n_out))
+
+    @property
+    def last(self) -> nn.Module:
+        """The layer whose zeros mean no departure from the anchors."""
+        return self.net[-1]
+
+    def forward(self, query: Rows, read: Tensor) -> Tensor:
+        """(..., q, d), (..., q or 1, width) -> (..., q, d, n_out)."""
+        rows = torch.cat(query, -1)
+        shape = torch.broadcast_shapes(rows.shape[:-1], read.shape[:-1])
+        parts = [part.expand(*shape, -1) for part in (rows, read)]
+        return self.net(torch.cat(parts, -1)).unflatten(-1, (-1, self.n_out))
+
+
+class GridDecoder(nn.Module):
+    """Convolutions over a query that is a grid and what the context says at each cell."""
+
+    def __init__(self, grid_shape: Sequence[int], width: int, n_out: int) -> None:
+        super().__init__()
+        self.grid_shape = tuple(grid_shape)
+        self.net = _convolutions(len(grid_shape), 2 + width, width, n_out)
+
+    @property
+    def last(self) -> nn.Module:
+        """The layer whose zeros mean no departure from the anchors."""
+        return self.net[-1]
+
+    def forward(self, query: Rows, read: Tensor) -> Tensor:
+        """(..., q, d), (..., q or 1, width * d) -> (..., q, d, n_out)."""
+        rows = torch.stack(query, -2)  # (..., q, 2, d)
+        cells = read.unflatten(-1, (-1, rows.shape[-1]))  # (..., q or 1, width, d)
+        shape = torch.broadcast_shapes(rows.shape[:-2], cells.shape[:-2])
+        parts = [part.expand(*shape, *part.shape[-2:]) for part in (rows, cells)]
+        return _on_grids(self.net, torch.cat(parts, -2), self.grid_shape).mT
+
+
+# --- bricks ---------------------------------------------------------------------------------------
+class Attention(nn.Module):
+    """Attention of several heads."""
+
+    def __init__(self, width: int, n_heads: int) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.to_query, self.to_key = Linear(width, width), Linear(width, width)
+        self.to_value, self.mix = Linear(width, width), Linear(width, width)
+
+    def heads(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """(..., n, width) each -> (..., n_heads, n, width / n_heads) each."""
+        return self._split(self.to_key(keys)), self._split(self.to_value(values))
+
+    def forward(self, queries: Tensor, keys: Tensor, values: Tensor, counted: Tensor) -> Tensor:
+        """(..., q, width), heads of n rows, which of them count -> (..., q, width)."""
+        asked = self._split(self.to_query(queries))
+        seen = counted[..., None, None, :]  # (..., 1, 1, n)
+        if keys.dim() < asked.dim():  # one context, many ways to hide features
+            keys, values = (part.expand(*asked.shape[:-2], -1, -1) for part in (keys, values))
+        if torch.is_grad_enabled():
+            found = F.scaled_dot_product_attention(asked, keys, values, attn_mask=seen)
+        else:
+            logit = row_product(asked, keys.mT) / keys.shape[-1] ** 0.5
+            weight = torch.softmax(logit.masked_fill(~seen, -torch.inf), -1)
+            found = row_product(weight, values)
+        return self.mix(found.transpose(-2, -3).flatten(-2))
+
+    def _split(self, tokens: Tensor) -> Tensor:
+        return tokens.unflatten(-1, (self.n_heads, -1)).transpose(-2, -3)
+
+
+class TransformerLayer(nn.Module):
+    """Attention to a context and a perceptron, each added to its normalised input."""
+
+    def __init__(self, width: int, n_heads: int) -> None:
+        super().__init__()
+        self.attention = Attention(width, n_heads)
+        self.norm, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.net = _spread(mlp(width, [2 * width], width))
+
+    def heads(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of the rows of a context."""
+        tokens = self.norm(tokens)
+        return self.attention.heads(tokens, tokens)
+
+    def forward(self, tokens: Tensor, keys: Tensor, values: Tensor, counted: Tensor) -> Tensor:
+        """(..., q, width) -> (..., q, width)."""
+        tokens = tokens + self.attention(self.norm(tokens), keys, values, counted)
+        return tokens + self.net(self.norm2(tokens))
+
+
+def _spread(net: nn.Sequential, first_biases: float = 0.0) -> nn.Sequential:
+    """Initial weights that keep signals apart from layer to layer, as PyTorch's own do not.
+
+    With wide biases in the first layer its units bend at different values of their input.
+    """
+    for i, layer in enumerate(net):
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, 0.0, _GAIN / layer.in_features**0.5)
+            bound = first_biases if i == 0 else 0.0
+            nn.init.uniform_(layer.bias, -bound, bound)
+    return net
+
+
+def _convolutions(n_dims: int, n_in: int, width: int, n_out: int) -> nn.Sequential:
+    """Three layers that see five cells each way at most, after which a linear one: same grid."""
+    conv = nn.Conv1d if n_dims == 1 else nn.Conv2d
+    return nn.Sequential(
+        conv(n_in, width, 5, padding=2),
+        nn.SiLU(),
+        conv(width, width, 5, padding=2),
+        nn.SiLU(),
+        conv(width, width, 5, padding=2),
+        nn.SiLU(),
+        conv(width, n_out, 1),
+    )
+
+
+def _on_grids(net: nn.Module, grids: Tensor, grid_shape: tuple[int, ...]) -> Tensor:
+    """Apply convolutions to flattened grids: (..., n_in, d) -> (..., n_out, d)."""
+    flat = grids.reshape(-1, grids.shape[-2], *grid_shape)
+    return net(flat).flatten(2).unflatten(0, grids.shape[:-2])
+
+
+def _mean(tokens: Tensor, counted: Tensor) -> Tensor:
+    """Mean of the counted tokens: (..., n, width), (..., n) -> (..., 1, width)."""
+    weight = counted.to(tokens.dtype).unsqueeze(-1)
+    total = (tokens * weight).sum(-2, keepdim=True)
+    return total / weight.sum(-2, keepdim=True).clamp(min=1.0)
+
+
+class Network(nn.Module):
+    """An encoder, an aggregator and a decoder that fit each other."""
+
+    def __init__(self, encoder: nn.Module, aggregator: Any, decoder: Any) -> None:
+        super().__init__()
+        self.encoder: Any = encoder
+        self.aggregator: Any = aggregator
+        self.decoder: Any = decoder
+
+
+def make_network(
+    kind: str,
+    n_features: int,
+    *,
+    width: int,
+    n_out: int,
+    n_layers: int = 2,
+    n_heads: int = 4,
+    n_latent_samples: int = 16,
+    grid_shape: Sequence[int] | None = None,
+    seed: int = 0,
+) -> Network:
+    """Encoder, aggregator and decoder of a kind."""
+    encoder: nn.Module = RowEncoder(n_features, width)
+    decoder: nn.Module = RowDecoder(n_features, width, n_out)
+    if kind == "convcnp":
+        assert grid_shape is not None
+        encoder, decoder = GridEncoder(grid_shape, width), GridDecoder(grid_shape, width, n_out)
+    aggregators: dict[str, Callable[[], nn.Module]] = {
+        "cnp": MeanAggregator,
+        "convcnp": MeanAggregator,
+        "np": lambda: LatentAggregator(width, n_latent_samples, seed),
+        "anp": lambda: AttentionAggregator(n_features, width, n_heads),
+        "tnp": lambda: TransformerAggregator(width, n_heads, n_layers),
+    }
+    return Network(encoder, aggregators[kind](), decoder)

@@ -1,0 +1,112 @@
+"""A support, and rows in its units, with their missing entries marked."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..._stats.moments import NEAR, compressed
+from ..._stats.scaling import ScaledSupport, ScalePrior
+from ..._typing import Array
+from .reduction import Reduction
+
+
+class MaskedSupport:
+    """How a neural process sees rows: scaled by a support, missing entries marked.
+
+    A described row is ``[values, visible, departed]``, each of d columns: its entries in units of
+    the support, logarithmic beyond five spreads and 0 where missing; 1 where they are not missing;
+    and, for a feature that never varied in the support, how far the row departs from it.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_support, d)
+        May hold NaN.
+    y : ndarray of shape (n_support,), dtype int8
+        1 marks the anomalies; the scale is that of the other rows.
+    scaler : str or transformer
+    prior : ScalePrior or None, default=None
+        What ``scaler="shrunk"`` shrinks to.
+    reduction : Reduction or None, default=None
+        Maps scaled rows to fewer features, which the support then scales again.
+    mark_departures : bool, default=True
+        Whether a feature that never varied is one of its own kind.
+
+    Attributes
+    ----------
+    support : ndarray of shape (n_support, 3 d)
+    support_y : ndarray of shape (n_support,), dtype int8
+    """
+
+    def __init__(
+        self,
+        X: Array,
+        y: NDArray[np.int8],
+        scaler: Any,
+        prior: ScalePrior | None = None,
+        reduction: Reduction | None = None,
+        mark_departures: bool = True,
+    ) -> None:
+        self._scaled = ScaledSupport(X, y, scaler, prior)
+        self._reduction = reduction
+        Z = self._scaled.support
+        if reduction is not None:
+            self._reduced = ScaledSupport(reduction.transform(Z), y, "task")
+            Z = self._reduced.support
+        normals = Z[y != 1]
+        known = ~np.isnan(normals)
+        self._known = known.any(axis=0)
+        first = normals[known.argmax(axis=0), np.arange(Z.shape[1])]
+        self._constant = np.where(self._known, first, 0.0)
+        varies = known & (normals != self._constant)
+        self._dead = self._known & ~varies.any(axis=0) & mark_departures
+        self.support = self._describe(Z)
+        self.support_y = y
+
+    def thinned(self, n_rows: int) -> MaskedSupport:
+        """The same units with a support of so many normals at most, and all anomalies."""
+        normal = np.flatnonzero(self.support_y != 1)
+        if len(normal) <= n_rows:
+            return self
+        kept = np.random.default_rng(0).choice(normal, n_rows, replace=False)
+        rows = np.sort(np.concatenate([kept, np.flatnonzero(self.support_y == 1)]))
+        part = copy.copy(self)
+        part.support, part.support_y = self.support[rows], self.support_y[rows]
+        return part
+
+    @property
+    def n_features(self) -> int:
+        """Number of features that the process sees."""
+        return len(self._known)
+
+    def transform(self, X: Array) -> Array:
+        """Describe rows: (m, d_in) -> (m, 3 d)."""
+        Z = self._scaled.transform(X)
+        if self._reduction is not None:
+            Z = self._reduced.transform(self._reduction.transform(Z))
+        return self._describe(Z)
+
+    def in_own_units(self, mean: Array, spread: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation of described entries in the user's units: (m, d) each."""
+        excess = np.maximum(np.abs(mean) - NEAR, 0.0)
+        centre = np.clip(mean, -NEAR, NEAR) + np.sign(mean) * np.expm1(excess)
+        centre = np.where(self._dead, self._constant, centre)
+        spread = np.where(self._dead, 0.0, spread * np.exp(excess))
+        low = self._scaled.inverse_transform(centre)
+        return low, self._scaled.inverse_transform(centre + spread) - low
+
+    def spread_terms(self, X: Array, terms: Array) -> Array:
+        """Terms of what the process sees, dealt out to the features: (m, d) -> (m, d_in)."""
+        if self._reduction is None:
+            return terms
+        return self._reduction.spread_terms(self._scaled.transform(X), terms)
+
+    def _describe(self, Z: Array) -> Array:
+        visible = ~np.isnan(Z) & self._known
+        Z = np.where(visible, Z, 0.0)
+        departed = np.where(self._dead & visible, compressed(Z - self._constant), 0.0)
+        values = np.where(self._dead, 0.0, compressed(Z))
+        return np.concatenate([values, visible.astype(np.float64), departed], axis=1)

@@ -1,0 +1,125 @@
+"""Training of a neural process on normal rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skorch.callbacks import GradientNormClipping, LRScheduler
+from torch.optim.lr_scheduler import OneCycleLR
+
+from ..._training.batches import EpisodeDataset
+from ..._training.loop import train_episodic
+from ..._training.losses import MeanLoss
+from ..._typing import Array
+from ...tasks._episodes import Episode, draw_hidden
+from .masks import training_mask
+from .module import NeuralProcess
+from .representation import MaskedSupport
+
+MOST_CONTEXT, MOST_QUERIES = 64, 32
+
+
+class NormalEpisodes:
+    """Episodes of normal rows: a context, other rows of its task and what those hide.
+
+    Parameters
+    ----------
+    normals : sequence of ndarray of shape (n_t, d)
+        Normal rows of each task, at least two.
+    describe : callable or None
+        ``(X, y) -> MaskedSupport``, by which a context describes itself and its query; None where
+        the rows are described already.
+    n_normal : tuple of (int, int)
+        Lowest and highest number of rows in a context, drawn log-uniformly.
+    n_query : int
+        Most rows of a query.
+    targets : sequence of int or None
+        Features that every query hides; None hides random ones.
+    seed : int
+    anomalies : sequence of ndarray of shape (m_t, d), default=()
+        Anomalies of each task, that may hide in its contexts.
+    support_contamination : float, default=0.0
+        Highest share of a context that is anomalies; each episode draws its own.
+    """
+
+    def __init__(
+        self,
+        normals: Sequence[Array],
+        describe: Callable[[Array, NDArray[np.int8]], MaskedSupport] | None,
+        *,
+        n_normal: tuple[int, int],
+        n_query: int,
+        targets: Sequence[int] | None,
+        seed: int,
+        anomalies: Sequence[Array] = (),
+        support_contamination: float = 0.0,
+    ) -> None:
+        self.normals = list(normals)
+        self.describe = describe
+        self.n_normal = n_normal
+        self.n_query = n_query
+        self.targets = targets
+        self.seed = seed
+        self.anomalies = list(anomalies) or [rows[:0] for rows in self.normals]
+        self.support_contamination = support_contamination
+
+    def episode(self, epoch: int, index: int) -> Episode:
+        """Episode ``index`` of an epoch, a pure function of (seed, epoch, index)."""
+        turn = np.random.default_rng([self.seed, epoch]).permutation(len(self.normals))
+        position = int(turn[index % len(turn)])
+        rng = np.random.default_rng([self.seed, epoch, index])
+        rows = self.normals[position]
+        low, high = (min(n, max(1, len(rows) - 1)) for n in self.n_normal)
+        n = int(np.exp(rng.uniform(np.log(low), np.log(high + 1))))
+        order = rng.permutation(len(rows))
+        context, query = rows[order[:n]], rows[order[n:][: self.n_query]]
+        hidden = self.anomalies[position]
+        n_hidden = min(draw_hidden(rng, n, self.support_contamination), len(hidden))
+        if n_hidden:
+            context = np.concatenate([context[n_hidden:], rng.permutation(hidden)[:n_hidden]])
+        y, query_y = (np.zeros(len(part), dtype=np.int8) for part in (context, query))
+        if self.describe is not None:
+            described = self.describe(context, y)
+            context, query = described.support, described.transform(query)
+        mask = training_mask(context.shape[1] // 3, self.targets, rng)
+        queries = np.concatenate([query, np.tile(mask, (len(query), 1))], axis=1)
+        return Episode(position, context, y, queries, query_y)
+
+
+def train_process(
+    module: NeuralProcess,
+    episodes: NormalEpisodes,
+    *,
+    n_episodes: int,
+    seed: int,
+    lr: float,
+    max_epochs: int,
+    batch_size: int,
+    callbacks: Sequence[Any] | None = None,
+    **net_params: Any,
+) -> tuple[NeuralProcess, list[dict[str, float]]]:
+    """Train a module and return it, in float64, with the loss of each epoch."""
+    n_steps = max_epochs * -(-n_episodes // batch_size)
+    schedule = LRScheduler(OneCycleLR, max_lr=lr, total_steps=max(n_steps, 1), step_every="batch")
+    settings = {
+        "criterion": MeanLoss,
+        "optimizer": torch.optim.AdamW,
+        "optimizer__weight_decay": 1e-3,
+        "optimizer__fused": True,
+        **net_params,
+        "lr": lr,
+        "max_epochs": max_epochs,
+        "batch_size": batch_size,
+        "callbacks": [
+            ("clip", GradientNormClipping(1.0)),
+            ("schedule", schedule),
+            *(callbacks or []),
+        ],
+    }
+    data = EpisodeDataset(episodes.episode, n_episodes, episodes.normals)
+    module, history = train_episodic(module, data, None, seed=seed, **settings)
+    return module.cpu().double().eval(), history

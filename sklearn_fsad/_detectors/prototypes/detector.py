@@ -1,0 +1,442 @@
+"""Prototypes of normals and anomalies: the evidence mix, and the textbook prototypical network."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import torch
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
+from torch import nn
+
+from ..._evidence.calibration import CalibratedEvidence
+from ..._evidence.episodes import FoldedEvidence, observe
+from ..._evidence.kinds import EVIDENCE, Evidence, resolve_evidence
+from ..._evidence.mix import EvidenceMix, closed_form
+from ..._evidence.mix_training import learn_mix
+from ..._input.labels import ANOMALOUS
+from ..._state import MetaState
+from ..._stats.scaling import ScaledSupport, ScalePrior, choose_without_tasks
+from ..._training.layers import aligned
+from ..._typing import Array, Codes
+from ...exceptions import TaskWarning
+from ...tasks._episodes import EpisodeSampler
+from ...tasks._task_set import TaskSet
+from ..base.adaptation import Representation
+from ..base.detector import BaseFewShotDetector
+from .network import PrototypicalNetwork, best_scaler, train_network
+
+Learned = tuple[dict[str, Any], dict[str, Array], dict[str, Any]]  # architecture, arrays, info
+
+
+def _weighs_evidence(detector: ProtoNetDetector) -> bool:
+    return detector.embedding == "pooled"
+
+
+class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFewShotDetector):
+    """Anomalies by evidence from the prototypes of normals and anomalies.
+
+    With ``embedding="pooled"`` several closed forms look at a row: its Mahalanobis distance to the
+    normals in four metrics, its nearest normals, the directions in which anomalies of past tasks
+    left, discriminants towards the labelled anomalies and neighbour ratios in small subspaces.
+    Each is standardised by the scores that the support's normals get when left out. ``meta_fit``
+    learns, in seconds, how to weigh them by the number of shots, and keeps what it learned only
+    where it wins on held-out tasks. Without ``meta_fit`` a fixed closed form does the job.
+
+    With ``embedding="mlp"`` it is the prototypical network of Snell et al. [1]_: a learned
+    embedding, trained end to end on episodes, and the mean of each class as its prototype. Worth
+    trying with hundreds of training tasks.
+
+    Parameters
+    ----------
+    embedding : {"pooled", "mlp"}, default="pooled"
+        Space of the prototypes.
+    evidence : "support" or sequence of str and callables, default=None
+        Kinds of evidence to weigh, by name, or functions ``(support, rows) -> scores`` of your
+        own; None means all. "support" means all that needs nothing but the support: what
+        ``meta_fit`` then learns serves tables of any width. Only for ``embedding="pooled"``.
+    embedding_dim : int, default=None
+        Directions of the pooled covariance that are whitened one by one (None: all of them), or
+        width of the learned embedding (None: 32).
+    hidden : tuple of int, default=None
+        Hidden layers of the "mlp"; None means ``(128, 128)``.
+    n_normal, n_anomalous : tuple of (int, int), default=(5, 50) and (0, 10)
+        Lowest and highest number of shots in a training episode.
+    n_query : int, default=60
+        Query rows of a training episode, half of them anomalous where the task has that many.
+    support_contamination : float in [0, 0.5], default=0.0
+        Robust meta-training: highest share of anomalies among the normal shots of a training
+        episode, each of which draws its own. Try 0.2 where nobody has looked at the supports.
+    adversarial_eps : float, default=0.0
+        Robust meta-training of the "mlp": how far each scaled value of a query is moved, by
+        projected gradient, to where the loss is larger. Try 0.3.
+    max_epochs : int, default=200
+        Epochs of meta-training; 0 keeps the closed form.
+    episodes_per_epoch : int, default=None
+        For "pooled" the episodes that every epoch sees again; None means 24 a task, at most 480.
+        For "mlp" new ones each epoch; None means 256.
+    batch_size : int, default=16
+        Tasks per step of the "mlp"; the mix takes all its episodes in each step.
+    lr : float, default=None
+        Learning rate; None means 0.08 for the mix and 0.003 for the "mlp".
+    scaler : {"auto", "none", "task", "robust", "shrunk"} or transformer, default="auto"
+        Scaling in front of everything else, the same in every episode and at ``fit``. "auto" is
+        "none" for "pooled", whose evidence looks at raw and at scaled features; for "mlp" it is
+        chosen on the training tasks, and without any "task" where the spreads of the features
+        differ more than five-fold.
+    threshold : {"auto", "conformal", "f1"}, callable or PyThresh object, default="auto"
+        How left-out support scores become the threshold, where ``contamination="auto"``; see
+        :mod:`sklearn_fsad.thresholds`.
+    alpha : float, default=0.05
+        Rate of false alarms that the threshold aims at.
+    contamination : "auto" or float in (0, 0.5], default="auto"
+        A number flags that share of the rows given to ``fit``, as in scikit-learn, each judged by
+        the others. For a rate of false alarms keep "auto".
+    outlier_label : "auto", number or str, default="auto"
+        Label of the anomalies; "auto" reads the codings of scikit-learn and PyOD.
+    clean_support : bool or "all", default=False
+        Whether to doubt the normal rows of the support: those that the others find strange are not
+        learned from, see ``support_kept_``. "all" also doubts the labelled anomalies that the
+        others find normal; else they stay.
+    pretrained : MetaState, str or path, default=None
+        Meta-learned state; ``meta_fit`` sets it.
+    device : str, default="cpu"
+        Where the "mlp" trains.
+    net_params : dict, default=None
+        More settings of the skorch net that trains, such as ``{"optimizer__weight_decay": 0.1}``.
+        ``{"accelerator": accelerate.Accelerator}`` lets processes share ``meta_fit``.
+    callbacks : list, default=None
+        skorch callbacks of the meta-training; cloned, never changed.
+    verbose : int, default=0
+        1 shows progress bars.
+    random_state : int, RandomState or None, default=None
+        Seed of everything random.
+
+    Attributes
+    ----------
+    offset_ : float
+        ``decision_function = score_samples - offset_``.
+    state_ : MetaState
+        The state that ``fit`` adapted.
+    support_X_ : ndarray of shape (n_support, n_features)
+        Support rows.
+    support_y_ : ndarray of shape (n_support,)
+        Their labels: 0 normal, 1 anomalous, -1 unlabelled.
+    support_kept_ : ndarray of shape (n_support,), dtype bool
+        Rows that were learned from: all but those that ``clean_support`` doubts.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, where ``fit`` saw any.
+
+    References
+    ----------
+    .. [1] J. Snell, K. Swersky and R. Zemel, "Prototypical networks for few-shot learning",
+       NeurIPS 2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_fsad import ProtoNetDetector
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.concatenate([rng.normal(size=(10, 4)), rng.normal(3, 1, size=(2, 4))])
+    >>> y = np.array([1] * 10 + [-1] * 2)
+    >>> detector = ProtoNetDetector().fit(X, y)
+    >>> detector.predict([[0.0, 0.0, 0.0, 0.0], [4.0, 4.0, 4.0, 4.0]])
+    array([ 1, -1])
+    """
+
+    _architecture = ("embedding", "evidence", "embedding_dim", "hidden", "scaler")
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **BaseFewShotDetector._parameter_constraints,
+        "embedding": [StrOptions({"pooled", "mlp"})],
+        "evidence": [None, StrOptions({"support"}), list, tuple],
+        "embedding_dim": [None, Interval(Integral, 1, None, closed="left")],
+        "hidden": [None, tuple, list],
+        "adversarial_eps": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        *,
+        embedding: str = "pooled",
+        evidence: Sequence[Any] | None = None,
+        embedding_dim: int | None = None,
+        hidden: tuple[int, ...] | None = None,
+        n_normal: tuple[int, int] = (5, 50),
+        n_anomalous: tuple[int, int] = (0, 10),
+        n_query: int = 60,
+        support_contamination: float = 0.0,
+        adversarial_eps: float = 0.0,
+        max_epochs: int = 200,
+        episodes_per_epoch: int | None = None,
+        batch_size: int = 16,
+        lr: float | None = None,
+        scaler: Any = "auto",
+        threshold: Any = "auto",
+        alpha: float = 0.05,
+        contamination: Any = "auto",
+        outlier_label: Any = "auto",
+        clean_support: bool | str = False,
+        pretrained: Any = None,
+        device: str = "cpu",
+        net_params: dict[str, Any] | None = None,
+        callbacks: list[Any] | None = None,
+        verbose: int = 0,
+        random_state: Any = None,
+    ) -> None:
+        self.embedding = embedding
+        self.evidence = evidence
+        self.embedding_dim = embedding_dim
+        self.hidden = hidden
+        self.n_normal = n_normal
+        self.n_anomalous = n_anomalous
+        self.n_query = n_query
+        self.support_contamination = support_contamination
+        self.adversarial_eps = adversarial_eps
+        self.max_epochs = max_epochs
+        self.episodes_per_epoch = episodes_per_epoch
+        self.batch_size = batch_size
+        self.lr = lr
+        self.scaler = scaler
+        self.threshold = threshold
+        self.alpha = alpha
+        self.contamination = contamination
+        self.outlier_label = outlier_label
+        self.clean_support = clean_support
+        self.pretrained = pretrained
+        self.device = device
+        self.net_params = net_params
+        self.callbacks = callbacks
+        self.verbose = verbose
+        self.random_state = random_state
+
+    # --- what the shell asks for ------------------------------------------------------------------
+    def _meta_train(self, tasks: TaskSet, seed: int) -> MetaState:
+        sampler = self._sampler(tasks, seed)
+        any_width = self._fits_any_width()
+        n_features = None if any_width else tasks.one_feature_space()
+        prior = None if any_width else ScalePrior.from_normals(task.normals for task in tasks)
+        if self.embedding == "pooled":
+            architecture, arrays, info = self._train_mix(tasks, sampler, prior, seed)
+        else:
+            assert prior is not None
+            architecture, arrays, info = self._train_network(tasks, sampler, prior, seed)
+        info |= {
+            "n_tasks": tasks.n_tasks,
+            "n_normal": list(self.n_normal),
+            "n_anomalous": list(self.n_anomalous),
+        }
+        return MetaState(
+            type(self).__name__,
+            {"embedding": self.embedding, "embedding_dim": self.embedding_dim, **architecture},
+            {**arrays, **(prior.to_arrays() if prior is not None else {})},
+            n_features,
+            None if any_width else tasks.feature_names_in,
+            info,
+        )
+
+    def _fits_any_width(self) -> bool:
+        """Whether nothing of what is learned belongs to a feature."""
+        if self.embedding == "mlp" or not isinstance(self.scaler, str) or self.scaler == "shrunk":
+            return False
+        return not any(e.needs_pooled for e in resolve_evidence(self.evidence))
+
+    def _untrained_state(self, X: Array, y: Codes) -> MetaState:
+        architecture: dict[str, Any] = {"embedding": self.embedding, "embedding_dim": None}
+        arrays: dict[str, Array] = {}
+        if self.embedding == "pooled":
+            evidence = self._evidence_without_tasks("call meta_fit first")
+            architecture |= {"evidence": [e.name for e in evidence], "scaler": "none"}
+            arrays = {"closed": closed_form(evidence, X.shape[1])}
+        else:
+            architecture |= {"hidden": None, "scaler": choose_without_tasks(X[y != ANOMALOUS])}
+        if not self._scaler_follows:
+            architecture["scaler"] = self._architecture_value("scaler")
+        info = {"n_tasks": 0, "n_normal": self.n_normal, "n_anomalous": self.n_anomalous}
+        return MetaState(type(self).__name__, architecture, arrays, X.shape[1], info=info)
+
+    def _module(self, state: MetaState) -> nn.Module:
+        if self.embedding == "mlp":
+            return PrototypicalNetwork.from_arrays(state.arrays)
+        shots = {name: tuple(state.info[name]) for name in ("n_normal", "n_anomalous")}
+        return EvidenceMix.from_arrays(state.arrays, **shots)
+
+    def _represent(self, X: Array, y: Codes, state: MetaState) -> Representation:
+        scaler = state.architecture["scaler"] if self._scaler_follows else self.scaler
+        scaled = ScaledSupport(X, y, scaler, ScalePrior.from_arrays(state.arrays))
+        if self.embedding == "mlp":
+            return scaled
+        return CalibratedEvidence.from_arrays(state.arrays, scaled, y, self._evidence_of(state))
+
+    def _left_out_scores(self, X: Array, y: Codes) -> Array:
+        if self.embedding == "mlp":
+            return super()._left_out_scores(X, y)
+        return self._adapted.score_represented(self._adapted.representation.support)
+
+    # --- explanations -----------------------------------------------------------------------------
+    @available_if(_weighs_evidence)
+    def evidence_scores(self, X: Any) -> dict[str, Array]:
+        """What each kind of evidence adds to the strangeness of rows.
+
+        Only for ``embedding="pooled"``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows to explain.
+
+        Returns
+        -------
+        contributions : dict of str to ndarray of shape (n_samples,)
+            Name of the evidence -> its weighted score; they add up to ``-score_samples(X)``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_fsad import ProtoNetDetector
+        >>> X = np.random.default_rng(0).normal(size=(40, 2))
+        >>> parts = ProtoNetDetector().fit(X).evidence_scores([[9.0, 0.0]])
+        >>> sorted(name for name in parts if parts[name] > 0)
+        ['mahalanobis_raw', 'mahalanobis_scaled', 'nearest_scaled']
+        """
+        self._check_fitted()
+        rows = self._validated(X, reset=False)
+        model = self._ready_model()
+        evidence = self._in_blocks(model.representation.transform, rows)
+        own = model.own_rows.find(rows)
+        evidence[own >= 0] = model.representation.support[own[own >= 0]]
+        weighted = evidence * model.values["weights"]
+        return dict(zip(self.state_.architecture["evidence"], weighted.T, strict=True))
+
+    # --- transform --------------------------------------------------------------------------------
+    def transform(self, X: Any) -> Array:
+        """Embed rows: where distances to the prototypes are taken.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_embedding)
+            Coordinates in the pooled-whitened space, relative to the mean of the support's
+            normals (features scaled by the support where nothing was pooled), or the learned
+            embedding.
+        """
+        self._check_fitted()
+        rows = self._validated(X, reset=False)
+        return self._in_blocks(self._embed, rows)
+
+    @property
+    def _n_features_out(self) -> int:
+        return self._embed(self.support_X_[:1]).shape[1]
+
+    def _embed(self, X: Array) -> Array:
+        model = self._ready_model()
+        if self.embedding == "pooled":
+            return model.representation.embed(X)
+        with torch.no_grad():
+            Z = aligned(model.representation.transform(X))
+            return model.module.embed(Z).numpy()
+
+    # --- meta-training ----------------------------------------------------------------------------
+    def _train_mix(
+        self, tasks: TaskSet, sampler: EpisodeSampler, prior: ScalePrior | None, seed: int
+    ) -> Learned:
+        evidence = resolve_evidence(self.evidence)
+        folds = tasks.folds(5, seed)
+        if len(folds) < 2:  # nothing to cross-fit pooled statistics with
+            evidence = self._evidence_without_tasks("give at least two groups of tasks")
+        scaler = "none" if self._scaler_follows else self.scaler
+        folded = FoldedEvidence(tasks, evidence, scaler, prior, rank=self.embedding_dim)
+        architecture = {
+            "evidence": [e.name for e in evidence],
+            "scaler": self._architecture_value("scaler") or "none",
+            "hidden": None,
+        }
+        closed = closed_form(evidence, tasks[0].X.shape[1])
+        everything = folded.pooled()
+        arrays = {"closed": closed} | (everything.to_arrays() if everything is not None else {})
+        if not sampler.drawable:
+            warnings.warn(
+                "No training task has both labelled anomalies and three normal rows: there is "
+                "nothing to learn a mix from, and the closed form is kept.",
+                TaskWarning,
+                stacklevel=5,
+            )
+        if not sampler.drawable or self.max_epochs == 0:
+            return architecture, arrays, {}
+
+        n_episodes = self.episodes_per_epoch or min(24 * len(sampler.drawable), 480)
+        observations = observe(folded, sampler, n_episodes, folds, verbose=int(self.verbose))
+        learned = learn_mix(
+            observations,
+            evidence,
+            lambda **given: EvidenceMix(closed, self.n_normal, self.n_anomalous, **given),
+            seed=seed,
+            **self._net_settings(lr=0.08, optimizer=torch.optim.Adam),
+        )
+        return architecture, {**arrays, **learned.arrays()}, learned.info()
+
+    def _train_network(
+        self, tasks: TaskSet, sampler: EpisodeSampler, prior: ScalePrior, seed: int
+    ) -> Learned:
+        if not sampler.drawable:
+            raise ValueError(
+                "No training task has both labelled anomalies and three normal rows: the network "
+                'has nothing to learn from. Add such tasks, or use embedding="pooled".'
+            )
+        hidden = (128, 128) if self.hidden is None else tuple(self.hidden)
+        width = 32 if self.embedding_dim is None else self.embedding_dim
+        scaler = best_scaler(sampler, prior) if self._scaler_follows else self.scaler
+        network, history = train_network(
+            tasks,
+            sampler,
+            scaler,
+            prior,
+            hidden=hidden,
+            embedding_dim=width,
+            n_episodes=self.episodes_per_epoch or 256,
+            seed=seed,
+            adversarial_eps=self.adversarial_eps,
+            **self._net_settings(lr=3e-3, optimizer=torch.optim.AdamW, batch_size=self.batch_size),
+        )
+        architecture = {
+            "embedding_dim": width,
+            "hidden": list(hidden),
+            "evidence": None,
+            "scaler": self._architecture_value("scaler") or scaler,
+        }
+        return architecture, network.to_arrays(), {"history": history}
+
+    def _evidence_without_tasks(self, remedy: str) -> tuple[Evidence, ...]:
+        """The evidence that needs nothing pooled; refuses what was asked for by name but does."""
+        evidence = resolve_evidence(self.evidence)
+        pooled = [e.name for e in evidence if e.needs_pooled]
+        if pooled and self.evidence is not None:
+            raise ValueError(f"evidence {pooled} is pooled from training tasks: {remedy}.")
+        return tuple(e for e in evidence if not e.needs_pooled)
+
+    def _evidence_of(self, state: MetaState) -> tuple[Evidence, ...]:
+        """The evidence that a state weighs, the user's own functions included."""
+        own = [item for item in self.evidence or () if callable(item)]
+        known = {e.name: e for e in (*EVIDENCE.values(), *resolve_evidence(own or None))}
+        missing = [name for name in state.architecture["evidence"] if name not in known]
+        if missing:
+            raise ValueError(
+                f"The meta-learned state weighs evidence of your own named {missing}: pass these "
+                "functions in evidence=."
+            )
+        return tuple(known[name] for name in state.architecture["evidence"])
+
+    def _architecture_value(self, name: str) -> Any:
+        value = getattr(self, name)
+        if name == "evidence" and value is not None:
+            return [e.name for e in resolve_evidence(value)]
+        return super()._architecture_value(name)

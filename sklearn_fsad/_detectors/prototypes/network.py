@@ -1,0 +1,149 @@
+"""The textbook prototypical network: a learned embedding and the mean of each class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from skorch.callbacks import EarlyStopping
+from torch import Tensor, nn
+
+from ..._stats.ranking import column_aucs
+from ..._stats.scaling import ScalePrior
+from ..._training.batches import EpisodeDataset
+from ..._training.layers import masked_mean, mlp
+from ..._training.loop import train_episodic
+from ..._training.losses import PairwiseLoss
+from ..._training.seeding import torch_seed
+from ..._typing import Array
+from ...tasks._episodes import Episode, EpisodeSampler, scaled_episode
+from ...tasks._task_set import TaskSet
+
+_PATIENCE = 20
+_LAYER = "embed."
+
+
+class PrototypicalNetwork(nn.Module):
+    """Squared distance to the normals' prototype minus that to the anomalies' [1]_.
+
+    Parameters
+    ----------
+    embed : torch.nn.Module
+        Embedding, ``(..., n, d) -> (..., n, embedding_dim)``.
+
+    References
+    ----------
+    .. [1] J. Snell, K. Swersky and R. Zemel, "Prototypical networks for few-shot learning",
+       NeurIPS 2017.
+    """
+
+    def __init__(self, embed: nn.Module) -> None:
+        super().__init__()
+        self.embed = embed
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Array]) -> PrototypicalNetwork:
+        """The network in a state's arrays; one that was never trained embeds by the identity."""
+        weights = {
+            name.removeprefix(_LAYER): torch.tensor(value, dtype=torch.float64)
+            for name, value in arrays.items()
+            if name.startswith(_LAYER)
+        }
+        if not weights:
+            return cls(nn.Identity())
+        shapes = [weight.shape for name, weight in weights.items() if name.endswith("weight")]
+        with torch.device("meta"):  # initial weights would draw from the global generator
+            embed = mlp(shapes[0][1], [shape[0] for shape in shapes[:-1]], shapes[-1][0])
+        embed.load_state_dict(weights, assign=True)
+        return cls(embed)
+
+    def to_arrays(self) -> dict[str, Array]:
+        """Named arrays for a :class:`MetaState`."""
+        return {_LAYER + name: value.numpy() for name, value in self.embed.state_dict().items()}
+
+    def adapt(self, X: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """Prototypes of a support: (..., n, d), (..., n)."""
+        Z = self.embed(X)
+        return {
+            "normal": masked_mean(Z, y == 0),  # (..., embedding_dim)
+            "anomalous": masked_mean(Z, y == 1),
+            "has_anomalies": (y == 1).any(-1),  # (...)
+        }
+
+    def score(self, state: dict[str, Tensor], X: Tensor) -> Tensor:
+        """Logit of a row being anomalous: (..., m, d) -> (..., m)."""
+        Z = self.embed(X)
+        to_normal = _squared_distance(Z, state["normal"].unsqueeze(-2))
+        to_anomalous = _squared_distance(Z, state["anomalous"].unsqueeze(-2))
+        return to_normal - to_anomalous * state["has_anomalies"].unsqueeze(-1)
+
+    def forward(self, support_X: Tensor, support_y: Tensor, query_X: Tensor) -> Tensor:
+        """Scores of queries."""
+        return self.score(self.adapt(support_X, support_y), query_X)
+
+
+def _squared_distance(Z: Tensor, prototype: Tensor) -> Tensor:
+    """(..., m, e), (..., 1, e) -> (..., m); what rounding makes of equal points is zero."""
+    distance = (Z - prototype).square().sum(-1)
+    noise = (16 * torch.finfo(Z.dtype).eps) ** 2 * Z.square().sum(-1)
+    return torch.where(distance < noise, torch.zeros_like(distance), distance)
+
+
+def train_network(
+    tasks: TaskSet,
+    sampler: EpisodeSampler,
+    scaler: Any,
+    prior: ScalePrior,
+    *,
+    hidden: Sequence[int],
+    embedding_dim: int,
+    n_episodes: int,
+    seed: int,
+    **net_params: Any,
+) -> tuple[PrototypicalNetwork, list[dict[str, float]]]:
+    """Train on episodes; from five groups of tasks on, one fifth of them decides when to stop."""
+
+    def episodes(positions: Sequence[int] | None, epoch: int | None) -> EpisodeDataset:
+        source = sampler if positions is None else sampler.restricted_to(positions)
+
+        def draw(now: int, index: int) -> Episode:
+            return scaled_episode(
+                source.episode(now if epoch is None else epoch, index), scaler, prior
+            )
+
+        return EpisodeDataset(draw, n_episodes, [task.X for task in tasks])
+
+    folds = tasks.folds(5, seed)
+    held_out = [i for i in folds[0] if i in sampler.drawable]
+    rest = [i for fold in folds[1:] for i in fold if i in sampler.drawable]
+    valid = None
+    train = episodes(None, None)
+    callbacks = list(net_params.pop("callbacks", None) or [])
+    if len(folds) == 5 and held_out and rest:
+        train, valid = episodes(rest, None), episodes(held_out, 0)
+        callbacks.append(("stop", EarlyStopping(patience=_PATIENCE, load_best=True, sink=_silent)))
+    n_in = scaled_episode(sampler.episode(0, 0), scaler, prior).support_X.shape[1]
+    with torch_seed(seed):
+        network = PrototypicalNetwork(mlp(n_in, hidden, embedding_dim))
+    settings = {"criterion": PairwiseLoss, **net_params, "callbacks": callbacks}
+    trained, history = train_episodic(network, train, valid, seed=seed, **settings)
+    return trained.cpu(), history
+
+
+def best_scaler(sampler: EpisodeSampler, prior: ScalePrior, n_episodes: int = 48) -> str:
+    """The scaling with which untrained prototypes do best on the training tasks."""
+    network = PrototypicalNetwork(nn.Identity())
+    quality = dict.fromkeys(("none", "task", "shrunk"), 0.0)
+    for i in range(n_episodes):
+        episode = sampler.episode(0, i)
+        for scaler in quality:
+            e = scaled_episode(episode, scaler, prior)
+            parts = (e.support_X, e.support_y, e.query_X)
+            scores = network(*(torch.from_numpy(part) for part in parts)).numpy()
+            quality[scaler] += column_aucs(scores[:, None], e.query_y == 1)[0]
+    return max(quality, key=quality.__getitem__)
+
+
+def _silent(message: str) -> None:
+    """Where early stopping would print."""

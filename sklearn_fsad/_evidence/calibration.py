@@ -1,0 +1,176 @@
+"""All evidence of a support about a row, on one scale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._input.labels import ANOMALOUS
+from .._stats.scaling import ScaledSupport
+from .._typing import Array
+from .kinds import Evidence
+from .pooled import Pooled
+from .support import Support
+
+
+class Calibration:
+    """The scale of each kind of evidence on one support: its scores on left-out normals.
+
+    Parameters
+    ----------
+    left_out : ndarray of shape (n_support, n_evidence)
+        Evidence about each row of the support from the others.
+    y : ndarray of shape (n_support,), dtype int8
+    evidence : sequence of Evidence
+    active : ndarray of shape (n_evidence,), dtype bool
+        Which of it speaks on this support.
+
+    Attributes
+    ----------
+    n_normal : int
+        Number of normals in the support.
+    own_spread : ndarray of shape (n_evidence,)
+        Standard deviation of the normals' left-out evidence.
+    """
+
+    def __init__(
+        self,
+        left_out: Array,
+        y: NDArray[np.int8],
+        evidence: Sequence[Evidence],
+        active: NDArray[np.bool_],
+    ) -> None:
+        normal = y != ANOMALOUS
+        self.left_out = left_out
+        self.n_normal = int(normal.sum())
+        self.own_spread = left_out[normal].std(axis=0)
+        self._mean = left_out[normal].mean(axis=0)
+        self._active = active
+        self.shrink(np.array([e.spread for e in evidence]), n_prior_rows=1.0)
+
+    def shrink(self, spread: Array, n_prior_rows: float = 5.0) -> None:
+        """Shrink the spread towards a typical one that is worth so many rows: (n_evidence,)."""
+        n = self.n_normal
+        shrunk = np.sqrt((n * self.own_spread**2 + n_prior_rows * spread**2) / (n + n_prior_rows))
+        self._spread = np.maximum(shrunk, 1e-9 * (1.0 + np.abs(self._mean)))
+
+    def shrink_to_line(self, line: Array) -> None:
+        """Shrink to a log spread that is ``line[0] + line[1] log n``: (2, n_evidence)."""
+        self.shrink(np.exp(line[0] + line[1] * np.log(self.n_normal)))
+
+    def standardise(self, scores: Array) -> Array:
+        """Evidence in units of its left-out spread: linear near zero, logarithmic far out."""
+        z = 2.0 * np.arcsinh((scores - self._mean) / (2.0 * self._spread))
+        return np.where(self._active, z, 0.0)
+
+
+class CalibratedEvidence:
+    """All evidence of a support about a row, standardised by left-out scores of its normals.
+
+    Features are scaled first, by a scale that the support was given.
+
+    Parameters
+    ----------
+    scaled : ScaledSupport
+        The support in its own units.
+    y : ndarray of shape (n_support,), dtype int8
+        Rows that are not 1 (anomalous) count as normal.
+    evidence : sequence of Evidence
+    pooled : Pooled or None, default=None
+        What the training tasks have in common, in those units.
+
+    Attributes
+    ----------
+    calibration : Calibration
+    support_y : ndarray of shape (n_support,), dtype int8
+    """
+
+    n_folds = 5
+
+    def __init__(
+        self,
+        scaled: ScaledSupport,
+        y: NDArray[np.int8],
+        evidence: Sequence[Evidence],
+        pooled: Pooled | None = None,
+    ) -> None:
+        X = scaled.support
+        normal = _canonical_order(X, np.flatnonzero(y != ANOMALOUS))
+        anomalous = _canonical_order(X, np.flatnonzero(y == ANOMALOUS))
+        self._scaled = scaled
+        self.support_y = y
+        self._support = Support(X[normal], X[anomalous], pooled)
+        self._evidence = tuple(evidence)
+        self._active = np.array(
+            [
+                e.speaks(self._support.is_embedding, len(anomalous), pooled is not None)
+                for e in evidence
+            ]
+        )
+        left_out = np.empty((len(X), len(self._evidence)))
+        left_out[np.concatenate([normal, anomalous])] = self._left_out()
+        self.calibration = Calibration(left_out, y, evidence, self._active)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        arrays: Mapping[str, Array],
+        scaled: ScaledSupport,
+        y: NDArray[np.int8],
+        evidence: Sequence[Evidence],
+    ) -> CalibratedEvidence:
+        """Evidence with what a state's arrays have learned from other tasks."""
+        seen = cls(scaled, y, evidence, Pooled.from_arrays(arrays))
+        if "typical_spread" in arrays:
+            seen.calibration.shrink_to_line(arrays["typical_spread"])
+        return seen
+
+    @property
+    def support(self) -> Array:
+        """Standardised left-out evidence of the support: (n_support, n_evidence)."""
+        return self.calibration.standardise(self.calibration.left_out)
+
+    def transform(self, X: Array) -> Array:
+        """Standardised evidence about rows: (m, d) -> (m, n_evidence)."""
+        return self.calibration.standardise(self.evaluate(X))
+
+    def evaluate(self, X: Array) -> Array:
+        """Evidence about rows, each kind on its own scale: (m, d) -> (m, n_evidence)."""
+        return self._evaluate(self._support, self._scaled.transform(X))
+
+    def embed(self, X: Array) -> Array:
+        """Rows in the pooled-whitened space, or scaled by the support: (m, d) -> (m, q)."""
+        rows = self._support.rows(self._scaled.transform(X))
+        pooled = self._support.pooled
+        return rows.scaled if pooled is None else pooled.raw.embed(rows.raw)
+
+    def _evaluate(self, support: Support, X: Array) -> Array:
+        rows = support.rows(X)
+        scores = np.zeros((len(X), len(self._evidence)))
+        for j in np.flatnonzero(self._active):
+            scores[:, j] = self._evidence[j].function(support, rows)
+        return scores
+
+    def _left_out(self) -> Array:
+        """Evidence about each support row from the others, normals first: (n + k, n_evidence)."""
+        N, A = self._support.normals, self._support.anomalies
+        n, k = len(N), len(A)
+        folds = min(self.n_folds, n)
+        fold_of_normal = np.arange(n) % folds
+        fold_of_anomaly = np.arange(k) % folds if k >= 2 else np.full(k, -1)
+        scores = np.empty((n + k, len(self._evidence)))
+        if k == 1:  # a single anomaly cannot be left out
+            scores[n:] = self._evaluate(self._support, A)
+        for fold in range(folds):
+            out, out_a = fold_of_normal == fold, fold_of_anomaly == fold
+            part = Support(N[~out], A[~out_a], self._support.pooled, reference=self._support)
+            held = np.concatenate([out, out_a])
+            scores[held] = self._evaluate(part, np.concatenate([N[out], A[out_a]]))
+        return scores
+
+
+def _canonical_order(X: Array, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The rows sorted by value: folds, and so scores, do not depend on the order of the support."""
+    return rows[np.lexsort(X[rows].T[::-1])] if len(rows) else rows

@@ -1,0 +1,140 @@
+"""A support and rows as columns of a table: coordinates that do not depend on units.
+
+A view is a coordinate system that the normals of a support define, column by column or by their
+covariance. All distances that evidence asks for are computed once for each view.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from scipy.special import ndtri
+
+from .._stats.covariance import ShrunkCovariance, shrunk
+from .._stats.moments import TINY, compressed
+from .._stats.neighbours import Neighbours, nearest
+from .._typing import Array
+
+
+class View:
+    """Normals and anomalies of a support in one coordinate system.
+
+    Parameters
+    ----------
+    normals : ndarray of shape (n, q)
+    anomalies : ndarray of shape (k, q)
+    """
+
+    def __init__(self, normals: Array, anomalies: Array) -> None:
+        self.normals = normals
+        self.anomalies = anomalies
+        self._own: dict[str, Neighbours] = {}
+
+    @cached_property
+    def covariance(self) -> ShrunkCovariance:
+        """Of the normals, shrunk."""
+        return shrunk(self.normals - self.normals.mean(axis=0))
+
+    def own_neighbours(self, metric: str) -> Neighbours:
+        """Nearest other normals of each normal, found once."""
+        if metric not in self._own:
+            self._own[metric] = nearest(self.normals, self.normals, metric, themselves=False)
+        return self._own[metric]
+
+
+class NormalScores:
+    """Column by column the normal quantile of a value's rank among the normals [1]_.
+
+    Between two values of the normals it is interpolated, and beyond the last it grows with the
+    distance in spreads.
+
+    Parameters
+    ----------
+    normals : ndarray of shape (n, d)
+        In units of their spread.
+
+    References
+    ----------
+    .. [1] B. L. van der Waerden, "Order tests for the two-sample problem and their power",
+       Indagationes Mathematicae 14, 1952.
+    """
+
+    def __init__(self, normals: Array) -> None:
+        n = len(normals)
+        quantiles = ndtri((np.arange(n) + 0.5) / n)
+        self._knots = []
+        for column in np.sort(normals, axis=0).T:
+            values, first, count = np.unique(column, return_index=True, return_counts=True)
+            heights = np.add.reduceat(quantiles, first) / count
+            self._knots.append((values, heights))
+
+    def __call__(self, Z: Array) -> Array:
+        """Scores of rows in the same units: (m, d) -> (m, d)."""
+        scores = np.empty_like(Z)
+        for j, (values, heights) in enumerate(self._knots):
+            z = Z[:, j]
+            inside = np.interp(z, values, heights)
+            beyond = z - np.clip(z, values[0], values[-1])
+            scores[:, j] = inside + np.sign(beyond) * np.log1p(np.abs(beyond))
+        return scores
+
+
+class Boxes:
+    """Column by column the place of a value between the least and the greatest of the normals."""
+
+    def __init__(self, normals: Array) -> None:
+        self._low = normals.min(axis=0)
+        width = normals.max(axis=0) - self._low
+        self._width = np.where(width > 0, width, 1.0)
+
+    def __call__(self, Z: Array) -> Array:
+        """Places of rows in the same units: (m, d) -> (m, d)."""
+        return compressed((Z - self._low) / self._width)
+
+
+class Space:
+    """Normals and anomalies of a support in one coordinate system.
+
+    Parameters
+    ----------
+    normals : ndarray of shape (n, d)
+        Centred normal rows.
+    anomalies : ndarray of shape (k, d)
+        Anomalous rows, centred on the normals.
+    intensity : float or None
+        Shrinkage of the normals' covariance; None takes Ledoit and Wolf's.
+    least_level : float
+        Smallest mean variance to assume.
+    """
+
+    def __init__(
+        self, normals: Array, anomalies: Array, intensity: float | None, least_level: float
+    ) -> None:
+        self.normals = normals
+        self.anomalies = anomalies
+        self.least_level = least_level
+        self.covariance = ShrunkCovariance(normals, intensity, least_level)
+
+    @cached_property
+    def white_normals(self) -> Array:
+        """Normals whitened by their own shrunken covariance."""
+        return self.covariance.whiten(self.normals)
+
+    @cached_property
+    def anomaly_mean(self) -> Array:
+        """Prototype of the anomalies relative to that of the normals: (d,)."""
+        return self.anomalies.mean(axis=0)
+
+    @cached_property
+    def discriminant(self) -> Array:
+        """Fisher's direction with the shrunken covariance within both classes: (d,)."""
+        within = np.concatenate([self.normals, self.anomalies - self.anomaly_mean])
+        covariance = ShrunkCovariance(within, None, self.least_level)
+        return covariance.solve(self.anomaly_mean[:, None])[:, 0]
+
+    @cached_property
+    def normal_discriminant(self) -> Array:
+        """The same with the normals' covariance alone, at unit length in its metric: (d,)."""
+        direction = self.covariance.solve(self.anomaly_mean[:, None])[:, 0]
+        return direction / np.sqrt(max(float(direction @ self.anomaly_mean), TINY))

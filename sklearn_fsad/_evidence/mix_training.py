@@ -1,0 +1,148 @@
+"""Train the weights of evidence on episodes, and compare them on held-out tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .._stats.ranking import column_aucs
+from .._training.batches import EpisodeDataset
+from .._training.checkpoint import checkpoints_in
+from .._training.loop import train_episodic
+from .._training.losses import PairwiseLoss
+from .._typing import Array
+from ..tasks._episodes import Episode
+from .episodes import Observation, typical_spread
+from .kinds import Evidence
+from .mix import CLOSED_FORM, MIX, SINGLE, EvidenceMix
+
+
+@dataclass(frozen=True)
+class LearnedMix:
+    """A trained mix and how it fared on held-out tasks.
+
+    Attributes
+    ----------
+    theta : ndarray of shape (3, n_evidence)
+    typical_spread : ndarray of shape (2, n_evidence)
+    choice : tuple of two int
+        What held-out tasks favour without and with labelled anomalies.
+    report : list of dict
+        Per regime, mean held-out AUC of the mix, the closed form and the best single evidence.
+    history : list of dict
+        Loss of each epoch.
+    theta_without : dict of int to ndarray
+        Weights learned without a fold.
+    """
+
+    theta: Array
+    typical_spread: Array
+    choice: tuple[int, int]
+    report: list[dict[str, Any]]
+    history: list[dict[str, float]]
+    theta_without: dict[int, Array]
+
+    def arrays(self) -> dict[str, Array]:
+        """Named arrays for a :class:`MetaState`."""
+        choice = np.array(self.choice)
+        return {"theta": self.theta, "typical_spread": self.typical_spread, "choice": choice}
+
+    def info(self) -> dict[str, Any]:
+        """Facts for a :class:`MetaState`."""
+        return {"held_out": self.report, "history": self.history}
+
+
+def learn_mix(
+    observations: Sequence[Observation],
+    evidence: Sequence[Evidence],
+    new_mix: Callable[..., EvidenceMix],
+    *,
+    seed: int,
+    **net_params: Any,
+) -> LearnedMix:
+    """Train a mix on all tasks, and judge on held-out ones whether to use it.
+
+    Parameters
+    ----------
+    observations : sequence of Observation
+    evidence : sequence of Evidence
+    new_mix : callable
+        Makes an untrained mix; takes ``choice``.
+    seed : int
+        Seed of the training.
+    **net_params
+        Settings of the training net.
+    """
+    folds = np.array([o.fold for o in observations])
+    typical = typical_spread(observations, evidence)
+    episodes = [o.episode(typical) for o in observations]
+
+    def trained(keep: NDArray[np.bool_], **more: Any) -> tuple[EvidenceMix, list[dict[str, float]]]:
+        part = [e for e, kept in zip(episodes, keep, strict=True) if kept]
+        data = EpisodeDataset(lambda epoch, index: part[index], len(part))
+        settings = {"criterion": PairwiseLoss, **net_params, **more, "batch_size": len(part)}
+        return train_episodic(new_mix(), data, None, seed=seed, dtype=torch.float64, **settings)
+
+    mix, history = trained(np.ones(len(folds), dtype=bool))
+    kept = checkpoints_in(net_params.get("callbacks"))
+    held_out: dict[tuple[int, int], list[Array]] = {}
+    theta_without = {}
+    if len(set(folds)) > 1:
+        for fold in sorted(set(folds)):
+            candidate, _ = trained(folds != fold, verbose=0, callbacks=kept, may_be_cut_short=False)
+            theta = theta_without[int(fold)] = candidate.theta.detach().numpy()
+            options = [new_mix(theta=theta, choice=(o, o)) for o in (MIX, CLOSED_FORM)]
+            for e, o in zip(episodes, observations, strict=True):
+                if o.fold == fold and 0 < (e.query_y == 1).sum() < len(e.query_y):
+                    regime = int((e.support_y == 1).any())
+                    held_out.setdefault((regime, o.group), []).append(_judge(e, options))
+    choices, report = [], []
+    for regime in (0, 1):
+        choice, summary = _choose(regime, held_out, evidence)
+        choices.append(choice)
+        report.append(summary)
+    theta = mix.theta.detach().numpy()
+    used = choices[0], choices[1]
+    return LearnedMix(theta, typical, used, report, history, theta_without)
+
+
+def _judge(episode: Episode, options: Sequence[EvidenceMix]) -> Array:
+    """AUC of the mix, the closed form and every single kind of evidence on a held-out episode."""
+    weights = np.array([o.weights(episode.support_X, episode.support_y) for o in options])
+    scores = np.concatenate([episode.query_X @ weights.T, episode.query_X], axis=1)
+    return column_aucs(scores, episode.query_y == 1)
+
+
+def _choose(
+    regime: int, held_out: dict[tuple[int, int], list[Array]], evidence: Sequence[Evidence]
+) -> tuple[int, dict[str, Any]]:
+    """What to use in a regime: the mix, unless another option clearly beats it on held-out tasks.
+
+    Clearly means by more than one standard error over at least three groups of sibling tasks: the
+    best of a dozen options looks better than it is. Evidence that needs labels never stands alone,
+    since it would be blind to anomalies unlike the labelled ones.
+    """
+    name = "labelled" if regime else "unlabelled"
+    aucs = np.array([np.mean(a, axis=0) for (seen, _), a in held_out.items() if seen == regime])
+    if len(aucs) < 2:
+        return CLOSED_FORM, {"regime": name, "used": "closed form"}
+    means = aucs.mean(axis=0)  # (2 + n_evidence,)
+    label_free = [SINGLE + j for j, e in enumerate(evidence) if not e.needs_anomalies]
+    single = max(label_free, key=means.__getitem__) if label_free else CLOSED_FORM
+    rival = max(CLOSED_FORM, single, key=means.__getitem__)
+    gain = aucs[:, rival] - aucs[:, MIX]
+    clear = len(gain) > 2 and gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain))
+    names = {MIX: "mix", CLOSED_FORM: "closed form"}
+    if single != CLOSED_FORM:
+        names[single] = evidence[single - SINGLE].name
+    best = rival if clear else MIX
+    return best, {
+        "regime": name,
+        "used": names[best],
+        **{names[o]: round(float(means[o]), 4) for o in names},
+    }

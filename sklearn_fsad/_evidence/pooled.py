@@ -1,0 +1,160 @@
+"""What training tasks have in common: covariances, and directions in which anomalies leave."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._stats.moments import TINY, feature_spread
+from .._typing import Array
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """Map to the space in which a pooled covariance is the identity.
+
+    Attributes
+    ----------
+    basis : ndarray of shape (d, q)
+        Leading eigenvectors of the pooled covariance.
+    gain : ndarray of shape (q,)
+        Inverse root of their (shrunken) eigenvalues.
+    rest : float
+        The same for all other directions.
+    directions : ndarray of shape (d, r)
+        Directions, in the whitened space, in which anomalies of other tasks leave.
+    """
+
+    basis: Array
+    gain: Array
+    rest: float
+    directions: Array
+
+    def __call__(self, U: Array) -> Array:
+        """Whiten centred rows: (m, d) -> (m, d)."""
+        return U * self.rest + ((U @ self.basis) * (self.gain - self.rest)) @ self.basis.T
+
+    def embed(self, U: Array) -> Array:
+        """Coordinates along the leading directions: (m, d) -> (m, q)."""
+        return (U @ self.basis) * self.gain
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """What the training tasks have in common.
+
+    Attributes
+    ----------
+    raw, scaled : Whitening
+        Of the raw features, and of those scaled by each task's own spread.
+    relevance : ndarray of shape (d,)
+        How far anomalies leave along each feature: the geometric mean over tasks of their median
+        squared deviation, in units of the normals' variance.
+    """
+
+    raw: Whitening
+    scaled: Whitening
+    relevance: Array
+
+    @classmethod
+    def from_tasks(
+        cls,
+        tasks: Sequence[tuple[Array, Array]],
+        *,
+        rank: int | None = None,
+        intensity: float = 0.1,
+    ) -> Pooled:
+        """Estimate from (normals, anomalies) of each training task.
+
+        Parameters
+        ----------
+        tasks : sequence of (ndarray of shape (n, d), ndarray of shape (k, d))
+            Rows of each task.
+        rank : int or None, default=None
+            Number of directions whitened one by one; None means all.
+        intensity : float, default=0.1
+            Share of the identity in the pooled covariance.
+        """
+        raw, scaled = [], []
+        for normals, anomalies in tasks:
+            mean = normals.mean(axis=0)
+            N, A = normals - mean, anomalies - mean
+            spread = feature_spread(normals)
+            raw.append((N, A))
+            scaled.append((N / spread, A / spread))
+        return cls(
+            whitening(raw, rank, intensity),
+            whitening(scaled, rank, intensity),
+            _relevance([A for _, A in scaled]),
+        )
+
+    def to_arrays(self) -> dict[str, Array]:
+        """Named arrays for a :class:`MetaState`."""
+        return {
+            f"pooled_{space}_{name}": np.asarray(value)
+            for space, white in (("raw", self.raw), ("scaled", self.scaled))
+            for name, value in vars(white).items()
+        } | {"pooled_relevance": self.relevance}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Array]) -> Pooled | None:
+        """The pooled statistics in a state's arrays, if it has any."""
+        if "pooled_raw_basis" not in arrays:
+            return None
+        names = ("basis", "gain", "rest", "directions")
+        spaces = ([arrays[f"pooled_{space}_{n}"] for n in names] for space in ("raw", "scaled"))
+        raw, scaled = (Whitening(b, gain, float(rest), dirs) for b, gain, rest, dirs in spaces)
+        return cls(raw, scaled, arrays["pooled_relevance"])
+
+
+def _relevance(anomalies: Sequence[Array]) -> Array:
+    """See :class:`Pooled`; ones where no task has anomalies."""
+    medians = [np.log(np.median(A * A, axis=0) + 0.1) for A in anomalies if len(A)]
+    return np.exp(np.mean(medians, axis=0)) if medians else np.ones(anomalies[0].shape[1])
+
+
+def whitening(
+    centred: Sequence[tuple[Array, Array]], rank: int | None, intensity: float = 0.1
+) -> Whitening:
+    """Whitening by the covariance pooled within tasks, from their centred (normals, anomalies)."""
+    d = centred[0][0].shape[1]
+    pooled = np.zeros((d, d))
+    for N, _ in centred:
+        total = (N * N).sum()
+        if total > 0:
+            pooled += (N.T @ N) * (d / total)  # each task weighs the same, whatever its scale
+    pooled /= max(len(centred), 1)
+    eigenvalues, basis = np.linalg.eigh(pooled)
+    eigenvalues, basis = np.maximum(eigenvalues[::-1], 0.0), basis[:, ::-1]
+    level = max(eigenvalues.mean(), TINY)
+    shrunk = (1.0 - intensity) * eigenvalues + intensity * level
+    q = d if rank is None else min(rank, d)
+    rest = shrunk[q:].mean() if q < d else intensity * level
+    white = Whitening(
+        np.ascontiguousarray(basis[:, :q]),
+        1.0 / np.sqrt(shrunk[:q]),
+        float(1.0 / np.sqrt(rest)),
+        np.zeros((d, 0)),
+    )
+    return Whitening(white.basis, white.gain, white.rest, _anomaly_directions(centred, white))
+
+
+def _anomaly_directions(centred: Sequence[tuple[Array, Array]], white: Whitening) -> Array:
+    """Scaled eigenvectors of the anomalies' excess scatter over the normals', mean over tasks."""
+    d = white.basis.shape[0]
+    excess, n_tasks = np.zeros((d, d)), 0
+    for N, A in centred:
+        if len(A) == 0:
+            continue
+        N, A = white(N), white(A)
+        scale = (N * N).mean()
+        if scale > 0:
+            excess += (A.T @ A / len(A) - N.T @ N / len(N)) / scale
+            n_tasks += 1
+    if n_tasks == 0:
+        return np.zeros((d, 0))
+    eigenvalues, vectors = np.linalg.eigh(excess / n_tasks)
+    r = min(30 if d > 60 else 4, d)
+    return vectors[:, ::-1][:, :r] * np.sqrt(np.maximum(eigenvalues[::-1][:r], 0.0))

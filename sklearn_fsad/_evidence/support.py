@@ -1,0 +1,198 @@
+"""A support set seen in several coordinate systems, each with a shrunken covariance.
+
+The coordinate systems are the raw features, the features scaled by the support's own spread, and
+both again after whitening by what the training tasks have in common (an empirical Bayes prior).
+All are centred on the support's mean of the normals, in float64, so that features with a large
+offset lose nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from .._stats.moments import TINY, are_embeddings, compressed, feature_spread, stable_mean
+from .._stats.neighbours import Neighbours, nearest
+from .._typing import Array
+from .coordinates import Boxes, NormalScores, Space, View
+from .pooled import Pooled
+
+
+class Support:
+    """A support set and the coordinate systems in which evidence looks at it.
+
+    Parameters
+    ----------
+    normals : ndarray of shape (n, d)
+    anomalies : ndarray of shape (k, d)
+    pooled : Pooled or None, default=None
+        What the training tasks have in common.
+    reference : Support or None, default=None
+        The whole support of which this one is a part: lends its spread to a part of one row, which
+        has none of its own.
+    """
+
+    def __init__(
+        self,
+        normals: Array,
+        anomalies: Array,
+        pooled: Pooled | None = None,
+        reference: Support | None = None,
+    ) -> None:
+        self.normals = normals
+        self.anomalies = anomalies
+        self.pooled = pooled
+        self.mean = stable_mean(normals)
+        self.N = normals - self.mean
+        self.A = anomalies - self.mean
+        lender = reference if reference is not None and len(normals) < 2 else None
+        self.spread: Array = feature_spread(normals) if lender is None else lender.spread
+        self._lender = lender
+        self.is_part = reference is not None
+        self.is_embedding: bool = (  # whether the raw metric is information
+            are_embeddings(normals) if reference is None else reference.is_embedding
+        )
+        self._found: dict[Hashable, Any] = {}
+
+    def once(self, key: Hashable, find: Callable[[], Any]) -> Any:
+        """What evidence finds out about the support alone, found when it is first asked for."""
+        if key not in self._found:
+            self._found[key] = find()
+        return self._found[key]
+
+    def rows(self, X: Array) -> Rows:
+        """Rows to be judged, relative to this support."""
+        return Rows(X, self)
+
+    def _space(self, N: Array, A: Array, intensity: float | None, name: str) -> Space:
+        floor = TINY if self._lender is None else getattr(self._lender, name).covariance.level
+        return Space(N, A, intensity, floor)
+
+    @cached_property
+    def raw(self) -> Space:
+        """Features as they are."""
+        return self._space(self.N, self.A, None, "raw")
+
+    @cached_property
+    def scaled(self) -> Space:
+        """Features divided by the support's own spread."""
+        return self._space(self.N / self.spread, self.A / self.spread, None, "scaled")
+
+    @cached_property
+    def pooled_raw(self) -> Space:
+        """Raw features, whitened by the pooled covariance."""
+        white = self._whitening.raw
+        return self._space(white(self.N), white(self.A), 0.05, "pooled_raw")
+
+    @cached_property
+    def pooled_scaled(self) -> Space:
+        """Scaled features, whitened by the pooled correlation."""
+        white = self._whitening.scaled
+        N, A = white(self.N / self.spread), white(self.A / self.spread)
+        return self._space(N, A, None, "pooled_scaled")
+
+    @cached_property
+    def compressed(self) -> View:
+        """Columns in their spreads, logarithmic far out."""
+        return self._view(compressed)
+
+    @cached_property
+    def gaussian(self) -> View:
+        """Columns by their ranks among the normals."""
+        return self._view(self._normal_scores)
+
+    @cached_property
+    def boxed(self) -> View:
+        """Columns by their places between the extremes of the normals."""
+        return self._view(self._boxes)
+
+    @cached_property
+    def white(self) -> View:
+        """The compressed columns, whitened by the normals' covariance."""
+        space = self.compressed
+        return View(self._whiten(space.normals), self._whiten(space.anomalies))
+
+    @cached_property
+    def _normal_scores(self) -> NormalScores:
+        return NormalScores(self.N / self.spread)
+
+    @cached_property
+    def _boxes(self) -> Boxes:
+        return Boxes(self.N / self.spread)
+
+    def _whiten(self, U: Array) -> Array:
+        covariance = self.compressed.covariance
+        return covariance.whiten(U - self.compressed.normals.mean(axis=0))
+
+    def _view(self, transform: Callable[[Array], Array]) -> View:
+        return View(transform(self.N / self.spread), transform(self.A / self.spread))
+
+    @property
+    def relevance(self) -> Array:
+        """How far anomalies of the training tasks leave along each feature: (d,)."""
+        return self._whitening.relevance
+
+    @property
+    def _whitening(self) -> Pooled:
+        if self.pooled is None:
+            raise ValueError("This evidence needs meta_fit: nothing pooled from training tasks.")
+        return self.pooled
+
+
+class Rows:
+    """Rows to be judged, in each coordinate system of a support; each is computed once.
+
+    Attributes
+    ----------
+    X : ndarray of shape (m, d)
+        The rows as given.
+    """
+
+    def __init__(self, X: Array, support: Support) -> None:
+        self.X = X
+        self._support = support
+        self._neighbours: dict[tuple[str, str], Neighbours] = {}
+        limit = 1e12 * max(float(support.spread.max()), float(np.abs(support.N).max(initial=0.0)))
+        self._centred = np.clip(X - support.mean, -limit, limit)
+
+    @property
+    def raw(self) -> Array:
+        return self._centred
+
+    @cached_property
+    def scaled(self) -> Array:
+        return self._centred / self._support.spread
+
+    @cached_property
+    def compressed(self) -> Array:
+        return compressed(self.scaled)
+
+    @cached_property
+    def gaussian(self) -> Array:
+        return self._support._normal_scores(self.scaled)
+
+    @cached_property
+    def boxed(self) -> Array:
+        return self._support._boxes(self.scaled)
+
+    @cached_property
+    def white(self) -> Array:
+        return self._support._whiten(self.compressed)
+
+    def neighbours(self, view: str, metric: str) -> Neighbours:
+        """The nearest normals in a view of the support, found once."""
+        if (view, metric) not in self._neighbours:
+            normals = getattr(self._support, view).normals
+            self._neighbours[view, metric] = nearest(getattr(self, view), normals, metric)
+        return self._neighbours[view, metric]
+
+    @cached_property
+    def pooled_raw(self) -> Array:
+        return self._support._whitening.raw(self._centred)
+
+    @cached_property
+    def pooled_scaled(self) -> Array:
+        return self._support._whitening.scaled(self.scaled)

@@ -1,0 +1,272 @@
+"""Evidence about rows of any table from labelled anomalies of a support."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+from scipy.spatial.distance import cdist
+from sklearn.ensemble import ExtraTreesClassifier
+
+from .._stats.covariance import shrunk
+from .._stats.moments import TINY
+from .._stats.neighbours import Search, nearest_search
+from .._stats.ranking import column_aucs
+from .._typing import Array
+from .coordinates import View
+from .family_anomalies import thinned
+from .support import Rows, Support
+from .table_normals import EvidenceFunction
+
+_LEAST = 1e-4
+_SHARED = 8  # columns of which all pairs are looked at
+_MOST_SETS, _MOST_NORMALS = 32, 300
+_BANDWIDTH = 0.5
+_MOST_NUMBERS = 2**20  # in one array of differences
+_N_TREES, _N_TREES_OF_PART = 40, 12
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Log distance to the nearest normals against that to the nearest labelled anomaly."""
+
+    view: str
+    k: int = 5
+    metric: str = "euclidean"
+
+    def __call__(self, support: Support, rows: Rows) -> Array:
+        """(m,)."""
+        near = _to_anomalies(self.view, self.metric, support, rows).min(axis=1)
+        return rows.neighbours(self.view, self.metric).reach(self.k) - np.log(near + _LEAST)
+
+
+@dataclass(frozen=True)
+class Closeness:
+    """Minus the log distance to the labelled anomalies: the nearest, or their centre."""
+
+    view: str
+    centre: bool = False
+
+    def __call__(self, support: Support, rows: Rows) -> Array:
+        """(m,)."""
+        if not self.centre:
+            return -np.log(
+                _to_anomalies(self.view, "euclidean", support, rows).min(axis=1) + _LEAST
+            )
+        away = getattr(rows, self.view) - getattr(support, self.view).anomalies.mean(axis=0)
+        return -0.5 * np.log((away**2).mean(axis=1) + _LEAST)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Largest cosine of the angle to a labelled anomaly, as seen from the normals' mean."""
+
+    view: str
+
+    def __call__(self, support: Support, rows: Rows) -> Array:
+        """(m,)."""
+        view: View = getattr(support, self.view)
+        centre = view.normals.mean(axis=0)
+        U, A = getattr(rows, self.view) - centre, view.anomalies - centre
+        U = U / (np.linalg.norm(U, axis=1, keepdims=True) + _LEAST)
+        A = A / (np.linalg.norm(A, axis=1, keepdims=True) + _LEAST)
+        return (U @ A.T).max(axis=1)
+
+
+@dataclass(frozen=True)
+class Discriminant:
+    """Fisher's discriminant in a view, with the covariance within both classes or its diagonal."""
+
+    view: str
+    diagonal: bool = False
+
+    def __call__(self, support: Support, rows: Rows) -> Array:
+        """(m,)."""
+        centre, direction = support.once(self, lambda: self._direction(support))
+        return (getattr(rows, self.view) - centre) @ direction
+
+    def _direction(self, support: Support) -> tuple[Array, Array]:
+        view: View = getattr(support, self.view)
+        centre, prototype = view.normals.mean(axis=0), view.anomalies.mean(axis=0)
+        within = np.concatenate([view.normals - centre, view.anomalies - prototype])
+        gap = prototype - centre
+        if self.diagonal:
+            variance = within.var(axis=0)
+            direction = gap / (variance + 0.1 * variance.mean() + _LEAST)
+        else:
+            direction = shrunk(within).solve(gap[:, None])[:, 0]
+        return centre, direction / np.sqrt(max(float(direction @ gap), _LEAST))
+
+
+@dataclass(frozen=True)
+class Excess:
+    """Squares of columns weighed by how much more the anomalies spread in them than the normals."""
+
+    view: str
+
+    def __call__(self, support: Support, rows: Rows) -> Array:
+        """(m,)."""
+        view: View = getattr(support, self.view)
+        centre = view.normals.mean(axis=0)
+        normal = ((view.normals - centre) ** 2).mean(axis=0)
+        weight = np.maximum(((view.anomalies - centre) ** 2).mean(axis=0) - normal, 0.0)
+        weight = np.sqrt(weight / (normal + 0.1 * normal.mean() + _LEAST))
+        weight = weight / (weight.sum() + _LEAST)
+        return np.log((getattr(rows, self.view) - centre) ** 2 @ weight + _LEAST)
+
+
+def column_likelihoods(support: Support, rows: Rows) -> Array:
+    """Log ratio of the densities of anomalies and normals, column by column: naive Bayes."""
+    G, A = rows.gaussian, support.gaussian.anomalies
+    total = np.zeros(len(G))
+    normaliser = -0.5 * np.log(2 * np.pi)
+    for g, a in zip(G.T, A.T, strict=True):
+        normal = np.exp(normaliser - 0.5 * g**2)
+        broad = np.exp(normaliser - 0.5 * (g / 3.0) ** 2) / 3.0
+        kernels = np.exp(normaliser - 0.5 * ((g[:, None] - a) / _BANDWIDTH) ** 2) / _BANDWIDTH
+        anomalous = (kernels.sum(axis=1) + broad) / (len(a) + 1.0)
+        total += np.log((0.9 * anomalous + 0.1 * normal + TINY) / (normal + 0.01 * broad + TINY))
+    return total / G.shape[1]
+
+
+@dataclass(frozen=True)
+class SubspaceRatio:
+    """Ratios of neighbour distances over single columns and pairs, by how each separates."""
+
+    view: str
+
+    def __call__(self, support: Support, rows: Rows) -> Array:
+        """(m,)."""
+        U = getattr(rows, self.view)
+        total = np.zeros(len(U))
+        for columns, weight, searches in support.once(self, lambda: self._subspaces(support)):
+            to_normal, to_anomaly = (nearest(U[:, columns]) for nearest in searches)
+            total += weight * _share(to_normal, to_anomaly)
+        return total
+
+    def _subspaces(self, support: Support) -> list[tuple[NDArray[np.intp], float, list[Search]]]:
+        """Columns, weight and searches of the nearest normal and anomaly, for each subspace."""
+        view: View = getattr(support, self.view)
+        N, A = thinned(view.normals, _MOST_NORMALS), view.anomalies
+        sets = [np.array([j]) for j in range(N.shape[1])]
+        weights = _column_separations(N, A)
+        best = np.sort(np.argsort(-weights, kind="stable")[:_SHARED])
+        pairs = [np.array(pair) for pair in combinations(best, 2)]
+        weights = np.concatenate([weights, _separations(N, A, pairs)])
+        weights = np.maximum(weights - 0.5, 0.0) ** 2 + 1e-4
+        sets += pairs
+        kept = np.argsort(-weights, kind="stable")[:_MOST_SETS]
+        weights /= weights[kept].sum()
+        return [
+            (sets[i], weights[i], [nearest_search(V[:, sets[i]]) for V in (N, A)]) for i in kept
+        ]
+
+
+def forest(support: Support, rows: Rows) -> Array:
+    """Vote of extremely randomised trees that tell labelled anomalies from normals [1]_.
+
+    Columns that are equal in the support cannot be told apart: the trees see their mean.
+
+    References
+    ----------
+    .. [1] P. Geurts, D. Ernst and L. Wehenkel, "Extremely randomized trees", Machine Learning 63,
+       2006.
+    """
+
+    def grown() -> ExtraTreesClassifier:
+        view = support.compressed
+        X = np.concatenate([view.normals, view.anomalies])
+        y = np.repeat([0, 1], [len(view.normals), len(view.anomalies)])
+        n = _N_TREES_OF_PART if support.is_part else _N_TREES
+        return ExtraTreesClassifier(n, class_weight="balanced", random_state=0).fit(X, y)
+
+    groups = support.once("equal columns", lambda: _equal_columns(support.compressed))
+    Z = rows.compressed if groups is None else _means_of_columns(rows.compressed, groups)
+    Z = Z.astype(np.float32)  # tree by tree: predict_proba starts threads each time
+    votes = [tree.tree_.predict(Z)[:, 1] for tree in support.once("forest", grown).estimators_]
+    share = np.mean(votes, axis=0)
+    return np.log((share + 0.01) / (1.01 - share))
+
+
+def _equal_columns(view: View) -> NDArray[np.intp] | None:
+    """Group of each column, those that are equal in the support together; None if none are."""
+    columns = np.concatenate([view.normals, view.anomalies]).T
+    distinct, groups = np.unique(columns, axis=0, return_inverse=True)
+    return None if len(distinct) == len(columns) else groups.ravel()
+
+
+def _means_of_columns(Z: Array, groups: NDArray[np.intp]) -> Array:
+    """Rows with each column replaced by the mean of its group: (m, d) -> (m, d)."""
+    member = groups[:, None] == np.arange(groups.max() + 1)  # (d, n_groups)
+    return (Z @ (member / member.sum(axis=0)))[:, groups]
+
+
+def _separations(N: Array, A: Array, sets: list[NDArray[np.intp]]) -> Array:
+    """Leave-one-out AUC of the ratio in each set of columns: (n_sets,)."""
+    if len(A) < 2 or len(N) < 2:
+        return np.full(len(sets), 0.6)
+    rows, anomalous = np.concatenate([N, A]), np.arange(len(N) + len(A)) >= len(N)
+    shares = np.empty((len(rows), len(sets)))
+    for i, columns in enumerate(sets):
+        nearest = [KDTree(V[:, columns]).query(rows[:, columns], 2)[0] for V in (N, A)]
+        to_normal = np.where(anomalous, nearest[0][:, 0], nearest[0][:, 1])
+        to_anomaly = np.where(anomalous, nearest[1][:, 1], nearest[1][:, 0])
+        shares[:, i] = _share(to_normal, to_anomaly)
+    return column_aucs(shares, anomalous)
+
+
+def _column_separations(N: Array, A: Array) -> Array:
+    """The same in each column alone, all at once: (d,)."""
+    if len(A) < 2 or len(N) < 2:
+        return np.full(N.shape[1], 0.6)
+    anomalous = np.arange(len(N) + len(A)) >= len(N)
+    at_once, aucs = max(1, _MOST_NUMBERS // (len(N) * len(A))), []
+    for start in range(0, N.shape[1], at_once):
+        n, a = N[:, start : start + at_once], A[:, start : start + at_once]
+        across = np.abs(n[:, None] - a)  # (n, k, columns)
+        to_normal = np.concatenate([_to_others(n), across.min(axis=0)])
+        to_anomaly = np.concatenate([across.min(axis=1), _to_others(a)])
+        aucs.append(column_aucs(_share(to_normal, to_anomaly), anomalous))
+    return np.concatenate(aucs)
+
+
+def _to_others(V: Array) -> Array:
+    """Distance of each value to the nearest other one of its column: (n, d) -> (n, d)."""
+    order = np.argsort(V, axis=0)
+    gaps = np.diff(np.take_along_axis(V, order, axis=0), axis=0)
+    beyond = np.full((1, V.shape[1]), np.inf)
+    nearest = np.minimum(np.concatenate([beyond, gaps]), np.concatenate([gaps, beyond]))
+    distance = np.empty_like(V)
+    np.put_along_axis(distance, order, nearest, axis=0)
+    return distance
+
+
+def _share(to_normal: Array, to_anomaly: Array) -> Array:
+    return (to_normal + TINY) / (to_normal + to_anomaly + 2 * TINY)
+
+
+def _to_anomalies(view: str, metric: str, support: Support, rows: Rows) -> Array:
+    return cdist(getattr(rows, view), getattr(support, view).anomalies, metric)
+
+
+# --- all of it ------------------------------------------------------------------------------------
+ANOMALIES: dict[str, EvidenceFunction] = {
+    **{f"ratio_{view}": Ratio(view) for view in ("compressed", "gaussian", "white", "boxed")},
+    "ratio_1_compressed": Ratio("compressed", 1),
+    "ratio_compressed_l1": Ratio("compressed", 5, "cityblock"),
+    **{f"close_{view}": Closeness(view) for view in ("compressed", "gaussian")},
+    "close_centre": Closeness("compressed", centre=True),
+    **{f"cosine_{view}": Cosine(view) for view in ("compressed", "gaussian", "white")},
+    **{f"discriminant_{view}": Discriminant(view) for view in ("compressed", "gaussian")},
+    **{
+        f"discriminant_diagonal_{view}": Discriminant(view, diagonal=True)
+        for view in ("compressed", "gaussian")
+    },
+    **{f"excess_{view}": Excess(view) for view in ("compressed", "gaussian", "white")},
+    "column_likelihoods": column_likelihoods,
+    **{f"subspaces_{view}": SubspaceRatio(view) for view in ("compressed", "gaussian")},
+    "forest": forest,
+}

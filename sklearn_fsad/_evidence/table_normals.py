@@ -1,0 +1,195 @@
+"""Evidence about rows of any table from its normals, free of units and of the order of columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import log_ndtr
+
+from .._stats.moments import TINY
+from .._typing import Array
+from .coordinates import View
+from .support import Rows, Support
+
+EvidenceFunction = Callable[[Support, Rows], Array]
+_LEAST = 1e-4
+
+
+# --- neighbours -----------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Nearest:
+    """Log mean distance to the k nearest normals in a view [1]_.
+
+    References
+    ----------
+    .. [1] S. Ramaswamy, R. Rastogi and K. Shim, "Efficient algorithms for mining outliers from
+       large data sets", SIGMOD 2000.
+    """
+
+    view: str
+    k: int
+    metric: str = "euclidean"
+
+    def __call__(self, support: Support, rows: Rows) -> Array:
+        """(m,)."""
+        return rows.neighbours(self.view, self.metric).reach(self.k)
+
+
+@dataclass(frozen=True)
+class LocalDensity:
+    """The same relative to what the neighbours' own distances are: the local outlier factor [1]_.
+
+    References
+    ----------
+    .. [1] M. M. Breunig et al., "LOF: identifying density-based local outliers", SIGMOD 2000.
+    """
+
+    view: str
+    k: int
+
+    def __call__(self, support: Support, rows: Rows) -> Array:
+        """(m,)."""
+        view: View = getattr(support, self.view)
+        found = rows.neighbours(self.view, "euclidean")
+        own = view.own_neighbours("euclidean").reach(self.k)
+        return found.reach(self.k) - own[found.position[:, : self.k]].mean(axis=1)
+
+
+# --- covariance -----------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Distance:
+    """Log Mahalanobis distance in a view, along some of the normals' axes.
+
+    ``axes="minor"`` are those that hold the last fifth of their variance, "major" the others [1]_.
+
+    References
+    ----------
+    .. [1] M.-L. Shyu et al., "A novel anomaly detection scheme based on principal component
+       classifier", ICDM 2003.
+    """
+
+    view: str
+    axes: str = "all"
+
+    def __call__(self, support: Support, rows: Rows) -> Array:
+        """(m,)."""
+        view: View = getattr(support, self.view)
+        U = getattr(rows, self.view) - view.normals.mean(axis=0)
+        covariance = view.covariance
+        if self.axes == "all":
+            return np.log(covariance.distance(U) + TINY)
+        above = np.cumsum(covariance.shrunk[::-1])[::-1] - covariance.shrunk  # of larger axes
+        major = above < (0.8 - 1e-6) * covariance.shrunk.sum()
+        along = (U @ covariance.basis[:, major]) ** 2 / covariance.shrunk[major]
+        if self.axes == "major":
+            return np.log(along.sum(axis=1) + _LEAST)
+        return np.log(np.maximum(covariance.distance(U) - along.sum(axis=1), 0.0) + _LEAST)
+
+
+@dataclass(frozen=True)
+class Conditional:
+    """How unlikely each column is given the others, under a Gaussian law with heavy tails.
+
+    The mean over columns, or the largest: a row may be in range everywhere and break a relation.
+    """
+
+    view: str
+    most: bool = False
+
+    def __call__(self, support: Support, rows: Rows) -> Array:
+        """(m,)."""
+        view: View = getattr(support, self.view)
+        U = getattr(rows, self.view) - view.normals.mean(axis=0)
+        precision = support.once(
+            (Conditional, self.view), lambda: view.covariance.solve(np.eye(U.shape[1]))
+        )
+        residual = (U @ precision) ** 2 / np.diag(precision)
+        surprise = np.log1p(residual / 4.0)
+        return np.log(surprise.max(axis=1) + _LEAST) if self.most else surprise.mean(axis=1)
+
+
+# --- one column at a time -------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Tails:
+    """Minus the log of how far out in its column a value is, over the columns [1]_.
+
+    ``how`` is "mean", "most", "three" (the mean of the largest three) or "side" (the larger sum of
+    the one-sided ones).
+
+    References
+    ----------
+    .. [1] Z. Li et al., "ECOD: unsupervised outlier detection using empirical cumulative
+       distribution functions", IEEE TKDE 35, 2023.
+    """
+
+    how: str
+
+    def __call__(self, support: Support, rows: Rows) -> Array:
+        """(m,)."""
+        G = rows.gaussian
+        if self.how == "side":
+            return np.maximum(-log_ndtr(G).mean(axis=1), -log_ndtr(-G).mean(axis=1))
+        tails = -log_ndtr(-np.abs(G))
+        if self.how == "mean":
+            return tails.mean(axis=1)
+        k = 1 if self.how == "most" else min(3, tails.shape[1])
+        return np.log(np.sort(tails, axis=1)[:, -k:].mean(axis=1))
+
+
+@dataclass(frozen=True)
+class Size:
+    """Log size of a row in its columns' spreads: the root mean square, the mean or the largest."""
+
+    how: str
+
+    def __call__(self, support: Support, rows: Rows) -> Array:
+        """(m,)."""
+        Z = np.abs(rows.compressed)
+        if self.how == "most":
+            return np.log(Z.max(axis=1) + _LEAST)
+        return np.log((Z.mean(axis=1) if self.how == "mean" else (Z**2).mean(axis=1)) + _LEAST)
+
+
+def departures(support: Support, rows: Rows) -> Array:
+    """Number of columns that never varied among the normals and differ in a row."""
+    constant = (support.N[0] == support.N).all(axis=0)
+    return (rows.raw[:, constant] != support.N[0, constant]).sum(axis=1).astype(np.float64)
+
+
+# --- all of it ------------------------------------------------------------------------------------
+NEAREST: dict[str, EvidenceFunction] = {
+    f"nearest_{k}_{view}{'_l1' if metric == 'cityblock' else ''}": Nearest(view, k, metric)
+    for view, metric in (
+        ("compressed", "euclidean"),
+        ("gaussian", "euclidean"),
+        ("white", "euclidean"),
+        ("boxed", "euclidean"),
+        ("compressed", "cityblock"),
+        ("gaussian", "cityblock"),
+    )
+    for k in (1, 5)
+}
+NORMALS: dict[str, EvidenceFunction] = {
+    **NEAREST,
+    **{f"nearest_20_{view}": Nearest(view, 20) for view in ("compressed", "gaussian")},
+    **{f"density_5_{view}": LocalDensity(view, 5) for view in ("compressed", "gaussian", "white")},
+    "density_20_compressed": LocalDensity("compressed", 20),
+    "distance_compressed": Distance("compressed"),
+    "distance_gaussian": Distance("gaussian"),
+    "distance_minor": Distance("compressed", "minor"),
+    "distance_major": Distance("compressed", "major"),
+    "conditional_compressed": Conditional("compressed"),
+    "conditional_gaussian": Conditional("gaussian"),
+    "conditional_most": Conditional("compressed", most=True),
+    **{f"tails_{how}": Tails(how) for how in ("mean", "most", "three", "side")},
+    **{f"size_{how}": Size(how) for how in ("square", "mean", "most")},
+    "departures": departures,
+}
+
+
+def reads_columns(name: str) -> bool:
+    """Whether evidence looks at columns one by one: those of an embedding mean nothing alone."""
+    columns = ("gaussian", "boxed", "tails", "column_likelihoods", "subspaces", "conditional")
+    return any(part in name for part in columns)

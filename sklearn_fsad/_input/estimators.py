@@ -1,0 +1,66 @@
+"""One reading of the scores and labels of every library: larger and True mean anomalous."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import is_classifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+
+from .labels import ANOMALOUS, encode_labels
+
+
+def anomaly_scores(estimator: Any, X: Any, outlier_label: Any = "auto") -> NDArray[np.float64]:
+    """Scores of shape (n_samples,), larger = more anomalous, from any supported estimator."""
+    if is_classifier(estimator):
+        column = _anomaly_column(estimator, outlier_label)
+        if hasattr(estimator, "predict_proba"):
+            return np.asarray(estimator.predict_proba(X), dtype=np.float64)[:, column]
+        margin = np.asarray(estimator.decision_function(X), dtype=np.float64)
+        return margin if column == 1 else -margin
+    scores = np.asarray(estimator.decision_function(X), dtype=np.float64).ravel()
+    return scores if is_pyod(estimator) else -scores
+
+
+def anomaly_predictions(estimator: Any, X: Any, outlier_label: Any = "auto") -> NDArray[np.bool_]:
+    """Flags of shape (n_samples,), True = anomalous, from any supported estimator."""
+    answer = np.asarray(estimator.predict(X)).ravel()
+    if is_classifier(estimator):
+        anomalous = estimator.classes_[_anomaly_column(estimator, outlier_label)]
+        return np.array([label == anomalous for label in answer], dtype=np.bool_)
+    return np.equal(answer, 1 if is_pyod(estimator) else -1)
+
+
+def final_estimator(estimator: Any) -> Any:
+    """The detector at the end of pipelines, inside fitted searches and frozen estimators."""
+    while True:
+        if isinstance(estimator, Pipeline):
+            estimator = estimator.steps[-1][1]
+        elif isinstance(estimator, FrozenEstimator):
+            estimator = estimator.estimator
+        elif hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        else:
+            return estimator
+
+
+def is_pyod(estimator: Any) -> bool:
+    """Whether the detector is PyOD's, told by its ancestry: PyOD's tags claim the other sign."""
+    return any(
+        cls.__name__ == "BaseDetector" and cls.__module__ == "pyod.models.base"
+        for cls in type(final_estimator(estimator)).__mro__
+    )
+
+
+def _anomaly_column(classifier: Any, outlier_label: Any) -> int:
+    classes = classifier.classes_
+    codes = encode_labels(classes, len(classes), outlier_label=outlier_label, require_normal=False)
+    if len(classes) != 2 or (codes == ANOMALOUS).sum() != 1:
+        raise ValueError(
+            f"{type(classifier).__name__} was fitted on the classes {list(classes)}: an anomaly "
+            "metric needs a classifier of two classes, one of them the anomalies."
+        )
+    return int(np.argmax(codes == ANOMALOUS))

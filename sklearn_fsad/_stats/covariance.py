@@ -1,0 +1,90 @@
+"""Covariance of few rows, shrunk towards a multiple of the identity."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._typing import Array
+from .moments import _EPS, TINY
+
+_LEAST_INTENSITY = 1e-6
+
+
+class ShrunkCovariance:
+    """Covariance of centred rows, shrunk to a multiple of the identity.
+
+    ``(1 - a) S + a (tr S / d) I`` with the intensity ``a`` given or that of Ledoit and Wolf [1]_,
+    held by its eigenvectors within the rows' span, so that nothing of size d x d is ever made when
+    there are fewer rows than features.
+
+    Parameters
+    ----------
+    centred : ndarray of shape (n, d)
+        Rows minus their mean.
+    intensity : float or None, default=None
+        Share of the identity; None takes Ledoit and Wolf's.
+    least_level : float, default=1e-200
+        Smallest mean variance to assume: what makes identical rows harmless.
+
+    References
+    ----------
+    .. [1] O. Ledoit and M. Wolf, "A well-conditioned estimator for large-dimensional covariance
+       matrices", Journal of Multivariate Analysis 88, 2004.
+    """
+
+    def __init__(
+        self, centred: Array, intensity: float | None = None, least_level: float = TINY
+    ) -> None:
+        n, d = centred.shape
+        if n <= d:
+            eigenvalues, vectors = np.linalg.eigh(centred @ centred.T)
+            basis = centred.T @ vectors
+        else:
+            eigenvalues, basis = np.linalg.eigh(centred.T @ centred)
+        keep = eigenvalues > max(eigenvalues[-1], TINY) * max(n, d) * _EPS
+        basis = basis[:, keep] / (np.sqrt(eigenvalues[keep]) if n <= d else 1.0)
+        variances = eigenvalues[keep] / n
+        level = float(variances.sum() / d)
+        if intensity is None:
+            intensity = _ledoit_wolf_intensity(centred, variances)
+        self.level = max(level, least_level)
+        self.intensity = max(intensity, _LEAST_INTENSITY)
+        self.basis = basis  # (d, r)
+        self.rest = self.intensity * self.level  # variance outside the span
+        self.shrunk = (1.0 - self.intensity) * variances + self.rest  # (r,)
+
+    def distance(self, U: Array) -> Array:
+        """Squared Mahalanobis distance of centred rows: (m, d) -> (m,)."""
+        inside = U @ self.basis
+        outside = np.maximum((U * U).sum(axis=1) - (inside * inside).sum(axis=1), 0.0)
+        return (inside * inside / self.shrunk).sum(axis=1) + outside / self.rest
+
+    def solve(self, V: Array) -> Array:
+        """Inverse covariance times the columns of V: (d, c) -> (d, c)."""
+        inside = self.basis.T @ V
+        gain = (1.0 / self.shrunk - 1.0 / self.rest)[:, None]
+        return V / self.rest + self.basis @ (gain * inside)
+
+    def whiten(self, U: Array) -> Array:
+        """Rows times the inverse square root of the covariance: (m, d) -> (m, d)."""
+        gain = 1.0 / np.sqrt(self.shrunk) - 1.0 / np.sqrt(self.rest)
+        return U / np.sqrt(self.rest) + ((U @ self.basis) * gain) @ self.basis.T
+
+
+def _ledoit_wolf_intensity(centred: Array, variances: Array) -> float:
+    """Ledoit and Wolf's shrinkage from the eigenvalues of the empirical covariance."""
+    n, d = centred.shape
+    level = variances.sum() / d
+    squared_norm = (variances * variances).sum()
+    fourth_moment = ((centred * centred).sum(axis=1) ** 2).sum()
+    delta = (squared_norm - d * level * level) / d
+    beta = min((fourth_moment / n - squared_norm) / (d * n), delta)
+    return float(beta / delta) if delta > 0 and beta > 0 else 0.0 if delta > 0 else 1.0
+
+
+_LEAST_VARIANCE = 1e-6
+
+
+def shrunk(centred: Array) -> ShrunkCovariance:
+    """Covariance of centred rows whose spread is one or nothing."""
+    return ShrunkCovariance(centred, None, _LEAST_VARIANCE)

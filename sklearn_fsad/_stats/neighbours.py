@@ -1,0 +1,105 @@
+"""Nearest rows, and the distance to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+from scipy.spatial.distance import cdist
+
+from .._typing import Array
+
+MOST_NEIGHBOURS = 20
+_LEAST = 1e-4  # distance below which rows are alike
+_MOST_NUMBERS = 2**20  # in one matrix of distances
+
+
+class Neighbours(NamedTuple):
+    """The nearest normals of rows, nearest first.
+
+    Attributes
+    ----------
+    distance : ndarray of shape (m, k)
+    position : ndarray of shape (m, k)
+        Where they stand among the normals.
+    """
+
+    distance: Array
+    position: NDArray[np.intp]
+
+    def reach(self, k: int) -> Array:
+        """Log mean distance to the k nearest: (m,)."""
+        return np.log(self.distance[:, :k].mean(axis=1) + _LEAST)
+
+
+def nearest(rows: Array, others: Array, metric: str, themselves: bool = True) -> Neighbours:
+    """The 20 nearest others of rows, or all of fewer: (m, q), (n, q) -> (m, k).
+
+    Without ``themselves`` row i is not compared with other i.
+    """
+    k = min(MOST_NEIGHBOURS, len(others))
+    size = max(1, _MOST_NUMBERS // len(others))
+    parts = []
+    for start in range(0, len(rows), size):
+        distance = cdist(rows[start : start + size], others, metric)
+        if not themselves and len(others) > 1:
+            within = np.arange(len(distance))
+            distance[within, start + within] = np.inf
+        index = np.argpartition(distance, k - 1, axis=1)[:, :k]
+        near = np.take_along_axis(distance, index, axis=1)
+        order = np.argsort(near, axis=1)
+        parts.append([np.take_along_axis(part, order, axis=1) for part in (near, index)])
+    distance, index = (np.concatenate(part) for part in zip(*parts, strict=True))
+    if not themselves and k == len(others) > 1:  # a row was its own last neighbour
+        distance, index = distance[:, :-1], index[:, :-1]
+    return Neighbours(distance, index)
+
+
+Search = Callable[[Array], Array]
+_FEW = 20  # points
+
+
+@dataclass(frozen=True)
+class NearestOnLine:
+    """Distance of rows of one column to the nearest of some points."""
+
+    points: Array  # (n,) in order, between infinities
+
+    def __call__(self, rows: Array) -> Array:
+        """(m, 1) -> (m,)."""
+        at = rows[:, 0]
+        after = np.searchsorted(self.points, at).clip(1, len(self.points) - 1)
+        return np.minimum(at - self.points[after - 1], self.points[after] - at)
+
+
+@dataclass(frozen=True)
+class NearestOfFew:
+    """Distance of rows to the nearest of a few points, which a tree would only slow down."""
+
+    points: Array
+
+    def __call__(self, rows: Array) -> Array:
+        """(m, q) -> (m,)."""
+        return cdist(rows, self.points).min(axis=1)
+
+
+@dataclass(frozen=True)
+class NearestInTree:
+    """Distance of rows to the nearest of many points."""
+
+    tree: KDTree
+
+    def __call__(self, rows: Array) -> Array:
+        """(m, q) -> (m,)."""
+        return self.tree.query(rows)[0]
+
+
+def nearest_search(points: Array) -> Search:
+    """What finds the distance of rows to the nearest of these points, the fastest way."""
+    if points.shape[1] == 1:
+        return NearestOnLine(np.concatenate([[-np.inf], np.sort(points[:, 0]), [np.inf]]))
+    return NearestOfFew(points) if len(points) <= _FEW else NearestInTree(KDTree(points))

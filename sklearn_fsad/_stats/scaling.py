@@ -1,0 +1,139 @@
+"""Scaling that belongs to the detector: the same function in every episode and at ``fit``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from .._typing import Array
+from .moments import FAR, feature_spread, stable_mean
+
+SCALERS = ("none", "joint", "task", "robust", "shrunk", "pooled")
+_PRIOR_ROWS = 5.0
+
+
+@dataclass(frozen=True)
+class ScalePrior:
+    """Where features lie and how far they spread in the training tasks, each of shape (d,).
+
+    Attributes
+    ----------
+    mean, mean_variance : ndarray
+        Mean over tasks of a task's mean, and its variance between tasks.
+    variance : ndarray
+        Geometric mean over tasks of the variance within a task.
+    """
+
+    mean: Array
+    mean_variance: Array
+    variance: Array
+
+    @classmethod
+    def from_normals(cls, tasks: Iterable[Array], basis: Array | None = None) -> ScalePrior:
+        """Estimate from the normals of each task, projected on a basis (d, q) if given one."""
+        normals = [rows if basis is None else rows @ basis for rows in tasks]
+        known = np.array([~np.isnan(rows).all(axis=0) for rows in normals])
+        count = np.maximum(known.sum(axis=0), 1)
+        means = np.array([stable_mean(rows) for rows in normals])
+        logs = np.log([feature_spread(rows) for rows in normals])
+        mean = (means * known).sum(axis=0) / count
+        variance = (((means - mean) * known) ** 2).sum(axis=0) / count
+        return cls(mean, variance, np.exp(2 * (logs * known).sum(axis=0) / count))
+
+    def to_arrays(self) -> dict[str, Array]:
+        """Named arrays for a :class:`MetaState`."""
+        return {f"scale_{name}": value for name, value in vars(self).items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Any) -> ScalePrior | None:
+        """The prior in a state's arrays, if it has one."""
+        if "scale_mean" not in arrays:
+            return None
+        return cls(*(arrays[f"scale_{n}"] for n in ("mean", "mean_variance", "variance")))
+
+
+class ScaledSupport:
+    """A support in the units in which a network sees it.
+
+    Missing entries count for nothing and stay missing.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_support, d)
+    y : ndarray of shape (n_support,), dtype int8
+        1 marks the anomalies; the scale is that of the other rows.
+    scaler : str or transformer
+        One of ``SCALERS`` or a scikit-learn transformer, which is cloned.
+    prior : ScalePrior or None, default=None
+        What "shrunk" shrinks to and "pooled" is; without it they are "task".
+
+    Attributes
+    ----------
+    support : ndarray of shape (n_support, d_out)
+        The support, scaled.
+    support_y : ndarray of shape (n_support,), dtype int8
+    """
+
+    def __init__(
+        self, X: Array, y: NDArray[np.int8], scaler: Any, prior: ScalePrior | None = None
+    ) -> None:
+        normals = X[y != 1]
+        if isinstance(scaler, str):
+            self._transformer = None
+            self._centre, self._scale = _location_and_scale(normals, scaler, prior)
+        else:
+            self._transformer = clone(scaler).fit(normals)
+        self.support = self.transform(X)
+        self.support_y = y
+
+    def transform(self, X: Array) -> Array:
+        """Scale rows: (m, d) -> (m, d_out)."""
+        if self._transformer is not None:
+            return np.asarray(self._transformer.transform(X), dtype=np.float64)
+        with np.errstate(over="ignore"):
+            return np.clip((X - self._centre) / self._scale, -FAR, FAR)
+
+    def inverse_transform(self, Z: Array) -> Array:
+        """Rows in their own units again: (m, d_out) -> (m, d)."""
+        if self._transformer is not None:
+            return np.asarray(self._transformer.inverse_transform(Z), dtype=np.float64)
+        return Z * self._scale + self._centre
+
+
+def _location_and_scale(
+    normals: Array, scaler: str, prior: ScalePrior | None
+) -> tuple[Array, Array]:
+    if scaler == "none":
+        return np.zeros(normals.shape[1]), np.ones(normals.shape[1])
+    if scaler == "robust":
+        known = np.where(np.isnan(normals).all(axis=0), 0.0, normals)  # a column without entries
+        low, centre, high = np.nanpercentile(known, [25, 50, 75], axis=0)
+        spread = feature_spread(normals)
+        return centre, np.maximum((high - low) / 1.349, 0.1 * spread)
+    mean, spread = stable_mean(normals), feature_spread(normals)
+    if scaler == "joint":  # the coordinates of an embedding share a unit
+        return mean, np.full(len(mean), np.sqrt(np.mean(spread**2)))
+    if scaler == "task" or prior is None:
+        return mean, spread
+    if scaler == "pooled":
+        return prior.mean, np.sqrt(prior.variance + prior.mean_variance)
+    n = (~np.isnan(normals)).sum(axis=0)
+    variance = (n * spread**2 + _PRIOR_ROWS * prior.variance) / (n + _PRIOR_ROWS)
+    trust = prior.mean_variance / (prior.mean_variance + variance / np.maximum(n, 1) + 1e-300)
+    trust = np.where(n > 0, trust, 0.0)
+    return prior.mean + trust * (mean - prior.mean), np.sqrt(variance)
+
+
+def choose_without_tasks(normals: Array) -> str:
+    """The rule without meta-training: scale when spreads differ more than five-fold.
+
+    Sensors and table columns have units of their own; the coordinates of an embedding share one,
+    and their relative spread is information.
+    """
+    low, high = np.percentile(feature_spread(normals), [10, 90])
+    return "task" if high > 5.0 * low else "none"

@@ -1,0 +1,79 @@
+"""Episodes as a data set, and batches of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from .._input.labels import PADDING
+from ..tasks._episodes import Episode
+
+
+class EpisodeDataset(Dataset):
+    """Episodes of one epoch after another.
+
+    Parameters
+    ----------
+    draw : callable
+        ``(epoch, index) -> Episode``, a pure function.
+    n_episodes : int
+        Episodes an epoch.
+    drawn_from : sequence of ndarray, default=()
+        The rows of the episodes, where the first epoch does not show all of them: they tell one
+        training from another.
+    """
+
+    def __init__(
+        self,
+        draw: Callable[[int, int], Episode],
+        n_episodes: int,
+        drawn_from: Sequence[NDArray[Any]] = (),
+    ) -> None:
+        self.draw = draw
+        self.n_episodes = n_episodes
+        self.drawn_from = drawn_from
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.n_episodes
+
+    def __getitem__(self, index: int) -> Episode:
+        return self.draw(self.epoch, index)
+
+    def facts(self) -> list[Any]:
+        """What training on these episodes depends on."""
+        return [[self.draw(0, i) for i in range(len(self))], list(self.drawn_from)]
+
+
+def collate_episodes(
+    episodes: Sequence[Episode], dtype: torch.dtype = torch.float32
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Pad episodes to a batch: inputs of a module's ``forward`` and the labels of the queries."""
+    support_X, support_y = _pad([(e.support_X, e.support_y) for e in episodes], dtype)
+    query_X, query_y = _pad([(e.query_X, e.query_y) for e in episodes], dtype)
+    return {"support_X": support_X, "support_y": support_y, "query_X": query_X}, query_y
+
+
+def _pad(parts: Sequence[tuple[Any, Any]], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    n, d = max(len(X) for X, _ in parts), parts[0][0].shape[1]
+    rows = np.zeros((len(parts), n, d))
+    labels = np.full((len(parts), n), PADDING, dtype=np.int64)
+    for i, (X, y) in enumerate(parts):
+        rows[i, : len(X)], labels[i, : len(y)] = X, y
+    return torch.as_tensor(rows, dtype=dtype), torch.as_tensor(labels)
+
+
+class Collate:
+    """Picklable collate function of one precision."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+
+    def __call__(self, episodes: Sequence[Episode]) -> tuple[dict[str, Tensor], Tensor]:
+        return collate_episodes(episodes, self.dtype)

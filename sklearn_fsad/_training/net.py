@@ -1,0 +1,118 @@
+"""The skorch net whose samples are episodes."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EarlyStopping
+from skorch.dataset import unpack_data
+from torch import Tensor
+from tqdm import tqdm
+
+from ..exceptions import MetaTrainingDivergedError
+from .adversary import attacked
+from .interruption import cut_short
+
+
+class EpisodicNet(NeuralNet):
+    """skorch net that trains a module with ``forward(support_X, support_y, query_X)``.
+
+    It tells the data set which epoch it is in, refuses a loss that is not finite, and lets Ctrl-C
+    through, which skorch alone would swallow, unless it may be cut short: then it ends with the
+    weights after its last whole epoch. It can move its queries against the module before each step.
+    """
+
+    may_be_cut_short = False
+    adversarial_eps = 0.0
+
+    def on_epoch_begin(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
+        """Let episode i of epoch e be a pure function of (seed, e, i)."""
+        super().on_epoch_begin(net, dataset_train=dataset_train, **kwargs)
+        dataset_train.epoch = len(self.history) - 1
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Remember the weights."""
+        super().on_epoch_end(net, **kwargs)
+        if self.may_be_cut_short:
+            self.whole_epochs_ = len(self.history), copy.deepcopy(self.module_.state_dict())
+
+    def train_step(self, batch: Any, **fit_params: Any) -> Any:
+        """One step, on the batch or on what an adversary makes of it."""
+        if self.adversarial_eps:
+            inputs, y = unpack_data(batch)
+            self._set_training(True)
+
+            def loss(query: Tensor) -> Any:
+                scores = self.infer({**inputs, "query_X": query}, **fit_params)
+                return NeuralNet.get_loss(self, scores, y)  # of one's own share of the batch
+
+            batch = (
+                {**inputs, "query_X": attacked(loss, inputs["query_X"], self.adversarial_eps)},
+                y,
+            )
+        return super().train_step(batch, **fit_params)
+
+    def get_loss(
+        self, y_pred: Tensor, y_true: Tensor, X: Any = None, training: bool = False
+    ) -> Any:
+        """Loss of a batch plus what the module asks to keep small."""
+        loss = super().get_loss(y_pred, y_true, X=X, training=training)
+        penalty = getattr(self.module_, "penalty", None)
+        if training and penalty is not None:
+            loss = loss + penalty()
+        if not torch.isfinite(loss):
+            raise MetaTrainingDivergedError(
+                f"The meta-training loss became {loss.item()} in epoch {len(self.history)}. Lower "
+                f"lr (it is {self.lr}) or scale the features; the estimator is as it was before."
+            )
+        return loss
+
+    def fit_loop(self, X: Any, y: Any = None, epochs: int | None = None, **fit_params: Any) -> Any:
+        """Run the epochs still to come; Ctrl-C and early stopping may end them."""
+        if epochs is None:
+            epochs = self.max_epochs - len(self.history)  # some, where a checkpoint was read
+        try:
+            return super().fit_loop(X, y, epochs=epochs, **fit_params)
+        except KeyboardInterrupt as interrupt:
+            if any(_has_stopped(callback) for _, callback in self.callbacks_):
+                raise
+            n_whole, weights = getattr(self, "whole_epochs_", (0, {}))
+            if not cut_short(n_whole, self.max_epochs):
+                raise Interrupted from interrupt
+            self.module_.load_state_dict(weights)
+            del self.history[n_whole:]
+            return self
+
+
+class Interrupted(BaseException):
+    """Ctrl-C on its way through skorch, which swallows KeyboardInterrupt."""
+
+
+def _has_stopped(callback: Any) -> bool:
+    return isinstance(callback, EarlyStopping) and callback.misses_ >= callback.patience
+
+
+class EpochProgress(Callback):
+    """A progress bar over epochs with the latest losses."""
+
+    def __init__(self, description: str = "meta-training") -> None:
+        self.description = description
+
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        """Open the bar."""
+        self.bar_ = tqdm(total=net.max_epochs, desc=self.description, unit="epoch")
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Advance it."""
+        last = net.history[-1]
+        losses = {k: f"{last[k]:.4f}" for k in ("train_loss", "valid_loss") if k in last}
+        self.bar_.set_postfix(losses, refresh=False)
+        self.bar_.update(len(net.history) - self.bar_.n)
+
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        """Close it."""
+        self.bar_.close()
+        del self.bar_

@@ -1,0 +1,19 @@
+"""Seed torch and leave its global generator as it was."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+_GENERATOR = threading.RLock()  # torch has one generator for all threads
+
+
+@contextmanager
+def torch_seed(seed: int) -> Iterator[None]:
+    """Seed torch within the block; afterwards its generator is as it was."""
+    with _GENERATOR, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

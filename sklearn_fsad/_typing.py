@@ -1,0 +1,8 @@
+"""Array types that the whole package uses."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Codes = NDArray[np.int8]  # of labels: see _input.labels
+Mask = NDArray[np.bool_]

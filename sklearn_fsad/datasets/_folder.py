@@ -1,0 +1,146 @@
+"""Tasks out of a folder of files."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..tasks._task_set import TaskSet
+
+_SUFFIXES = (".csv", ".parquet", ".npz")
+
+
+def tasks_from_folder(
+    path: str | os.PathLike[str],
+    *,
+    label: str | None = "label",
+    pattern: str | None = None,
+    drop: Collection[str] = (),
+    csv_params: Mapping[str, Any] | None = None,
+    outlier_label: Any = "auto",
+    allow_nan: bool = False,
+) -> TaskSet:
+    """Tasks out of a folder: one file a task, one sub-folder a group of sibling tasks.
+
+    Parameters
+    ----------
+    path : str or path
+        The folder, with csv, parquet and npz files. The first two need pandas, parquet pyarrow too.
+    label : str or None, default="label"
+        Column of csv and parquet files with the labels; in an npz file the array of that name, or
+        else ``y``. None means that no row is labelled.
+    pattern : str, default=None
+        Files to take, such as ``"*.csv"`` or ``"valve*/[0-9].csv"``, below the folder; None means
+        all files of the three kinds in it and its sub-folders.
+    drop : collection of str, default=()
+        Columns that are not features, such as a time stamp; a file need not have them.
+    csv_params : dict, default=None
+        Of ``pandas.read_csv``, such as ``{"sep": ";"}``.
+    outlier_label : "auto", number or str, default="auto"
+        The label of the anomalies, as in the detectors.
+    allow_nan : bool, default=False
+        Accept missing values.
+
+    Returns
+    -------
+    tasks : TaskSet
+        Named by their files, relative to the folder, in the order of their names. Files right in
+        the folder are groups of their own.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder, or no such file in it.
+    ValueError
+        If a file cannot be read or used; the message names it.
+    ImportError
+        If pandas or pyarrow is needed and missing.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from sklearn_fsad.datasets import tasks_from_folder
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("fan", "pump"):
+    ...         np.savez(Path(folder) / name, X=np.random.rand(20, 3), y=np.repeat([0, 1], [18, 2]))
+    ...     tasks_from_folder(folder)
+    TaskSet(2 tasks, 40 rows, n_features=3)
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no folder {folder}.")
+    files = [
+        file
+        for file in sorted(folder.glob("**/*" if pattern is None else pattern))
+        if file.is_file() and (pattern is not None or file.suffix.lower() in _SUFFIXES)
+    ]
+    if not files:
+        wanted = "csv, parquet or npz file" if pattern is None else f"file like {pattern!r}"
+        raise FileNotFoundError(f"There is no {wanted} in {folder}.")
+    tasks, groups = {}, []
+    for file in files:
+        name = file.relative_to(folder).as_posix()
+        tasks[name] = _task(file, name, label, drop, dict(csv_params or {}))
+        groups.append(name.rpartition("/")[0] or name)
+    return TaskSet(
+        tasks.values(), list(tasks), groups, outlier_label=outlier_label, allow_nan=allow_nan
+    )
+
+
+def _task(
+    file: Path, name: str, label: str | None, drop: Collection[str], csv_params: dict[str, Any]
+) -> tuple[Any, Any]:
+    """(X, y) of a file."""
+    kind = file.suffix.lower()
+    if kind not in _SUFFIXES:
+        raise ValueError(f"Task {name!r}: a file must be one of {', '.join(_SUFFIXES)}.")
+    try:
+        if kind == ".npz":
+            return _from_npz(file, label)
+        pandas = _pandas(name)
+        read: Callable[..., Any] = pandas.read_csv if kind == ".csv" else pandas.read_parquet
+        frame = read(file, **(csv_params if kind == ".csv" else {}))
+        frame = frame.drop(columns=[c for c in drop if c in frame.columns])
+        if label is None:
+            return frame, None
+        if label not in frame.columns:
+            columns = ", ".join(map(str, frame.columns))
+            raise ValueError(
+                f"there is no column {label!r}, only {columns}. Say label=<column>, or label=None "
+                "where no row is labelled."
+            )
+        return frame.drop(columns=label), frame[label]
+    except (ValueError, KeyError, zipfile.BadZipFile, OSError) as error:
+        raise ValueError(f"Task {name!r}: {error}") from error
+
+
+def _from_npz(file: Path, label: str | None) -> tuple[Any, Any]:
+    with np.load(file) as arrays:
+        if "X" not in arrays:
+            raise ValueError(f"there is no array 'X', only {', '.join(arrays)}.")
+        if label is None:
+            return arrays["X"], None
+        key = label if label in arrays else "y"
+        if key not in arrays:
+            raise ValueError(
+                f"there is no array {label!r} or 'y', only {', '.join(arrays)}. Say label=None "
+                "where no row is labelled."
+            )
+        return arrays["X"], arrays[key]
+
+
+def _pandas(name: str) -> Any:
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError(
+            f"Task {name!r}: csv and parquet files need pandas, `pip install 'sklearn-fsad[data]'`."
+        ) from error
+    return pandas

@@ -1,7 +1,0 @@
-"""Choosing and comparing few-shot detectors: splits inside tasks, searches across tasks."""
-
-from ._advice import Suggestion, suggest_detector
-from ._few_shot_split import FewShotSplit
-from ._task_estimator import TaskEstimator
-
-__all__ = ["FewShotSplit", "Suggestion", "TaskEstimator", "suggest_detector"]

@@ -1,0 +1,193 @@
+"""Which detector suits a family of tasks, measured on those tasks."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+
+from .._input.labels import codes_to_labels
+from .._typing import Array
+from ..exceptions import TaskWarning
+from ..tasks._task_set import TaskSet
+from ._few_shot_split import FewShotSplit
+from ._task_estimator import TaskEstimator
+
+Pair = tuple[Array, Array]
+_SHIPPED = "InContextDetector without meta_fit"
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """How detectors fared on held-out tasks, and which to take.
+
+    Parameters
+    ----------
+    best : estimator
+        The detector to take, not fitted and not meta-fitted: call ``meta_fit`` with all tasks.
+    best_name : str
+        Its name.
+    reason : str
+        In words, why.
+    scores : dict of str to ndarray of shape (n_tasks,)
+        Name of each detector -> its mean score on each held-out task.
+    """
+
+    best: Any
+    best_name: str
+    reason: str
+    scores: dict[str, Array]
+
+    def __str__(self) -> str:
+        order = sorted(self.scores, key=lambda name: -self.scores[name].mean())
+        width = max(map(len, order))
+        rows = [f"  {name:<{width}}  {self.scores[name].mean():.3f}" for name in order]
+        return "\n".join([self.reason, *rows])
+
+
+def suggest_detector(
+    tasks: Any,
+    detectors: Mapping[str, Any] | None = None,
+    *,
+    without_meta_fit: Collection[str] = (),
+    splitter: Any = None,
+    scoring: Any = None,
+    n_folds: int = 5,
+    random_state: int = 0,
+) -> Suggestion:
+    """Measure detectors on tasks that they were not meta-fitted on, and say which to take.
+
+    Tasks are held out in folds, siblings together. The simplest detector is taken unless another
+    is better by more than one standard error over tasks: first the one that needs no meta-training.
+
+    Parameters
+    ----------
+    tasks : TaskSet, list or mapping
+        In any form that ``meta_fit`` accepts, with labelled anomalies in some.
+    detectors : mapping of str to estimator, default=None
+        What to compare, the simplest first. None means :class:`InContextDetector` without
+        meta-fitting, :class:`ProtoNetDetector`, and, where tasks share their columns,
+        :class:`MAMLDetector` and :class:`NeuralProcessDetector`, else :class:`InContextDetector`.
+    without_meta_fit : collection of str, default=()
+        Names of those to use as they are.
+    splitter : cross-validator, default=None
+        Draws the few-shot supports inside each task; None means
+        ``FewShotSplit(10, 2, n_draws=3, on_short="skip", random_state=random_state)``.
+    scoring : str or callable, default=None
+        As in :class:`TaskEstimator`; None means the ROC AUC.
+    n_folds : int, default=5
+        Folds of tasks, at most as many as there are groups.
+    random_state : int, default=0
+        Seed.
+
+    Returns
+    -------
+    suggestion : Suggestion
+        Which to take, why, and the scores of all.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_fsad import InContextDetector, ProtoNetDetector
+    >>> from sklearn_fsad.model_selection import suggest_detector
+    >>> rng, y = np.random.default_rng(0), np.repeat([0, 1], [30, 10])
+    >>> tasks = [(rng.normal(size=(40, 3)) + 5 * y[:, None], y) for _ in range(4)]
+    >>> few = {"n_normal": (5, 10), "episodes_per_epoch": 8, "max_epochs": 2, "random_state": 0}
+    >>> rivals = {"context": InContextDetector(), "prototypes": ProtoNetDetector(**few)}
+    >>> suggest_detector(tasks, rivals, without_meta_fit=["context"]).best_name
+    'context'
+    """
+    tasks = TaskSet.make(tasks)
+    folds = tasks.folds(n_folds, random_state)
+    if len(folds) < 2:
+        raise ValueError(
+            f"Tasks of {len(folds)} group(s) cannot be held out: give at least two groups of tasks."
+        )
+    if splitter is None:
+        splitter = FewShotSplit(10, 2, n_draws=3, on_short="skip", random_state=random_state)
+    if detectors is None:
+        detectors, without_meta_fit = _usual(tasks, random_state), {_SHIPPED}
+    unknown = set(without_meta_fit) - set(detectors)
+    if unknown:
+        raise ValueError(
+            f"without_meta_fit names {', '.join(sorted(unknown))}; "
+            f"there are {', '.join(detectors)}."
+        )
+    pairs = [(task.X, codes_to_labels(task.y)) for task in tasks]
+    scores = {
+        name: _held_out_scores(
+            detector, pairs, folds, splitter, scoring, name not in without_meta_fit
+        )
+        for name, detector in detectors.items()
+    }
+    if not all(map(len, scores.values())):
+        raise ValueError(
+            "No task has enough labelled normal and anomalous rows for the splitter: ask for "
+            "fewer shots."
+        )
+    name, reason = _choose(scores)
+    return Suggestion(clone(detectors[name]), name, reason, scores)
+
+
+def _usual(tasks: TaskSet, seed: int) -> dict[str, Any]:
+    from .._detectors.in_context.detector import InContextDetector
+    from .._detectors.maml.detector import MAMLDetector
+    from .._detectors.neural_process.detector import NeuralProcessDetector
+    from .._detectors.prototypes.detector import ProtoNetDetector
+
+    given: dict[str, Any] = {
+        _SHIPPED: InContextDetector(random_state=seed),
+        "ProtoNetDetector": ProtoNetDetector(random_state=seed),
+    }
+    if tasks.n_features is None:
+        given["ProtoNetDetector"].set_params(evidence="support")
+        given["InContextDetector"] = InContextDetector(random_state=seed)
+        return given
+    return given | {
+        "MAMLDetector": MAMLDetector(random_state=seed),
+        "NeuralProcessDetector": NeuralProcessDetector(random_state=seed),
+    }
+
+
+def _held_out_scores(
+    detector: Any,
+    pairs: Sequence[Pair],
+    folds: Sequence[Sequence[int]],
+    splitter: Any,
+    scoring: Any,
+    learns: bool,
+) -> Array:
+    """Mean score of each task that could be scored, by a detector that did not learn from it."""
+    found: dict[int, float] = {}
+    for fold in folds:
+        estimator = TaskEstimator(clone(detector), splitter=splitter, scoring=scoring)
+        if not learns:
+            estimator.detector_ = clone(detector)
+        else:
+            rest = [pair for i, pair in enumerate(pairs) if i not in fold]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", TaskWarning)
+                estimator.fit(rest)
+        parts = estimator.task_scores({i: pairs[i] for i in fold})
+        found |= {i: float(values.mean()) for i, values in parts.items()}
+    return np.array([found[i] for i in sorted(found)])
+
+
+def _choose(scores: Mapping[str, Array]) -> tuple[str, str]:
+    """The simplest of those that no other clearly beats, and why."""
+    names = list(scores)
+    best = max(names, key=lambda name: scores[name].mean())
+    for name in names[: names.index(best)]:
+        gain = scores[best] - scores[name]
+        error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
+        if gain.mean() <= error:
+            return name, (
+                f"{name}: {best} is ahead by {gain.mean():.3f} on {len(gain)} held-out tasks, "
+                f"which is within one standard error ({error:.3f})."
+            )
+    simpler = f" and clearly ahead of what is simpler than {best}" if names[0] != best else ""
+    return best, f"{best}: best on {len(scores[best])} held-out tasks{simpler}."

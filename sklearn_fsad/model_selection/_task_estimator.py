@@ -1,0 +1,173 @@
+"""An estimator whose samples are tasks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import check_is_fitted
+
+from .._input.labels import codes_to_labels
+from ..metrics import anomaly_scorer
+from ..tasks._task_set import coded_tasks
+from ._few_shot_split import FewShotSplit
+
+
+class TaskEstimator(MetaEstimatorMixin, BaseEstimator):
+    """An estimator whose samples are tasks, to search over what meta-training depends on.
+
+    ``fit`` meta-trains a clone of the detector on the given tasks; ``score`` adapts it to a few
+    shots of each given task and measures it on the task's other rows. Since a sample is a task,
+    ``GridSearchCV(TaskEstimator(detector), {"detector__lr": [...]}, cv=3).fit(tasks)`` trains and
+    validates on different tasks. There ``tasks`` is a list of ``(X_t, y_t)``, which scikit-learn
+    can slice; of a dict or a ``TaskSet`` pass ``list(tasks.values())`` or the pairs. Flat rows
+    work with ``GroupKFold`` and metadata routing: the requests for ``groups`` are set.
+
+    Parameters
+    ----------
+    detector : estimator
+        A detector with ``meta_fit``; it stays as it is.
+    splitter : cross-validator, default=None
+        Draws the few-shot supports inside each scored task;
+        ``FewShotSplit(5, 5, n_draws=5, on_short="skip", random_state=0)`` when None.
+    scoring : str or callable, default=None
+        A name known to :func:`~sklearn_fsad.anomaly_scorer` or
+        ``scorer(estimator, X, y)``; ``"roc_auc"`` when None. Whatever the coding of the tasks,
+        splitter and scorer see 0 normal, 1 anomalous, NaN unlabelled.
+
+    Attributes
+    ----------
+    detector_ : estimator
+        The meta-fitted clone, ready for ``fit`` on a new task.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.model_selection import GridSearchCV, KFold
+    >>> from sklearn_fsad import ProtoNetDetector
+    >>> from sklearn_fsad.model_selection import TaskEstimator
+    >>> rng, y = np.random.default_rng(0), np.array([0] * 30 + [1] * 10)
+    >>> tasks = [(rng.normal(size=(40, 3)) + 5 * y[:, None], y) for _ in range(6)]
+    >>> detector = ProtoNetDetector(  # so little training is for a quick example only
+    ...     n_normal=(5, 20), n_anomalous=(0, 5), episodes_per_epoch=8, max_epochs=1
+    ... )
+    >>> grid = {"detector__scaler": ["task", "none"]}
+    >>> search = GridSearchCV(TaskEstimator(detector), grid, cv=KFold(2)).fit(tasks)
+    >>> bool(search.best_score_ > 0.9)
+    True
+    """
+
+    __metadata_request__fit = {"groups": True}  # noqa: RUF012
+    __metadata_request__score = {"groups": True}  # noqa: RUF012
+
+    def __init__(self, detector: Any, *, splitter: Any = None, scoring: Any = None) -> None:
+        self.detector = detector
+        self.splitter = splitter
+        self.scoring = scoring
+
+    def fit(self, X: Any, y: Any = None, *, groups: Any = None) -> TaskEstimator:
+        """Meta-train a clone of the detector.
+
+        Parameters
+        ----------
+        X : list of (X_t, y_t), mapping, TaskSet or array-like of shape (n_samples, n_features)
+            Tasks in any form that ``meta_fit`` accepts.
+        y : array-like of shape (n_samples,), default=None
+            Labels of flat rows.
+        groups : array-like of shape (n_samples,), default=None
+            Task ids of flat rows.
+
+        Returns
+        -------
+        self : TaskEstimator
+            The meta-trained estimator.
+        """
+        if not hasattr(self.detector, "meta_fit"):
+            raise TypeError(
+                f"TaskEstimator needs a detector with meta_fit; {type(self.detector).__name__} has "
+                "none. Compare other detectors by cross_validate with cv=FewShotSplit(...)."
+            )
+        self.detector_ = clone(self.detector).meta_fit(X, y, groups=groups)
+        return self
+
+    def score(self, X: Any, y: Any = None, *, groups: Any = None) -> float:
+        """Mean over the given tasks of the mean few-shot score of each.
+
+        Parameters
+        ----------
+        X : list of (X_t, y_t), mapping, TaskSet or array-like of shape (n_samples, n_features)
+            Tasks as in :meth:`fit`.
+        y : array-like of shape (n_samples,), default=None
+            Labels of flat rows.
+        groups : array-like of shape (n_samples,), default=None
+            Task ids of flat rows.
+
+        Returns
+        -------
+        score : float
+            Each scored task counts the same.
+
+        Raises
+        ------
+        ValueError
+            If no task has enough labelled rows.
+        """
+        means = [scores.mean() for scores in self.task_scores(X, y, groups=groups).values()]
+        if not means:
+            raise ValueError(
+                "No task can be scored: none has enough labelled normal and anomalous rows for the "
+                "splitter. Ask for fewer shots, or use more or other tasks in each fold."
+            )
+        return float(np.mean(means))
+
+    def task_scores(
+        self, X: Any, y: Any = None, *, groups: Any = None
+    ) -> dict[Any, NDArray[np.float64]]:
+        """Few-shot scores of each task.
+
+        Parameters
+        ----------
+        X : list of (X_t, y_t), mapping, TaskSet or array-like of shape (n_samples, n_features)
+            Tasks as in :meth:`fit`.
+        y : array-like of shape (n_samples,), default=None
+            Labels of flat rows.
+        groups : array-like of shape (n_samples,), default=None
+            Task ids of flat rows.
+
+        Returns
+        -------
+        scores : dict of ndarray of shape (n_draws,)
+            Task name -> score of each draw; tasks that the splitter cannot split are left out.
+        """
+        check_is_fitted(self)
+        outlier_label = getattr(self.detector_, "outlier_label", "auto")
+        tasks = coded_tasks(X, y, groups, outlier_label=outlier_label)
+        results = {}
+        for name, (X_t, codes) in tasks.items():
+            try:
+                scores = self._few_shot_scores(X_t, codes_to_labels(codes))
+            except ValueError as error:
+                raise ValueError(f"Task {name!r}: {error}") from error
+            if scores:
+                results[name] = np.array(scores)
+        return results
+
+    def _few_shot_scores(self, X: Any, y: NDArray[np.float64]) -> list[float]:
+        splitter, scorer = self.splitter, self.scoring
+        if splitter is None:
+            splitter = FewShotSplit(on_short="skip", random_state=0)
+        if scorer is None or isinstance(scorer, str):
+            scorer = anomaly_scorer(scorer or "roc_auc")
+        if splitter.get_n_splits(X, y) == 0:
+            return []
+        scores = []
+        for train, test in splitter.split(X, y):
+            detector = clone(self.detector_)
+            if "outlier_label" in detector.get_params(deep=False):
+                detector.set_params(outlier_label=1)
+            detector.fit(_safe_indexing(X, train), y[train])
+            scores.append(float(scorer(detector, _safe_indexing(X, test), y[test])))
+        return scores

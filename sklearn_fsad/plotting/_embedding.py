@@ -1,0 +1,318 @@
+"""The support, its prototypes and new rows in two dimensions."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.decomposition import PCA
+from sklearn.utils import check_array
+from sklearn.utils.validation import _num_samples
+
+from .._input.estimators import anomaly_predictions, final_estimator
+from .._input.labels import ANOMALOUS, NORMAL, UNLABELLED, encode_labels
+from .._typing import Array, Codes
+from ._style import KIND_COLORS, KINDS, as_detector_gets, axes_or_new, check_matplotlib, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+class EmbeddingDisplay:
+    """The support of a task, its prototypes and new rows, seen along two directions.
+
+    Make one by :meth:`from_estimator` or :meth:`from_embeddings`. The directions are the first two
+    principal components of the support: new rows have no say in them, just as in the detector.
+
+    Parameters
+    ----------
+    support : ndarray of shape (n_support, 2)
+        Where the rows of the support are.
+    support_y : ndarray of shape (n_support,)
+        0 normal, 1 anomalous, -1 unlabelled.
+    query : ndarray of shape (n_query, 2), default=None
+        Where new rows are.
+    query_y : ndarray of shape (n_query,), default=None
+        Their labels, coded like those of the support.
+    explained : (float, float), default=None
+        Shares of the variance of the support along the two directions.
+    query_is_predicted : bool, default=False
+        Whether ``query_y`` is what the detector says.
+    name : str, default=None
+        Name of the detector, for the title.
+
+    Attributes
+    ----------
+    prototypes_ : dict of str to ndarray of shape (2,)
+        Mean of each kind of rows in the support, unlabelled ones counted as normal.
+    ax_ : matplotlib Axes
+        What was drawn on; set by :meth:`plot`.
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from sklearn_fsad import ProtoNetDetector
+    >>> from sklearn_fsad.datasets import make_related_tasks
+    >>> from sklearn_fsad.plotting import EmbeddingDisplay
+    >>> task = make_related_tasks(1, random_state=0)[0]
+    >>> detector = ProtoNetDetector().fit(task.X[20:44], task.y[20:44])
+    >>> display = EmbeddingDisplay.from_estimator(detector, task.X, task.y)
+    >>> sorted(display.prototypes_)
+    ['anomalous', 'normal']
+    """
+
+    def __init__(
+        self,
+        support: Array,
+        support_y: Codes,
+        query: Array | None = None,
+        query_y: Codes | None = None,
+        *,
+        explained: tuple[float, float] | None = None,
+        query_is_predicted: bool = False,
+        name: str | None = None,
+    ) -> None:
+        self.support = support
+        self.support_y = support_y
+        self.query = query
+        self.query_y = query_y
+        self.explained = explained
+        self.query_is_predicted = query_is_predicted
+        self.name = name
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any = None,
+        y: Any = None,
+        *,
+        support: tuple[Any, Any] | None = None,
+        outlier_label: Any = "auto",
+        name: str | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Draw the support of a fitted detector, and new rows.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted detector, or a pipeline that ends with one. Its ``transform`` says where rows
+            are; a detector without one is shown by the rows themselves.
+        X : array-like of shape (n_query, n_features), default=None
+            New rows.
+        y : array-like of shape (n_query,), default=None
+            Their labels; without them rows are coloured by what the detector predicts.
+        support : (X, y), default=None
+            The support of a detector that does not keep it, such as PyOD's; ``y`` may be None.
+        outlier_label : "auto", number or str, default="auto"
+            The label of the anomalies in ``y``.
+        name : str, default=None
+            For the title; the class of the detector when None.
+        ax : matplotlib Axes, default=None
+            A new figure when None.
+        **kwargs
+            As of :meth:`plot`.
+
+        Returns
+        -------
+        display : EmbeddingDisplay
+
+        Raises
+        ------
+        ValueError
+            If the detector is not fitted, or keeps no support and none was given.
+        """
+        check_matplotlib(f"{cls.__name__}.from_estimator")
+        detector = final_estimator(estimator)
+        title = type(detector).__name__ if name is None else name
+        codes = None
+        if X is not None and y is None:
+            codes = anomaly_predictions(estimator, X).astype(np.int8)
+        elif X is not None:
+            codes = _codes(y, _num_samples(X), outlier_label)
+        X = None if X is None else as_detector_gets(estimator, X)
+        if support is not None:
+            support_codes = _codes(support[1], _num_samples(support[0]), outlier_label)
+            rows = as_detector_gets(estimator, support[0])
+        elif hasattr(detector, "support_X_"):
+            rows, support_codes = detector.support_X_, detector.support_y_
+        else:
+            raise ValueError(
+                f"{title} is not fitted or does not keep its support: fit it, and pass "
+                "support=(X, y)."
+            )
+        display = cls._projected(
+            _embedded(detector, rows),
+            support_codes,
+            None if X is None else _embedded(detector, X),
+            codes,
+        )
+        display.query_is_predicted = y is None
+        display.name = title
+        return display.plot(ax=ax, **kwargs)
+
+    @classmethod
+    def from_embeddings(
+        cls,
+        support: ArrayLike,
+        support_y: Any,
+        query: ArrayLike | None = None,
+        query_y: Any = None,
+        *,
+        outlier_label: Any = "auto",
+        name: str | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Draw rows that are embedded already.
+
+        Parameters
+        ----------
+        support : array-like of shape (n_support, n_dimensions)
+            Embedded rows of the support, at least two.
+        support_y : array-like of shape (n_support,) or None
+            Their labels, in any accepted coding.
+        query : array-like of shape (n_query, n_dimensions), default=None
+            Embedded new rows.
+        query_y : array-like of shape (n_query,), default=None
+            Their labels.
+        outlier_label : "auto", number or str, default="auto"
+            The label of the anomalies.
+        name : str, default=None
+            For the title.
+        ax : matplotlib Axes, default=None
+            A new figure when None.
+        **kwargs
+            As of :meth:`plot`.
+
+        Returns
+        -------
+        display : EmbeddingDisplay
+        """
+        check_matplotlib(f"{cls.__name__}.from_embeddings")
+        points = check_array(support)
+        rows = None if query is None else check_array(query)
+        display = cls._projected(
+            points,
+            _codes(support_y, len(points), outlier_label),
+            rows,
+            None if rows is None else _codes(query_y, len(rows), outlier_label),
+        )
+        display.name = name
+        return display.plot(ax=ax, **kwargs)
+
+    @classmethod
+    def _projected(
+        cls, support: Array, support_y: Codes, query: Array | None, query_y: Codes | None
+    ) -> Self:
+        """Put embedded rows onto the principal components of the support."""
+        pca = PCA(min(2, *support.shape)).fit(support)
+        shares = np.zeros(2)
+        shares[: pca.n_components_] = np.nan_to_num(pca.explained_variance_ratio_)
+        return cls(
+            _two(pca.transform(support)),
+            support_y,
+            None if query is None else _two(pca.transform(query)),
+            query_y,
+            explained=(float(shares[0]), float(shares[1])),
+        )
+
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        name: str | None = None,
+        prototypes: bool = True,
+        **kwargs: Any,
+    ) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            A new figure when None.
+        name : str, default=None
+            For the title; that of the constructor when None.
+        prototypes : bool, default=True
+            Whether to mark them.
+        **kwargs
+            Of ``Axes.scatter``, for the new rows.
+
+        Returns
+        -------
+        display : EmbeddingDisplay
+            Itself, with ``prototypes_``, ``ax_`` and ``figure_``.
+        """
+        beside: dict[str, Any] = (
+            {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if ax is None else {}
+        )
+        self.ax_ = ax = axes_or_new(ax, f"{type(self).__name__}.plot")
+        self.figure_: Figure = ax.figure  # type: ignore[assignment]
+        kinds = {NORMAL: self.support_y != ANOMALOUS, ANOMALOUS: self.support_y == ANOMALOUS}
+        self.prototypes_ = {
+            KINDS[kind]: self.support[rows].mean(axis=0)
+            for kind, rows in kinds.items()
+            if rows.any()
+        }
+        self._plot_query(ax, kwargs)
+        self._plot_support(ax, prototypes)
+        shares = ["", ""] if self.explained is None else [f" ({s:.0%})" for s in self.explained]
+        ax.set(
+            xlabel=f"First principal direction of the support{shares[0]}",
+            ylabel=f"Second principal direction{shares[1]}",
+        )
+        title = self.name if name is None else name
+        if title:
+            ax.set_title(title)
+        tidy(ax)
+        ax.legend(edgecolor="none", fontsize="small", **beside)
+        return self
+
+    def _plot_query(self, ax: Axes, kwargs: dict[str, Any]) -> None:
+        if self.query is None or self.query_y is None:
+            return
+        said = "new, predicted " if self.query_is_predicted else "new, "
+        for kind, part in _by_kind(self.query, self.query_y):
+            look: dict[str, Any] = {"color": KIND_COLORS[kind], "s": 16, "alpha": 0.45}
+            look |= {"marker": "x" if kind == ANOMALOUS else "o", "label": said + KINDS[kind]}
+            ax.scatter(part[:, 0], part[:, 1], **{**look, **kwargs})
+
+    def _plot_support(self, ax: Axes, prototypes: bool) -> None:
+        for kind, part in _by_kind(self.support, self.support_y):
+            look: dict[str, Any] = {"color": KIND_COLORS[kind], "edgecolor": "black", "s": 52}
+            look |= {"marker": "X" if kind == ANOMALOUS else "o", "linewidth": 0.9, "zorder": 3}
+            ax.scatter(part[:, 0], part[:, 1], label=f"support, {KINDS[kind]}", **look)
+        for kind in (NORMAL, ANOMALOUS) if prototypes else ():
+            if KINDS[kind] in self.prototypes_:
+                x, y = self.prototypes_[KINDS[kind]]
+                look = {"color": KIND_COLORS[kind], "edgecolor": "white", "s": 340}
+                look |= {"marker": "*", "linewidth": 1.4, "zorder": 4}
+                ax.scatter(x, y, label=f"prototype, {KINDS[kind]}", **look)
+
+
+def _by_kind(points: Array, codes: Codes) -> list[tuple[int, Array]]:
+    kinds = (NORMAL, UNLABELLED, ANOMALOUS)
+    return [(kind, points[codes == kind]) for kind in kinds if (codes == kind).any()]
+
+
+def _embedded(detector: Any, X: Any) -> Array:
+    """Where a detector sees rows: its ``transform``, or the rows themselves."""
+    if not hasattr(detector, "transform"):
+        return check_array(X)
+    with warnings.catch_warnings():  # the support that a detector keeps has lost its column names
+        warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
+        return np.asarray(detector.transform(X), dtype=np.float64)
+
+
+def _codes(y: Any, n: int, outlier_label: Any) -> Codes:
+    return encode_labels(y, n, outlier_label=outlier_label, require_normal=False)
+
+
+def _two(points: Array) -> Array:
+    """Points with exactly two columns."""
+    return np.pad(points, ((0, 0), (0, max(0, 2 - points.shape[1]))))[:, :2]

@@ -1,0 +1,291 @@
+"""Quality against the number of shots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone, is_classifier
+from sklearn.utils import _safe_indexing
+
+from .._input.labels import ANOMALOUS, NORMAL, codes_to_labels
+from .._typing import Array
+from ..metrics import anomaly_scorer
+from ..model_selection._few_shot_split import FewShotSplit
+from ..tasks._task_set import coded_tasks
+from ._style import SERIES_COLORS, SERIES_MARKERS, axes_or_new, check_matplotlib, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+_VARIED = {
+    "n_anomalous": "labelled anomalies in the support",
+    "n_normal": "normal rows in the support",
+}
+_BANDS = ("standard error", "standard deviation", None)
+
+
+class ShotCurveDisplay:
+    """Quality of detectors against the number of labelled anomalies, or of normals.
+
+    Make one by :meth:`from_estimator`, or from results of one's own by the constructor and
+    :meth:`plot`.
+
+    Parameters
+    ----------
+    shots : array-like of shape (n_shots,)
+        Numbers of shots.
+    values : mapping of str to array-like of shape (n_shots, n_tasks) or (n_shots, n_tasks, n_draws)
+        Name of each detector -> its quality; NaN where it could not be measured.
+    varied : {"n_anomalous", "n_normal"}, default="n_anomalous"
+        What was varied.
+    metric : str, default="ROC AUC"
+        Name of the quality, for the axis.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        What was drawn on; set by :meth:`plot`.
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyod.models.knn import KNN
+    >>> from sklearn_fsad import ProtoNetDetector, PyODDetector
+    >>> from sklearn_fsad.datasets import make_related_tasks
+    >>> from sklearn_fsad.plotting import ShotCurveDisplay
+    >>> detectors = {"prototypes": ProtoNetDetector(), "KNN": PyODDetector(KNN(n_neighbors=3))}
+    >>> display = ShotCurveDisplay.from_estimator(
+    ...     detectors, make_related_tasks(3, random_state=0), shots=(0, 4), n_draws=2
+    ... )
+    >>> display.values["KNN"].shape
+    (2, 3, 2)
+    """
+
+    def __init__(
+        self,
+        shots: ArrayLike,
+        values: Mapping[str, ArrayLike],
+        *,
+        varied: str = "n_anomalous",
+        metric: str = "ROC AUC",
+    ) -> None:
+        self.shots = np.asarray(shots)
+        self.values = {name: np.asarray(v, dtype=np.float64) for name, v in values.items()}
+        self.varied = varied
+        self.metric = metric
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        tasks: Any,
+        *,
+        varied: str = "n_anomalous",
+        shots: Sequence[int] = (0, 1, 2, 5, 10),
+        n_other: int = 10,
+        n_draws: int = 5,
+        scoring: Any = "roc_auc",
+        outlier_label: Any = "auto",
+        random_state: Any = None,
+        name: str | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Measure detectors on tasks with more and more shots, and draw.
+
+        A draw orders the rows of a task once: a larger support contains the smaller one, and all
+        supports of a draw are tested on the same rows. Every detector gets the same supports.
+
+        Parameters
+        ----------
+        estimator : estimator or mapping of str to estimator
+            Detectors, meta-fitted or not, of this package, scikit-learn or PyOD (in a
+            :class:`~sklearn_fsad.PyODDetector`), and binary classifiers, which are left out where
+            there are no anomalies. Clones are fitted.
+        tasks : TaskSet, list or mapping
+            Tasks that the detectors were not meta-fitted on, in any form that ``meta_fit``
+            accepts; those with too few rows are left out.
+        varied : {"n_anomalous", "n_normal"}, default="n_anomalous"
+            Which shots to vary.
+        shots : sequence of int, default=(0, 1, 2, 5, 10)
+            Their numbers.
+        n_other : int, default=10
+            Number of the other kind of shots: normals where anomalies vary.
+        n_draws : int, default=5
+            Draws a task.
+        scoring : str or callable, default="roc_auc"
+            A name known to :func:`~sklearn_fsad.anomaly_scorer` or
+            ``scorer(estimator, X, y)``.
+        outlier_label : "auto", number or str, default="auto"
+            The label of the anomalies in the tasks.
+        random_state : int, RandomState or None, default=None
+            Of the draws.
+        name : str, default=None
+            Of a single detector; its class when None.
+        ax : matplotlib Axes, default=None
+            A new figure when None.
+        **kwargs
+            As of :meth:`plot`.
+
+        Returns
+        -------
+        display : ShotCurveDisplay
+
+        Raises
+        ------
+        ValueError
+            If no task has enough rows.
+        """
+        check_matplotlib(f"{cls.__name__}.from_estimator")
+        detectors = estimator
+        if not isinstance(detectors, Mapping):
+            detectors = {type(estimator).__name__ if name is None else name: estimator}
+        supports = _supports(varied, shots, n_other)
+        splitter = FewShotSplit(
+            *supports.max(axis=0).tolist(),
+            n_draws=n_draws,
+            on_short="skip",
+            random_state=random_state,
+        )
+        scorer = scoring if callable(scoring) else anomaly_scorer(scoring)
+        values: dict[str, list[Array]] = {name: [] for name in detectors}
+        for X, codes in coded_tasks(tasks, outlier_label=outlier_label).values():
+            try:
+                draws = [
+                    (np.random.default_rng(i).permutation(train), test)
+                    for i, (train, test) in enumerate(splitter.split(X, codes_to_labels(codes)))
+                ]
+            except ValueError:  # too short
+                continue
+            for label, detector in detectors.items():
+                curves = [_curve(detector, X, codes, *d, supports, scorer) for d in draws]
+                values[label].append(np.array(curves).T)
+        if not all(values.values()):
+            n, k = supports.max(axis=0)
+            raise ValueError(
+                f"No task has more than {n} labelled normal and {k} anomalous rows: ask for "
+                "fewer shots."
+            )
+        metric = _metric_name(scoring)
+        found = {label: np.stack(curves, axis=1) for label, curves in values.items()}
+        return cls(shots, found, varied=varied, metric=metric).plot(ax=ax, **kwargs)
+
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        name: str | None = None,
+        band: str | None = "standard error",
+        **kwargs: Any,
+    ) -> Self:
+        """Draw a line and a band for each detector.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            A new figure when None.
+        name : str, default=None
+            Title.
+        band : {"standard error", "standard deviation"} or None, default="standard error"
+            Half the height of the bands, over the means of tasks, or over draws where there is
+            only one task.
+        **kwargs
+            Of ``Axes.plot``, for all lines.
+
+        Returns
+        -------
+        display : ShotCurveDisplay
+            Itself, with ``ax_`` and ``figure_``.
+        """
+        if band not in _BANDS:
+            raise ValueError(f"band={band!r} must be one of {', '.join(map(repr, _BANDS))}.")
+        self.ax_ = ax = axes_or_new(ax, f"{type(self).__name__}.plot")
+        self.figure_: Figure = ax.figure  # type: ignore[assignment]
+        positions = np.arange(len(self.shots))
+        unit = "tasks"
+        for i, (label, values) in enumerate(self.values.items()):
+            runs, unit = _runs(values)
+            centre, half = runs.mean(axis=1), _half_width(runs, band)
+            color = SERIES_COLORS[i % len(SERIES_COLORS)]
+            look = {"marker": SERIES_MARKERS[i % len(SERIES_MARKERS)], "markersize": 5}
+            line = {"color": color, "label": label, **look, **kwargs}
+            ax.plot(positions, centre, **line)
+            if band is not None:
+                ax.fill_between(positions, centre - half, centre + half, color=line["color"],
+                                alpha=0.15, linewidth=0)  # fmt: skip
+        ax.set_xticks(positions, [str(s) for s in self.shots])
+        over = "" if band is None else f", mean with its {band} over {unit}"
+        if band == "standard deviation":
+            over = f", mean and {band} over {unit}"
+        ax.set(
+            xlabel=f"Number of {_VARIED.get(self.varied, self.varied)}", ylabel=self.metric + over
+        )
+        if name:
+            ax.set_title(name)
+        tidy(ax)
+        ax.legend(frameon=False)
+        return self
+
+
+def _supports(varied: str, shots: Sequence[int], n_other: int) -> NDArray[np.intp]:
+    """(n_normal, n_anomalous) of each point of the curve."""
+    if varied not in _VARIED:
+        raise ValueError(f"varied={varied!r} must be one of {', '.join(_VARIED)}.")
+    least = 0 if varied == "n_anomalous" else 2
+    if not len(shots) or min(shots) < least:
+        raise ValueError(f"shots={tuple(shots)} must be numbers of at least {least}.")
+    others = [n_other] * len(shots)
+    pair = (others, shots) if varied == "n_anomalous" else (shots, others)
+    return np.array(pair, dtype=np.intp).T
+
+
+def _curve(
+    detector: Any,
+    X: Any,
+    codes: NDArray[np.int8],
+    order: NDArray[np.intp],
+    test: NDArray[np.intp],
+    supports: NDArray[np.intp],
+    scorer: Any,
+) -> list[float]:
+    """Quality at each point of the curve, in one draw of one task."""
+    normal, anomalous = (order[codes[order] == kind] for kind in (NORMAL, ANOMALOUS))
+    query = _safe_indexing(X, test), codes[test].astype(int)
+    values = []
+    for n, k in supports:
+        if not k and is_classifier(detector):
+            values.append(np.nan)
+            continue
+        rows = np.concatenate([normal[:n], anomalous[:k]])
+        fitted = clone(detector)
+        if "outlier_label" in fitted.get_params(deep=False):
+            fitted.set_params(outlier_label="auto")  # which reads 0 and 1, also zeros alone
+        fitted.fit(_safe_indexing(X, rows), codes[rows].astype(int))
+        values.append(float(scorer(fitted, *query)))
+    return values
+
+
+def _metric_name(scoring: Any) -> str:
+    name = scoring if isinstance(scoring, str) else getattr(scoring, "metric", "score")
+    known = {"roc_auc": "ROC AUC", "average_precision": "Average precision", "f1": "F1"}
+    return known.get(name, str(name).capitalize())
+
+
+def _runs(values: Array) -> tuple[Array, str]:
+    """What a band is over: means of tasks, or draws of a single task; (n_shots, n_runs)."""
+    if values.ndim == 3 and values.shape[1] == 1:
+        return values[:, 0], "draws"
+    return (values.mean(axis=2) if values.ndim == 3 else values), "tasks"
+
+
+def _half_width(runs: Array, band: str | None) -> Array:
+    if band is None or runs.shape[1] < 2:
+        return np.zeros(len(runs))
+    spread = runs.std(axis=1, ddof=1)
+    return spread / np.sqrt(runs.shape[1]) if band == "standard error" else spread

@@ -1,0 +1,250 @@
+"""How meta-training went, and what held-out tasks said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from .._input.estimators import final_estimator
+from .._state import resolve_state
+from ._style import ANOMALY_COLOR, GREY, NORMAL_COLOR, check_matplotlib, tidy, whole_numbers
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+_LOSSES = {"train_loss": ("training episodes", NORMAL_COLOR, "-"),
+           "valid_loss": ("held-out tasks", ANOMALY_COLOR, "--")}  # fmt: skip
+_USED = {"network": "adapted", "as before": "before"}  # where a report uses another word
+_REGIMES = {"unlabelled": "normals only", "labelled": "with labelled anomalies"}
+
+
+class MetaTrainingDisplay:
+    """The losses of meta-training, and the quality on held-out tasks of what it chose between.
+
+    Make one by :meth:`from_estimator`. Which of the two there is depends on the detector and on
+    the tasks: nothing can be held out of fewer than three groups of tasks, and where a closed form
+    was kept no network may have been trained on all of them.
+
+    Parameters
+    ----------
+    history : sequence of dict
+        ``train_loss`` and, where there is one, ``valid_loss`` of each epoch.
+    held_out : sequence of dict, default=()
+        Reports with the title of a choice (``regime``), which option was ``used`` and the ROC AUC
+        of each option.
+    name : str, default=None
+        Name of the detector, for the title.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        The first of ``axes_``; set by :meth:`plot`.
+    axes_ : list of matplotlib Axes
+        One for the history, one for held-out tasks, as far as there is anything to draw.
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from sklearn_fsad import ProtoNetDetector
+    >>> from sklearn_fsad.datasets import make_related_tasks
+    >>> from sklearn_fsad.plotting import MetaTrainingDisplay
+    >>> few = {"n_normal": (5, 20), "n_anomalous": (0, 5), "episodes_per_epoch": 8}
+    >>> detector = ProtoNetDetector(**few, max_epochs=5, random_state=0)
+    >>> detector = detector.meta_fit(make_related_tasks(3, random_state=0))
+    >>> display = MetaTrainingDisplay.from_estimator(detector)
+    >>> len(display.history), len(display.axes_)
+    (5, 2)
+    """
+
+    def __init__(
+        self,
+        history: Sequence[Mapping[str, float]],
+        held_out: Sequence[Mapping[str, Any]] = (),
+        *,
+        name: str | None = None,
+    ) -> None:
+        self.history = history
+        self.held_out = held_out
+        self.name = name
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        *,
+        name: str | None = None,
+        ax: Axes | Sequence[Axes] | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Draw what a meta-fitted detector knows of its training.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A detector of this package after ``meta_fit``, one that trained itself on its support
+            in ``fit``, or a pipeline that ends with one.
+        name : str, default=None
+            For the title; the class of the detector when None.
+        ax : matplotlib Axes or sequence of two, default=None
+            A new figure when None. A single one shows the history, or held-out tasks where there
+            is no history.
+        **kwargs
+            As of :meth:`plot`.
+
+        Returns
+        -------
+        display : MetaTrainingDisplay
+
+        Raises
+        ------
+        ValueError
+            If the detector was not meta-fitted, or nothing was trained.
+        """
+        check_matplotlib(f"{cls.__name__}.from_estimator")
+        detector = final_estimator(estimator)
+        state = getattr(detector, "state_", None)
+        if state is None:
+            state = resolve_state(getattr(detector, "pretrained", None))
+        title = type(detector).__name__ if name is None else name
+        if state is None:
+            raise ValueError(f"This {title} was not meta-fitted: call meta_fit first.")
+        history, held_out = state.info.get("history", []), _reports(state.info.get("held_out", []))
+        if not history and not held_out:
+            raise ValueError(
+                f"The state of this {title} tells of no training: it is a closed form, or came "
+                "without its history."
+            )
+        return cls(history, held_out, name=title).plot(ax=ax, **kwargs)
+
+    def plot(
+        self,
+        ax: Axes | Sequence[Axes] | None = None,
+        *,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or sequence of two, default=None
+            A new figure when None. A single one shows the history, or held-out tasks where there
+            is no history.
+        name : str, default=None
+            For the title; that of the constructor when None.
+        **kwargs
+            Of ``Axes.plot``, for the losses.
+
+        Returns
+        -------
+        display : MetaTrainingDisplay
+            Itself, with ``ax_``, ``axes_`` and ``figure_``.
+        """
+        check_matplotlib(f"{type(self).__name__}.plot")
+        panels = [p for p in ("history", "held_out") if len(getattr(self, p))]
+        if ax is None:
+            import matplotlib.pyplot as plt
+
+            size = (5.2 * len(panels), self._height())
+            _, axes = plt.subplots(
+                1, len(panels), squeeze=False, figsize=size, layout="constrained"
+            )
+            self.axes_: list[Axes] = list(axes[0])
+        else:
+            self.axes_ = list(np.ravel(np.asarray(ax, dtype=object)))
+        for panel, axis in zip(panels, self.axes_, strict=False):
+            if panel == "history":
+                self._plot_history(axis, kwargs)
+            else:
+                self._plot_held_out(axis)
+        self.ax_ = self.axes_[0]
+        self.figure_: Figure = self.ax_.figure  # type: ignore[assignment]
+        title = self.name if name is None else name
+        if title:
+            self.ax_.set_title(title)
+        return self
+
+    def _height(self) -> float:
+        return max(4.0, 0.8 + 0.28 * sum(1.6 + len(_options(r)) for r in self.held_out))
+
+    def _plot_history(self, ax: Axes, kwargs: dict[str, Any]) -> None:
+        epochs = np.arange(1, len(self.history) + 1)
+        for key, (label, color, style) in _LOSSES.items():
+            losses = [epoch.get(key, np.nan) for epoch in self.history]
+            if np.isfinite(losses).any():
+                marker = "o" if len(epochs) < 30 else ""
+                look = {"color": color, "linestyle": style, "marker": marker, "markersize": 4}
+                ax.plot(epochs, losses, **{"label": label, **look, **kwargs})
+        ax.set(xlabel="Epoch", ylabel="Meta-training loss")
+        whole_numbers(ax.xaxis)
+        tidy(ax)
+        ax.legend(frameon=False)
+
+    def _plot_held_out(self, ax: Axes) -> None:
+        ticks, labels, row = [], [], 0.0
+        for report in self.held_out:
+            options = _options(report)
+            used = _USED.get(report["used"], report["used"])
+            regime = _REGIMES.get(report["regime"], report["regime"]).capitalize()
+            ax.text(0.0, row, f"{regime}: {report['used']}",
+                    transform=ax.get_yaxis_transform(), fontweight="bold", fontsize="small",
+                    va="center")  # fmt: skip
+            for option, auc in options.items():
+                row -= 1.0
+                color = NORMAL_COLOR if option == used else GREY
+                face = color if option == used else "white"
+                ax.hlines(row, 0.0, auc, color="0.88", linewidth=1, zorder=0)
+                ax.plot(auc, row, "o", color=color, markerfacecolor=face)
+                ax.annotate(f"{auc:.3f}", (auc, row), xytext=(7, 0), textcoords="offset points",
+                            va="center", fontsize="small", color=color)  # fmt: skip
+                ticks.append(row)
+                labels.append(option)
+            row -= 1.6
+        values = [auc for report in self.held_out for auc in _options(report).values()]
+        low, high = min(values), max(values)
+        margin = max(0.02, 0.25 * (high - low))
+        ax.set(xlim=(low - margin, high + 1.3 * margin), ylim=(row + 0.8, 0.8))
+        ax.set_yticks(ticks, labels)
+        ax.tick_params(axis="y", length=0)
+        ax.set_xlabel("ROC AUC on held-out tasks (filled = used)")
+        tidy(ax)
+        ax.spines["left"].set_visible(False)
+
+
+def _reports(held_out: Any) -> list[dict[str, Any]]:
+    """The reports of any detector as a list of them."""
+    if not isinstance(held_out, Mapping):
+        return [dict(report) for report in held_out]
+    reports = []
+    by_rows = held_out.get("prior_rows")
+    if by_rows:
+        options = {f"worth {float(rows):g} rows": auc for rows, auc in by_rows.items()}
+        best = max(options, key=options.__getitem__)
+        reports.append({"regime": "covariance of other tasks", "used": best, **options})
+    for key, regime, without, option in (
+        ("weights", "weights of features", "equal weights", "learned weights"),
+        ("network", "network", "closed form", "network"),
+    ):
+        for report in held_out.get(key, []):
+            used = option if report["used"] == "network" else without
+            names = {"closed form": without, "adapted": option}
+            aucs = {name: report[old] for old, name in names.items() if old in report}
+            reports.append({"regime": regime, "used": used, **aucs})
+    return reports
+
+
+def _options(report: Mapping[str, Any]) -> dict[str, float]:
+    """Name of each option -> its held-out ROC AUC."""
+    options: dict[str, float] = {}
+    for name, value in report.items():
+        if name in ("regime", "used"):
+            continue
+        if name == "stages":
+            options |= {f"stage {i}": float(auc) for i, auc in enumerate(value, start=1)}
+        elif np.isfinite(value):
+            options[name] = float(value)
+    return options

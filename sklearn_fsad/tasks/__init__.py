@@ -1,0 +1,15 @@
+"""Tasks to learn from, how to make them, and the few-shot episodes drawn out of them."""
+
+from ._episodes import Episode, EpisodeSampler
+from ._making import make_tasks_from_classes, make_tasks_from_groups, make_tasks_from_table
+from ._task_set import Task, TaskSet
+
+__all__ = [
+    "Episode",
+    "EpisodeSampler",
+    "Task",
+    "TaskSet",
+    "make_tasks_from_classes",
+    "make_tasks_from_groups",
+    "make_tasks_from_table",
+]

@@ -1,0 +1,202 @@
+"""Few-shot episodes, drawn out of tasks."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._input.labels import ANOMALOUS, NORMAL
+from .._stats.scaling import ScaledSupport, ScalePrior
+from ..exceptions import TaskWarning
+from ._task_set import Task, TaskSet
+
+
+@dataclass(frozen=True)
+class Episode:
+    """A few-shot problem with its answer: adapt to the support, judge on the query.
+
+    Parameters
+    ----------
+    task : int
+        Position of the task in its set.
+    support_X : ndarray of shape (n_support, n_features)
+        Rows to adapt to.
+    support_y : ndarray of shape (n_support,), dtype int8
+        Their labels: 0 normal, 1 anomalous.
+    query_X : ndarray of shape (n_query, n_features)
+        Rows to judge.
+    query_y : ndarray of shape (n_query,), dtype int8
+        Their labels.
+    """
+
+    task: int
+    support_X: NDArray[np.float64]
+    support_y: NDArray[np.int8]
+    query_X: NDArray[np.float64]
+    query_y: NDArray[np.int8]
+
+
+class EpisodeSampler:
+    """Episodes as a pure function of (seed, epoch, index).
+
+    The number of normal shots is drawn log-uniformly from its range, that of anomalous shots too,
+    with zero (where allowed) in a quarter of the episodes. Only tasks with anomalies are drawn.
+
+    Parameters
+    ----------
+    tasks : TaskSet
+        Where the episodes come from.
+    n_normal, n_anomalous : tuple of (int, int)
+        Lowest and highest number of shots.
+    n_query : int
+        Rows of the query, half of them anomalous where the task has that many.
+    seed : int
+        Seed of all draws.
+    support_contamination : float in [0, 0.5], default=0.0
+        Highest expected share of the normal shots that are anomalies nobody has noticed; each
+        episode draws its own, uniformly. At least half of the anomalies of a task are left to the
+        query.
+    """
+
+    def __init__(
+        self,
+        tasks: TaskSet,
+        *,
+        n_normal: tuple[int, int] = (5, 50),
+        n_anomalous: tuple[int, int] = (0, 10),
+        n_query: int = 70,
+        seed: int = 0,
+        support_contamination: float = 0.0,
+    ) -> None:
+        self.tasks = tasks
+        self.n_normal = n_normal
+        self.n_anomalous = n_anomalous
+        self.n_query = n_query
+        self.seed = seed
+        self.support_contamination = support_contamination
+        self.drawable = [i for i, task in enumerate(tasks) if self._is_drawable(task)]
+        self._warn_of_small_tasks()
+
+    @staticmethod
+    def _is_drawable(task: Task) -> bool:
+        return len(task.normals) >= 3 and len(task.anomalies) >= 1
+
+    @staticmethod
+    def _most_shots(task: Task) -> tuple[int, int]:
+        """Most normal and anomalous shots that leave a third, and half, for the query."""
+        n, k = len(task.normals), len(task.anomalies)
+        return n - max(1, n // 3), k - max(1, k // 2)
+
+    def _warn_of_small_tasks(self) -> None:
+        for i in self.drawable:
+            task = self.tasks[i]
+            n, k = self._most_shots(task)
+            if n < self.n_normal[1] or k < self.n_anomalous[1]:
+                warnings.warn(
+                    f"Task {task.name!r} has {len(task.normals)} normal and "
+                    f"{len(task.anomalies)} anomalous rows: its episodes have at most {n} normal "
+                    f"and {k} anomalous shots, fewer than n_normal={self.n_normal} and "
+                    f"n_anomalous={self.n_anomalous} allow.",
+                    TaskWarning,
+                    stacklevel=2,
+                )
+
+    def restricted_to(self, positions: Iterable[int]) -> EpisodeSampler:
+        """The same sampler drawing only from the tasks at some positions.
+
+        Parameters
+        ----------
+        positions : iterable of int
+            Which tasks.
+
+        Returns
+        -------
+        sampler : EpisodeSampler
+            A copy.
+        """
+        part = copy.copy(self)
+        part.drawable = [i for i in positions if i in self.drawable]
+        return part
+
+    def episode(self, epoch: int, index: int) -> Episode:
+        """Draw episode ``index`` of an epoch.
+
+        Parameters
+        ----------
+        epoch : int
+            Number of the epoch.
+        index : int
+            Number of the episode in it.
+
+        Returns
+        -------
+        episode : Episode
+            The same for the same numbers.
+        """
+        if not self.drawable:
+            raise ValueError(
+                "No task can be drawn: each has no anomaly or fewer than 3 normal rows. Give "
+                "tasks with labelled anomalies."
+            )
+        turn = np.random.default_rng([self.seed, epoch]).permutation(self.drawable)
+        position = int(turn[index % len(turn)])
+        rng = np.random.default_rng([self.seed, epoch, index])
+        task = self.tasks[position]
+        most_n, most_k = self._most_shots(task)
+        n = max(2, min(_draw_shots(rng, self.n_normal), most_n))
+        k = min(_draw_shots(rng, self.n_anomalous), most_k)
+        n_hidden = min(draw_hidden(rng, n, self.support_contamination), most_k - k)
+        return draw_episode(task, position, n, k, self.n_query, rng, n_hidden)
+
+
+def draw_episode(
+    task: Task,
+    position: int,
+    n: int,
+    k: int,
+    n_query: int,
+    rng: np.random.Generator,
+    n_hidden: int = 0,
+) -> Episode:
+    """One episode with ``n`` normal and ``k`` anomalous shots; the query is other rows.
+
+    ``n_hidden`` of the normal shots are anomalies.
+    """
+    normal = rng.permutation(np.flatnonzero(task.y != ANOMALOUS))
+    anomalous = rng.permutation(np.flatnonzero(task.y == ANOMALOUS))
+    labelled, hidden, left = np.split(anomalous, [k, k + n_hidden])
+    query_anomalous = left[: n_query // 2]
+    query_normal = normal[n:][: n_query - len(query_anomalous)]
+    support = np.concatenate([normal[: n - n_hidden], hidden, labelled])
+    support_y = np.repeat(np.array([NORMAL, ANOMALOUS], dtype=np.int8), [n, k])
+    query = np.concatenate([query_normal, query_anomalous])
+    query_y = np.where(task.y[query] == ANOMALOUS, ANOMALOUS, NORMAL).astype(np.int8)
+    return Episode(position, task.X[support], support_y, task.X[query], query_y)
+
+
+def draw_hidden(rng: np.random.Generator, n: int, highest_share: float) -> int:
+    """How many of ``n`` normal shots are anomalies, by chances drawn uniformly; one is none."""
+    if not highest_share:
+        return 0
+    return min(int(rng.binomial(n, rng.uniform(0.0, highest_share))), n - 1)
+
+
+def _draw_shots(rng: np.random.Generator, bounds: tuple[int, int]) -> int:
+    low, high = bounds
+    if low == 0 and (high == 0 or rng.random() < 0.25):
+        return 0
+    shots = int(np.exp(rng.uniform(np.log(max(low, 1)), np.log(high + 1))))
+    return min(max(shots, low), high)
+
+
+def scaled_episode(episode: Episode, scaler: Any, prior: ScalePrior) -> Episode:
+    """The episode in the units of its own support."""
+    scaled = ScaledSupport(episode.support_X, episode.support_y, scaler, prior)
+    query = scaled.transform(episode.query_X)
+    return Episode(episode.task, scaled.support, episode.support_y, query, episode.query_y)

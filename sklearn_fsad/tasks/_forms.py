@@ -1,0 +1,69 @@
+"""The forms in which tasks come: pairs, mappings, flat rows with a task id each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import _safe_indexing, check_consistent_length
+
+from .._input.labels import is_missing
+
+FORMS = (
+    "meta_fit needs tasks: a list of (X_t, y_t) pairs, a dict name -> (X_t, y_t), a TaskSet, or "
+    "flat X, y with groups=<task id of each row>."
+)
+
+
+def split_flat(X: Any, y: Any, groups: Any) -> dict[Any, tuple[Any, Any]]:
+    check_consistent_length(X, groups, y)
+    return {
+        name: (_safe_indexing(X, rows), None if y is None else _safe_indexing(y, rows))
+        for name, rows in rows_by_task(groups).items()
+    }
+
+
+def rows_by_task(groups: Any) -> dict[Any, NDArray[np.intp]]:
+    """Task id -> positions of its rows, ids in the order of their first row."""
+    ids = np.asarray(groups)
+    if ids.ndim != 1:
+        raise ValueError(f"groups must be one task id per row, got shape {ids.shape}.")
+    rows: dict[Any, list[int]] = {}
+    for i, name in enumerate(ids.tolist()):
+        if is_missing(name):
+            raise ValueError(f"groups has no task id for row {i}: got {name!r}.")
+        rows.setdefault(name, []).append(i)
+    return {name: np.array(positions, dtype=np.intp) for name, positions in rows.items()}
+
+
+def named_pairs(tasks: Any, names: Sequence[Any] | None) -> list[tuple[Any, Any, Any]]:
+    """(name, X_t, y_t) of each task, or a ValueError that explains the accepted forms."""
+    is_frame = hasattr(tasks, "columns") or hasattr(tasks, "dtype")
+    if is_frame or isinstance(tasks, str) or not isinstance(tasks, Iterable):
+        raise ValueError(f"Got {type(tasks).__name__} without groups. {FORMS}")
+    if isinstance(tasks, Mapping):
+        names, tasks = list(tasks), tasks.values()
+    tasks = list(tasks)
+    if not tasks:
+        raise ValueError(f"Got no task. {FORMS}")
+    if names is not None and len(names) != len(tasks):
+        raise ValueError(f"names has {len(names)} entries for {len(tasks)} tasks.")
+    pairs = []
+    for i, item in enumerate(tasks):
+        X, y = item if isinstance(item, (tuple, list)) and len(item) == 2 else (item, None)
+        if _n_dimensions(X) != 2:
+            raise ValueError(f"Entry {i} of the tasks is not a task. {FORMS}")
+        pairs.append((i if names is None else names[i], X, y))
+    return pairs
+
+
+def _n_dimensions(X: Any) -> int | None:
+    """Number of dimensions; None for what is no table at all."""
+    if hasattr(X, "shape"):
+        return len(X.shape)
+    try:
+        return np.ndim(X)
+    except ValueError:
+        return None

@@ -1,0 +1,316 @@
+"""Tasks to learn from, in any form that ``meta_fit`` accepts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import _num_samples
+
+from .._input.labels import ANOMALOUS, codes_to_labels, encode_labels
+from .._input.rows import validated_rows
+from ._forms import FORMS, named_pairs, split_flat
+
+
+@dataclass(frozen=True)
+class Task:
+    """One validated task.
+
+    Parameters
+    ----------
+    name : object
+        Key or position by which messages name the task.
+    X : ndarray of shape (n_samples, n_features)
+        Rows, float64.
+    y : ndarray of shape (n_samples,), dtype int8
+        0 normal, 1 anomalous, -1 unlabelled.
+    group : object
+        Tasks of one group are siblings: validation holds them out together.
+    """
+
+    name: Any
+    X: NDArray[np.float64]
+    y: NDArray[np.int8]
+    group: Any
+
+    @property
+    def normals(self) -> NDArray[np.float64]:
+        """Rows that are not labelled as anomalies: unlabelled rows count as normal."""
+        return self.X[self.y != ANOMALOUS]
+
+    @property
+    def anomalies(self) -> NDArray[np.float64]:
+        """Rows labelled as anomalies."""
+        return self.X[self.y == ANOMALOUS]
+
+
+class TaskSet:
+    """An ordered, validated collection of tasks.
+
+    It has no length and no shape, so that scikit-learn's searches hand it through whole instead of
+    slicing it by row index.
+
+    Parameters
+    ----------
+    tasks : iterable or mapping
+        ``(X_t, y_t)`` pairs, or arrays ``X_t`` of tasks without labels; a mapping names them.
+    names : sequence, default=None
+        Names of the tasks; positions when None.
+    groups : sequence, default=None
+        A group label per task: siblings, such as recordings of one machine, which validation holds
+        out together. Each task is its own group when None.
+    outlier_label : "auto", number or str, default="auto"
+        The label of the anomalies, as in the detectors.
+    allow_nan : bool, default=False
+        Accept missing values.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_fsad.tasks import TaskSet
+    >>> X = np.arange(12.0).reshape(6, 2)
+    >>> TaskSet({"pump": (X, [0, 0, 0, 0, 0, 1]), "fan": (X + 1, None)})
+    TaskSet(2 tasks, 12 rows, n_features=2)
+    """
+
+    def __init__(
+        self,
+        tasks: Iterable[Any] | Mapping[Any, Any],
+        names: Sequence[Any] | None = None,
+        groups: Sequence[Any] | None = None,
+        *,
+        outlier_label: Any = "auto",
+        allow_nan: bool = False,
+    ) -> None:
+        named = named_pairs(tasks, names)
+        if len({name for name, _, _ in named}) < len(named):
+            raise ValueError("names must differ: messages and results tell tasks apart by them.")
+        if groups is not None and len(groups) != len(named):
+            raise ValueError(f"groups has {len(groups)} entries for {len(named)} tasks.")
+        self.tasks: tuple[Task, ...] = ()
+        self.feature_names_in: tuple[str, ...] | None = None
+        for i, (name, X, y) in enumerate(named):
+            group = name if groups is None else groups[i]
+            task, columns = _validated_task(name, X, y, group, outlier_label, allow_nan)
+            if i == 0:
+                self.feature_names_in = columns
+            elif columns != self.feature_names_in:
+                raise ValueError(
+                    f"Task {name!r} has columns {columns}; the first task has "
+                    f"{self.feature_names_in}. Give all tasks the same columns in the same order."
+                )
+            self.tasks += (task,)
+
+    @classmethod
+    def make(
+        cls,
+        X: Any,
+        y: Any = None,
+        groups: Any = None,
+        *,
+        outlier_label: Any = "auto",
+        allow_nan: bool = False,
+    ) -> TaskSet:
+        """Build a set from any form that ``meta_fit`` accepts.
+
+        Parameters
+        ----------
+        X : TaskSet, list, mapping, generator or array-like of shape (n_samples, n_features)
+            Tasks, or flat rows together with ``groups``.
+        y : array-like of shape (n_samples,), default=None
+            Labels of flat rows, or one label vector per task.
+        groups : array-like of shape (n_samples,), default=None
+            Task id of each flat row.
+        outlier_label : "auto", number or str, default="auto"
+            As in the constructor.
+        allow_nan : bool, default=False
+            As in the constructor.
+
+        Returns
+        -------
+        tasks : TaskSet
+            A ``TaskSet`` is handed back as it is.
+        """
+        if isinstance(X, TaskSet):
+            if not allow_nan:
+                X._refuse_nan()
+            return X
+        return cls(split_tasks(X, y, groups), outlier_label=outlier_label, allow_nan=allow_nan)
+
+    def _refuse_nan(self) -> None:
+        for task in self.tasks:
+            if np.isnan(task.X).any():
+                raise ValueError(f"Task {task.name!r} contains NaN, which this detector refuses.")
+
+    @property
+    def n_tasks(self) -> int:
+        """Number of tasks."""
+        return len(self.tasks)
+
+    @property
+    def names(self) -> list[Any]:
+        """Names of the tasks in their order."""
+        return [task.name for task in self.tasks]
+
+    @property
+    def groups(self) -> list[Any]:
+        """Group of each task."""
+        return [task.group for task in self.tasks]
+
+    @property
+    def n_features(self) -> int | None:
+        """Width of the tasks; None when they differ."""
+        widths = {task.X.shape[1] for task in self.tasks}
+        return widths.pop() if len(widths) == 1 else None
+
+    def one_feature_space(self) -> int:
+        """The common width, or a ValueError that names the task that differs.
+
+        Returns
+        -------
+        n_features : int
+            Width of every task.
+        """
+        width = self.tasks[0].X.shape[1]
+        for task in self.tasks:
+            if task.X.shape[1] != width:
+                raise ValueError(
+                    f"Task {task.name!r} has {task.X.shape[1]} features, the first task has "
+                    f"{width}: this detector needs one feature space for all tasks."
+                )
+        return width
+
+    def folds(self, n_folds: int, seed: int) -> list[list[int]]:
+        """Positions of the tasks in up to ``n_folds`` folds, siblings together.
+
+        Parameters
+        ----------
+        n_folds : int
+            Most folds; there are no more than groups of siblings.
+        seed : int
+            Seed of the order of the groups.
+
+        Returns
+        -------
+        folds : list of list of int
+            None is empty.
+        """
+        labels = list(dict.fromkeys(self.groups))
+        order = np.random.default_rng(seed).permutation(len(labels))
+        fold_of = {labels[g]: i % n_folds for i, g in enumerate(order)}
+        folds: list[list[int]] = [[] for _ in range(n_folds)]
+        for i, group in enumerate(self.groups):
+            folds[fold_of[group]].append(i)
+        return [fold for fold in folds if fold]
+
+    def subset(self, positions: Iterable[int]) -> TaskSet:
+        """The tasks at the given positions, in that order.
+
+        Parameters
+        ----------
+        positions : iterable of int
+            Which tasks.
+
+        Returns
+        -------
+        tasks : TaskSet
+            Those tasks.
+        """
+        return self.with_tasks([self.tasks[i] for i in positions])
+
+    def with_tasks(self, tasks: Iterable[Task]) -> TaskSet:
+        """Other tasks, validated like these and with columns of the same names.
+
+        Parameters
+        ----------
+        tasks : iterable of Task
+            They are taken as they are.
+
+        Returns
+        -------
+        tasks : TaskSet
+            A set of them.
+        """
+        other = object.__new__(TaskSet)
+        other.tasks = tuple(tasks)
+        other.feature_names_in = self.feature_names_in
+        return other
+
+    def regrouped(self, groups: Sequence[Any]) -> TaskSet:
+        """The same tasks, with a group label each.
+
+        Parameters
+        ----------
+        groups : sequence
+            A label for each task.
+
+        Returns
+        -------
+        tasks : TaskSet
+            A new set.
+        """
+        if len(groups) != self.n_tasks:
+            raise ValueError(f"groups has {len(groups)} entries for {self.n_tasks} tasks.")
+        return self.with_tasks(
+            replace(task, group=group) for task, group in zip(self.tasks, groups, strict=True)
+        )
+
+    def __iter__(self) -> Iterator[Task]:
+        return iter(self.tasks)
+
+    def __getitem__(self, position: int) -> Task:
+        return self.tasks[position]
+
+    def __sklearn_clone__(self) -> TaskSet:
+        return self
+
+    def __repr__(self) -> str:
+        rows = sum(len(task.X) for task in self.tasks)
+        return f"TaskSet({self.n_tasks} tasks, {rows} rows, n_features={self.n_features})"
+
+
+def split_tasks(X: Any, y: Any = None, groups: Any = None) -> dict[Any, tuple[Any, Any]]:
+    """Name -> (X_t, y_t) from any accepted form, rows still in the user's own container."""
+    if groups is not None:
+        return split_flat(X, y, groups)
+    if isinstance(X, TaskSet):
+        return {task.name: (task.X, codes_to_labels(task.y)) for task in X}
+    if y is not None:
+        if isinstance(X, Mapping) or not isinstance(X, (list, tuple)) or len(X) != len(y):
+            raise ValueError(f"y was given without groups. {FORMS}")
+        X = list(zip(X, y, strict=True))
+    return {name: (X_t, y_t) for name, X_t, y_t in named_pairs(X, None)}
+
+
+def coded_tasks(
+    X: Any, y: Any = None, groups: Any = None, *, outlier_label: Any = "auto"
+) -> dict[Any, tuple[Any, NDArray[np.int8]]]:
+    """Name -> (X_t, codes of y_t), rows still in the user's own container."""
+    if isinstance(X, TaskSet):
+        return {task.name: (task.X, task.y) for task in X}
+    tasks = {}
+    for name, (X_t, y_t) in split_tasks(X, y, groups).items():
+        try:
+            codes = encode_labels(y_t, _num_samples(X_t), outlier_label=outlier_label)
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"Task {name!r}: {error}") from error
+        tasks[name] = (X_t, codes)
+    return tasks
+
+
+def _validated_task(
+    name: Any, X: Any, y: Any, group: Any, outlier_label: Any, allow_nan: bool
+) -> tuple[Task, tuple[str, ...] | None]:
+    probe = BaseEstimator()
+    finite: Any = "allow-nan" if allow_nan else True
+    try:
+        rows = validated_rows(probe, X, dtype=np.float64, order="C", ensure_all_finite=finite)
+        codes = encode_labels(y, len(rows), outlier_label=outlier_label)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"Task {name!r}: {error}") from error
+    columns = getattr(probe, "feature_names_in_", None)
+    return Task(name, rows, codes, group), None if columns is None else tuple(columns)
