@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +22,7 @@ from sklearn.utils.validation import _num_samples
 
 from ._input.estimators import anomaly_predictions, anomaly_scores
 from ._input.labels import ANOMALOUS, UNLABELLED, encode_labels
+from ._warn import warn
 
 __all__ = ["AnomalyScorer", "anomaly_scorer", "anomaly_scorers", "evaluation_report"]
 _RANKING: dict[str, Callable[..., Any]] = {
@@ -199,7 +199,5 @@ def _measure(metric: str, truth: NDArray[np.bool_], answer: NDArray[Any]) -> flo
 
 def _undefined(metric: str, truth: NDArray[np.bool_]) -> float:
     found = "no labelled row" if len(truth) == 0 else "labelled rows of one class only"
-    warnings.warn(
-        f"{metric} is not defined for {found}; it is NaN.", UndefinedMetricWarning, stacklevel=3
-    )
+    warn(f"{metric} is not defined for {found}; it is NaN.", UndefinedMetricWarning)
     return float("nan")

@@ -6,7 +6,6 @@ support, larger = more anomalous; rows that score above ``cut`` are flagged.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ._typing import Array
+from ._warn import warn
 
 __all__ = ["AutoThreshold", "ConformalThreshold", "F1Threshold", "PyThreshThreshold"]
 Threshold = Callable[[Array, Array], float]
@@ -51,12 +51,10 @@ class ConformalThreshold:
         """Return the cut."""
         n = len(normal_scores)
         if self.alpha * (n + 1) < 1.0:
-            warnings.warn(
+            warn(
                 f"A false-alarm rate of alpha={self.alpha:g} cannot be promised from {n} normal "
                 f"rows: the least is 1/(n+1) = {1 / (n + 1):.3g}, which is used. Give more normal "
                 "rows or a larger alpha.",
-                UserWarning,
-                stacklevel=2,
             )
         return conformal_cut(normal_scores, self.alpha)
 
@@ -119,11 +117,9 @@ class F1Threshold:
         """Return the cut."""
         if len(anomaly_scores) >= 2:
             return best_f1_cut(normal_scores, anomaly_scores)
-        warnings.warn(
+        warn(
             f"F1 needs two labelled anomalies and the support has {len(anomaly_scores)}: the "
             f"threshold aims at a rate of false alarms of alpha={self.alpha:g} instead.",
-            UserWarning,
-            stacklevel=2,
         )
         return conformal_cut(normal_scores, self.alpha)
 
@@ -147,11 +143,9 @@ class PyThreshThreshold:
         scores = np.concatenate([normal_scores, anomaly_scores])
         flagged = np.asarray(self.thresholder.eval(scores)).ravel() == 1
         if flagged.all() or not flagged.any():
-            warnings.warn(
+            warn(
                 f"{type(self.thresholder).__name__} flagged {'all' if flagged.all() else 'none'} "
                 f"of {len(scores)} left-out scores: the largest of a normal row is the threshold.",
-                UserWarning,
-                stacklevel=2,
             )
             return float(normal_scores.max())
         return float(scores[~flagged].max())

@@ -484,7 +484,7 @@ def test_labelled_anomalies_change_what_features_count(of_kind, task, meta):
     detector = clone(of_kind["tnp"]) if meta else closed_form()
     told, untold = clone(detector).fit(X, y), clone(detector).fit(X[y == 0])
     assert not np.allclose(told.score_samples(query), untold.score_samples(query))
-    weights = told._adapted.values["weights"]
+    weights = told._adaptation.values["weights"]
     assert weights.std() > 0.01
     assert weights.mean() == pytest.approx(1.0)
 
@@ -504,7 +504,7 @@ def test_labelled_anomalies_that_move_one_feature_make_it_count():
     anomalous[:, 3] += 2.0
     y = np.arange(40) >= 30
     told, untold = closed_form().fit(X, y), closed_form().fit(X[~y])
-    assert told._adapted.values["weights"].argmax() == 3
+    assert told._adaptation.values["weights"].argmax() == 3
     assert auc(told, normal, anomalous) > auc(untold, normal, anomalous) + 0.05
 
 
@@ -618,8 +618,8 @@ def test_the_threshold_comes_from_weights_that_have_not_seen_the_row():
     X = np.random.default_rng(0).normal(size=(30, 4))
     detector = brief(max_epochs=4, alpha=0.5).fit(X)
     order = np.lexsort(X.T[::-1])
-    left_out = detector._left_out_scores(X[order], np.zeros(30, dtype=np.int8))
-    seen = detector._adapted.score(X[order])
+    left_out = detector._left_out_scores(detector._adaptation)
+    seen = detector._adaptation.score_fresh(X[order])
     np.testing.assert_array_equal(-detector.score_samples(X[order]), left_out)
     assert (left_out != seen).all()
     assert -detector.offset_ == pytest.approx(np.median(left_out))
@@ -668,7 +668,7 @@ def test_a_context_has_no_more_than_1024_normals(trained):
     y = np.arange(1100) >= 1095
     make = brief if trained else closed_form
     detector = make(kind="cnp", n_masks=None).fit(X, y)
-    described = detector._adapted.representation
+    described = detector._adaptation.representation
     assert (described.support_y == 0).sum() == 1024
     assert (described.support_y == 1).sum() == 5
     assert len(detector.support_X_) == 1100

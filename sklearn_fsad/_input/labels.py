@@ -6,13 +6,13 @@ Inside the package a label is 0 (normal), 1 (anomalous) or -1 (unlabelled), as `
 from __future__ import annotations
 
 import numbers
-import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_consistent_length, column_or_1d
 
+from .._warn import warn
 from ..exceptions import LabelConventionWarning
 
 NORMAL, ANOMALOUS, UNLABELLED = 0, 1, -1
@@ -130,7 +130,10 @@ def _outlier_label_by_convention(labels: NDArray[np.float64], has_unlabelled: bo
                 "inlier in scikit-learn but outlier in PyOD. Pass outlier_label=1 or "
                 "outlier_label=-1."
             )
-        _warn("y holds only 1: read as inliers of scikit-learn's coding, no labelled anomalies.")
+        warn(
+            "y holds only 1: read as inliers of scikit-learn's coding, no labelled anomalies.",
+            LabelConventionWarning,
+        )
         return np.nan
     if distinct <= {-1.0, 1.0}:
         return -1.0
@@ -138,9 +141,10 @@ def _outlier_label_by_convention(labels: NDArray[np.float64], has_unlabelled: bo
         return 1.0
     if len(distinct) == 2 and all(label.is_integer() for label in distinct):
         larger = float(found[1])
-        _warn(
+        warn(
             f"y holds {found[0]:g} and {larger:g}, neither coding of anomalies; the larger one, "
-            f"{larger:g}, is taken as the anomaly. Pass outlier_label to be explicit."
+            f"{larger:g}, is taken as the anomaly. Pass outlier_label to be explicit.",
+            LabelConventionWarning,
         )
         return larger
     shown = ", ".join(f"{v:g}" for v in found[:6]) + (", ..." if len(found) > 6 else "")
@@ -156,12 +160,11 @@ def _split_by_label(
     others = set(values[~missing & ~anomalous].tolist())
     if not anomalous.any() and len(others) >= 2:
         shown = ", ".join(repr(v) for v in sorted(others, key=repr)[:6])
-        _warn(f"outlier_label={outlier_label!r} does not occur in y, which holds {shown}.")
+        warn(
+            f"outlier_label={outlier_label!r} does not occur in y, which holds {shown}.",
+            LabelConventionWarning,
+        )
     return missing, anomalous
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, LabelConventionWarning, stacklevel=4)
 
 
 def codes_to_labels(codes: NDArray[np.int8]) -> NDArray[np.float64]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from .._warn import warn
 from ..exceptions import InterruptedWarning
 
 
@@ -49,9 +49,8 @@ def cut_short(done: int, planned: int) -> bool:
 
 def warn_of_interruption(done: int, planned: int) -> None:
     """Tell the caller of ``meta_fit`` what is kept."""
-    warnings.warn(
+    warn(
         f"Meta-training was interrupted after {done} of {planned} epochs: what it had learned by "
         "then is in pretrained.",
         InterruptedWarning,
-        stacklevel=4,
     )

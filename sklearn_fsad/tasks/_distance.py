@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from .._stats.moments import FAR, TINY, feature_spread, stable_mean
 from .._typing import Array
+from .._warn import warn
 from ..exceptions import FarTaskWarning
 from ._task_set import TaskSet
 
@@ -163,17 +163,16 @@ class TaskPlace:
     is_far: bool
 
 
-def warn_where_far(place: TaskPlace | None, stacklevel: int) -> None:
+def warn_where_far(place: TaskPlace | None) -> None:
     """Say so where a task is far from all training tasks."""
     if place is None or not place.is_far:
         return
-    warnings.warn(
+    warn(
         f"The normal rows are unlike those of every training task (distance {place.distance:.3g}; "
         f"those lie up to {place.farthest:.3g} from each other): what was learned from them may "
         "not hold here. Check the order and the units of the columns, or meta_fit on tasks like "
         "this one too.",
         FarTaskWarning,
-        stacklevel=stacklevel,
     )
 
 

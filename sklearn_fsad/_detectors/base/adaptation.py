@@ -1,212 +1,23 @@
-"""What a detector learns from a support, and how it judges rows by it."""
+"""A detector adapted to one support, as a value."""
 
 from __future__ import annotations
 
-from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
+import torch
 
-from ..._input.labels import ANOMALOUS, NORMAL
-from ..._state import MetaState, resolve_state
-from ..._typing import Array, Codes, Mask
-from ...thresholds import resolve_threshold
+from ..._input.labels import ANOMALOUS, NORMAL, UNLABELLED
+from ..._state import MetaState
+from ..._training.layers import aligned
+from ..._typing import Array, Codes, Mask, Positions
 from .blocks import in_blocks
-from .checks import weights_to_blame
-from .cleaning import believed_normals, without_doubtful_anomalies
-from .support_lookup import OwnRows
+from .support_lookup import SupportLookup
 
-
-class FittedSupport(BaseEstimator, metaclass=ABCMeta):
-    """Adaptation of a detector to a support, and the scores of rows, left out where they are in it.
-
-    A method provides the state it has without any meta-training (:meth:`_untrained_state`), the
-    module of a state (:meth:`_module`) and how a support describes rows to it (:meth:`_represent`).
-    """
-
-    support_X_: Array
-    support_y_: Codes
-    clean_support: bool | str
-    contamination: Any
-    threshold: Any
-    alpha: float
-    pretrained: Any
-
-    # --- what a method provides -------------------------------------------------------------------
-    @abstractmethod
-    def _untrained_state(self, X: Array, y: Codes) -> MetaState:
-        """The state of a detector that was never meta-fitted."""
-
-    @abstractmethod
-    def _module(self, state: MetaState) -> Any:
-        """The torch module of a state: float64, in evaluation mode."""
-
-    @abstractmethod
-    def _represent(self, X: Array, y: Codes, state: MetaState) -> Representation:
-        """Describe a support and other rows in terms of it."""
-
-    @abstractmethod
-    def _check_state(self, state: MetaState) -> None:
-        """Refuse a state that this estimator, or the data just validated, does not fit."""
-
-    # --- fitting ----------------------------------------------------------------------------------
-    def _fit_support(self, X: Array, codes: Codes) -> None:
-        self.support_X_, self.support_y_ = X.copy(), codes
-        n_normal = int((codes != ANOMALOUS).sum())
-        if n_normal < 2:
-            raise ValueError(
-                f"Found {n_normal} sample(s) that are not labelled as anomalies (1 sample is too "
-                f"few): {type(self).__name__} needs at least 2 normal or unlabelled rows."
-            )
-        given = resolve_state(self.pretrained)
-        if given is not None:
-            self._check_state(given)
-        kept = np.ones(len(codes), dtype=bool)
-        if self.clean_support:
-            kept = self._believed_normals(X, codes, given) | (codes == ANOMALOUS)
-        if self.clean_support == "all":
-            kept = without_doubtful_anomalies(self._scores_of(given), codes, kept)
-        self._learn_from(kept, given)
-        self.offset_ = -self._support_cut()
-
-    def _learn_from(self, kept: Mask, given: MetaState | None) -> None:
-        """Adapt a given state, or that of a detector without one, to some rows of the support."""
-        self.support_kept_ = kept
-        X, y = self._ordered_support()
-        self.state_ = self._untrained_state(X, y) if given is None else given
-        with weights_to_blame(self.pretrained):
-            self._adapted = replace(self._adapt(X, y, self.state_), own_rows=OwnRows.of(X, y))
-        self._left_out: Array | None = None
-
-    def _believed_normals(self, X: Array, codes: Codes, given: MetaState | None) -> Mask:
-        """The normals of the support that ``clean_support`` leaves."""
-        return believed_normals(self._scores_of(given), codes)
-
-    def _scores_of(self, given: MetaState | None) -> Callable[[Mask], Array]:
-        """``kept -> scores`` of each row of the support from the others among those kept."""
-
-        def scores_from(kept: Mask) -> Array:
-            self._learn_from(kept, given)
-            scores = self._in_blocks(self._ready_model().score, self.support_X_)
-            scores[self._support_order()] = self._left_out_of_support()
-            return scores
-
-        return scores_from
-
-    def _ordered_support(self) -> tuple[Array, Codes]:
-        """The support in an order of its own: sums round alike however the rows were ordered.
-
-        Without the rows that ``clean_support`` doubts.
-        """
-        y = np.where(self.support_y_ == ANOMALOUS, ANOMALOUS, NORMAL).astype(np.int8)
-        order = self._support_order()
-        return self.support_X_[order], y[order]
-
-    def _support_order(self) -> NDArray[np.intp]:
-        order = np.lexsort([self.support_y_ == ANOMALOUS, *self.support_X_.T[::-1]])
-        return order[self.support_kept_[order]]
-
-    def _adapt(self, X: Array, y: Codes, state: MetaState, module: Any = None) -> Adapted:
-        """Adapt the module of a state, which one that was made from it before may stand for."""
-        import torch
-
-        from ..._training.layers import aligned
-
-        module = self._module(state) if module is None else module
-        representation = self._represent(X, y, state)
-        with torch.no_grad():
-            values = module.adapt(
-                aligned(representation.support), aligned(representation.support_y)
-            )
-        arrays = {name: value.numpy() for name, value in values.items()}
-        return Adapted(representation, arrays, self.get_params(deep=False), module)
-
-    def _support_cut(self) -> float:
-        if self.contamination != "auto":  # of all rows given
-            scores = self._strangeness(self.support_X_)
-            return float(np.percentile(scores, 100.0 * (1.0 - self.contamination)))
-        _, y = self._ordered_support()
-        scores = self._left_out_of_support()
-        threshold = resolve_threshold(self.threshold, self.alpha)
-        return float(threshold(scores[y == NORMAL], scores[y == ANOMALOUS]))
-
-    def _left_out_of_support(self) -> Array:
-        """Score of each row of the ordered support from the others, found once."""
-        if self._left_out is None:
-            self._ready_model()
-            fitted = self._as_fitted()  # whatever was set since
-            fitted.__dict__.update({n: v for n, v in vars(self).items() if is_fitted(n)})
-            self._left_out = fitted._left_out_scores(*self._ordered_support())
-        return self._left_out
-
-    def _left_out_by_label(self) -> tuple[Array, Array]:
-        _, y = self._ordered_support()
-        scores = self._left_out_of_support()
-        return scores[y == NORMAL], scores[y == ANOMALOUS]
-
-    def _left_out_scores(self, X: Array, y: Codes) -> Array:
-        """Score of each support row from the others."""
-        fold, module = left_out_folds(X, y), self._adapted.module
-        scores = np.empty(len(X))
-        for out in (fold == i for i in range(fold.max() + 1)):
-            if out.any():
-                rest = ~out if (y[~out] == NORMAL).any() else np.ones(len(X), dtype=bool)
-                scores[out] = self._adapt(X[rest], y[rest], self.state_, module).score(X[out])
-        return scores
-
-    def _strangeness(self, rows: Array) -> Array:
-        """Scores of rows, those of the support from the others of it: (m, d) -> (m,)."""
-        model = self._ready_model()
-
-        def score(block: Array) -> Array:
-            own, scores = model.own_rows.find(block), model.score(block)
-            if (own >= 0).any():
-                scores[own >= 0] = self._left_out_of_support()[own[own >= 0]]
-            return scores
-
-        return self._in_blocks(score, rows)
-
-    def _reference_normals(self) -> Array:
-        X, y = self._ordered_support()
-        return X[y == NORMAL]
-
-    def _in_blocks(self, function: Callable[[Array], Array], X: Array) -> Array:
-        return in_blocks(function, X, n_support=len(self.support_X_))
-
-    def _ready_model(self) -> Adapted:
-        """The adapted module, built again after unpickling, as is what tells its own rows."""
-        adapted = self._adapted
-        if adapted.module is None:
-            module, own = (
-                self._as_fitted()._module(self.state_),
-                OwnRows.of(*self._ordered_support()),
-            )
-            self._adapted = adapted = replace(adapted, module=module, own_rows=own)
-        return adapted
-
-    def _as_fitted(self) -> Self:
-        """A detector with the parameters that ``fit`` saw, whatever was set since."""
-        return type(self)(**self._adapted.parameters)
-
-
-def is_fitted(name: str) -> bool:
-    """Whether an attribute comes from ``fit``."""
-    return name.endswith("_") or name in ("_adapted", "_left_out")
-
-
-def left_out_folds(X: Array, y: Codes) -> NDArray[np.intp]:
-    """Fold in which each support row is left out: up to 20 folds of one row, else 5 folds."""
-    n_folds = len(X) if len(X) <= 20 else 5
-    order = np.lexsort(X.T[::-1])  # the folds do not depend on the order of the rows
-    fold = np.empty(len(X), dtype=np.intp)
-    for label in (NORMAL, ANOMALOUS):
-        rows = order[y[order] == label]
-        fold[rows] = np.arange(len(rows)) % n_folds
-    return fold
+_MOST_SINGLE_FOLDS, _FOLDS = 20, 5
 
 
 class Representation(Protocol):
@@ -218,8 +29,8 @@ class Representation(Protocol):
         ...
 
     @property
-    def support_y(self) -> NDArray[np.int8]:
-        """What its rows are to the module: (n_support,)."""
+    def support_y(self) -> Codes:
+        """Labels of its rows, as the module reads them: (n_support,)."""
         ...
 
     def transform(self, X: Array) -> Array:
@@ -227,42 +38,178 @@ class Representation(Protocol):
         ...
 
 
+class Method(Protocol):
+    """The two hooks of a detector that adapting takes."""
+
+    def _module(self, state: MetaState) -> Any: ...
+
+    def _represent(self, support: SupportSet, state: MetaState) -> Representation: ...
+
+
 @dataclass(frozen=True)
-class Adapted:
-    """A module adapted to one support.
+class SupportSet:
+    """Rows to adapt to, in an order of their own: sums round alike however they were given.
 
     Attributes
     ----------
+    X : ndarray of shape (n_support, d)
+    y : ndarray of shape (n_support,), dtype int8
+        0 normal, 1 anomalous; unlabelled rows count as normal.
+    unlabelled : ndarray of shape (n_support,), dtype bool
+        Which of the rows have no label.
+    order : ndarray of shape (n_support,)
+        Their positions among the rows that were given.
+    n_given : int
+        Number of these, rows that ``clean_support`` left out among them.
+    """
+
+    X: Array
+    y: Codes
+    unlabelled: Mask
+    order: Positions
+    n_given: int
+
+    @classmethod
+    def of(cls, X: Array, codes: Codes, kept: Mask) -> Self:
+        """The kept of some rows with their labels, sorted: (n, d), (n,), (n,)."""
+        order = np.lexsort([codes == ANOMALOUS, *X.T[::-1]])
+        order = order[kept[order]]
+        y = np.where(codes[order] == ANOMALOUS, ANOMALOUS, NORMAL).astype(np.int8)
+        return cls(X[order], y, codes[order] == UNLABELLED, order, len(X))
+
+    def without(self, out: Mask) -> SupportSet:
+        """The rows that a mask leaves, or all where these hold no normal row."""
+        rest = ~out if (self.y[~out] == NORMAL).any() else np.ones(len(self.X), dtype=bool)
+        return replace(
+            self,
+            X=self.X[rest],
+            y=self.y[rest],
+            unlabelled=self.unlabelled[rest],
+            order=self.order[rest],
+        )
+
+    @property
+    def normals(self) -> Array:
+        """Its normal rows: (n_normal, d)."""
+        return self.X[self.y == NORMAL]
+
+    def folds(self) -> Positions:
+        """Fold in which each row is left out: up to 20 folds of one row, else 5 folds."""
+        n_folds = len(self.X) if len(self.X) <= _MOST_SINGLE_FOLDS else _FOLDS
+        order = np.lexsort(self.X.T[::-1])  # the folds do not depend on the order of the rows
+        fold = np.empty(len(self.X), dtype=np.intp)
+        for label in (NORMAL, ANOMALOUS):
+            rows = order[self.y[order] == label]
+            fold[rows] = np.arange(len(rows)) % n_folds
+        return fold
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """A method adapted to one support, and the leave-one-out scores of that support.
+
+    Attributes
+    ----------
+    method : Method
+        A detector with the parameters that ``fit`` saw.
+    state : MetaState
+    support : SupportSet
     representation : Representation
     values : dict of str to ndarray
         What the module's ``adapt`` returned.
-    parameters : dict of str to object
-        Those that the detector had.
-    module : torch.nn.Module or None
-        Left out of pickles: the detector builds it again from its state.
-    own_rows : OwnRows or None
-        Tells normal rows of the support from others; left out of pickles too.
+    left_out : ndarray of shape (n_support,) or None
+        Anomaly score of each row of the support from the others; None until they are known.
     """
 
+    method: Any
+    state: MetaState
+    support: SupportSet
     representation: Any
     values: dict[str, Array]
-    parameters: dict[str, Any]
-    module: Any = None
-    own_rows: Any = None
+    left_out: Array | None = None
+
+    @classmethod
+    def of(cls, method: Method, state: MetaState, support: SupportSet, module: Any = None) -> Self:
+        """Adapt the module of a state, or one that was made from it before, to a support."""
+        module = method._module(state) if module is None else module
+        representation = method._represent(support, state)
+        with torch.no_grad():
+            values = module.adapt(
+                aligned(representation.support), aligned(representation.support_y)
+            )
+        arrays = {name: value.numpy() for name, value in values.items()}
+        return cls(method, state, support, representation, arrays)._with_module(module)
+
+    def to(self, support: SupportSet, state: MetaState | None = None) -> Adaptation:
+        """The same method adapted to another support, with its state or another."""
+        if state is not None:
+            return Adaptation.of(self.method, state, support)
+        return Adaptation.of(self.method, self.state, support, self.module)
+
+    def with_left_out(self, scores: Array) -> Adaptation:
+        """The adaptation that knows the leave-one-out scores of its support."""
+        return replace(self, left_out=scores)._with_module(self.module)
+
+    @cached_property
+    def module(self) -> Any:
+        """The torch module; left out of pickles and built again from the state."""
+        return self.method._module(self.state)
+
+    @cached_property
+    def lookup(self) -> SupportLookup:
+        """Finds rows of the support among others; left out of pickles too."""
+        return SupportLookup.of(self.support.X, self.support.y)
 
     def score(self, X: Array) -> Array:
-        """Score rows, larger = more anomalous: (m, d) -> (m,)."""
+        """Anomaly scores of rows; those of the support from the others of it: (m, d) -> (m,)."""
+        return self.in_blocks(self._score_block, X)
+
+    def score_fresh(self, X: Array) -> Array:
+        """Anomaly scores of rows as if none were in the support: (m, d) -> (m,)."""
+        return self.in_blocks(self.score_block, X)
+
+    def score_block(self, X: Array) -> Array:
+        """Anomaly scores of the rows of one block: (m, d) -> (m,)."""
         return self.score_represented(self.representation.transform(X))
 
     def score_represented(self, Z: Array) -> Array:
-        """Score rows that are represented already: (m, d_out) -> (m,)."""
-        import torch
-
-        from ..._training.layers import aligned
-
+        """Anomaly scores of rows that are represented already: (m, d_out) -> (m,)."""
         with torch.no_grad():
-            values = {name: aligned(value) for name, value in self.values.items()}
-            return self.module.score(values, aligned(Z)).numpy()
+            return self.module.score(self.tensors(), aligned(Z)).numpy()
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Copy the values to torch."""
+        return {name: aligned(value) for name, value in self.values.items()}
+
+    def in_blocks(self, function: Callable[[Array], Array], X: Array) -> Array:
+        """Apply a function to rows, block by block: see :func:`in_blocks`."""
+        return in_blocks(function, X, n_support=self.support.n_given)
+
+    def left_out_by_label(self) -> tuple[Array, Array]:
+        """Leave-one-out scores of the normals and of the labelled anomalies of the support."""
+        assert self.left_out is not None
+        y = self.support.y
+        return self.left_out[y == NORMAL], self.left_out[y == ANOMALOUS]
+
+    def _score_block(self, X: Array) -> Array:
+        own, scores = self.lookup.find(X), self.score_block(X)
+        if self.left_out is not None and (own >= 0).any():
+            scores[own >= 0] = self.left_out[own[own >= 0]]
+        return scores
+
+    def _with_module(self, module: Any) -> Self:
+        self.__dict__["module"] = module
+        return self
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "module": None, "own_rows": None}
+        return {k: v for k, v in self.__dict__.items() if k not in ("module", "lookup")}
+
+
+def left_out_scores(adaptation: Adaptation) -> Array:
+    """Score each row of a support by adaptations to the others, fold by fold: (n_support,)."""
+    support, fold = adaptation.support, adaptation.support.folds()
+    scores = np.empty(len(support.X))
+    for out in (fold == i for i in range(fold.max() + 1)):
+        if out.any():
+            scores[out] = adaptation.to(support.without(out)).score_block(support.X[out])
+    return scores

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from numbers import Integral
 from typing import Any
 
+import torch
 from sklearn.base import BaseEstimator, clone
 
 from ..._state import MetaState
@@ -24,6 +25,12 @@ def restored_on_error(estimator: BaseEstimator) -> Iterator[None]:
         vars(estimator).clear()
         vars(estimator).update(former)
         raise
+
+
+def forget_fit(estimator: BaseEstimator) -> None:
+    """Drop what ``fit`` has set."""
+    for name in [n for n in vars(estimator) if n.endswith("_") or n == "_adaptation"]:
+        delattr(estimator, name)
 
 
 @contextmanager
@@ -43,8 +50,6 @@ def weights_to_blame(pretrained: Any) -> Iterator[None]:
 
 def check_device(device: str) -> None:
     """Refuse a device that torch does not find here."""
-    import torch
-
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:

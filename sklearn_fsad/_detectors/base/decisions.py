@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -11,47 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit
 from scipy.stats import false_discovery_control
-from sklearn.base import BaseEstimator
 
 from ..._input.labels import ANOMALOUS, UNLABELLED, encode_labels
 from ..._typing import Array
-from ...thresholds import best_cut, best_f1_cut, conformal_cut
-from .probability import by_curve, by_support
+from ..._warn import warn
+from ...thresholds import best_cut, best_f1_cut, conformal_cut, resolve_threshold
+from .fitted import FittedDetector
+from .probability import CURVE, by_curve, by_support
 
 Metric = str | Callable[[NDArray[np.int_], NDArray[np.int_]], float]
 _USUAL_RATE = 0.1  # share of anomalies where nothing tells it, as in PyOD
 _METRICS = ("f1", "recall_at_fpr", "cost")
 
 
-class Decisions(BaseEstimator, metaclass=ABCMeta):
+class Decisions(FittedDetector):
     """What a detector does with its scores once it is fitted."""
-
-    offset_: float
-    outlier_label: Any
-    contamination: Any
-
-    # --- what the detector provides ---------------------------------------------------------------
-    @abstractmethod
-    def score_samples(self, X: Any) -> Array:
-        """Score rows: higher = more normal."""
-
-    @abstractmethod
-    def _check_fitted(self) -> None:
-        """Refuse to work before ``fit``."""
-
-    @abstractmethod
-    def _support_cut(self) -> float:
-        """The score above which a row is an anomaly, by the support and the parameters."""
-
-    @abstractmethod
-    def _left_out_by_label(self) -> tuple[Array, Array]:
-        """Scores of the support's normals and anomalies from the others, larger = stranger."""
-
-    @abstractmethod
-    def _learned_curve(self) -> tuple[Array, float] | None:
-        """What tasks taught of probabilities, and their share of anomalies; None without tasks."""
-
-    # --- public -----------------------------------------------------------------------------------
 
     def set_threshold(
         self, threshold: Any = None, *, alpha: float | None = None, contamination: Any = None
@@ -147,11 +119,9 @@ class Decisions(BaseEstimator, metaclass=ABCMeta):
         if not len(normal):
             raise ValueError("No row is labelled as normal: a threshold needs some of these.")
         if not len(anomalous) and metric != "recall_at_fpr":
-            warnings.warn(
+            warn(
                 f"No row is labelled as an anomaly: the threshold aims at a rate of false alarms "
                 f"of max_fpr={max_fpr:g} instead.",
-                UserWarning,
-                stacklevel=2,
             )
             metric = "recall_at_fpr"
         if metric == "recall_at_fpr":
@@ -198,7 +168,7 @@ class Decisions(BaseEstimator, metaclass=ABCMeta):
         self._check_fitted()
         if anomaly_rate is not None and not 0.0 < anomaly_rate < 1.0:
             raise ValueError(f"anomaly_rate={anomaly_rate} must be in (0, 1).")
-        strangeness, left_out = -self.score_samples(X), self._left_out_by_label()
+        strangeness, left_out = -self.score_samples(X), self._adaptation.left_out_by_label()
         learned = self._learned_curve()
         if learned is None:
             usual = _USUAL_RATE if self.contamination == "auto" else self.contamination
@@ -233,7 +203,7 @@ class Decisions(BaseEstimator, metaclass=ABCMeta):
            51, 2023.
         """
         self._check_fitted()
-        normals = np.sort(self._left_out_by_label()[0])
+        normals = np.sort(self._adaptation.left_out_by_label()[0])
         n = len(normals)
         less = np.searchsorted(normals, -self.score_samples(X))
         return np.asarray((1.0 + n - less) / (n + 1.0), dtype=np.float64)
@@ -264,15 +234,27 @@ class Decisions(BaseEstimator, metaclass=ABCMeta):
         if not 0.0 < q < 1.0:
             raise ValueError(f"q={q} must be in (0, 1).")
         p = self.p_values(X)
-        n = len(self._left_out_by_label()[0])
+        n = len(self._adaptation.left_out_by_label()[0])
         if q * (n + 1) < 1.0:
-            warnings.warn(
+            warn(
                 f"No row can be flagged at q={q:g}: with {n} normal rows no p-value is below "
                 f"1/(n+1) = {1 / (n + 1):.3g}. Give more normal rows or a larger q.",
-                UserWarning,
-                stacklevel=2,
             )
         return np.where(false_discovery_control(p) <= q, -1, 1)
+
+    # --- private ----------------------------------------------------------------------------------
+    def _support_cut(self) -> float:
+        """The score above which a row is an anomaly, by the support and the parameters."""
+        if self.contamination != "auto":  # of all rows given
+            scores = self._anomaly_scores(self.support_X_)
+            return float(np.percentile(scores, 100.0 * (1.0 - self.contamination)))
+        threshold = resolve_threshold(self.threshold, self.alpha)
+        return float(threshold(*self._adaptation.left_out_by_label()))
+
+    def _learned_curve(self) -> tuple[Array, float] | None:
+        """What tasks taught of probabilities, and their share of anomalies; None without tasks."""
+        curve = self.state_.arrays.get(CURVE)
+        return None if curve is None else (curve, self.state_.info["anomaly_rate"])
 
 
 def _by_cost(costs: tuple[float, float]) -> Callable[..., float]:

@@ -1,48 +1,54 @@
-"""The estimator shell that every detector shares: it never knows which method it serves."""
+"""Base of all detectors: parameters, labels, ``meta_fit``, ``fit`` and the hooks of a method."""
 
 from __future__ import annotations
 
 import copy
 import warnings
 from abc import ABCMeta, abstractmethod
+from collections.abc import Callable
+from inspect import signature
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, OutlierMixin, _fit_context, clone
-from sklearn.exceptions import NotFittedError
-from sklearn.metrics import roc_auc_score
-from sklearn.utils import ClassifierTags, check_random_state
+from sklearn.base import _fit_context, clone
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from ..._input.labels import ANOMALOUS, NORMAL, UNLABELLED, encode_labels, known_coding
-from ..._input.rows import refuse_huge, validated_rows
-from ..._state import MetaState
+from ..._input.labels import ANOMALOUS, NORMAL, encode_labels, known_coding
+from ..._input.rows import refuse_huge
+from ..._state import MetaState, resolve_state
 from ..._stats.scaling import SCALERS
 from ..._training.interruption import kept_on_interrupt, warn_of_interruption
-from ..._typing import Array, Codes
-from ...tasks._distance import TaskPlace, TrainingTasks, warn_where_far
+from ..._typing import Array, Codes, Mask
+from ...tasks._distance import TrainingTasks, warn_where_far
 from ...tasks._episodes import EpisodeSampler
 from ...tasks._task_set import TaskSet
-from .adaptation import FittedSupport, is_fitted
-from .checks import check_device, check_shots, check_state, own_callback, restored_on_error
+from .adaptation import Adaptation, Representation, SupportSet, left_out_scores
+from .checks import (
+    check_device,
+    check_shots,
+    check_state,
+    forget_fit,
+    own_callback,
+    restored_on_error,
+    weights_to_blame,
+)
+from .cleaning import believed_normals, without_doubtful_anomalies
 from .decisions import Decisions
 from .explanations import Explanations
 from .probability import CURVE, learn_from_tasks
 
 
-class BaseFewShotDetector(
-    FittedSupport, Decisions, Explanations, OutlierMixin, BaseEstimator, metaclass=ABCMeta
-):
-    """Base of all detectors: validation, labels, thresholds, blockwise scoring, persistence.
+class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
+    """Base of all detectors.
 
-    A method provides its meta-training (:meth:`_meta_train`) and what :class:`FittedSupport` asks
-    for: the state it has without any, its module, and how a support describes rows to it.
+    A method provides four hooks: its meta-training, the state it has without any, the module of a
+    state, and how a support describes rows to that module. Leave-one-out scores have a default.
     """
 
     _architecture: ClassVar[tuple[str, ...]] = ()
-    _allows_nan: ClassVar[bool] = False
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_normal": [tuple],
         "n_anomalous": [tuple],
@@ -66,10 +72,80 @@ class BaseFewShotDetector(
         "random_state": ["random_state"],
     }
 
+    def __init__(
+        self,
+        *,
+        n_normal: tuple[int, int] = (5, 50),
+        n_anomalous: tuple[int, int] = (0, 10),
+        n_query: int = 60,
+        support_contamination: float = 0.0,
+        max_epochs: int | None = 20,
+        episodes_per_epoch: int | None = None,
+        batch_size: int = 16,
+        lr: float | None = None,
+        threshold: Any = "auto",
+        alpha: float = 0.05,
+        contamination: Any = "auto",
+        outlier_label: Any = "auto",
+        clean_support: bool | str = False,
+        pretrained: Any = None,
+        device: str = "cpu",
+        net_params: dict[str, Any] | None = None,
+        callbacks: list[Any] | None = None,
+        verbose: int = 0,
+        random_state: Any = None,
+    ) -> None:
+        self.n_normal = n_normal
+        self.n_anomalous = n_anomalous
+        self.n_query = n_query
+        self.support_contamination = support_contamination
+        self.max_epochs = max_epochs
+        self.episodes_per_epoch = episodes_per_epoch
+        self.batch_size = batch_size
+        self.lr = lr
+        self.threshold = threshold
+        self.alpha = alpha
+        self.contamination = contamination
+        self.outlier_label = outlier_label
+        self.clean_support = clean_support
+        self.pretrained = pretrained
+        self.device = device
+        self.net_params = net_params
+        self.callbacks = callbacks
+        self.verbose = verbose
+        self.random_state = random_state
+
+    @classmethod
+    def _get_param_names(cls) -> list[str]:
+        """Names of the parameters; a constructor with ``**shared`` takes those of its base too."""
+        names: set[str] = set()
+        for base in cls.__mro__:
+            given = list(signature(base.__init__).parameters.values())[1:]  # type: ignore[misc]
+            names |= {p.name for p in given if p.kind != p.VAR_KEYWORD}
+            if not any(p.kind == p.VAR_KEYWORD for p in given):
+                break
+        return sorted(names)
+
     # --- what a method provides -------------------------------------------------------------------
     @abstractmethod
     def _meta_train(self, tasks: TaskSet, seed: int) -> MetaState:
         """Learn across tasks."""
+
+    @abstractmethod
+    def _untrained_state(self, X: Array, y: Codes) -> MetaState:
+        """The state of a detector that was never meta-fitted."""
+
+    @abstractmethod
+    def _module(self, state: MetaState) -> Any:
+        """The torch module of a state: float64, in evaluation mode."""
+
+    @abstractmethod
+    def _represent(self, support: SupportSet, state: MetaState) -> Representation:
+        """Describe a support, and other rows in terms of it."""
+
+    def _left_out_scores(self, adaptation: Adaptation) -> Array:
+        """Anomaly score of each row of the support from the others: (n_support,)."""
+        return left_out_scores(adaptation)
 
     # --- public -----------------------------------------------------------------------------------
     @_fit_context(prefer_skip_nested_validation=True)
@@ -111,8 +187,7 @@ class BaseFewShotDetector(
         if state.n_features_in is not None:  # what was learned belongs to these columns
             known = TrainingTasks.from_tasks(tasks, seed)
             state = state if known is None else state.with_arrays(known.to_arrays())
-        for name in [name for name in vars(self) if is_fitted(name)]:
-            delattr(self, name)
+        forget_fit(self)
         self.pretrained = state
         if interruption.epochs is not None:
             warn_of_interruption(*interruption.epochs)
@@ -126,7 +201,7 @@ class BaseFewShotDetector(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Support rows; at least two that are not labelled as anomalies.
+            SupportSet rows; at least two that are not labelled as anomalies.
         y : array-like of shape (n_samples,), default=None
             Labels in scikit-learn's coding (1 inlier, -1 outlier) or PyOD's (0 inlier, 1 outlier);
             NaN or None marks an unlabelled row, which counts as normal as far as the method does
@@ -144,7 +219,7 @@ class BaseFewShotDetector(
             codes = self._encoded(y, len(rows))
             self._coding = known_coding(y)
             self._fit_support(rows, codes)
-        warn_where_far(self._place_among_tasks(), stacklevel=4)
+        warn_where_far(self._place_among_tasks())
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -173,57 +248,8 @@ class BaseFewShotDetector(
             self._fit_support(
                 np.concatenate([self.support_X_, rows]), np.concatenate([self.support_y_, codes])
             )
-        warn_where_far(self._place_among_tasks(), stacklevel=4)
+        warn_where_far(self._place_among_tasks())
         return self
-
-    def score_samples(self, X: Any) -> Array:
-        """Score rows: higher = more normal.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples,)
-            Float64; a row's score does not depend on the rows it comes with. A row that equals a
-            normal row of the support is scored as that was from the others, unless rows of the
-            support so often repeat each other that it may well be a fresh one.
-        """
-        self._check_fitted()
-        rows = self._validated(X, reset=False, dtype=[np.float64, np.float32])  # not copied whole
-        return -self._strangeness(rows)
-
-    def decision_function(self, X: Any) -> Array:
-        """Score rows relative to the threshold: negative = anomaly.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples,)
-            ``score_samples(X) - offset_``.
-        """
-        return self.score_samples(X) - self.offset_
-
-    def predict(self, X: Any) -> NDArray[np.int_]:
-        """Label rows: 1 normal, -1 anomaly.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        labels : ndarray of shape (n_samples,)
-            1 or -1.
-        """
-        return np.where(self.decision_function(X) >= 0, 1, -1)
 
     def fit_predict(self, X: Any, y: Any = None, **kwargs: Any) -> NDArray[np.int_]:
         """Fit to rows and label them, using their labels where given.
@@ -244,34 +270,52 @@ class BaseFewShotDetector(
         """
         return self.fit(X, y, **kwargs).predict(X)
 
-    def score(self, X: Any, y: Any) -> float:
-        """ROC AUC with the anomaly as the positive class, whatever the coding of ``y``.
+    # --- fitting ----------------------------------------------------------------------------------
+    def _fit_support(self, X: Array, codes: Codes) -> None:
+        self.support_X_, self.support_y_ = X.copy(), codes
+        n_normal = int((codes != ANOMALOUS).sum())
+        if n_normal < 2:
+            raise ValueError(
+                f"Found {n_normal} sample(s) that are not labelled as anomalies (1 sample is too "
+                f"few): {type(self).__name__} needs at least 2 normal or unlabelled rows."
+            )
+        given = resolve_state(self.pretrained)
+        if given is not None:
+            self._check_state(given)
+        kept = np.ones(len(codes), dtype=bool)
+        if self.clean_support:
+            kept = self._believed_normals(X, codes, given) | (codes == ANOMALOUS)
+        if self.clean_support == "all":
+            kept = without_doubtful_anomalies(self._scores_from(given), codes, kept)
+        self._adaptation = self._adapted_to(kept, given)
+        self.support_kept_, self.state_ = kept, self._adaptation.state
+        self.offset_ = -self._support_cut()
 
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-        y : array-like of shape (n_samples,)
-            Labels; unlabelled rows do not count.
+    def _adapted_to(self, kept: Mask, given: MetaState | None) -> Adaptation:
+        """Adapt a given state, or that of a detector without one, to some rows of the support."""
+        method = type(self)(**self.get_params(deep=False))  # whatever will be set after fit
+        support = SupportSet.of(self.support_X_, self.support_y_, kept)
+        state = self._untrained_state(support.X, support.y) if given is None else given
+        with weights_to_blame(self.pretrained):
+            adaptation = Adaptation.of(method, state, support)
+        return adaptation.with_left_out(self._left_out_scores(adaptation))
 
-        Returns
-        -------
-        auc : float
-            0.5 is chance.
-        """
-        scores = -self.score_samples(X)
-        codes = encode_labels(
-            y, len(scores), outlier_label=self.outlier_label, require_normal=False
-        )
-        known = codes != UNLABELLED
-        return float(roc_auc_score(codes[known] == ANOMALOUS, scores[known]))
+    def _believed_normals(self, X: Array, codes: Codes, given: MetaState | None) -> Mask:
+        """The normals of the support that ``clean_support`` leaves."""
+        return believed_normals(self._scores_from(given), codes)
+
+    def _scores_from(self, given: MetaState | None) -> Callable[[Mask], Array]:
+        """``kept -> scores`` of each row of the support from the others among those kept."""
+
+        def scores_from(kept: Mask) -> Array:
+            adaptation = self._adapted_to(kept, given)
+            scores = adaptation.score_fresh(self.support_X_)
+            scores[adaptation.support.order] = adaptation.left_out
+            return scores
+
+        return scores_from
 
     # --- private ----------------------------------------------------------------------------------
-    def _validated(self, X: Any, **checks: Any) -> Array:
-        finite = "allow-nan" if self._allows_nan else True
-        checks = {"dtype": np.float64, "order": "C", "ensure_all_finite": finite, **checks}
-        return validated_rows(self, X, **checks)
-
     def _encoded(self, y: Any, n: int, **how: Any) -> Codes:
         """Codes of support rows; without any labels they are taken for normal."""
         codes = encode_labels(y, n, outlier_label=self.outlier_label, **how)
@@ -288,14 +332,6 @@ class BaseFewShotDetector(
             return state
         curve, rate = learned
         return state.with_arrays({CURVE: curve}, anomaly_rate=rate)
-
-    def _learned_curve(self) -> tuple[Array, float] | None:
-        curve = self.state_.arrays.get(CURVE)
-        return None if curve is None else (curve, self.state_.info["anomaly_rate"])
-
-    def _place_among_tasks(self) -> TaskPlace | None:
-        known = TrainingTasks.from_arrays(self.state_.arrays)
-        return None if known is None else known.place(self._reference_normals())
 
     def _sampler(self, tasks: TaskSet, seed: int) -> EpisodeSampler:
         return EpisodeSampler(
@@ -341,26 +377,3 @@ class BaseFewShotDetector(
                 return None if value == "auto" else value
             return f"{type(value).__name__}({value.get_params()})"
         return list(value) if isinstance(value, tuple) else value
-
-    def _check_fitted(self) -> None:
-        if self.__sklearn_is_fitted__():
-            return
-        name = type(self).__name__
-        if self.pretrained is not None:
-            raise NotFittedError(
-                f"This {name} instance has meta-learned weights but is not fitted yet: call 'fit' "
-                "with the support rows of the new task."
-            )
-        raise NotFittedError(
-            f"This {name} instance is not fitted yet. Call 'fit' with appropriate arguments before "
-            "using this estimator."
-        )
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "offset_")
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags = ClassifierTags(multi_class=False)  # y, where given, is binary
-        tags.input_tags.allow_nan = self._allows_nan
-        return tags

@@ -2,52 +2,21 @@
 
 from __future__ import annotations
 
-from abc import ABCMeta, abstractmethod
 from collections.abc import Mapping
 from typing import Any
-
-from sklearn.base import BaseEstimator
 
 from ..._explain.attribution import column_contributions
 from ..._explain.diagnosis import Diagnosis, diagnose_scores
 from ..._explain.neighbour_baselines import neighbour_scores
 from ..._input.labels import ANOMALOUS, encode_labels
-from ..._typing import Array, Codes
-from ...tasks._distance import TaskPlace
+from ..._typing import Array
+from ...tasks._distance import TaskPlace, TrainingTasks
+from .fitted import FittedDetector
 from .support_lookup import row_keys
 
 
-class Explanations(BaseEstimator, metaclass=ABCMeta):
-    """Which columns make rows strange, and a diagnosis on labelled rows."""
-
-    offset_: float
-    support_X_: Array
-    support_y_: Codes
-    alpha: float
-    contamination: Any
-    threshold: Any
-    outlier_label: Any
-
-    # --- what the detector provides ---------------------------------------------------------------
-    @abstractmethod
-    def _check_fitted(self) -> None:
-        """Refuse to work before ``fit``."""
-
-    @abstractmethod
-    def _validated(self, X: Any, **checks: Any) -> Array:
-        """Rows as float64."""
-
-    @abstractmethod
-    def _strangeness(self, rows: Array) -> Array:
-        """Score validated rows, larger = more anomalous: (m, d) -> (m,)."""
-
-    @abstractmethod
-    def _reference_normals(self) -> Array:
-        """Rows of the support to compare others with: (n, d)."""
-
-    @abstractmethod
-    def _place_among_tasks(self) -> TaskPlace | None:
-        """Where the support lies among the training tasks, where that is known."""
+class Explanations(FittedDetector):
+    """Which columns make rows anomalous, and a diagnosis on labelled rows."""
 
     def _about_adaptation(self) -> tuple[Mapping[str, Any] | None, list[str]]:
         """What a method tells of its adaptation, and what to try."""
@@ -87,7 +56,7 @@ class Explanations(BaseEstimator, metaclass=ABCMeta):
         """
         self._check_fitted()
         rows = self._validated(X, reset=False)
-        return column_contributions(self._strangeness, rows, self._reference_normals())
+        return column_contributions(self._anomaly_scores, rows, self._reference_normals())
 
     def diagnose(self, X: Any, y: Any) -> Diagnosis:
         """Judge the fitted detector on labelled rows, and say what to try.
@@ -129,7 +98,7 @@ class Explanations(BaseEstimator, metaclass=ABCMeta):
         self._check_fitted()
         rows = self._validated(X, reset=False)
         codes = encode_labels(y, len(rows), outlier_label=self.outlier_label, require_normal=False)
-        strangeness = self._strangeness(rows)
+        strangeness = self._anomaly_scores(rows)
         adaptation, hints = self._about_adaptation()
         return diagnose_scores(
             type(self).__name__,
@@ -146,6 +115,11 @@ class Explanations(BaseEstimator, metaclass=ABCMeta):
         )
 
     # --- private ----------------------------------------------------------------------------------
+    def _place_among_tasks(self) -> TaskPlace | None:
+        """Where the support lies among the training tasks, where these are known."""
+        known = TrainingTasks.from_arrays(self.state_.arrays)
+        return None if known is None else known.place(self._reference_normals())
+
     def _aim_of_threshold(self) -> str:
         """What the threshold of ``fit`` aims at: "alpha", a "share" of the support, or "other"."""
         if self.contamination != "auto":

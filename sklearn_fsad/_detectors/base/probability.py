@@ -83,7 +83,7 @@ def scored_episodes(detector: Any, sampler: EpisodeSampler, n: int) -> Iterator[
         e = sampler.episode(_EPOCH, i)
         detector.fit(e.support_X, e.support_y)
         rate = float((sampler.tasks[e.task].y == ANOMALOUS).mean())
-        normals, anomalies = detector._left_out_by_label()
+        normals, anomalies = detector._adaptation.left_out_by_label()
         scores = -detector.score_samples(e.query_X)
         yield ScoredEpisode(normals, anomalies, scores, e.query_y == ANOMALOUS, rate)
 

@@ -1,4 +1,4 @@
-"""Which rows are those of the support, and so are judged by the others of it."""
+"""Find rows that equal a row of the support, so that they get its leave-one-out score."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _MOST_MET_AGAIN = 0.1  # of fresh normals
 _LONG_KEY = 16  # columns
 
 
-class OwnRows:
-    """Normal rows of a support, found again among others by what they hold.
+class SupportLookup:
+    """Normal rows of a support, found again among others by their values.
 
     A row is infinitely near to itself: where it takes part in its own comparison it looks more
     normal than any fresh row. Where many fresh normals are to be expected that equal one of the

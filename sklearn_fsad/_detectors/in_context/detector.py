@@ -10,12 +10,14 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
-from ..._input.labels import ANOMALOUS, UNLABELLED
+from ..._input.labels import ANOMALOUS
 from ..._state import MetaState, resolve_state
 from ..._typing import Array, Codes, Mask
 from ...exceptions import TaskWarning
 from ...tasks._task_set import TaskSet
+from ..base.adaptation import Adaptation, SupportSet
 from ..base.detector import BaseFewShotDetector
+from ..base.documentation import with_shared_parameters
 from .cleaning import trusted
 from .closed_form import closed_form, kinds_of
 from .module import ContextMix, module_of
@@ -26,6 +28,7 @@ _SHIPPED = "tabular-v1"
 _CLOSED_FORM = {"closed": closed_form(), "departs": np.zeros((2, 2))}
 
 
+@with_shared_parameters
 class InContextDetector(BaseFewShotDetector):
     """Anomalies of any table by weights that were learned before, on synthetic tables.
 
@@ -52,13 +55,9 @@ class InContextDetector(BaseFewShotDetector):
     max_context : int, default=1000
         Most normal rows to compare with; of more, a random part is taken. All labelled anomalies
         are kept.
-    n_normal, n_anomalous : tuple of (int, int), default=(5, 50) and (0, 10)
-        Lowest and highest number of normal and of anomalous shots in a training episode.
-    n_query : int, default=60
-        Rows of a training episode to score.
-    support_contamination : float in [0, 0.5], default=0.0
-        Robust meta-training: highest share of anomalies among the normal shots of a training
-        episode, each of which draws its own. Try 0.2 where nobody has looked at the supports.
+    {n_normal}
+    {n_query}
+    {support_contamination}
     max_epochs : int, default=30
         Most epochs of fine-tuning; 0 keeps the weights as they are.
     episodes_per_epoch : int, default=None
@@ -67,16 +66,10 @@ class InContextDetector(BaseFewShotDetector):
         Episodes per training step.
     lr : float, default=None
         Highest rate of the training steps; None means 0.002.
-    threshold : {"auto", "conformal", "f1"}, callable or PyThresh object, default="auto"
-        How left-out support scores become the threshold, where ``contamination="auto"``; see
-        :mod:`sklearn_fsad.thresholds`.
-    alpha : float, default=0.05
-        Rate of false alarms that the threshold aims at.
-    contamination : "auto" or float in (0, 0.5], default="auto"
-        A number flags that share of the rows given to ``fit``, as in scikit-learn, each judged by
-        the others. For a rate of false alarms keep "auto".
-    outlier_label : "auto", number or str, default="auto"
-        Label of the anomalies; "auto" reads the codings of scikit-learn and PyOD.
+    {threshold}
+    {alpha}
+    {contamination}
+    {outlier_label}
     clean_support : bool or "all", default=False
         Whether to doubt the normal rows of the support too, as if they were unlabelled; see
         ``support_kept_``. "all" also doubts the labelled anomalies that the others find normal;
@@ -84,34 +77,21 @@ class InContextDetector(BaseFewShotDetector):
     pretrained : MetaState, str or path, default="tabular-v1"
         The weights that came with the package, or those that ``meta_fit`` set; None stands for the
         closed form they depart from.
-    device : str, default="cpu"
-        Where the network trains.
-    net_params : dict, default=None
-        More settings of the skorch net that trains.
-        ``{"accelerator": accelerate.Accelerator}`` lets processes share ``meta_fit``.
-    callbacks : list, default=None
-        skorch callbacks of the training; cloned, never changed.
-    verbose : int, default=0
-        1 shows progress bars.
-    random_state : int, RandomState or None, default=None
-        Seed of everything random.
+    {device}
+    {net_params}
+    {callbacks}
+    {verbose}
+    {random_state}
 
     Attributes
     ----------
-    offset_ : float
-        ``decision_function = score_samples - offset_``.
-    state_ : MetaState
-        The state that ``fit`` adapted.
-    support_X_ : ndarray of shape (n_support, n_features)
-        Support rows.
-    support_y_ : ndarray of shape (n_support,)
-        Their labels: 0 normal, 1 anomalous, -1 unlabelled.
-    support_kept_ : ndarray of shape (n_support,), dtype bool
-        Rows that were learned from: all but those that ``clean_support`` doubts.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features, where ``fit`` saw any.
+    {offset_}
+    {state_}
+    {support_X_}
+    {support_y_}
+    {support_kept_}
+    {n_features_in_}
+    {feature_names_in_}
 
     References
     ----------
@@ -157,26 +137,28 @@ class InContextDetector(BaseFewShotDetector):
         verbose: int = 0,
         random_state: Any = None,
     ) -> None:
+        super().__init__(
+            n_normal=n_normal,
+            n_anomalous=n_anomalous,
+            n_query=n_query,
+            support_contamination=support_contamination,
+            max_epochs=max_epochs,
+            episodes_per_epoch=episodes_per_epoch,
+            batch_size=batch_size,
+            lr=lr,
+            threshold=threshold,
+            alpha=alpha,
+            contamination=contamination,
+            outlier_label=outlier_label,
+            clean_support=clean_support,
+            pretrained=pretrained,
+            device=device,
+            net_params=net_params,
+            callbacks=callbacks,
+            verbose=verbose,
+            random_state=random_state,
+        )
         self.max_context = max_context
-        self.n_normal = n_normal
-        self.n_anomalous = n_anomalous
-        self.n_query = n_query
-        self.support_contamination = support_contamination
-        self.max_epochs = max_epochs
-        self.episodes_per_epoch = episodes_per_epoch
-        self.batch_size = batch_size
-        self.lr = lr
-        self.threshold = threshold
-        self.alpha = alpha
-        self.contamination = contamination
-        self.outlier_label = outlier_label
-        self.clean_support = clean_support
-        self.pretrained = pretrained
-        self.device = device
-        self.net_params = net_params
-        self.callbacks = callbacks
-        self.verbose = verbose
-        self.random_state = random_state
 
     # --- what the shell asks for ------------------------------------------------------------------
     def _meta_train(self, tasks: TaskSet, seed: int) -> MetaState:
@@ -238,24 +220,21 @@ class InContextDetector(BaseFewShotDetector):
         kept = trusted(X[normal], np.ones(len(normal), dtype=bool), len(X) - len(normal))
         return np.isin(np.arange(len(X)), normal[kept])
 
-    def _represent(self, X: Array, y: Codes, state: MetaState) -> TableDescription:
-        doubtful = None  # has been dealt with
-        if not self.clean_support:
-            doubtful = (self.support_y_ == UNLABELLED)[self._support_order()]
-        return TableDescription(X, y, state.arrays, self.max_context, doubtful)
+    def _represent(self, support: SupportSet, state: MetaState) -> TableDescription:
+        doubtful = None if self.clean_support else support.unlabelled  # else they are left out
+        return TableDescription(support.X, support.y, state.arrays, self.max_context, doubtful)
 
-    def _left_out_scores(self, X: Array, y: Codes) -> Array:
+    def _left_out_scores(self, adaptation: Adaptation) -> Array:
         """Of rows in the context from the others; the rest are fresh as they are."""
-        described = self._adapted.representation
+        described, X = adaptation.representation, adaptation.support.X
         scores = np.empty(len(X))
         fresh = np.setdiff1d(np.arange(len(X)), described.rows)
         if len(fresh):
-            scores[fresh] = self._in_blocks(self._adapted.score, X[fresh])
-        scores[described.rows] = self._adapted.score_represented(described.support)
+            scores[fresh] = adaptation.score_fresh(X[fresh])
+        scores[described.rows] = adaptation.score_represented(described.support)
         return scores
 
     def _reference_normals(self) -> Array:
         """Those of the context: rows that are doubted are nothing to compare with."""
-        X, y = self._ordered_support()
-        rows = self._adapted.representation.rows
-        return X[rows[y[rows] != ANOMALOUS]]
+        support, rows = self._adaptation.support, self._adaptation.representation.rows
+        return support.X[rows[support.y[rows] != ANOMALOUS]]

@@ -27,8 +27,9 @@ from ..._typing import Array, Codes
 from ...exceptions import AdaptationWarning, TaskWarning
 from ...tasks._episodes import EpisodeSampler
 from ...tasks._task_set import TaskSet
-from ..base.adaptation import Representation, left_out_folds
+from ..base.adaptation import Adaptation, Representation, SupportSet
 from ..base.detector import BaseFewShotDetector
+from ..base.documentation import with_shared_parameters
 from .episodes import exercise
 from .injection import inject_anomalies, tasks_from_rows
 from .inner_loop import ALGORITHMS, ClosedFormOnly, GradientAdaptation, scores_after
@@ -51,6 +52,7 @@ def _evidence(needs_pooled: bool) -> tuple[Evidence, ...]:
     return tuple(e for e in EVIDENCE.values() if needs_pooled or not e.needs_pooled)
 
 
+@with_shared_parameters
 class MAMLDetector(BaseFewShotDetector):
     """Anomalies by a network that a few gradient steps adapt to the support.
 
@@ -101,13 +103,9 @@ class MAMLDetector(BaseFewShotDetector):
     embedding_dim : int, default=None
         Width of the autoencoder's bottleneck (None: a third of the features) or of the
         hypersphere (None: 16).
-    n_normal, n_anomalous : tuple of (int, int), default=(5, 50) and (0, 10)
-        Lowest and highest number of shots in a training episode.
-    n_query : int, default=60
-        Query rows of a training episode, half of them anomalous where the task has that many.
-    support_contamination : float in [0, 0.5], default=0.0
-        Robust meta-training: highest share of anomalies among the normal shots of a training
-        episode, each of which draws its own. Try 0.2 where nobody has looked at the supports.
+    {n_normal}
+    {n_query}
+    {support_contamination}
     max_epochs : int, default=7
         Epochs of meta-training; 0 keeps the closed form.
     episodes_per_epoch : int, default=None
@@ -119,53 +117,31 @@ class MAMLDetector(BaseFewShotDetector):
     scaler : {"auto", "none", "task", "robust", "shrunk"} or transformer, default="auto"
         Scaling of the features that the network sees, the same in every episode and at ``fit``;
         the evidence scales by itself. "auto" is "shrunk".
-    threshold : {"auto", "conformal", "f1"}, callable or PyThresh object, default="auto"
-        How left-out support scores become the threshold, where ``contamination="auto"``; see
-        :mod:`sklearn_fsad.thresholds`.
-    alpha : float, default=0.05
-        Rate of false alarms that the threshold aims at.
-    contamination : "auto" or float in (0, 0.5], default="auto"
-        A number flags that share of the rows given to ``fit``, as in scikit-learn, each judged by
-        the others. For a rate of false alarms keep "auto".
-    outlier_label : "auto", number or str, default="auto"
-        Label of the anomalies; "auto" reads the codings of scikit-learn and PyOD.
-    clean_support : bool or "all", default=False
-        Whether to doubt the normal rows of the support: those that the others find strange are not
-        learned from, see ``support_kept_``. "all" also doubts the labelled anomalies that the
-        others find normal; else they stay.
-    pretrained : MetaState, str or path, default=None
-        Meta-learned state; ``meta_fit`` sets it.
-    device : str, default="cpu"
-        Where the network trains.
-    net_params : dict, default=None
-        More settings of the skorch net that trains, such as ``{"optimizer__weight_decay": 0.1}``.
-        ``{"accelerator": accelerate.Accelerator}`` lets processes share ``meta_fit``.
-    callbacks : list, default=None
-        skorch callbacks of the meta-training; cloned, never changed.
-    verbose : int, default=0
-        1 shows progress bars.
-    random_state : int, RandomState or None, default=None
-        Seed of everything random.
+    {threshold}
+    {alpha}
+    {contamination}
+    {outlier_label}
+    {clean_support}
+    {pretrained}
+    {device}
+    {net_params}
+    {callbacks}
+    {verbose}
+    {random_state}
 
     Attributes
     ----------
     adaptation_report_ : dict
         What the steps did to the loss of the support, and whether the support mattered.
-    offset_ : float
-        ``decision_function = score_samples - offset_``.
+    {offset_}
     state_ : MetaState
         The state that ``fit`` adapted; ``state_.info["held_out"]`` tells how the network fared on
         held-out tasks.
-    support_X_ : ndarray of shape (n_support, n_features)
-        Support rows.
-    support_y_ : ndarray of shape (n_support,)
-        Their labels: 0 normal, 1 anomalous, -1 unlabelled.
-    support_kept_ : ndarray of shape (n_support,), dtype bool
-        Rows that were learned from: all but those that ``clean_support`` doubts.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features, where ``fit`` saw any.
+    {support_X_}
+    {support_y_}
+    {support_kept_}
+    {n_features_in_}
+    {feature_names_in_}
 
     Notes
     -----
@@ -263,6 +239,27 @@ class MAMLDetector(BaseFewShotDetector):
         verbose: int = 0,
         random_state: Any = None,
     ) -> None:
+        super().__init__(
+            n_normal=n_normal,
+            n_anomalous=n_anomalous,
+            n_query=n_query,
+            support_contamination=support_contamination,
+            max_epochs=max_epochs,
+            episodes_per_epoch=episodes_per_epoch,
+            batch_size=batch_size,
+            lr=lr,
+            threshold=threshold,
+            alpha=alpha,
+            contamination=contamination,
+            outlier_label=outlier_label,
+            clean_support=clean_support,
+            pretrained=pretrained,
+            device=device,
+            net_params=net_params,
+            callbacks=callbacks,
+            verbose=verbose,
+            random_state=random_state,
+        )
         self.learner = learner
         self.algorithm = algorithm
         self.n_inner_steps = n_inner_steps
@@ -275,26 +272,7 @@ class MAMLDetector(BaseFewShotDetector):
         self.gate = gate
         self.hidden = hidden
         self.embedding_dim = embedding_dim
-        self.n_normal = n_normal
-        self.n_anomalous = n_anomalous
-        self.n_query = n_query
-        self.support_contamination = support_contamination
-        self.max_epochs = max_epochs
-        self.episodes_per_epoch = episodes_per_epoch
-        self.batch_size = batch_size
-        self.lr = lr
         self.scaler = scaler
-        self.threshold = threshold
-        self.alpha = alpha
-        self.contamination = contamination
-        self.outlier_label = outlier_label
-        self.clean_support = clean_support
-        self.pretrained = pretrained
-        self.device = device
-        self.net_params = net_params
-        self.callbacks = callbacks
-        self.verbose = verbose
-        self.random_state = random_state
 
     # --- what the shell asks for ------------------------------------------------------------------
     def _meta_train(self, tasks: TaskSet, seed: int) -> MetaState:
@@ -349,7 +327,8 @@ class MAMLDetector(BaseFewShotDetector):
             state.arrays, lambda: self._learner(state.info["network"]), **self._inner_settings()
         )
 
-    def _represent(self, X: Array, y: Codes, state: MetaState) -> Representation:
+    def _represent(self, support: SupportSet, state: MetaState) -> Representation:
+        X, y = support.X, support.y
         view = NetworkView.from_arrays(state.arrays, self._network_scaler())
         features = view.features(X, y)
         adapts = "use" in state.arrays
@@ -366,20 +345,20 @@ class MAMLDetector(BaseFewShotDetector):
         mix = EvidenceMix.from_arrays(state.arrays, **shots)
         return AnchoredDescription(features, evidence, mix, injected)
 
-    def _left_out_scores(self, X: Array, y: Codes) -> Array:
+    def _left_out_scores(self, adaptation: Adaptation) -> Array:
         """Score of each support row by a network that adapted to the others, all at once.
 
         A normal row counts as no less strange than the detector finds it in the end.
         """
-        described = self._adapted.representation
-        if not isinstance(self._adapted.module, GradientAdaptation):
-            return self._adapted.score_represented(described.support)
-        in_sample = self._in_blocks(self._adapted.score, X)
-        fold = left_out_folds(X, y)
-        n, n_folds = len(X), int(fold.max()) + 1
+        described, y = adaptation.representation, adaptation.support.y
+        if not isinstance(adaptation.module, GradientAdaptation):
+            return adaptation.score_represented(described.support)
+        in_sample = adaptation.score_fresh(adaptation.support.X)
+        fold = adaptation.support.folds()
+        n, n_folds = len(y), int(fold.max()) + 1
         labels = np.repeat(described.support_y[None], n_folds, axis=0)
         labels[fold, np.arange(n)] = PADDING
-        left_out = scores_after(self._adapted, labels)[fold, np.arange(n)]
+        left_out = scores_after(adaptation, labels)[fold, np.arange(n)]
         return np.where(y == ANOMALOUS, left_out, np.maximum(left_out, in_sample))
 
     # --- what the steps did -----------------------------------------------------------------------
@@ -395,7 +374,7 @@ class MAMLDetector(BaseFewShotDetector):
         matters: the network has memorised its training tasks, or adapts in vain.
         """
         self._check_fitted()
-        return adaptation_report(self._ready_model())
+        return adaptation_report(self._adaptation)
 
     def _about_adaptation(self) -> tuple[dict[str, Any], list[str]]:
         report = self.adaptation_report_
@@ -421,25 +400,24 @@ class MAMLDetector(BaseFewShotDetector):
         """
         self._check_fitted()
         rows = self._validated(X, reset=False)
-        model = self._ready_model()
-        if not isinstance(model.module, GradientAdaptation):
+        adaptation = self._adaptation
+        if not isinstance(adaptation.module, GradientAdaptation):
             raise ValueError(
                 "There is no autoencoder here: held-out tasks favoured the closed form, or the "
                 "detector was not meta-fitted. Use gate=False, or residual=False."
             )
 
         def errors(part: Array) -> Array:
-            Z = aligned(model.representation.transform(part))
-            values = {name: aligned(value) for name, value in model.values.items()}
+            Z = aligned(adaptation.representation.transform(part))
             with torch.no_grad():
-                weights = model.module.weights_in(values)
-                return model.module.learner.feature_errors(weights, Z).numpy()
+                weights = adaptation.module.weights_in(adaptation.tensors())
+                return adaptation.module.learner.feature_errors(weights, Z).numpy()
 
-        return self._in_blocks(errors, rows)
+        return adaptation.in_blocks(errors, rows)
 
     def _fit_support(self, X: Array, codes: Codes) -> None:
         super()._fit_support(X, codes)
-        values = self._adapted.values
+        values = self._adaptation.values
         losses = values.get("losses", [0.0])
         if values.get("use") and losses[-1] > losses[0]:
             warnings.warn(

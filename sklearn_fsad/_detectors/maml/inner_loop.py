@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..._input.labels import PADDING
 from ..._training.layers import aligned
 from ..._typing import Array, Codes
-from ..base.adaptation import Adapted
+from ..base.adaptation import Adaptation
 from .learners import Learner
 
 ALGORITHMS = ("maml", "fomaml", "anil", "metasgd", "reptile")
@@ -232,12 +232,12 @@ class _AlsoDescend(torch.autograd.Function):
         return gradient, gradient.new_ones(())
 
 
-def scores_after(adapted: Adapted, labels: Codes, rows: Array | None = None) -> Array:
+def scores_after(adapted: Adaptation, labels: Codes, rows: Array | None = None) -> Array:
     """Scores of the support by networks that adapted to other labels, or to other rows.
 
     Parameters
     ----------
-    adapted : Adapted
+    adapted : Adaptation
     labels : ndarray of shape (n_networks, n_support)
         Labels that each network adapts to.
     rows : ndarray of shape (n_support, columns), default=None

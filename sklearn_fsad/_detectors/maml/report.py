@@ -10,14 +10,14 @@ from scipy.stats import spearmanr
 from ..._input.labels import ANOMALOUS
 from ..._training.layers import aligned
 from ..._typing import Array
-from ..base.adaptation import Adapted
+from ..base.adaptation import Adaptation
 from .held_out import permuted_labels
 from .inner_loop import GradientAdaptation, scores_after
 
 _NO_CHANGE = 0.02  # of a rank correlation
 
 
-def adaptation_report(adapted: Adapted) -> dict[str, Any]:
+def adaptation_report(adapted: Adaptation) -> dict[str, Any]:
     """Loss of the support at each step, and how much other steps would change its scores."""
     if not isinstance(adapted.module, GradientAdaptation) or not adapted.values["use"]:
         return {"used": "closed form"}
@@ -59,7 +59,7 @@ def _change(scores: Array, other: Array) -> float:
     return float(1.0 - spearmanr(scores, other).statistic)
 
 
-def _other_scores(adapted: Adapted) -> dict[str, Array]:
+def _other_scores(adapted: Adaptation) -> dict[str, Array]:
     """Scores of the support without steps, after steps on another one and on other labels."""
     X, y = adapted.representation.support, adapted.representation.support_y
     rng = np.random.default_rng(0)

@@ -23,7 +23,9 @@ from ..._typing import Array, Codes
 from ...exceptions import AdaptationWarning
 from ...tasks._episodes import EpisodeSampler
 from ...tasks._task_set import TaskSet
+from ..base.adaptation import Adaptation, SupportSet
 from ..base.detector import BaseFewShotDetector
+from ..base.documentation import with_shared_parameters
 from .closed_forms import KernelAnchor, LinearAnchor
 from .knowledge import Judge, Knowledge, learn_knowledge, network_verdict
 from .likelihoods import LIKELIHOODS
@@ -47,6 +49,7 @@ _FOLDS, _CROSS_FITTED_SHARE = 3, 0.75
 _MOST_ROWS = 1024
 
 
+@with_shared_parameters
 class NeuralProcessDetector(BaseFewShotDetector):
     """Anomalies by what a support leads one to expect of each feature, given the others.
 
@@ -115,9 +118,7 @@ class NeuralProcessDetector(BaseFewShotDetector):
         anomalous are not used.
     n_query : int, default=60
         Rows of a training episode to predict.
-    support_contamination : float in [0, 0.5], default=0.0
-        Robust meta-training: highest share of anomalies among the normal shots of a training
-        episode, each of which draws its own. Try 0.2 where nobody has looked at the supports.
+    {support_contamination}
     max_epochs : int, default=None
         Epochs of training; 0 keeps the closed forms. None means 20 for ``meta_fit``; without it 4
         below 50 rows, 8 below 400 and 16 from there on.
@@ -132,51 +133,30 @@ default="auto"
         Scaling of the features by the support, the same in every episode and at ``fit``. "auto" is
         "task", each feature by its own spread; "joint", all by one, for more than 100 features; and
         "pooled", by the spread over all tasks, with ``target_features``.
-    threshold : {"auto", "conformal", "f1"}, callable or PyThresh object, default="auto"
-        How left-out support scores become the threshold, where ``contamination="auto"``; see
-        :mod:`sklearn_fsad.thresholds`. Without ``meta_fit`` three more networks are trained, each
-        on two thirds of the support, to score the rest.
-    alpha : float, default=0.05
-        Rate of false alarms that the threshold aims at.
-    contamination : "auto" or float in (0, 0.5], default="auto"
-        A number flags that share of the rows given to ``fit``, as in scikit-learn, each judged by
-        the others. For a rate of false alarms keep "auto".
-    outlier_label : "auto", number or str, default="auto"
-        Label of the anomalies; "auto" reads the codings of scikit-learn and PyOD.
-    clean_support : bool or "all", default=False
-        Whether to doubt the normal rows of the support: those that the others find strange are not
-        learned from, see ``support_kept_``. "all" also doubts the labelled anomalies that the
-        others find normal; else they stay.
-    pretrained : MetaState, str or path, default=None
-        Meta-learned state; ``meta_fit`` sets it.
-    device : str, default="cpu"
-        Where the network trains.
-    net_params : dict, default=None
-        More settings of the skorch net that trains, such as ``{"optimizer__weight_decay": 0.1}``.
-        ``{"accelerator": accelerate.Accelerator}`` lets processes share ``meta_fit``.
-    callbacks : list, default=None
-        skorch callbacks of the training; cloned, never changed.
-    verbose : int, default=0
-        1 shows progress bars.
-    random_state : int, RandomState or None, default=None
-        Seed of everything random.
+    {threshold}
+        Without ``meta_fit`` three more networks are trained, each on two thirds of the support, to
+        score the rest.
+    {alpha}
+    {contamination}
+    {outlier_label}
+    {clean_support}
+    {pretrained}
+    {device}
+    {net_params}
+    {callbacks}
+    {verbose}
+    {random_state}
 
     Attributes
     ----------
-    offset_ : float
-        ``decision_function = score_samples - offset_``.
+    {offset_}
     state_ : MetaState
         The state that ``fit`` adapted; ``state_.info["held_out"]`` tells what held-out tasks said.
-    support_X_ : ndarray of shape (n_support, n_features)
-        Support rows.
-    support_y_ : ndarray of shape (n_support,)
-        Their labels: 0 normal, 1 anomalous, -1 unlabelled.
-    support_kept_ : ndarray of shape (n_support,), dtype bool
-        Rows that were learned from: all but those that ``clean_support`` doubts.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features, where ``fit`` saw any.
+    {support_X_}
+    {support_y_}
+    {support_kept_}
+    {n_features_in_}
+    {feature_names_in_}
 
     Notes
     -----
@@ -280,6 +260,27 @@ default="auto"
         verbose: int = 0,
         random_state: Any = None,
     ) -> None:
+        super().__init__(
+            n_normal=n_normal,
+            n_anomalous=n_anomalous,
+            n_query=n_query,
+            support_contamination=support_contamination,
+            max_epochs=max_epochs,
+            episodes_per_epoch=episodes_per_epoch,
+            batch_size=batch_size,
+            lr=lr,
+            threshold=threshold,
+            alpha=alpha,
+            contamination=contamination,
+            outlier_label=outlier_label,
+            clean_support=clean_support,
+            pretrained=pretrained,
+            device=device,
+            net_params=net_params,
+            callbacks=callbacks,
+            verbose=verbose,
+            random_state=random_state,
+        )
         self.kind = kind
         self.anomaly_score = anomaly_score
         self.anchor = anchor
@@ -296,26 +297,7 @@ default="auto"
         self.embedding_dim = embedding_dim
         self.n_layers = n_layers
         self.n_heads = n_heads
-        self.n_normal = n_normal
-        self.n_anomalous = n_anomalous
-        self.n_query = n_query
-        self.support_contamination = support_contamination
-        self.max_epochs = max_epochs
-        self.episodes_per_epoch = episodes_per_epoch
-        self.batch_size = batch_size
-        self.lr = lr
         self.scaler = scaler
-        self.threshold = threshold
-        self.alpha = alpha
-        self.contamination = contamination
-        self.outlier_label = outlier_label
-        self.clean_support = clean_support
-        self.pretrained = pretrained
-        self.device = device
-        self.net_params = net_params
-        self.callbacks = callbacks
-        self.verbose = verbose
-        self.random_state = random_state
 
     # --- what the shell asks for ------------------------------------------------------------------
     def _meta_train(self, tasks: TaskSet, seed: int) -> MetaState:
@@ -427,30 +409,27 @@ default="auto"
             module.network.load_state_dict(weights)
         return module
 
-    def _represent(self, X: Array, y: Codes, state: MetaState) -> MaskedSupport:
-        return self._described(X, y, state).thinned(_MOST_ROWS)
+    def _represent(self, support: SupportSet, state: MetaState) -> MaskedSupport:
+        return self._described(support.X, support.y, state).thinned(_MOST_ROWS)
 
-    def _left_out_scores(self, X: Array, y: Codes) -> Array:
+    def _left_out_scores(self, adaptation: Adaptation) -> Array:
         """Score of each support row from the others, by weights that have not seen it."""
-        if self.state_.info["n_tasks"] or not any(
-            k.startswith(_WEIGHT) for k in self.state_.arrays
-        ):
-            return super()._left_out_scores(X, y)
-        scores = self._in_blocks(self._adapted.score, X)  # stays for labelled anomalies
-        normal = np.flatnonzero(y != ANOMALOUS)
+        support, state = adaptation.support, adaptation.state
+        if state.info["n_tasks"] or not any(k.startswith(_WEIGHT) for k in state.arrays):
+            return super()._left_out_scores(adaptation)
+        scores = adaptation.score_fresh(support.X)  # stays for labelled anomalies
+        normal, seed = np.flatnonzero(support.y != ANOMALOUS), state.info["seed"]
         if len(normal) < _FOLDS:
             return scores
         fold = np.arange(len(normal)) % _FOLDS
-        np.random.default_rng([self.state_.info["seed"], len(normal)]).shuffle(fold)
+        np.random.default_rng([seed, len(normal)]).shuffle(fold)
         for k in range(_FOLDS):
-            out = normal[fold == k]
-            rest = np.setdiff1d(np.arange(len(X)), out)
-            normals = X[normal[fold != k]]
-            state = self._self_taught_state(
-                normals, self.state_.info["seed"], _CROSS_FITTED_SHARE, n_rows=len(normal)
+            out = np.isin(np.arange(len(scores)), normal[fold == k])
+            cross_fitted = self._self_taught_state(
+                support.X[normal[fold != k]], seed, _CROSS_FITTED_SHARE, n_rows=len(normal)
             )
-            adapted = self._adapt(X[rest], y[rest], state)
-            scores[out] = self._in_blocks(adapted.score, X[out])
+            others = adaptation.to(support.without(out), cross_fitted)
+            scores[out] = others.score_fresh(support.X[out])
         return scores
 
     # --- what a process tells beside scores -------------------------------------------------------
@@ -471,18 +450,18 @@ default="auto"
         """
         self._check_fitted()
         rows = self._validated(X, reset=False)
-        model = self._ready_model()
-        values = {name: aligned(value) for name, value in model.values.items()}
+        adaptation = self._adaptation
+        values, represented = adaptation.tensors(), adaptation.representation
 
         def contributions(part: Array) -> Array:
             with torch.no_grad():
-                Z = aligned(model.representation.transform(part))
-                terms = model.module.terms(values, Z).numpy()
-            return model.representation.spread_terms(part, terms)
+                Z = aligned(represented.transform(part))
+                terms = adaptation.module.terms(values, Z).numpy()
+            return represented.spread_terms(part, terms)
 
-        found, own = self._in_blocks(contributions, rows), model.own_rows.find(rows) >= 0
+        found, own = adaptation.in_blocks(contributions, rows), adaptation.lookup.find(rows) >= 0
         if own.any():
-            rest = self._strangeness(rows[own]) - found[own].sum(axis=1)
+            rest = self._anomaly_scores(rows[own]) - found[own].sum(axis=1)
             found[own] += (rest / found.shape[1])[:, None]
         return found
 
@@ -504,11 +483,13 @@ default="auto"
 
         def both(part: Array) -> Array:
             with torch.no_grad():
-                Z = aligned(self._adapted.representation.transform(part))
+                Z = aligned(self._adaptation.representation.transform(part))
                 belief = module.predict(values, Z)
             return np.column_stack([part.numpy() for part in belief])
 
-        mean, std = np.split(self._in_blocks(both, self._validated(X, reset=False)), 2, axis=1)
+        mean, std = np.split(
+            self._adaptation.in_blocks(both, self._validated(X, reset=False)), 2, axis=1
+        )
         return self._in_own_units(mean, std)
 
     @available_if(lambda self: self.kind == "np")
@@ -534,11 +515,11 @@ default="auto"
 
         def functions(part: Array) -> Array:
             with torch.no_grad():
-                Z = aligned(self._adapted.representation.transform(part))
+                Z = aligned(self._adaptation.representation.transform(part))
                 means = module.predict_samples(values, Z)  # (samples, m, d)
             return means.movedim(0, -1).flatten(1).numpy()
 
-        flat = self._in_blocks(functions, self._validated(X, reset=False))
+        flat = self._adaptation.in_blocks(functions, self._validated(X, reset=False))
         n_samples = len(module.network.aggregator.noise)
         samples = np.moveaxis(flat.reshape(len(flat), -1, n_samples), -1, 0)
         return np.stack([self._in_own_units(mean, np.ones_like(mean))[0] for mean in samples])
@@ -546,14 +527,14 @@ default="auto"
     def _predictive(self) -> tuple[NeuralProcess, dict[str, torch.Tensor]]:
         """A module that hides the targets, or each feature in turn, adapted to the support."""
         self._check_fitted()
-        state, described = self.state_, self._adapted.representation
+        state, described = self.state_, self._adaptation.representation
         if state.architecture["reduce"] is not None:
             raise ValueError(
                 "With reduce the process predicts reduced features, not those of X: use "
                 "reduce=None for predictive distributions."
             )
         plan = scoring_plan(self.n_features_in_, None, state.info["targets"], 0)
-        module = self._as_fitted()._module(state, [plan])
+        module = self._adaptation.method._module(state, [plan])
         with torch.no_grad():
             values = module.adapt(aligned(described.support), aligned(described.support_y))
         return module, values
@@ -561,7 +542,7 @@ default="auto"
     def _in_own_units(self, mean: Array, std: Array) -> tuple[Array, Array]:
         targets = self.state_.info["targets"]
         columns = slice(None) if targets is None else list(targets)
-        own = self._adapted.representation.in_own_units(mean, std)
+        own = self._adaptation.representation.in_own_units(mean, std)
         return own[0][:, columns], own[1][:, columns]
 
     # --- training ---------------------------------------------------------------------------------

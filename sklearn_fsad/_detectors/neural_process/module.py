@@ -163,7 +163,7 @@ class NeuralProcess(nn.Module):
         for plan in self.plans:
             terms = torch.zeros_like(query.values)
             for weight, closed, beliefs in self._by_masks(state, query, plan, first):
-                strange = self._strangeness(query, beliefs)
+                strange = self._anomaly_terms(query, beliefs)
                 if self.score_name == "surprise" and "kernel" in closed:
                     strange = strange + closed["kernel"].scale.log()
                 terms = terms + (weight * strange).sum(0)
@@ -213,7 +213,7 @@ class NeuralProcess(nn.Module):
             closed = self._closed(part, query, hidden)
             yield weight, closed, self._beliefs(part, query, hidden, closed)
 
-    def _strangeness(self, query: Rows, beliefs: Belief) -> Tensor:
+    def _anomaly_terms(self, query: Rows, beliefs: Belief) -> Tensor:
         """By the view to which an entry is the strangest: (..., q, d)."""
         residual = query.values - beliefs.mean  # (views, samples, ..., q, d)
         if self.score_name == "variance":

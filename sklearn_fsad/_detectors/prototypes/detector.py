@@ -26,8 +26,9 @@ from ..._typing import Array, Codes
 from ...exceptions import TaskWarning
 from ...tasks._episodes import EpisodeSampler
 from ...tasks._task_set import TaskSet
-from ..base.adaptation import Representation
+from ..base.adaptation import Adaptation, Representation, SupportSet
 from ..base.detector import BaseFewShotDetector
+from ..base.documentation import with_shared_parameters
 from .network import PrototypicalNetwork, best_scaler, train_network
 
 Learned = tuple[dict[str, Any], dict[str, Array], dict[str, Any]]  # architecture, arrays, info
@@ -37,6 +38,7 @@ def _weighs_evidence(detector: ProtoNetDetector) -> bool:
     return detector.embedding == "pooled"
 
 
+@with_shared_parameters
 class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFewShotDetector):
     """Anomalies by evidence from the prototypes of normals and anomalies.
 
@@ -64,13 +66,9 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         width of the learned embedding (None: 32).
     hidden : tuple of int, default=None
         Hidden layers of the "mlp"; None means ``(128, 128)``.
-    n_normal, n_anomalous : tuple of (int, int), default=(5, 50) and (0, 10)
-        Lowest and highest number of shots in a training episode.
-    n_query : int, default=60
-        Query rows of a training episode, half of them anomalous where the task has that many.
-    support_contamination : float in [0, 0.5], default=0.0
-        Robust meta-training: highest share of anomalies among the normal shots of a training
-        episode, each of which draws its own. Try 0.2 where nobody has looked at the supports.
+    {n_normal}
+    {n_query}
+    {support_contamination}
     adversarial_eps : float, default=0.0
         Robust meta-training of the "mlp": how far each scaled value of a query is moved, by
         projected gradient, to where the loss is larger. Try 0.3.
@@ -88,50 +86,28 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         "none" for "pooled", whose evidence looks at raw and at scaled features; for "mlp" it is
         chosen on the training tasks, and without any "task" where the spreads of the features
         differ more than five-fold.
-    threshold : {"auto", "conformal", "f1"}, callable or PyThresh object, default="auto"
-        How left-out support scores become the threshold, where ``contamination="auto"``; see
-        :mod:`sklearn_fsad.thresholds`.
-    alpha : float, default=0.05
-        Rate of false alarms that the threshold aims at.
-    contamination : "auto" or float in (0, 0.5], default="auto"
-        A number flags that share of the rows given to ``fit``, as in scikit-learn, each judged by
-        the others. For a rate of false alarms keep "auto".
-    outlier_label : "auto", number or str, default="auto"
-        Label of the anomalies; "auto" reads the codings of scikit-learn and PyOD.
-    clean_support : bool or "all", default=False
-        Whether to doubt the normal rows of the support: those that the others find strange are not
-        learned from, see ``support_kept_``. "all" also doubts the labelled anomalies that the
-        others find normal; else they stay.
-    pretrained : MetaState, str or path, default=None
-        Meta-learned state; ``meta_fit`` sets it.
+    {threshold}
+    {alpha}
+    {contamination}
+    {outlier_label}
+    {clean_support}
+    {pretrained}
     device : str, default="cpu"
         Where the "mlp" trains.
-    net_params : dict, default=None
-        More settings of the skorch net that trains, such as ``{"optimizer__weight_decay": 0.1}``.
-        ``{"accelerator": accelerate.Accelerator}`` lets processes share ``meta_fit``.
-    callbacks : list, default=None
-        skorch callbacks of the meta-training; cloned, never changed.
-    verbose : int, default=0
-        1 shows progress bars.
-    random_state : int, RandomState or None, default=None
-        Seed of everything random.
+    {net_params}
+    {callbacks}
+    {verbose}
+    {random_state}
 
     Attributes
     ----------
-    offset_ : float
-        ``decision_function = score_samples - offset_``.
-    state_ : MetaState
-        The state that ``fit`` adapted.
-    support_X_ : ndarray of shape (n_support, n_features)
-        Support rows.
-    support_y_ : ndarray of shape (n_support,)
-        Their labels: 0 normal, 1 anomalous, -1 unlabelled.
-    support_kept_ : ndarray of shape (n_support,), dtype bool
-        Rows that were learned from: all but those that ``clean_support`` doubts.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features, where ``fit`` saw any.
+    {offset_}
+    {state_}
+    {support_X_}
+    {support_y_}
+    {support_kept_}
+    {n_features_in_}
+    {feature_names_in_}
 
     References
     ----------
@@ -189,31 +165,33 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         verbose: int = 0,
         random_state: Any = None,
     ) -> None:
+        super().__init__(
+            n_normal=n_normal,
+            n_anomalous=n_anomalous,
+            n_query=n_query,
+            support_contamination=support_contamination,
+            max_epochs=max_epochs,
+            episodes_per_epoch=episodes_per_epoch,
+            batch_size=batch_size,
+            lr=lr,
+            threshold=threshold,
+            alpha=alpha,
+            contamination=contamination,
+            outlier_label=outlier_label,
+            clean_support=clean_support,
+            pretrained=pretrained,
+            device=device,
+            net_params=net_params,
+            callbacks=callbacks,
+            verbose=verbose,
+            random_state=random_state,
+        )
         self.embedding = embedding
         self.evidence = evidence
         self.embedding_dim = embedding_dim
         self.hidden = hidden
-        self.n_normal = n_normal
-        self.n_anomalous = n_anomalous
-        self.n_query = n_query
-        self.support_contamination = support_contamination
         self.adversarial_eps = adversarial_eps
-        self.max_epochs = max_epochs
-        self.episodes_per_epoch = episodes_per_epoch
-        self.batch_size = batch_size
-        self.lr = lr
         self.scaler = scaler
-        self.threshold = threshold
-        self.alpha = alpha
-        self.contamination = contamination
-        self.outlier_label = outlier_label
-        self.clean_support = clean_support
-        self.pretrained = pretrained
-        self.device = device
-        self.net_params = net_params
-        self.callbacks = callbacks
-        self.verbose = verbose
-        self.random_state = random_state
 
     # --- what the shell asks for ------------------------------------------------------------------
     def _meta_train(self, tasks: TaskSet, seed: int) -> MetaState:
@@ -266,17 +244,18 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         shots = {name: tuple(state.info[name]) for name in ("n_normal", "n_anomalous")}
         return EvidenceMix.from_arrays(state.arrays, **shots)
 
-    def _represent(self, X: Array, y: Codes, state: MetaState) -> Representation:
+    def _represent(self, support: SupportSet, state: MetaState) -> Representation:
+        X, y = support.X, support.y
         scaler = state.architecture["scaler"] if self._scaler_follows else self.scaler
         scaled = ScaledSupport(X, y, scaler, ScalePrior.from_arrays(state.arrays))
         if self.embedding == "mlp":
             return scaled
         return CalibratedEvidence.from_arrays(state.arrays, scaled, y, self._evidence_of(state))
 
-    def _left_out_scores(self, X: Array, y: Codes) -> Array:
+    def _left_out_scores(self, adaptation: Adaptation) -> Array:
         if self.embedding == "mlp":
-            return super()._left_out_scores(X, y)
-        return self._adapted.score_represented(self._adapted.representation.support)
+            return super()._left_out_scores(adaptation)
+        return adaptation.score_represented(adaptation.representation.support)
 
     # --- explanations -----------------------------------------------------------------------------
     @available_if(_weighs_evidence)
@@ -306,11 +285,11 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         """
         self._check_fitted()
         rows = self._validated(X, reset=False)
-        model = self._ready_model()
-        evidence = self._in_blocks(model.representation.transform, rows)
-        own = model.own_rows.find(rows)
-        evidence[own >= 0] = model.representation.support[own[own >= 0]]
-        weighted = evidence * model.values["weights"]
+        adaptation = self._adaptation
+        evidence = adaptation.in_blocks(adaptation.representation.transform, rows)
+        own = adaptation.lookup.find(rows)
+        evidence[own >= 0] = adaptation.representation.support[own[own >= 0]]
+        weighted = evidence * adaptation.values["weights"]
         return dict(zip(self.state_.architecture["evidence"], weighted.T, strict=True))
 
     # --- transform --------------------------------------------------------------------------------
@@ -331,19 +310,19 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         """
         self._check_fitted()
         rows = self._validated(X, reset=False)
-        return self._in_blocks(self._embed, rows)
+        return self._adaptation.in_blocks(self._embed, rows)
 
     @property
     def _n_features_out(self) -> int:
         return self._embed(self.support_X_[:1]).shape[1]
 
     def _embed(self, X: Array) -> Array:
-        model = self._ready_model()
+        representation = self._adaptation.representation
         if self.embedding == "pooled":
-            return model.representation.embed(X)
+            return representation.embed(X)
         with torch.no_grad():
-            Z = aligned(model.representation.transform(X))
-            return model.module.embed(Z).numpy()
+            Z = aligned(representation.transform(X))
+            return self._adaptation.module.embed(Z).numpy()
 
     # --- meta-training ----------------------------------------------------------------------------
     def _train_mix(

@@ -1,0 +1,145 @@
+"""Scores and labels of rows, by a detector that is fitted to a support."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import roc_auc_score
+from sklearn.utils import ClassifierTags
+
+from ..._input.labels import ANOMALOUS, UNLABELLED, encode_labels
+from ..._input.rows import validated_rows
+from ..._state import MetaState
+from ..._typing import Array, Codes, Mask
+from .adaptation import Adaptation
+
+
+class FittedDetector(OutlierMixin, BaseEstimator):
+    """Score rows by the adaptation that ``fit`` leaves behind."""
+
+    _allows_nan: ClassVar[bool] = False
+
+    pretrained: Any
+    outlier_label: Any
+    threshold: Any
+    alpha: float
+    contamination: Any
+
+    offset_: float
+    state_: MetaState
+    support_X_: Array
+    support_y_: Codes
+    support_kept_: Mask
+    _adaptation: Adaptation
+
+    def score_samples(self, X: Any) -> Array:
+        """Score rows: higher = more normal.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            Float64; a row's score does not depend on the rows it comes with. A row that equals a
+            normal row of the support is scored as that was from the others, unless rows of the
+            support so often repeat each other that it may well be a fresh one.
+        """
+        self._check_fitted()
+        rows = self._validated(X, reset=False, dtype=[np.float64, np.float32])  # not copied whole
+        return -self._anomaly_scores(rows)
+
+    def decision_function(self, X: Any) -> Array:
+        """Score rows relative to the threshold: negative = anomaly.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            ``score_samples(X) - offset_``.
+        """
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> NDArray[np.int_]:
+        """Label rows: 1 normal, -1 anomaly.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+            1 or -1.
+        """
+        return np.where(self.decision_function(X) >= 0, 1, -1)
+
+    def score(self, X: Any, y: Any) -> float:
+        """ROC AUC with the anomaly as the positive class, whatever the coding of ``y``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,)
+            Labels; unlabelled rows do not count.
+
+        Returns
+        -------
+        auc : float
+            0.5 is chance.
+        """
+        scores = -self.score_samples(X)
+        codes = encode_labels(
+            y, len(scores), outlier_label=self.outlier_label, require_normal=False
+        )
+        known = codes != UNLABELLED
+        return float(roc_auc_score(codes[known] == ANOMALOUS, scores[known]))
+
+    # --- private ----------------------------------------------------------------------------------
+    def _validated(self, X: Any, **checks: Any) -> Array:
+        finite = "allow-nan" if self._allows_nan else True
+        checks = {"dtype": np.float64, "order": "C", "ensure_all_finite": finite, **checks}
+        return validated_rows(self, X, **checks)
+
+    def _anomaly_scores(self, rows: Array) -> Array:
+        """Score validated rows, larger = more anomalous: (m, d) -> (m,)."""
+        return self._adaptation.score(rows)
+
+    def _reference_normals(self) -> Array:
+        """Normal rows of the support to compare others with: (n, d)."""
+        return self._adaptation.support.normals
+
+    def _check_fitted(self) -> None:
+        if self.__sklearn_is_fitted__():
+            return
+        name = type(self).__name__
+        if self.pretrained is not None:
+            raise NotFittedError(
+                f"This {name} instance has meta-learned weights but is not fitted yet: call 'fit' "
+                "with the support rows of the new task."
+            )
+        raise NotFittedError(
+            f"This {name} instance is not fitted yet. Call 'fit' with appropriate arguments before "
+            "using this estimator."
+        )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "offset_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags = ClassifierTags(multi_class=False)  # y, where given, is binary
+        tags.input_tags.allow_nan = self._allows_nan
+        return tags
