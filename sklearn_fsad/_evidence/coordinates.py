@@ -1,8 +1,4 @@
-"""A support and rows as columns of a table: coordinates that do not depend on units.
-
-A view is a coordinate system that the normals of a support define, column by column or by their
-covariance. All distances that evidence asks for are computed once for each view.
-"""
+"""Coordinate systems that the normals of a support define, and what is known of them in each."""
 
 from __future__ import annotations
 
@@ -11,36 +7,77 @@ from functools import cached_property
 import numpy as np
 from scipy.special import ndtri
 
-from .._stats.covariance import ShrunkCovariance, shrunk
+from .._stats.covariance import LEAST_VARIANCE, ShrunkCovariance
 from .._stats.moments import TINY, compressed
 from .._stats.neighbours import Neighbours, nearest
 from .._typing import Array
 
 
-class View:
+class Coordinates:
     """Normals and anomalies of a support in one coordinate system.
 
     Parameters
     ----------
     normals : ndarray of shape (n, q)
     anomalies : ndarray of shape (k, q)
+    centre : ndarray of shape (q,), default=None
+        Around which the normals vary; None means their mean.
+    intensity : float, default=None
+        Shrinkage of the normals' covariance; None takes Ledoit and Wolf's.
+    least_variance : float, default=1e-6
+        Smallest mean variance to assume: that of a column in units of its spread.
     """
 
-    def __init__(self, normals: Array, anomalies: Array) -> None:
+    def __init__(
+        self,
+        normals: Array,
+        anomalies: Array,
+        *,
+        centre: Array | None = None,
+        intensity: float | None = None,
+        least_variance: float = LEAST_VARIANCE,
+    ) -> None:
         self.normals = normals
         self.anomalies = anomalies
-        self._own: dict[str, Neighbours] = {}
+        self.centre: Array = normals.mean(axis=0) if centre is None else centre
+        self._intensity = intensity
+        self._least_variance = least_variance
+        self._neighbours: dict[str, Neighbours] = {}
 
     @cached_property
     def covariance(self) -> ShrunkCovariance:
-        """Of the normals, shrunk."""
-        return shrunk(self.normals - self.normals.mean(axis=0))
+        """Covariance of the normals, shrunk."""
+        centred = self.normals - self.centre
+        return ShrunkCovariance(centred, self._intensity, self._least_variance)
+
+    @cached_property
+    def white_normals(self) -> Array:
+        """Normals whitened by their own shrunken covariance."""
+        return self.covariance.whiten(self.normals)
+
+    @cached_property
+    def anomaly_mean(self) -> Array:
+        """Prototype of the anomalies relative to that of the normals: (q,)."""
+        return self.anomalies.mean(axis=0)
+
+    @cached_property
+    def discriminant(self) -> Array:
+        """Fisher's direction with the shrunken covariance within both classes: (q,)."""
+        within = np.concatenate([self.normals, self.anomalies - self.anomaly_mean])
+        covariance = ShrunkCovariance(within, None, self._least_variance)
+        return covariance.solve(self.anomaly_mean[:, None])[:, 0]
+
+    @cached_property
+    def normal_discriminant(self) -> Array:
+        """The same with the normals' covariance alone, at unit length in its metric: (q,)."""
+        direction = self.covariance.solve(self.anomaly_mean[:, None])[:, 0]
+        return direction / np.sqrt(max(float(direction @ self.anomaly_mean), TINY))
 
     def own_neighbours(self, metric: str) -> Neighbours:
-        """Nearest other normals of each normal, found once."""
-        if metric not in self._own:
-            self._own[metric] = nearest(self.normals, self.normals, metric, themselves=False)
-        return self._own[metric]
+        """Nearest other normals of each normal, searched once."""
+        if metric not in self._neighbours:
+            self._neighbours[metric] = nearest(self.normals, self.normals, metric, themselves=False)
+        return self._neighbours[metric]
 
 
 class NormalScores:
@@ -91,50 +128,3 @@ class Boxes:
     def __call__(self, Z: Array) -> Array:
         """Places of rows in the same units: (m, d) -> (m, d)."""
         return compressed((Z - self._low) / self._width)
-
-
-class Space:
-    """Normals and anomalies of a support in one coordinate system.
-
-    Parameters
-    ----------
-    normals : ndarray of shape (n, d)
-        Centred normal rows.
-    anomalies : ndarray of shape (k, d)
-        Anomalous rows, centred on the normals.
-    intensity : float or None
-        Shrinkage of the normals' covariance; None takes Ledoit and Wolf's.
-    least_level : float
-        Smallest mean variance to assume.
-    """
-
-    def __init__(
-        self, normals: Array, anomalies: Array, intensity: float | None, least_level: float
-    ) -> None:
-        self.normals = normals
-        self.anomalies = anomalies
-        self.least_level = least_level
-        self.covariance = ShrunkCovariance(normals, intensity, least_level)
-
-    @cached_property
-    def white_normals(self) -> Array:
-        """Normals whitened by their own shrunken covariance."""
-        return self.covariance.whiten(self.normals)
-
-    @cached_property
-    def anomaly_mean(self) -> Array:
-        """Prototype of the anomalies relative to that of the normals: (d,)."""
-        return self.anomalies.mean(axis=0)
-
-    @cached_property
-    def discriminant(self) -> Array:
-        """Fisher's direction with the shrunken covariance within both classes: (d,)."""
-        within = np.concatenate([self.normals, self.anomalies - self.anomaly_mean])
-        covariance = ShrunkCovariance(within, None, self.least_level)
-        return covariance.solve(self.anomaly_mean[:, None])[:, 0]
-
-    @cached_property
-    def normal_discriminant(self) -> Array:
-        """The same with the normals' covariance alone, at unit length in its metric: (d,)."""
-        direction = self.covariance.solve(self.anomaly_mean[:, None])[:, 0]
-        return direction / np.sqrt(max(float(direction @ self.anomaly_mean), TINY))

@@ -9,37 +9,37 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
+from .._stats.neighbours import distance_share
 from .._typing import Array
-from .support import Rows, Support
+from .support import QueryRows, Support
 
-_TINY = 1e-100
 _MOST_NEIGHBOURS = 1000
 
 
-def discriminant_raw(support: Support, rows: Rows) -> Array:
+def discriminant_raw(support: Support, rows: QueryRows) -> Array:
     """Fisher's discriminant towards the anomalies' prototype, raw features."""
     return rows.raw @ support.raw.discriminant
 
 
-def discriminant_scaled(support: Support, rows: Rows) -> Array:
+def discriminant_scaled(support: Support, rows: QueryRows) -> Array:
     """Fisher's discriminant towards the anomalies' prototype, scaled features."""
     return rows.scaled @ support.scaled.discriminant
 
 
-def discriminant_pooled(support: Support, rows: Rows) -> Array:
+def discriminant_pooled(support: Support, rows: QueryRows) -> Array:
     """Discriminant towards the anomalies' prototype with the pooled metric of the normals."""
     return rows.pooled_raw @ support.pooled_raw.normal_discriminant
 
 
-def ratio_scaled(support: Support, rows: Rows) -> Array:
+def ratio_scaled(support: Support, rows: QueryRows) -> Array:
     """Distance to the nearest normal over that plus the distance to the nearest anomaly."""
-    return _ratio(
+    return distance_share(
         cdist(rows.scaled, support.scaled.normals).min(axis=1),
         cdist(rows.scaled, support.scaled.anomalies).min(axis=1),
     )
 
 
-def subspace_ratio(support: Support, rows: Rows) -> Array:
+def subspace_ratio(support: Support, rows: QueryRows) -> Array:
     """Neighbour ratios over small subspaces, weighted by how well each separates the support."""
     total = np.zeros(len(rows.X))
     weights = subspace_weights(support)
@@ -48,12 +48,8 @@ def subspace_ratio(support: Support, rows: Rows) -> Array:
         part = rows.scaled[:, features]
         to_normal = cdist(N[:, features], part).min(axis=0)  # contiguous: three times as fast
         to_anomaly = cdist(A[:, features], part).min(axis=0)
-        total += weight * _ratio(to_normal, to_anomaly)
+        total += weight * distance_share(to_normal, to_anomaly)
     return total
-
-
-def _ratio(to_normal: Array, to_anomaly: Array) -> Array:
-    return (to_normal + _TINY) / (to_normal + to_anomaly + 2 * _TINY)
 
 
 @lru_cache(maxsize=8)
@@ -69,10 +65,7 @@ def subspaces(n_features: int) -> list[NDArray[np.intp]]:
 
 def subspace_weights(support: Support) -> Array:
     """Weight of each subspace by the leave-one-out AUC of its ratio on the support."""
-    cached = support.__dict__.get("_subspace_weights")
-    if cached is None:
-        cached = support.__dict__["_subspace_weights"] = _subspace_weights(support)
-    return cached
+    return support.once("subspace weights", lambda: _subspace_weights(support))
 
 
 def _subspace_weights(support: Support) -> Array:
@@ -86,7 +79,7 @@ def _subspace_weights(support: Support) -> Array:
     for i, features in enumerate(sets):
         distances = cdist(rows[:, features], rows[:, features])
         np.fill_diagonal(distances, np.inf)
-        ratio = _ratio(distances[:, :n].min(axis=1), distances[:, n:].min(axis=1))
+        ratio = distance_share(distances[:, :n].min(axis=1), distances[:, n:].min(axis=1))
         above = ratio[n:, None] - ratio[None, :n]
         separation[i] = (above > 0).mean() + 0.5 * (above == 0).mean()
     weights = np.maximum(separation - 0.5, 0.0) ** 2 + 1e-4

@@ -9,47 +9,47 @@ from scipy.spatial.distance import cdist
 
 from .._stats.moments import is_embedding
 from .._typing import Array
-from .support import Rows, Support
+from .support import QueryRows, Support
 
 _TINY = 1e-100
 
 
 # --- distance to the normals ----------------------------------------------------------------------
-def mahalanobis_raw(support: Support, rows: Rows) -> Array:
+def mahalanobis_raw(support: Support, rows: QueryRows) -> Array:
     """Log Mahalanobis distance, Ledoit-Wolf covariance of the raw normals."""
     return np.log(support.raw.covariance.distance(rows.raw) + _TINY)
 
 
-def mahalanobis_scaled(support: Support, rows: Rows) -> Array:
+def mahalanobis_scaled(support: Support, rows: QueryRows) -> Array:
     """Log Mahalanobis distance, Ledoit-Wolf covariance of the scaled normals."""
     return np.log(support.scaled.covariance.distance(rows.scaled) + _TINY)
 
 
-def mahalanobis_pooled(support: Support, rows: Rows) -> Array:
+def mahalanobis_pooled(support: Support, rows: QueryRows) -> Array:
     """Log Mahalanobis distance, the normals' covariance shrunk to the pooled one."""
     return np.log(support.pooled_raw.covariance.distance(rows.pooled_raw) + _TINY)
 
 
 # --- nearest normals ------------------------------------------------------------------------------
-def nearest_pooled(support: Support, rows: Rows) -> Array:
+def nearest_pooled(support: Support, rows: QueryRows) -> Array:
     """Log distance to the nearest normal in the metric of :func:`mahalanobis_pooled`."""
     space = support.pooled_raw
     distances = cdist(space.covariance.whiten(rows.pooled_raw), space.white_normals)
     return np.log(distances.min(axis=1) + _TINY)
 
 
-def nearest_scaled(support: Support, rows: Rows) -> Array:
+def nearest_scaled(support: Support, rows: QueryRows) -> Array:
     """Log mean distance to the five nearest scaled normals."""
     return _log_nearest(rows.scaled, support.scaled.normals)
 
 
-def nearest_relevant(support: Support, rows: Rows) -> Array:
+def nearest_relevant(support: Support, rows: QueryRows) -> Array:
     """The same with features stretched by how far anomalies of other tasks left along them."""
     stretch = np.sqrt(support.relevance)
     return _log_nearest(rows.scaled * stretch, support.scaled.normals * stretch)
 
 
-def coordinatewise(support: Support, rows: Rows) -> Array:
+def coordinatewise(support: Support, rows: QueryRows) -> Array:
     """Mean over features of the log distance to the nearest normal in that feature alone."""
     total = np.zeros(len(rows.X))
     for u, v in zip(rows.scaled.T, np.sort(support.scaled.normals, axis=0).T, strict=True):
@@ -69,7 +69,7 @@ def _log_nearest(U: Array, N: Array, k: int = 5) -> Array:
 
 
 # --- across the normals' own axes -----------------------------------------------------------------
-def off_axis(support: Support, rows: Rows) -> Array:
+def off_axis(support: Support, rows: QueryRows) -> Array:
     """Mahalanobis distance of a row for its plain distance to the nearest normals.
 
     Large where a row leaves across the axes along which normals vary, however little it leaves;
@@ -80,25 +80,25 @@ def off_axis(support: Support, rows: Rows) -> Array:
     return mahalanobis_scaled(support, rows) - 2.0 * nearest_scaled(support, rows)
 
 
-def off_axis_pooled(support: Support, rows: Rows) -> Array:
+def off_axis_pooled(support: Support, rows: QueryRows) -> Array:
     """The same with the pooled metric."""
     if is_embedding(support.normals.shape[1]):
         return mahalanobis_pooled(support, rows) - 2.0 * _log_nearest(rows.raw, support.raw.normals)
     return mahalanobis_pooled(support, rows) - 2.0 * nearest_scaled(support, rows)
 
 
-def own_over_pooled(support: Support, rows: Rows) -> Array:
+def own_over_pooled(support: Support, rows: QueryRows) -> Array:
     """Log ratio of the distances by the support's own and by the pooled covariance."""
     return mahalanobis_raw(support, rows) - mahalanobis_pooled(support, rows)
 
 
 # --- directions in which anomalies of other tasks leave -------------------------------------------
-def directions_pooled(support: Support, rows: Rows) -> Array:
+def directions_pooled(support: Support, rows: QueryRows) -> Array:
     """Log likelihood ratio of a normal law widened along the pooled anomaly directions, raw."""
     return _widened(support.pooled_raw, support._whitening.raw.directions, rows.pooled_raw)
 
 
-def directions_scaled(support: Support, rows: Rows) -> Array:
+def directions_scaled(support: Support, rows: QueryRows) -> Array:
     """The same on scaled features."""
     return _widened(support.pooled_scaled, support._whitening.scaled.directions, rows.pooled_scaled)
 

@@ -17,7 +17,7 @@ import numpy as np
 from .._stats.moments import TINY, are_embeddings, compressed, feature_spread, stable_mean
 from .._stats.neighbours import Neighbours, nearest
 from .._typing import Array
-from .coordinates import Boxes, NormalScores, Space, View
+from .coordinates import Boxes, Coordinates, NormalScores
 from .pooled import Pooled
 
 
@@ -63,57 +63,58 @@ class Support:
             self._found[key] = find()
         return self._found[key]
 
-    def rows(self, X: Array) -> Rows:
-        """Rows to be judged, relative to this support."""
-        return Rows(X, self)
+    def rows(self, X: Array) -> QueryRows:
+        """QueryRows to be judged, relative to this support."""
+        return QueryRows(X, self)
 
-    def _space(self, N: Array, A: Array, intensity: float | None, name: str) -> Space:
+    def _centred(self, N: Array, A: Array, intensity: float | None, name: str) -> Coordinates:
         floor = TINY if self._lender is None else getattr(self._lender, name).covariance.level
-        return Space(N, A, intensity, floor)
+        zero = np.zeros(N.shape[1])
+        return Coordinates(N, A, centre=zero, intensity=intensity, least_variance=floor)
 
     @cached_property
-    def raw(self) -> Space:
+    def raw(self) -> Coordinates:
         """Features as they are."""
-        return self._space(self.N, self.A, None, "raw")
+        return self._centred(self.N, self.A, None, "raw")
 
     @cached_property
-    def scaled(self) -> Space:
+    def scaled(self) -> Coordinates:
         """Features divided by the support's own spread."""
-        return self._space(self.N / self.spread, self.A / self.spread, None, "scaled")
+        return self._centred(self.N / self.spread, self.A / self.spread, None, "scaled")
 
     @cached_property
-    def pooled_raw(self) -> Space:
+    def pooled_raw(self) -> Coordinates:
         """Raw features, whitened by the pooled covariance."""
         white = self._whitening.raw
-        return self._space(white(self.N), white(self.A), 0.05, "pooled_raw")
+        return self._centred(white(self.N), white(self.A), 0.05, "pooled_raw")
 
     @cached_property
-    def pooled_scaled(self) -> Space:
+    def pooled_scaled(self) -> Coordinates:
         """Scaled features, whitened by the pooled correlation."""
         white = self._whitening.scaled
         N, A = white(self.N / self.spread), white(self.A / self.spread)
-        return self._space(N, A, None, "pooled_scaled")
+        return self._centred(N, A, None, "pooled_scaled")
 
     @cached_property
-    def compressed(self) -> View:
+    def compressed(self) -> Coordinates:
         """Columns in their spreads, logarithmic far out."""
-        return self._view(compressed)
+        return self._by_column(compressed)
 
     @cached_property
-    def gaussian(self) -> View:
+    def gaussian(self) -> Coordinates:
         """Columns by their ranks among the normals."""
-        return self._view(self._normal_scores)
+        return self._by_column(self._normal_scores)
 
     @cached_property
-    def boxed(self) -> View:
+    def boxed(self) -> Coordinates:
         """Columns by their places between the extremes of the normals."""
-        return self._view(self._boxes)
+        return self._by_column(self._boxes)
 
     @cached_property
-    def white(self) -> View:
+    def white(self) -> Coordinates:
         """The compressed columns, whitened by the normals' covariance."""
         space = self.compressed
-        return View(self._whiten(space.normals), self._whiten(space.anomalies))
+        return Coordinates(self._whiten(space.normals), self._whiten(space.anomalies))
 
     @cached_property
     def _normal_scores(self) -> NormalScores:
@@ -127,8 +128,8 @@ class Support:
         covariance = self.compressed.covariance
         return covariance.whiten(U - self.compressed.normals.mean(axis=0))
 
-    def _view(self, transform: Callable[[Array], Array]) -> View:
-        return View(transform(self.N / self.spread), transform(self.A / self.spread))
+    def _by_column(self, transform: Callable[[Array], Array]) -> Coordinates:
+        return Coordinates(transform(self.N / self.spread), transform(self.A / self.spread))
 
     @property
     def relevance(self) -> Array:
@@ -142,8 +143,8 @@ class Support:
         return self.pooled
 
 
-class Rows:
-    """Rows to be judged, in each coordinate system of a support; each is computed once.
+class QueryRows:
+    """QueryRows to be judged, in each coordinate system of a support; each is computed once.
 
     Attributes
     ----------
@@ -182,12 +183,12 @@ class Rows:
     def white(self) -> Array:
         return self._support._whiten(self.compressed)
 
-    def neighbours(self, view: str, metric: str) -> Neighbours:
-        """The nearest normals in a view of the support, found once."""
-        if (view, metric) not in self._neighbours:
-            normals = getattr(self._support, view).normals
-            self._neighbours[view, metric] = nearest(getattr(self, view), normals, metric)
-        return self._neighbours[view, metric]
+    def neighbours(self, name: str, metric: str) -> Neighbours:
+        """The nearest normals in a coordinate system of the support, searched once."""
+        if (name, metric) not in self._neighbours:
+            normals = getattr(self._support, name).normals
+            self._neighbours[name, metric] = nearest(getattr(self, name), normals, metric)
+        return self._neighbours[name, metric]
 
     @cached_property
     def pooled_raw(self) -> Array:

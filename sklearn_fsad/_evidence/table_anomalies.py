@@ -11,14 +11,14 @@ from scipy.spatial import KDTree
 from scipy.spatial.distance import cdist
 from sklearn.ensemble import ExtraTreesClassifier
 
-from .._stats.covariance import shrunk
+from .._stats.covariance import LEAST_VARIANCE, ShrunkCovariance
 from .._stats.moments import TINY
-from .._stats.neighbours import Search, nearest_search
+from .._stats.neighbours import Search, distance_share, nearest_search
 from .._stats.ranking import column_aucs
 from .._typing import Array
-from .coordinates import View
+from .coordinates import Coordinates
 from .family_anomalies import thinned
-from .support import Rows, Support
+from .support import QueryRows, Support
 from .table_normals import EvidenceFunction
 
 _LEAST = 1e-4
@@ -33,30 +33,31 @@ _N_TREES, _N_TREES_OF_PART = 40, 12
 class Ratio:
     """Log distance to the nearest normals against that to the nearest labelled anomaly."""
 
-    view: str
+    coordinates: str
     k: int = 5
     metric: str = "euclidean"
 
-    def __call__(self, support: Support, rows: Rows) -> Array:
+    def __call__(self, support: Support, rows: QueryRows) -> Array:
         """(m,)."""
-        near = _to_anomalies(self.view, self.metric, support, rows).min(axis=1)
-        return rows.neighbours(self.view, self.metric).reach(self.k) - np.log(near + _LEAST)
+        near = _to_anomalies(self.coordinates, self.metric, support, rows).min(axis=1)
+        return rows.neighbours(self.coordinates, self.metric).reach(self.k) - np.log(near + _LEAST)
 
 
 @dataclass(frozen=True)
 class Closeness:
     """Minus the log distance to the labelled anomalies: the nearest, or their centre."""
 
-    view: str
+    coordinates: str
     centre: bool = False
 
-    def __call__(self, support: Support, rows: Rows) -> Array:
+    def __call__(self, support: Support, rows: QueryRows) -> Array:
         """(m,)."""
         if not self.centre:
             return -np.log(
-                _to_anomalies(self.view, "euclidean", support, rows).min(axis=1) + _LEAST
+                _to_anomalies(self.coordinates, "euclidean", support, rows).min(axis=1) + _LEAST
             )
-        away = getattr(rows, self.view) - getattr(support, self.view).anomalies.mean(axis=0)
+        anomalies = getattr(support, self.coordinates).anomalies
+        away = getattr(rows, self.coordinates) - anomalies.mean(axis=0)
         return -0.5 * np.log((away**2).mean(axis=1) + _LEAST)
 
 
@@ -64,13 +65,13 @@ class Closeness:
 class Cosine:
     """Largest cosine of the angle to a labelled anomaly, as seen from the normals' mean."""
 
-    view: str
+    coordinates: str
 
-    def __call__(self, support: Support, rows: Rows) -> Array:
+    def __call__(self, support: Support, rows: QueryRows) -> Array:
         """(m,)."""
-        view: View = getattr(support, self.view)
-        centre = view.normals.mean(axis=0)
-        U, A = getattr(rows, self.view) - centre, view.anomalies - centre
+        space: Coordinates = getattr(support, self.coordinates)
+        centre = space.centre
+        U, A = getattr(rows, self.coordinates) - centre, space.anomalies - centre
         U = U / (np.linalg.norm(U, axis=1, keepdims=True) + _LEAST)
         A = A / (np.linalg.norm(A, axis=1, keepdims=True) + _LEAST)
         return (U @ A.T).max(axis=1)
@@ -78,26 +79,26 @@ class Cosine:
 
 @dataclass(frozen=True)
 class Discriminant:
-    """Fisher's discriminant in a view, with the covariance within both classes or its diagonal."""
+    """Fisher's discriminant, with the covariance within both classes or its diagonal."""
 
-    view: str
+    coordinates: str
     diagonal: bool = False
 
-    def __call__(self, support: Support, rows: Rows) -> Array:
+    def __call__(self, support: Support, rows: QueryRows) -> Array:
         """(m,)."""
         centre, direction = support.once(self, lambda: self._direction(support))
-        return (getattr(rows, self.view) - centre) @ direction
+        return (getattr(rows, self.coordinates) - centre) @ direction
 
     def _direction(self, support: Support) -> tuple[Array, Array]:
-        view: View = getattr(support, self.view)
-        centre, prototype = view.normals.mean(axis=0), view.anomalies.mean(axis=0)
-        within = np.concatenate([view.normals - centre, view.anomalies - prototype])
+        space: Coordinates = getattr(support, self.coordinates)
+        centre, prototype = space.centre, space.anomalies.mean(axis=0)
+        within = np.concatenate([space.normals - centre, space.anomalies - prototype])
         gap = prototype - centre
         if self.diagonal:
             variance = within.var(axis=0)
             direction = gap / (variance + 0.1 * variance.mean() + _LEAST)
         else:
-            direction = shrunk(within).solve(gap[:, None])[:, 0]
+            direction = ShrunkCovariance(within, None, LEAST_VARIANCE).solve(gap[:, None])[:, 0]
         return centre, direction / np.sqrt(max(float(direction @ gap), _LEAST))
 
 
@@ -105,20 +106,20 @@ class Discriminant:
 class Excess:
     """Squares of columns weighed by how much more the anomalies spread in them than the normals."""
 
-    view: str
+    coordinates: str
 
-    def __call__(self, support: Support, rows: Rows) -> Array:
+    def __call__(self, support: Support, rows: QueryRows) -> Array:
         """(m,)."""
-        view: View = getattr(support, self.view)
-        centre = view.normals.mean(axis=0)
-        normal = ((view.normals - centre) ** 2).mean(axis=0)
-        weight = np.maximum(((view.anomalies - centre) ** 2).mean(axis=0) - normal, 0.0)
+        space: Coordinates = getattr(support, self.coordinates)
+        centre = space.centre
+        normal = ((space.normals - centre) ** 2).mean(axis=0)
+        weight = np.maximum(((space.anomalies - centre) ** 2).mean(axis=0) - normal, 0.0)
         weight = np.sqrt(weight / (normal + 0.1 * normal.mean() + _LEAST))
         weight = weight / (weight.sum() + _LEAST)
-        return np.log((getattr(rows, self.view) - centre) ** 2 @ weight + _LEAST)
+        return np.log((getattr(rows, self.coordinates) - centre) ** 2 @ weight + _LEAST)
 
 
-def column_likelihoods(support: Support, rows: Rows) -> Array:
+def column_likelihoods(support: Support, rows: QueryRows) -> Array:
     """Log ratio of the densities of anomalies and normals, column by column: naive Bayes."""
     G, A = rows.gaussian, support.gaussian.anomalies
     total = np.zeros(len(G))
@@ -136,21 +137,21 @@ def column_likelihoods(support: Support, rows: Rows) -> Array:
 class SubspaceRatio:
     """Ratios of neighbour distances over single columns and pairs, by how each separates."""
 
-    view: str
+    coordinates: str
 
-    def __call__(self, support: Support, rows: Rows) -> Array:
+    def __call__(self, support: Support, rows: QueryRows) -> Array:
         """(m,)."""
-        U = getattr(rows, self.view)
+        U = getattr(rows, self.coordinates)
         total = np.zeros(len(U))
         for columns, weight, searches in support.once(self, lambda: self._subspaces(support)):
             to_normal, to_anomaly = (nearest(U[:, columns]) for nearest in searches)
-            total += weight * _share(to_normal, to_anomaly)
+            total += weight * distance_share(to_normal, to_anomaly)
         return total
 
     def _subspaces(self, support: Support) -> list[tuple[NDArray[np.intp], float, list[Search]]]:
         """Columns, weight and searches of the nearest normal and anomaly, for each subspace."""
-        view: View = getattr(support, self.view)
-        N, A = thinned(view.normals, _MOST_NORMALS), view.anomalies
+        space: Coordinates = getattr(support, self.coordinates)
+        N, A = thinned(space.normals, _MOST_NORMALS), space.anomalies
         sets = [np.array([j]) for j in range(N.shape[1])]
         weights = _column_separations(N, A)
         best = np.sort(np.argsort(-weights, kind="stable")[:_SHARED])
@@ -165,7 +166,7 @@ class SubspaceRatio:
         ]
 
 
-def forest(support: Support, rows: Rows) -> Array:
+def forest(support: Support, rows: QueryRows) -> Array:
     """Vote of extremely randomised trees that tell labelled anomalies from normals [1]_.
 
     Columns that are equal in the support cannot be told apart: the trees see their mean.
@@ -177,9 +178,9 @@ def forest(support: Support, rows: Rows) -> Array:
     """
 
     def grown() -> ExtraTreesClassifier:
-        view = support.compressed
-        X = np.concatenate([view.normals, view.anomalies])
-        y = np.repeat([0, 1], [len(view.normals), len(view.anomalies)])
+        space = support.compressed
+        X = np.concatenate([space.normals, space.anomalies])
+        y = np.repeat([0, 1], [len(space.normals), len(space.anomalies)])
         n = _N_TREES_OF_PART if support.is_part else _N_TREES
         return ExtraTreesClassifier(n, class_weight="balanced", random_state=0).fit(X, y)
 
@@ -191,15 +192,15 @@ def forest(support: Support, rows: Rows) -> Array:
     return np.log((share + 0.01) / (1.01 - share))
 
 
-def _equal_columns(view: View) -> NDArray[np.intp] | None:
+def _equal_columns(space: Coordinates) -> NDArray[np.intp] | None:
     """Group of each column, those that are equal in the support together; None if none are."""
-    columns = np.concatenate([view.normals, view.anomalies]).T
+    columns = np.concatenate([space.normals, space.anomalies]).T
     distinct, groups = np.unique(columns, axis=0, return_inverse=True)
     return None if len(distinct) == len(columns) else groups.ravel()
 
 
 def _means_of_columns(Z: Array, groups: NDArray[np.intp]) -> Array:
-    """Rows with each column replaced by the mean of its group: (m, d) -> (m, d)."""
+    """QueryRows with each column replaced by the mean of its group: (m, d) -> (m, d)."""
     member = groups[:, None] == np.arange(groups.max() + 1)  # (d, n_groups)
     return (Z @ (member / member.sum(axis=0)))[:, groups]
 
@@ -214,7 +215,7 @@ def _separations(N: Array, A: Array, sets: list[NDArray[np.intp]]) -> Array:
         nearest = [KDTree(V[:, columns]).query(rows[:, columns], 2)[0] for V in (N, A)]
         to_normal = np.where(anomalous, nearest[0][:, 0], nearest[0][:, 1])
         to_anomaly = np.where(anomalous, nearest[1][:, 1], nearest[1][:, 0])
-        shares[:, i] = _share(to_normal, to_anomaly)
+        shares[:, i] = distance_share(to_normal, to_anomaly)
     return column_aucs(shares, anomalous)
 
 
@@ -229,7 +230,7 @@ def _column_separations(N: Array, A: Array) -> Array:
         across = np.abs(n[:, None] - a)  # (n, k, columns)
         to_normal = np.concatenate([_to_others(n), across.min(axis=0)])
         to_anomaly = np.concatenate([across.min(axis=1), _to_others(a)])
-        aucs.append(column_aucs(_share(to_normal, to_anomaly), anomalous))
+        aucs.append(column_aucs(distance_share(to_normal, to_anomaly), anomalous))
     return np.concatenate(aucs)
 
 
@@ -244,29 +245,25 @@ def _to_others(V: Array) -> Array:
     return distance
 
 
-def _share(to_normal: Array, to_anomaly: Array) -> Array:
-    return (to_normal + TINY) / (to_normal + to_anomaly + 2 * TINY)
-
-
-def _to_anomalies(view: str, metric: str, support: Support, rows: Rows) -> Array:
-    return cdist(getattr(rows, view), getattr(support, view).anomalies, metric)
+def _to_anomalies(name: str, metric: str, support: Support, rows: QueryRows) -> Array:
+    return cdist(getattr(rows, name), getattr(support, name).anomalies, metric)
 
 
 # --- all of it ------------------------------------------------------------------------------------
 ANOMALIES: dict[str, EvidenceFunction] = {
-    **{f"ratio_{view}": Ratio(view) for view in ("compressed", "gaussian", "white", "boxed")},
+    **{f"ratio_{name}": Ratio(name) for name in ("compressed", "gaussian", "white", "boxed")},
     "ratio_1_compressed": Ratio("compressed", 1),
     "ratio_compressed_l1": Ratio("compressed", 5, "cityblock"),
-    **{f"close_{view}": Closeness(view) for view in ("compressed", "gaussian")},
+    **{f"close_{name}": Closeness(name) for name in ("compressed", "gaussian")},
     "close_centre": Closeness("compressed", centre=True),
-    **{f"cosine_{view}": Cosine(view) for view in ("compressed", "gaussian", "white")},
-    **{f"discriminant_{view}": Discriminant(view) for view in ("compressed", "gaussian")},
+    **{f"cosine_{name}": Cosine(name) for name in ("compressed", "gaussian", "white")},
+    **{f"discriminant_{name}": Discriminant(name) for name in ("compressed", "gaussian")},
     **{
-        f"discriminant_diagonal_{view}": Discriminant(view, diagonal=True)
-        for view in ("compressed", "gaussian")
+        f"discriminant_diagonal_{name}": Discriminant(name, diagonal=True)
+        for name in ("compressed", "gaussian")
     },
-    **{f"excess_{view}": Excess(view) for view in ("compressed", "gaussian", "white")},
+    **{f"excess_{name}": Excess(name) for name in ("compressed", "gaussian", "white")},
     "column_likelihoods": column_likelihoods,
-    **{f"subspaces_{view}": SubspaceRatio(view) for view in ("compressed", "gaussian")},
+    **{f"subspaces_{name}": SubspaceRatio(name) for name in ("compressed", "gaussian")},
     "forest": forest,
 }

@@ -10,17 +10,17 @@ from scipy.special import log_ndtr
 
 from .._stats.moments import TINY
 from .._typing import Array
-from .coordinates import View
-from .support import Rows, Support
+from .coordinates import Coordinates
+from .support import QueryRows, Support
 
-EvidenceFunction = Callable[[Support, Rows], Array]
+EvidenceFunction = Callable[[Support, QueryRows], Array]
 _LEAST = 1e-4
 
 
 # --- neighbours -----------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Nearest:
-    """Log mean distance to the k nearest normals in a view [1]_.
+    """Log mean distance to the k nearest normals in a coordinate system [1]_.
 
     References
     ----------
@@ -28,13 +28,13 @@ class Nearest:
        large data sets", SIGMOD 2000.
     """
 
-    view: str
+    coordinates: str
     k: int
     metric: str = "euclidean"
 
-    def __call__(self, support: Support, rows: Rows) -> Array:
+    def __call__(self, support: Support, rows: QueryRows) -> Array:
         """(m,)."""
-        return rows.neighbours(self.view, self.metric).reach(self.k)
+        return rows.neighbours(self.coordinates, self.metric).reach(self.k)
 
 
 @dataclass(frozen=True)
@@ -46,21 +46,21 @@ class LocalDensity:
     .. [1] M. M. Breunig et al., "LOF: identifying density-based local outliers", SIGMOD 2000.
     """
 
-    view: str
+    coordinates: str
     k: int
 
-    def __call__(self, support: Support, rows: Rows) -> Array:
+    def __call__(self, support: Support, rows: QueryRows) -> Array:
         """(m,)."""
-        view: View = getattr(support, self.view)
-        found = rows.neighbours(self.view, "euclidean")
-        own = view.own_neighbours("euclidean").reach(self.k)
+        space: Coordinates = getattr(support, self.coordinates)
+        found = rows.neighbours(self.coordinates, "euclidean")
+        own = space.own_neighbours("euclidean").reach(self.k)
         return found.reach(self.k) - own[found.position[:, : self.k]].mean(axis=1)
 
 
 # --- covariance -----------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Distance:
-    """Log Mahalanobis distance in a view, along some of the normals' axes.
+    """Log Mahalanobis distance in a coordinate system, along some of the normals' axes.
 
     ``axes="minor"`` are those that hold the last fifth of their variance, "major" the others [1]_.
 
@@ -70,14 +70,14 @@ class Distance:
        classifier", ICDM 2003.
     """
 
-    view: str
+    coordinates: str
     axes: str = "all"
 
-    def __call__(self, support: Support, rows: Rows) -> Array:
+    def __call__(self, support: Support, rows: QueryRows) -> Array:
         """(m,)."""
-        view: View = getattr(support, self.view)
-        U = getattr(rows, self.view) - view.normals.mean(axis=0)
-        covariance = view.covariance
+        space: Coordinates = getattr(support, self.coordinates)
+        U = getattr(rows, self.coordinates) - space.centre
+        covariance = space.covariance
         if self.axes == "all":
             return np.log(covariance.distance(U) + TINY)
         above = np.cumsum(covariance.shrunk[::-1])[::-1] - covariance.shrunk  # of larger axes
@@ -95,15 +95,15 @@ class Conditional:
     The mean over columns, or the largest: a row may be in range everywhere and break a relation.
     """
 
-    view: str
+    coordinates: str
     most: bool = False
 
-    def __call__(self, support: Support, rows: Rows) -> Array:
+    def __call__(self, support: Support, rows: QueryRows) -> Array:
         """(m,)."""
-        view: View = getattr(support, self.view)
-        U = getattr(rows, self.view) - view.normals.mean(axis=0)
+        space: Coordinates = getattr(support, self.coordinates)
+        U = getattr(rows, self.coordinates) - space.centre
         precision = support.once(
-            (Conditional, self.view), lambda: view.covariance.solve(np.eye(U.shape[1]))
+            (Conditional, self.coordinates), lambda: space.covariance.solve(np.eye(U.shape[1]))
         )
         residual = (U @ precision) ** 2 / np.diag(precision)
         surprise = np.log1p(residual / 4.0)
@@ -126,7 +126,7 @@ class Tails:
 
     how: str
 
-    def __call__(self, support: Support, rows: Rows) -> Array:
+    def __call__(self, support: Support, rows: QueryRows) -> Array:
         """(m,)."""
         G = rows.gaussian
         if self.how == "side":
@@ -144,7 +144,7 @@ class Size:
 
     how: str
 
-    def __call__(self, support: Support, rows: Rows) -> Array:
+    def __call__(self, support: Support, rows: QueryRows) -> Array:
         """(m,)."""
         Z = np.abs(rows.compressed)
         if self.how == "most":
@@ -152,7 +152,7 @@ class Size:
         return np.log((Z.mean(axis=1) if self.how == "mean" else (Z**2).mean(axis=1)) + _LEAST)
 
 
-def departures(support: Support, rows: Rows) -> Array:
+def departures(support: Support, rows: QueryRows) -> Array:
     """Number of columns that never varied among the normals and differ in a row."""
     constant = (support.N[0] == support.N).all(axis=0)
     return (rows.raw[:, constant] != support.N[0, constant]).sum(axis=1).astype(np.float64)
@@ -160,8 +160,8 @@ def departures(support: Support, rows: Rows) -> Array:
 
 # --- all of it ------------------------------------------------------------------------------------
 NEAREST: dict[str, EvidenceFunction] = {
-    f"nearest_{k}_{view}{'_l1' if metric == 'cityblock' else ''}": Nearest(view, k, metric)
-    for view, metric in (
+    f"nearest_{k}_{name}{'_l1' if metric == 'cityblock' else ''}": Nearest(name, k, metric)
+    for name, metric in (
         ("compressed", "euclidean"),
         ("gaussian", "euclidean"),
         ("white", "euclidean"),
@@ -173,8 +173,8 @@ NEAREST: dict[str, EvidenceFunction] = {
 }
 NORMALS: dict[str, EvidenceFunction] = {
     **NEAREST,
-    **{f"nearest_20_{view}": Nearest(view, 20) for view in ("compressed", "gaussian")},
-    **{f"density_5_{view}": LocalDensity(view, 5) for view in ("compressed", "gaussian", "white")},
+    **{f"nearest_20_{name}": Nearest(name, 20) for name in ("compressed", "gaussian")},
+    **{f"density_5_{name}": LocalDensity(name, 5) for name in ("compressed", "gaussian", "white")},
     "density_20_compressed": LocalDensity("compressed", 20),
     "distance_compressed": Distance("compressed"),
     "distance_gaussian": Distance("gaussian"),

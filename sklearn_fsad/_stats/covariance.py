@@ -8,6 +8,7 @@ from .._typing import Array
 from .moments import _EPS, TINY
 
 _LEAST_INTENSITY = 1e-6
+LEAST_VARIANCE = 1e-6  # of columns in units of their spread
 
 
 class ShrunkCovariance:
@@ -80,11 +81,3 @@ def _ledoit_wolf_intensity(centred: Array, variances: Array) -> float:
     delta = (squared_norm - d * level * level) / d
     beta = min((fourth_moment / n - squared_norm) / (d * n), delta)
     return float(beta / delta) if delta > 0 and beta > 0 else 0.0 if delta > 0 else 1.0
-
-
-_LEAST_VARIANCE = 1e-6
-
-
-def shrunk(centred: Array) -> ShrunkCovariance:
-    """Covariance of centred rows whose spread is one or nothing."""
-    return ShrunkCovariance(centred, None, _LEAST_VARIANCE)

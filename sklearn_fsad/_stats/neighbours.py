@@ -12,6 +12,7 @@ from scipy.spatial import KDTree
 from scipy.spatial.distance import cdist
 
 from .._typing import Array
+from .moments import TINY
 
 MOST_NEIGHBOURS = 20
 _LEAST = 1e-4  # distance below which rows are alike
@@ -103,3 +104,8 @@ def nearest_search(points: Array) -> Search:
     if points.shape[1] == 1:
         return NearestOnLine(np.concatenate([[-np.inf], np.sort(points[:, 0]), [np.inf]]))
     return NearestOfFew(points) if len(points) <= _FEW else NearestInTree(KDTree(points))
+
+
+def distance_share(to_normal: Array, to_anomaly: Array) -> Array:
+    """Distance to the nearest normal over that plus the distance to the nearest anomaly: (m,)."""
+    return (to_normal + TINY) / (to_normal + to_anomaly + 2 * TINY)
