@@ -1,5 +1,5 @@
-# make demo   install into .venv and run the main job on real data (handwritten digits)
-# make test   install into .venv and run the tests
+# make demo   install into .venv what the main job needs and run it on real data (handwritten digits)
+# make test   install into .venv what the tests need and run them
 # make check  lint and types, as CI does
 # make docs   build the site into docs/_build/html; a warning is an error
 
@@ -7,6 +7,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # torch first and by its exact version: an open requirement may fetch gigabytes of GPU libraries
 TORCH := $(shell grep '^torch==' constraints.txt)
+# modules are compiled when they are first imported: torch alone has thousands that never are
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
 .PHONY: demo test check docs clean
 
@@ -14,11 +16,11 @@ demo: .venv/installed
 	@echo "== Meta-learn on seven digits, adapt to three others, compare. About a minute."
 	$(BIN)/python docs/examples/plot_quickstart.py
 
-test: .venv/installed
+test: .venv/installed-tests
 	@echo "== Run the tests."
 	$(BIN)/python -m pytest -n 2
 
-check: .venv/installed
+check: .venv/installed-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -28,15 +30,20 @@ docs: .venv/installed-docs
 	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
 	@echo "== Open docs/_build/html/index.html"
 
-.venv/installed-docs: .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+.venv/installed: pyproject.toml constraints.txt
+	@echo "== Make .venv and install the package with what its pictures need."
+	$(PYTHON) -m venv .venv
+	$(INSTALL) $(TORCH)
+	$(INSTALL) -c constraints.txt -e ".[plot]"
 	@touch $@
 
-.venv/installed: pyproject.toml constraints.txt
-	@echo "== Make .venv and install the package with what its tests and pictures need."
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[tests,scale,integrations]"
+.venv/installed-tests: .venv/installed
+	@echo "== Install what the tests need: a gigabyte more, with Ray and MLflow."
+	$(INSTALL) -c constraints.txt -e ".[tests,scale,integrations]"
+	@touch $@
+
+.venv/installed-docs: .venv/installed
+	$(INSTALL) -c constraints.txt -e ".[docs]"
 	@touch $@
 
 clean:
