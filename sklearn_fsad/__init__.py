@@ -4,8 +4,9 @@ Importing the package does not import torch: a name is loaded when it is first u
 """
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
+
+from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from ._detectors.in_context.detector import InContextDetector as InContextDetector
@@ -20,11 +21,6 @@ if TYPE_CHECKING:
     from .model_selection import TaskEstimator as TaskEstimator
     from .pipeline import meta_fit_pipeline as meta_fit_pipeline
     from .tasks import TaskSet as TaskSet
-
-try:
-    __version__ = version("sklearn-fsad")
-except PackageNotFoundError:  # used from a folder that was never installed
-    __version__ = "0+unknown"
 
 _HOMES = {
     "FewShotSplit": "model_selection",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from sklearn.exceptions import InconsistentVersionWarning as _OfScikitLearn
+
 __all__ = [
     "AdaptationWarning",
     "FarTaskWarning",
     "FetchError",
+    "InconsistentVersionWarning",
     "InterruptedWarning",
     "LabelConventionWarning",
     "MetaTrainingDivergedError",
@@ -20,6 +23,21 @@ class AdaptationWarning(UserWarning):
 
 class FarTaskWarning(UserWarning):
     """A new task is unlike all training tasks: what was learned from them may not hold for it."""
+
+
+class InconsistentVersionWarning(_OfScikitLearn):
+    """A pickle of a detector was made by another version of the package.
+
+    Its attributes are those of scikit-learn's warning of this name, with versions of this package.
+    """
+
+    def __str__(self) -> str:
+        return (
+            f"Trying to unpickle {self.estimator_name} from version "
+            f"{self.original_sklearn_version} of sklearn-fsad when using version "
+            f"{self.current_sklearn_version}: it may fail or score otherwise. What meta_fit "
+            "learned is read by every later version where it was saved by pretrained.save(path)."
+        )
 
 
 class InterruptedWarning(UserWarning):

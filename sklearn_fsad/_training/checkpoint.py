@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from skorch.callbacks import Callback
 from skorch.history import History
 
 from .._state import MetaState
+from .._version import __version__
 from ..exceptions import WeightsError
 
 __all__ = ["Checkpoint"]
@@ -86,15 +87,8 @@ class Checkpoint(Callback):
         """
         folder = Path(self.dirname)
         folder.mkdir(parents=True, exist_ok=True)
-        versions = [_version(name) for name in ("sklearn-fsad", "torch", "numpy", "skorch")]
+        versions = [__version__, *(version(name) for name in ("torch", "numpy", "skorch"))]
         return Keeper(folder / f"{joblib.hash([*facts, versions])}.safetensors")
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:  # used from a folder that was never installed
-        return "unknown"
 
 
 def checkpoints_in(callbacks: Sequence[Any] | None) -> list[Checkpoint]:

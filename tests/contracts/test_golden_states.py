@@ -1,7 +1,9 @@
 """States saved by earlier versions load and give the scores that they gave."""
 
+import pickle
 import warnings
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from sklearn_fsad import (
     NeuralProcessDetector,
     ProtoNetDetector,
 )
-from sklearn_fsad.exceptions import FarTaskWarning
+from sklearn_fsad.exceptions import FarTaskWarning, InconsistentVersionWarning
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 DETECTORS = {  # as they were when version 0.1.0 made tests/golden
@@ -62,3 +64,20 @@ def test_it_is_saved_again_as_it_was(name, tmp_path):
     state = MetaState.load(GOLDEN / f"{name}.safetensors")
     state.save(tmp_path / "again.safetensors")
     assert MetaState.load(tmp_path / "again.safetensors") == state
+
+
+def test_a_pickle_of_another_version_warns(golden):
+    detector = fitted("mix", "labelled", golden)
+    pickled = pickle.dumps(detector)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        same = pickle.loads(pickled)
+    assert "_sklearn_fsad_version" not in vars(same)
+    with (
+        patch("sklearn_fsad._detectors.base.fitted.__version__", "99.0"),
+        pytest.warns(InconsistentVersionWarning, match=r"ProtoNetDetector from version .* 99\.0"),
+    ):
+        other = pickle.loads(pickled)
+    np.testing.assert_array_equal(
+        other.score_samples(golden["query_X"]), detector.score_samples(golden["query_X"])
+    )

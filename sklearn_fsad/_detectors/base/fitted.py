@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +16,8 @@ from ..._input.labels import ANOMALOUS, UNLABELLED, encode_labels
 from ..._input.rows import validated_rows
 from ..._state import MetaState
 from ..._typing import Array, Codes, Mask
+from ..._version import __version__
+from ...exceptions import InconsistentVersionWarning
 from .adaptation import Adaptation
 
 
@@ -134,6 +137,22 @@ class FittedDetector(OutlierMixin, BaseEstimator):
             f"This {name} instance is not fitted yet. Call 'fit' with appropriate arguments before "
             "using this estimator."
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_sklearn_fsad_version": __version__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        made_by = state.get("_sklearn_fsad_version", "before 0.2.0")
+        if made_by != __version__:
+            warnings.warn(
+                InconsistentVersionWarning(
+                    estimator_name=type(self).__name__,
+                    current_sklearn_version=__version__,
+                    original_sklearn_version=made_by,
+                ),
+                stacklevel=2,
+            )
+        super().__setstate__({k: v for k, v in state.items() if k != "_sklearn_fsad_version"})
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "offset_")
