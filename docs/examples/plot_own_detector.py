@@ -16,20 +16,20 @@ rows by Gaussian kernels, whose widths, one for each column, are learned across 
 # task at ``fit`` run the same code. Supports of a batch are padded: label 0 marks normal rows, 1
 # anomalies, -1 padding.
 
-from typing import Any, ClassVar
-
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from torch import nn
 
-from sklearn_fsad import MetaState
-from sklearn_fsad._detectors.base.detector import BaseFewShotDetector
-from sklearn_fsad._stats.scaling import ScaledSupport
-from sklearn_fsad._training.batches import EpisodeDataset
-from sklearn_fsad._training.loop import train_episodic
-from sklearn_fsad._training.losses import PairwiseLoss
-from sklearn_fsad.tasks._episodes import scaled_episode
+from sklearn_fsad.base import (
+    BaseFewShotDetector,
+    EpisodeDataset,
+    MetaState,
+    PairwiseLoss,
+    ScaledSupport,
+    scaled_episode,
+    train_episodic,
+)
 
 
 class KernelDensity(nn.Module):
@@ -60,56 +60,15 @@ class KernelDensity(nn.Module):
 # -------------
 # Four methods: what ``meta_fit`` learns, what there is without it, the module of a state, and how a
 # support describes rows to the module (here: scaled by its own mean and spread). What is learned is
-# a ``MetaState`` of numpy arrays.
+# a ``MetaState`` of numpy arrays. The constructor names what is new or has another default;
+# ``**shared`` are the parameters that all detectors have.
 
 
 class KernelDensityDetector(BaseFewShotDetector):
     """Density of the normals by kernels whose widths are learned across tasks."""
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = BaseFewShotDetector._parameter_constraints
-
-    def __init__(
-        self,
-        *,
-        n_normal=(5, 50),
-        n_anomalous=(0, 0),
-        n_query=60,
-        support_contamination=0.0,
-        max_epochs=10,
-        episodes_per_epoch=100,
-        batch_size=16,
-        lr=0.1,
-        clean_support=False,
-        threshold="auto",
-        alpha=0.05,
-        contamination="auto",
-        outlier_label="auto",
-        pretrained=None,
-        device="cpu",
-        net_params=None,
-        callbacks=None,
-        verbose=0,
-        random_state=None,
-    ):
-        self.n_normal = n_normal
-        self.n_anomalous = n_anomalous
-        self.n_query = n_query
-        self.support_contamination = support_contamination
-        self.max_epochs = max_epochs
-        self.episodes_per_epoch = episodes_per_epoch
-        self.batch_size = batch_size
-        self.lr = lr
-        self.clean_support = clean_support
-        self.threshold = threshold
-        self.alpha = alpha
-        self.contamination = contamination
-        self.outlier_label = outlier_label
-        self.pretrained = pretrained
-        self.device = device
-        self.net_params = net_params
-        self.callbacks = callbacks
-        self.verbose = verbose
-        self.random_state = random_state
+    def __init__(self, *, n_anomalous=(0, 0), max_epochs=10, lr=0.1, **shared):
+        super().__init__(n_anomalous=n_anomalous, max_epochs=max_epochs, lr=lr, **shared)
 
     def _meta_train(self, tasks, seed):
         sampler, d = self._sampler(tasks, seed), tasks.one_feature_space()
@@ -119,16 +78,15 @@ class KernelDensityDetector(BaseFewShotDetector):
 
         module, history = train_episodic(
             KernelDensity(np.zeros(d, dtype=np.float32)),
-            EpisodeDataset(draw, self.episodes_per_epoch),
+            EpisodeDataset(draw, self.episodes_per_epoch or 100),
             None,
-            seed=seed,
-            criterion=PairwiseLoss,
-            **self._net_settings(optimizer=torch.optim.Adam, batch_size=self.batch_size),
+            self._net_settings(lr=0.1, seed=seed).with_defaults(
+                criterion=PairwiseLoss, optimizer=torch.optim.Adam
+            ),
         )
-        arrays = {"log_weights": module.log_weights.detach().cpu().double().numpy()}
+        arrays = {"log_weights": module.log_weights.detach().double().numpy()}
         info = {"n_tasks": tasks.n_tasks, "history": history}
-        names = tasks.feature_names_in
-        return MetaState(type(self).__name__, {}, arrays, d, names, info)
+        return MetaState(type(self).__name__, {}, arrays, d, tasks.feature_names_in, info)
 
     def _untrained_state(self, X, y):
         d = X.shape[1]
@@ -137,8 +95,8 @@ class KernelDensityDetector(BaseFewShotDetector):
     def _module(self, state):
         return KernelDensity(state.arrays["log_weights"])
 
-    def _represent(self, X, y, state):
-        return ScaledSupport(X, y, "task")
+    def _represent(self, support, state):
+        return ScaledSupport(support.X, support.y, "task")
 
 
 # %%

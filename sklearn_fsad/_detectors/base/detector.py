@@ -6,7 +6,7 @@ import copy
 import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
-from inspect import signature
+from inspect import Parameter, Signature, signature
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -115,16 +115,18 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
         self.verbose = verbose
         self.random_state = random_state
 
-    @classmethod
-    def _get_param_names(cls) -> list[str]:
-        """Names of the parameters; a constructor with ``**shared`` takes those of its base too."""
-        names: set[str] = set()
-        for base in cls.__mro__:
-            given = list(signature(base.__init__).parameters.values())[1:]  # type: ignore[misc]
-            names |= {p.name for p in given if p.kind != p.VAR_KEYWORD}
-            if not any(p.kind == p.VAR_KEYWORD for p in given):
-                break
-        return sorted(names)
+    def __init_subclass__(cls, **given: Any) -> None:
+        """Spell out ``**shared`` of a constructor: the parameters that its base has besides."""
+        super().__init_subclass__(**given)
+        constructor: Any = vars(cls).get("__init__")
+        if constructor is None:
+            return
+        *own, last = signature(constructor).parameters.values()
+        if last.kind == Parameter.VAR_KEYWORD:
+            known = {parameter.name for parameter in own}
+            of_base = signature(super(cls, cls).__init__).parameters.values()
+            shared = [p for p in of_base if p.name not in known]
+            constructor.__signature__ = Signature([*own, *shared])
 
     # --- what a method provides -------------------------------------------------------------------
     @abstractmethod

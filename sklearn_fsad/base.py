@@ -1,0 +1,30 @@
+"""What a detector of one's own is made of: the base class and what trains a torch module.
+
+Provisional: names and signatures here may change between versions, and the changelog says so.
+"""
+
+from ._detectors.base.adaptation import SupportSet
+from ._detectors.base.detector import BaseFewShotDetector
+from ._state import MetaState
+from ._stats.scaling import ScaledSupport
+from ._training.batches import EpisodeDataset
+from ._training.loop import train_episodic
+from ._training.losses import PairwiseLoss
+from ._training.settings import TrainingSettings
+from .tasks._episodes import Episode, EpisodeSampler, scaled_episode
+from .tasks._task_set import TaskSet
+
+__all__ = [
+    "BaseFewShotDetector",
+    "Episode",
+    "EpisodeDataset",
+    "EpisodeSampler",
+    "MetaState",
+    "PairwiseLoss",
+    "ScaledSupport",
+    "SupportSet",
+    "TaskSet",
+    "TrainingSettings",
+    "scaled_episode",
+    "train_episodic",
+]
