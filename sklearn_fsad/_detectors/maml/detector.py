@@ -486,6 +486,8 @@ class MAMLDetector(BaseFewShotDetector):
             closed_forms, learned = self._closed_forms(
                 observations, evidence, arrays["closed"], seed
             )
+            if "typical_spread" in learned:
+                observations = [o.shrunk_to(learned["typical_spread"]) for o in observations]
             view = NetworkView.from_tasks(tasks, self._network_scaler())
             exercises = [
                 exercise(o, closed_forms[o.fold], view, self.residual) for o in observations
@@ -531,8 +533,6 @@ class MAMLDetector(BaseFewShotDetector):
             max_epochs=_MIX_EPOCHS,
             optimizer=torch.optim.Adam,
         )
-        for observation in observations:
-            observation.support.shrink_to_line(learned.typical_spread)
         thetas = {fold: learned.theta_without.get(fold, learned.theta) for fold in folds}
         mixes = {f: new_mix(theta=theta, choice=learned.choice) for f, theta in thetas.items()}
         return mixes, learned.arrays()
