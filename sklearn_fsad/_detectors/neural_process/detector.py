@@ -19,6 +19,7 @@ from ..._stats.scaling import ScaledSupport, ScalePrior
 from ..._training.checkpoint import checkpoints_in
 from ..._training.layers import aligned
 from ..._training.seeding import torch_seed
+from ..._training.weights import from_arrays, to_arrays
 from ..._typing import Array, Codes
 from ...exceptions import AdaptationWarning
 from ...tasks._episodes import EpisodeSampler
@@ -416,11 +417,7 @@ default="auto"
         )
 
     def _module(self, state: MetaState, plans: Sequence[MaskPlan] | None = None) -> NeuralProcess:
-        weights = {
-            name.removeprefix(_WEIGHT): torch.tensor(value, dtype=torch.float64)
-            for name, value in state.arrays.items()
-            if name.startswith(_WEIGHT)
-        }
+        weights = from_arrays(state.arrays, _WEIGHT)
         plans = self._plans(state) if plans is None else plans
         module = self._new_module(state, plans, bool(weights)).double().eval()
         if weights:
@@ -635,11 +632,8 @@ default="auto"
             module, history = train_process(
                 module, episodes, n_episodes=n_episodes, seed=seed, **net_settings
             )
-        arrays = {
-            _WEIGHT + name: value.double().numpy()
-            for name, value in module.network.state_dict().items()
-        }
-        return draft.with_arrays(arrays, history=history)
+        weights = to_arrays(module.network.double().state_dict(), _WEIGHT)
+        return draft.with_arrays(weights, history=history)
 
     def _new_module(
         self, state: MetaState, plans: Sequence[MaskPlan], has_network: bool

@@ -16,6 +16,7 @@ from ..._training.layers import masked_mean, mlp
 from ..._training.loop import train_episodic
 from ..._training.losses import PairwiseLoss
 from ..._training.seeding import torch_seed
+from ..._training.weights import from_arrays, to_arrays
 from ..._typing import Array
 from ...tasks._episodes import Episode, EpisodeSampler, scaled_episode
 from ...tasks._task_set import TaskSet
@@ -45,11 +46,7 @@ class PrototypicalNetwork(nn.Module):
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> PrototypicalNetwork:
         """The network in a state's arrays; one that was never trained embeds by the identity."""
-        weights = {
-            name.removeprefix(_LAYER): torch.tensor(value, dtype=torch.float64)
-            for name, value in arrays.items()
-            if name.startswith(_LAYER)
-        }
+        weights = from_arrays(arrays, _LAYER)
         if not weights:
             return cls(nn.Identity())
         shapes = [weight.shape for name, weight in weights.items() if name.endswith("weight")]
@@ -60,7 +57,7 @@ class PrototypicalNetwork(nn.Module):
 
     def to_arrays(self) -> dict[str, Array]:
         """Named arrays for a :class:`MetaState`."""
-        return {_LAYER + name: value.numpy() for name, value in self.embed.state_dict().items()}
+        return to_arrays(self.embed.state_dict(), _LAYER)
 
     def adapt(self, X: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Prototypes of a support: (..., n, d), (..., n)."""
