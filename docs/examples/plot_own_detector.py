@@ -121,9 +121,9 @@ class KernelDensityDetector(BaseFewShotDetector):
             KernelDensity(np.zeros(d, dtype=np.float32)),
             EpisodeDataset(draw, self.episodes_per_epoch),
             None,
-            seed=seed,
-            criterion=PairwiseLoss,
-            **self._net_settings(optimizer=torch.optim.Adam, batch_size=self.batch_size),
+            self._net_settings(lr=0.1, seed=seed).with_defaults(
+                criterion=PairwiseLoss, optimizer=torch.optim.Adam
+            ),
         )
         arrays = {"log_weights": module.log_weights.detach().cpu().double().numpy()}
         info = {"n_tasks": tasks.n_tasks, "history": history}
