@@ -28,6 +28,7 @@ from sklearn_fsad._detectors.in_context.training import (
 from sklearn_fsad._evidence.episodes import Observation
 from sklearn_fsad._evidence.kinds import TABULAR
 from sklearn_fsad._state import MetaState
+from sklearn_fsad._training.settings import TrainingSettings
 from sklearn_fsad.prior import TabularPrior
 from sklearn_fsad.tasks._episodes import EpisodeSampler
 
@@ -77,11 +78,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     module, history = train(
         new_module(closed_form(), args.seed),
         described(observations, typical),
-        seed=args.seed,
-        lr=args.lr,
-        max_epochs=args.epochs,
-        batch_size=32,
-        verbose=1,
+        TrainingSettings(
+            lr=args.lr, max_epochs=args.epochs, batch_size=32, seed=args.seed, verbose=1
+        ),
     )
     info = {
         "evidence": list(TABULAR),

@@ -1,5 +1,7 @@
 """Exercises made up for the tests of meta-training: what a network would see of small tasks."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -7,10 +9,11 @@ from sklearn_fsad._detectors.maml.episodes import Exercise
 from sklearn_fsad._detectors.maml.inner_loop import GradientAdaptation
 from sklearn_fsad._detectors.maml.learners import make_learner
 from sklearn_fsad._detectors.maml.training import learn_to_adapt
+from sklearn_fsad._training.settings import TrainingSettings
 from sklearn_fsad.tasks import Episode
 
 N_FEATURES = 4
-QUICK = {"lr": 0.03, "max_epochs": 6, "batch_size": 9}
+QUICK = TrainingSettings(lr=0.03, max_epochs=6, batch_size=9)
 
 
 def new_module(algorithm="maml"):
@@ -52,7 +55,7 @@ def exercises(direction=same_everywhere, *, n_tasks=9, per_task=3, perfect=False
 
 
 def learned(made, *, augment="auto", gate=True, needed=False, seed=0, **given):
-    settings = {**QUICK, **given}
+    settings = replace(QUICK, seed=seed, **given)
     return learn_to_adapt(
-        made, new_module, augment=augment, gate=gate, needed=needed, seed=seed, **settings
+        made, new_module, augment=augment, gate=gate, needed=needed, settings=settings
     )

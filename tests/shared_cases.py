@@ -16,6 +16,7 @@ from sklearn_fsad import MAMLDetector, MetaState, ProtoNetDetector
 from sklearn_fsad._training.batches import EpisodeDataset
 from sklearn_fsad._training.loop import train_episodic
 from sklearn_fsad._training.losses import PairwiseLoss
+from sklearn_fsad._training.settings import TrainingSettings
 from sklearn_fsad.callbacks import Checkpoint
 from sklearn_fsad.exceptions import MetaTrainingDivergedError
 from sklearn_fsad.tasks._episodes import Episode
@@ -80,10 +81,9 @@ def noisy_training(net_params):
         X, y = rng.normal(size=(6 + index, 3)), np.arange(6 + index) % 2
         return Episode(0, X[:2], y[:2].astype(np.int8), X, y.astype(np.int8))
 
-    module, _ = train_episodic(
-        Noisy(), EpisodeDataset(draw, 7), None, seed=0, criterion=PairwiseLoss, max_epochs=3,
-        lr=0.1, batch_size=4, iterator_train__shuffle=True, **net_params,
-    )  # fmt: skip
+    settings = TrainingSettings(lr=0.1, max_epochs=3, batch_size=4).with_net_params(net_params)
+    settings = settings.with_defaults(criterion=PairwiseLoss, iterator_train__shuffle=True)
+    module, _ = train_episodic(Noisy(), EpisodeDataset(draw, 7), None, settings)
     return module.weight.detach().numpy(), np.array(drawn)
 
 

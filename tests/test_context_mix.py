@@ -32,6 +32,7 @@ from sklearn_fsad._evidence.calibration import CalibratedEvidence
 from sklearn_fsad._evidence.episodes import FoldedEvidence
 from sklearn_fsad._evidence.kinds import FAMILY, TABULAR
 from sklearn_fsad._stats.scaling import ScaledSupport
+from sklearn_fsad._training.settings import TrainingSettings
 from sklearn_fsad.prior import TabularPrior
 from sklearn_fsad.tasks._episodes import EpisodeSampler
 from sklearn_fsad.tasks._task_set import TaskSet
@@ -204,8 +205,8 @@ def fine_tuned(tasks, max_epochs=6, n_episodes=48):
     tasks = TaskSet(tasks)
     sampler = EpisodeSampler(tasks, n_normal=(4, 16), n_anomalous=(0, 4), n_query=30, seed=0)
     arrays = {"closed": closed_form(), "departs": np.zeros((2, 2))}
-    settings = {"lr": 5e-3, "batch_size": 16, "max_epochs": max_epochs}
-    return arrays, fine_tune(arrays, tasks, sampler, n_episodes, seed=0, **settings)
+    settings = TrainingSettings(lr=5e-3, max_epochs=max_epochs)
+    return arrays, fine_tune(arrays, tasks, sampler, n_episodes, settings)
 
 
 @cache
@@ -283,9 +284,8 @@ def test_a_network_learns_from_synthetic_tables():
     tasks = TabularPrior(n_features=(2, 6), n_normal=120, n_anomalous=40, random_state=0).sample(12)
     sampler = EpisodeSampler(tasks, n_normal=(10, 40), n_anomalous=(1, 8), n_query=40, seed=0)
     episodes = described(seen := observe_tables(tasks, sampler, 24), typical_spreads(seen))
-    module, history = train(
-        new_module(closed_form(), 0), episodes, seed=0, lr=5e-3, max_epochs=6, batch_size=8
-    )
+    settings = TrainingSettings(lr=5e-3, max_epochs=6, batch_size=8)
+    module, history = train(new_module(closed_form(), 0), episodes, settings)
     assert history[-1]["train_loss"] < history[0]["train_loss"]
     assert isinstance(module, ContextMix)
     assert not module.training

@@ -213,9 +213,11 @@ def test_spread_of_few_rows_shrinks_to_the_typical_one():
     line = np.array([[np.log(10.0)], [0.0]])
     shrunk = np.sqrt((8 * own**2 + 5 * 10.0**2) / 13)
     mean = seen.calibration.left_out.mean()
-    seen.calibration.shrink_to_line(line)
-    z = seen.calibration.standardise(np.array([[mean + shrunk]]))[0, 0]
+    before = seen.transform(X)
+    calibration = seen.calibration.shrunk_to(line)
+    z = calibration.standardise(np.array([[mean + shrunk]]))[0, 0]
     assert z == pytest.approx(2 * np.arcsinh(0.5))
+    np.testing.assert_array_equal(seen.transform(X), before)  # a value: nothing shared has changed
 
 
 def test_evidence_that_needs_anomalies_is_silent_without_any(pooled):

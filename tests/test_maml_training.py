@@ -31,13 +31,13 @@ def episodes_of(monkeypatch, made, permute, seed=0):
     """What a training would draw: a function of epoch and index."""
     caught = []
 
-    def instead(module, data, valid, **settings):
+    def instead(module, data, valid, settings):
         caught.append(data)
         raise Drawn
 
     monkeypatch.setattr(_maml_training, "train_episodic", instead)
     with pytest.raises(Drawn):
-        _train(module_apart(), made, permute=permute, seed=seed, **QUICK)
+        _train(module_apart(), made, replace(QUICK, seed=seed), permute=permute)
     assert isinstance(caught[0], EpisodeDataset)
     assert len(caught[0]) == len(made)
     return caught[0].draw
@@ -70,7 +70,7 @@ def test_training_ends_in_float64_and_is_the_same_for_the_same_seed(permute, alg
     before = torch.random.get_rng_state()
     for seed in (0, 0, 1):
         start = module_apart(algorithm).float()
-        runs.append(_train(start, made, permute=permute, seed=seed, **QUICK))
+        runs.append(_train(start, made, replace(QUICK, seed=seed), permute=permute))
     assert torch.equal(torch.random.get_rng_state(), before)
     (module, history), (again, _), (other, _) = runs
     assert [set(epoch) for epoch in history] == [{"train_loss"}] * 6
@@ -83,7 +83,7 @@ def test_training_ends_in_float64_and_is_the_same_for_the_same_seed(permute, alg
 
 
 def test_training_lowers_the_loss():
-    _, history = _train(module_apart().float(), exercises(), permute=False, seed=0, **QUICK)
+    _, history = _train(module_apart().float(), exercises(), QUICK, permute=False)
     losses = [epoch["train_loss"] for epoch in history]
     assert losses[-1] < 0.8 * losses[0]
 
@@ -109,15 +109,15 @@ class Recorder(Callback):
 
 def test_meta_steps_follow_a_cycle_of_rates_and_gradients_of_bounded_length():
     made, recorder = exercises(), Recorder()
-    given = {**QUICK, "callbacks": [recorder], "criterion": LoudLoss}
-    _train(module_apart().float(), made, permute=False, seed=0, **given)
+    settings = replace(QUICK, callbacks=[recorder], skorch={"criterion": LoudLoss})
+    _train(module_apart().float(), made, settings, permute=False)
     rates, peak = recorder.rates, int(np.argmax(recorder.rates))
     assert len(rates) == len(recorder.lengths) == 18
     assert (np.diff(rates[: peak + 1]) > 0).all()
     assert (np.diff(rates[peak:]) < 0).all()
-    assert 0.9 * QUICK["lr"] < rates[peak] <= QUICK["lr"]
+    assert 0.9 * QUICK.lr < rates[peak] <= QUICK.lr
     assert 0 < peak < 9
-    assert rates[-1] < 1e-3 * QUICK["lr"]
+    assert rates[-1] < 1e-3 * QUICK.lr
     np.testing.assert_allclose(recorder.lengths, 5.0, rtol=1e-3)
 
 
@@ -129,7 +129,7 @@ def test_where_all_anomalies_are_alike_the_features_stay_as_they_are(seed):
     assert result.approved == (True, True)
     for report in result.report:
         assert report["adapted"] > report["closed form"] + 0.05
-    assert len(result.history) == QUICK["max_epochs"]
+    assert len(result.history) == QUICK.max_epochs
 
 
 @pytest.mark.parametrize("seed", [0, 3])
@@ -156,7 +156,7 @@ def test_a_network_that_is_needed_is_trained_though_the_closed_form_is_better():
     result = learned(exercises(perfect=True), augment=False, needed=True)
     assert result.approved == (False, False)
     assert isinstance(result.module, GradientAdaptation)
-    assert len(result.history) == QUICK["max_epochs"]
+    assert len(result.history) == QUICK.max_epochs
 
 
 class Spy:
@@ -179,9 +179,9 @@ def test_folds_that_have_no_episode_leave_none_to_be_judged_untrained(monkeypatc
     sizes = []
     train = _maml_training._train
 
-    def spied(module, part, **given):
+    def spied(module, part, settings, **given):
         sizes.append(len(part))
-        return train(module, part, **given)
+        return train(module, part, settings, **given)
 
     monkeypatch.setattr(_maml_training, "_train", spied)
     learned(made, augment=False)
@@ -220,7 +220,7 @@ def test_held_out_tasks_are_never_trained_on(monkeypatch, augment, variants):
 def test_every_training_starts_from_the_same_weights(monkeypatch):
     started = []
 
-    def instead(module, part, **given):
+    def instead(module, part, settings, **given):
         started.append({name: value.copy() for name, value in module.to_arrays().items()})
         return module.double().eval(), []
 
@@ -238,12 +238,12 @@ def test_every_training_starts_from_the_same_weights(monkeypatch):
 
 def test_callbacks_and_progress_bars_are_for_the_last_training_alone(monkeypatch):
     trainings = Spy(monkeypatch, "_train")
-    callbacks = []
-    learned(exercises(), augment=False, needed=True, verbose=0, callbacks=callbacks, max_epochs=1)
-    *gate, last = [given for _, given, _ in trainings.calls]
+    callbacks = [Recorder()]
+    learned(exercises(), augment=False, needed=True, verbose=1, callbacks=callbacks, max_epochs=1)
+    *gate, last = [settings for (_, _, settings), _, _ in trainings.calls]
     assert len(gate) == 3
-    assert all(not given["callbacks"] and given["verbose"] == 0 for given in gate)
-    assert last["callbacks"] is callbacks
+    assert all(not settings.callbacks and settings.verbose == 0 for settings in gate)
+    assert last.callbacks is callbacks
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from sklearn_fsad._evidence.episodes import observe, typical_spread
 from sklearn_fsad._evidence.kinds import EVIDENCE, resolve_evidence
 from sklearn_fsad._evidence.mix import CLOSED_FORM, MIX, SINGLE, EvidenceMix, closed_form
 from sklearn_fsad._evidence.mix_training import _choose, learn_mix
+from sklearn_fsad._training.settings import TrainingSettings
 from sklearn_fsad.tasks import Episode, EpisodeSampler, TaskSet
 
 KINDS = tuple(EVIDENCE.values())
@@ -179,8 +180,7 @@ class Fixed:
 def test_training_gives_weight_to_the_evidence_that_separates():
     good = NAMES.index("directions_pooled")
     observed = [Fixed(i % 5, i % 10, i, good) for i in range(30)]
-    settings = {"max_epochs": 60, "lr": 0.08, "optimizer": torch.optim.Adam}
-    learned = learn_mix(observed, KINDS, new_mix, seed=0, **settings)
+    learned = learn_mix(observed, KINDS, new_mix, TrainingSettings(lr=0.08, max_epochs=60))
     weights = weights_of(new_mix(theta=learned.theta), 10, 4)
     assert weights.argmax() == good
     losses = [epoch["train_loss"] for epoch in learned.history]

@@ -19,6 +19,8 @@ from sklearn_fsad._training.batches import EpisodeDataset, collate_episodes
 from sklearn_fsad._training.layers import log_shots, masked_mean, mlp
 from sklearn_fsad._training.loop import train_episodic
 from sklearn_fsad._training.losses import PairwiseLoss, TopLoss
+from sklearn_fsad._training.settings import TrainingSettings
+from sklearn_fsad.callbacks import Checkpoint
 from sklearn_fsad.exceptions import InterruptedWarning, MetaTrainingDivergedError
 from sklearn_fsad.model_selection import TaskEstimator
 from sklearn_fsad.tasks import Episode
@@ -142,13 +144,35 @@ def test_each_epoch_asks_for_its_own_episodes():
     module = mix()
     data = EpisodeDataset(draw, 3)
     trained, history = train_episodic(
-        module, data, None, seed=0, dtype=torch.float64, criterion=PairwiseLoss,
-        max_epochs=4, lr=0.1, batch_size=2,
+        module, data, None,
+        TrainingSettings(lr=0.1, max_epochs=4, batch_size=2, dtype=torch.float64,
+                         skorch={"criterion": PairwiseLoss}),
     )  # fmt: skip
     assert asked == [(epoch, index) for epoch in range(4) for index in range(3)]
     assert trained is module
     assert len(history) == 4
     assert history[-1]["train_loss"] < history[0]["train_loss"]
+
+
+def test_net_params_override_a_detectors_parameters():
+    given = {"lr": 0.5, "max_epochs": 3, "batch_size": 7, "device": "meta", "callbacks": None,
+             "optimizer": torch.optim.SGD}  # fmt: skip
+    detector = ProtoNetDetector(lr=0.1, callbacks=[Callback()], net_params=given)
+    settings = detector._net_settings(lr=0.2, seed=4).with_defaults(optimizer=torch.optim.Adam)
+    assert settings.of_net() == {name: given[name] for name in given if name != "callbacks"}
+    assert settings.callbacks == ()
+    assert settings.seed == 4
+    assert detector.set_params(net_params=None)._net_settings(lr=0.2, seed=4).lr == 0.1
+    assert detector.set_params(lr=None)._net_settings(lr=0.2, seed=4).lr == 0.2
+
+
+def test_settings_for_held_out_tasks_keep_the_checkpoints_alone():
+    checkpoint = Checkpoint("folder")
+    settings = TrainingSettings(lr=0.1, max_epochs=2, verbose=1, keep_on_interrupt=True,
+                                callbacks=[Callback(), ("mine", checkpoint)])  # fmt: skip
+    held_out = settings.for_held_out()
+    assert list(held_out.callbacks) == [checkpoint]
+    assert (held_out.verbose, held_out.keep_on_interrupt, held_out.lr) == (0, False, 0.1)
 
 
 class Recorder(Callback):

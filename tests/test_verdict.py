@@ -32,7 +32,7 @@ def test_an_episode_is_judged_by_the_auc_of_its_closed_form_and_of_the_network()
                       query_X=made[1].episode.query_X[:-5],
                       query_y=made[1].episode.query_y[:-5])  # fmt: skip
     made[1] = replace(made[1], episode=shorter, closed=made[1].closed[:-5])
-    module, _ = _train(module_apart().float(), made, permute=False, seed=0, **QUICK)
+    module, _ = _train(module_apart().float(), made, QUICK, permute=False)
     judged = judge(module, made, fold=7)
     assert [(j.fold, j.group, j.regime) for j in judged] == (
         [(7, task, 0) for task in range(3)] + [(7, t, 1) for t in (0, 0, 1, 1, 2, 2)]
@@ -60,7 +60,7 @@ def test_a_query_of_one_class_is_not_judged():
 
 def test_more_episodes_than_are_judged_at_once_come_out_as_one_by_one():
     made = exercises(n_tasks=25)
-    module, _ = _train(module_apart().float(), made[:9], permute=False, seed=0, **QUICK)
+    module, _ = _train(module_apart().float(), made[:9], QUICK, permute=False)
     judged = judge(module, made, 0)
     assert len(judged) == 75
     labelled = [j for j in judged if j.regime == 1]
@@ -77,7 +77,7 @@ def test_a_swapped_support_is_that_of_another_task():
     assert _positions_of_others(np.array([4, 4])).tolist() == [0, 1]
     assert _positions_of_others(np.array([0, 1, 2])).tolist() == [1, 2, 0]
     made = [e for e in exercises(n_tasks=3, per_task=2) if (e.episode.support_y == 1).any()]
-    module, _ = _train(module_apart().float(), made, permute=False, seed=0, **QUICK)
+    module, _ = _train(module_apart().float(), made, QUICK, permute=False)
     swapped = _all_scores(module, made, 1)[..., 2]
     for i in range(3):
         other, own = made[(i + 1) % 3].episode, made[i].episode

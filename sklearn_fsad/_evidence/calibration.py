@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,55 +16,68 @@ from .pooled import Pooled
 from .support import Support
 
 
+@dataclass(frozen=True)
 class Calibration:
-    """The scale of each kind of evidence on one support: its scores on left-out normals.
-
-    Parameters
-    ----------
-    left_out : ndarray of shape (n_support, n_evidence)
-        Evidence about each row of the support from the others.
-    y : ndarray of shape (n_support,), dtype int8
-    evidence : sequence of Evidence
-    active : ndarray of shape (n_evidence,), dtype bool
-        Which of it speaks on this support.
+    """Scale of each kind of evidence on one support, from its scores on left-out normals.
 
     Attributes
     ----------
+    left_out : ndarray of shape (n_support, n_evidence)
+        Evidence about each row of the support from the others.
     n_normal : int
         Number of normals in the support.
-    own_spread : ndarray of shape (n_evidence,)
-        Standard deviation of the normals' left-out evidence.
+    mean, own_spread : ndarray of shape (n_evidence,)
+        Mean and standard deviation of the normals' left-out evidence.
+    active : ndarray of shape (n_evidence,), dtype bool
+        Whether each kind of evidence is defined for this support.
+    prior_spread : ndarray of shape (n_evidence,)
+        Spread towards which ``own_spread`` is shrunk.
+    n_prior_rows : float
+        Rows that ``prior_spread`` counts for.
     """
 
-    def __init__(
-        self,
+    left_out: Array
+    n_normal: int
+    mean: Array
+    own_spread: Array
+    active: NDArray[np.bool_]
+    prior_spread: Array
+    n_prior_rows: float
+
+    @classmethod
+    def of_support(
+        cls,
         left_out: Array,
         y: NDArray[np.int8],
         evidence: Sequence[Evidence],
         active: NDArray[np.bool_],
-    ) -> None:
-        normal = y != ANOMALOUS
-        self.left_out = left_out
-        self.n_normal = int(normal.sum())
-        self.own_spread = left_out[normal].std(axis=0)
-        self._mean = left_out[normal].mean(axis=0)
-        self._active = active
-        self.shrink(np.array([e.spread for e in evidence]), n_prior_rows=1.0)
+    ) -> Calibration:
+        """Calibrate by the left-out evidence of a support with labels ``y``."""
+        normals = left_out[y != ANOMALOUS]
+        spread = np.array([e.spread for e in evidence])
+        mean, own_spread = normals.mean(axis=0), normals.std(axis=0)
+        return cls(left_out, len(normals), mean, own_spread, active, spread, n_prior_rows=1.0)
 
-    def shrink(self, spread: Array, n_prior_rows: float = 5.0) -> None:
-        """Shrink the spread towards a typical one that is worth so many rows: (n_evidence,)."""
-        n = self.n_normal
-        shrunk = np.sqrt((n * self.own_spread**2 + n_prior_rows * spread**2) / (n + n_prior_rows))
-        self._spread = np.maximum(shrunk, 1e-9 * (1.0 + np.abs(self._mean)))
+    def shrunk_to(self, line: Array) -> Calibration:
+        """Return a calibration shrunk to a log spread of ``line[0] + line[1] log n``.
 
-    def shrink_to_line(self, line: Array) -> None:
-        """Shrink to a log spread that is ``line[0] + line[1] log n``: (2, n_evidence)."""
-        self.shrink(np.exp(line[0] + line[1] * np.log(self.n_normal)))
+        Parameters
+        ----------
+        line : ndarray of shape (2, n_evidence)
+        """
+        spread = np.exp(line[0] + line[1] * np.log(self.n_normal))
+        return replace(self, prior_spread=spread, n_prior_rows=5.0)
 
     def standardise(self, scores: Array) -> Array:
         """Evidence in units of its left-out spread: linear near zero, logarithmic far out."""
-        z = 2.0 * np.arcsinh((scores - self._mean) / (2.0 * self._spread))
-        return np.where(self._active, z, 0.0)
+        z = 2.0 * np.arcsinh((scores - self.mean) / (2.0 * self._spread))
+        return np.where(self.active, z, 0.0)
+
+    @property
+    def _spread(self) -> Array:
+        n, m = self.n_normal, self.n_prior_rows
+        shrunk = np.sqrt((n * self.own_spread**2 + m * self.prior_spread**2) / (n + m))
+        return np.maximum(shrunk, 1e-9 * (1.0 + np.abs(self.mean)))
 
 
 class CalibratedEvidence:
@@ -80,6 +94,8 @@ class CalibratedEvidence:
     evidence : sequence of Evidence
     pooled : Pooled or None, default=None
         What the training tasks have in common, in those units.
+    typical_spread : ndarray of shape (2, n_evidence) or None, default=None
+        Line of the log spread over training supports, see :meth:`Calibration.shrunk_to`.
 
     Attributes
     ----------
@@ -95,6 +111,7 @@ class CalibratedEvidence:
         y: NDArray[np.int8],
         evidence: Sequence[Evidence],
         pooled: Pooled | None = None,
+        typical_spread: Array | None = None,
     ) -> None:
         X = scaled.support
         normal = _canonical_order(X, np.flatnonzero(y != ANOMALOUS))
@@ -111,7 +128,8 @@ class CalibratedEvidence:
         )
         left_out = np.empty((len(X), len(self._evidence)))
         left_out[np.concatenate([normal, anomalous])] = self._left_out()
-        self.calibration = Calibration(left_out, y, evidence, self._active)
+        own = Calibration.of_support(left_out, y, evidence, self._active)
+        self.calibration = own if typical_spread is None else own.shrunk_to(typical_spread)
 
     @classmethod
     def from_arrays(
@@ -122,10 +140,8 @@ class CalibratedEvidence:
         evidence: Sequence[Evidence],
     ) -> CalibratedEvidence:
         """Evidence with what a state's arrays have learned from other tasks."""
-        seen = cls(scaled, y, evidence, Pooled.from_arrays(arrays))
-        if "typical_spread" in arrays:
-            seen.calibration.shrink_to_line(arrays["typical_spread"])
-        return seen
+        pooled = Pooled.from_arrays(arrays)
+        return cls(scaled, y, evidence, pooled, arrays.get("typical_spread"))
 
     @property
     def support(self) -> Array:

@@ -94,10 +94,14 @@ class Observation:
     injected_X: Array
     injected: Array
 
+    def shrunk_to(self, line: Array) -> Observation:
+        """Return the observation with its calibration shrunk, see :meth:`Calibration.shrunk_to`."""
+        return replace(self, support=self.support.shrunk_to(line))
+
     def episode(self, typical: Array) -> Episode:
-        """The episode in standardised evidence."""
-        self.support.shrink_to_line(typical)
-        support, query = map(self.support.standardise, (self.support.left_out, self.query))
+        """The episode in evidence that is standardised by a typical spread: (2, n_evidence)."""
+        calibration = self.support.shrunk_to(typical)
+        support, query = map(calibration.standardise, (calibration.left_out, self.query))
         return replace(self.raw, support_X=support, query_X=query)
 
 

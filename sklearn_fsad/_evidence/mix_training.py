@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from .._stats.ranking import column_aucs
 from .._training.batches import EpisodeDataset
-from .._training.checkpoint import checkpoints_in
 from .._training.loop import train_episodic
 from .._training.losses import PairwiseLoss
+from .._training.settings import TrainingSettings
 from .._typing import Array
 from ..tasks._episodes import Episode
 from .episodes import Observation, typical_spread
@@ -61,9 +61,7 @@ def learn_mix(
     observations: Sequence[Observation],
     evidence: Sequence[Evidence],
     new_mix: Callable[..., EvidenceMix],
-    *,
-    seed: int,
-    **net_params: Any,
+    settings: TrainingSettings,
 ) -> LearnedMix:
     """Train a mix on all tasks, and judge on held-out ones whether to use it.
 
@@ -73,28 +71,29 @@ def learn_mix(
     evidence : sequence of Evidence
     new_mix : callable
         Makes an untrained mix; takes ``choice``.
-    seed : int
-        Seed of the training.
-    **net_params
-        Settings of the training net.
+    settings : TrainingSettings
+        Each step takes all episodes, whatever the batch size.
     """
     folds = np.array([o.fold for o in observations])
     typical = typical_spread(observations, evidence)
     episodes = [o.episode(typical) for o in observations]
 
-    def trained(keep: NDArray[np.bool_], **more: Any) -> tuple[EvidenceMix, list[dict[str, float]]]:
+    settings = replace(settings, dtype=torch.float64)
+    settings = settings.with_defaults(criterion=PairwiseLoss, optimizer=torch.optim.Adam)
+
+    def trained(
+        keep: NDArray[np.bool_], how: TrainingSettings
+    ) -> tuple[EvidenceMix, list[dict[str, float]]]:
         part = [e for e, kept in zip(episodes, keep, strict=True) if kept]
         data = EpisodeDataset(lambda epoch, index: part[index], len(part))
-        settings = {"criterion": PairwiseLoss, **net_params, **more, "batch_size": len(part)}
-        return train_episodic(new_mix(), data, None, seed=seed, dtype=torch.float64, **settings)
+        return train_episodic(new_mix(), data, None, replace(how, batch_size=len(part)))
 
-    mix, history = trained(np.ones(len(folds), dtype=bool))
-    kept = checkpoints_in(net_params.get("callbacks"))
+    mix, history = trained(np.ones(len(folds), dtype=bool), settings)
     held_out: dict[tuple[int, int], list[Array]] = {}
     theta_without = {}
     if len(set(folds)) > 1:
         for fold in sorted(set(folds)):
-            candidate, _ = trained(folds != fold, verbose=0, callbacks=kept, may_be_cut_short=False)
+            candidate, _ = trained(folds != fold, settings.for_held_out())
             theta = theta_without[int(fold)] = candidate.theta.detach().numpy()
             options = [new_mix(theta=theta, choice=(o, o)) for o in (MIX, CLOSED_FORM)]
             for e, o in zip(episodes, observations, strict=True):

@@ -21,6 +21,7 @@ from ..._input.rows import refuse_huge
 from ..._state import MetaState, resolve_state
 from ..._stats.scaling import SCALERS
 from ..._training.interruption import kept_on_interrupt, warn_of_interruption
+from ..._training.settings import TrainingSettings
 from ..._typing import Array, Codes, Mask
 from ...tasks._distance import TrainingTasks, warn_where_far
 from ...tasks._episodes import EpisodeSampler
@@ -345,19 +346,25 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
             support_contamination=self.support_contamination,
         )
 
-    def _net_settings(self, **defaults: Any) -> dict[str, Any]:
-        """Settings of the training net: the method's, then this detector's parameters."""
-        settings = {**defaults, "max_epochs": self.max_epochs, "device": self.device}
-        settings["may_be_cut_short"] = True
-        if self.lr is not None:
-            settings["lr"] = self.lr
-        settings["callbacks"] = [own_callback(callback) for callback in self.callbacks or []]
-        settings["parameters"] = {
+    def _net_settings(self, lr: float, seed: int) -> TrainingSettings:
+        """Settings of a training by this detector's parameters; ``lr`` where they have none."""
+        parameters = {
             name: value
             for name, value in self.get_params(deep=False).items()
             if name not in ("pretrained", "callbacks", "verbose", "random_state")
         }
-        return {**settings, "verbose": int(self.verbose), **copy.deepcopy(self.net_params or {})}
+        settings = TrainingSettings(
+            lr=lr if self.lr is None else self.lr,
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            device=self.device,
+            seed=seed,
+            callbacks=[own_callback(callback) for callback in self.callbacks or []],
+            verbose=int(self.verbose),
+            parameters=parameters,
+            keep_on_interrupt=True,
+        )
+        return settings.with_net_params(copy.deepcopy(self.net_params or {}))
 
     @property
     def _scaler_follows(self) -> bool:

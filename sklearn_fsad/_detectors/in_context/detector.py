@@ -178,8 +178,7 @@ class InContextDetector(BaseFewShotDetector):
             tasks,
             sampler,
             self.episodes_per_epoch or min(24 * len(sampler.drawable), 480),
-            seed=seed,
-            **self._net_settings(lr=2e-3, batch_size=self.batch_size),
+            self._net_settings(lr=2e-3, seed=seed),
         )
         info |= {
             "evidence": [e.name for e in kinds_of(tuned.arrays)],

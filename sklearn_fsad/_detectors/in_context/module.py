@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..._input.labels import ANOMALOUS, NORMAL
 from ..._training.seeding import torch_seed
+from ..._training.weights import from_arrays, to_arrays
 from ..._typing import Array
 from .closed_form import kinds_of, speaking
 
@@ -174,11 +175,7 @@ def module_of(arrays: Mapping[str, Array], **given: Any) -> ContextMix:
     """The network in a state's arrays; what was not learned is as new."""
     given = {"departs": arrays["departs"], **given}
     module = new_module(arrays["closed"], 0, **given)
-    learned = {
-        name.removeprefix(NET): torch.tensor(np.asarray(value, dtype=np.float64))
-        for name, value in arrays.items()
-        if name.startswith(NET)
-    }
+    learned = from_arrays(arrays, NET)
     module.double()
     if learned:
         missing = [name for name, _ in module.named_parameters() if name not in learned]
@@ -190,9 +187,7 @@ def module_of(arrays: Mapping[str, Array], **given: Any) -> ContextMix:
 
 def arrays_of(module: ContextMix, departs: Array | None = None) -> dict[str, Array]:
     """Named arrays of a network for a :class:`MetaState`, in half precision."""
-    arrays = {
-        NET + name: value.detach().cpu().numpy().astype(np.float16)
-        for name, value in module.named_parameters()
-    }
+    weights = to_arrays(dict(module.named_parameters()), NET)
+    arrays = {name: value.astype(np.float16) for name, value in weights.items()}
     departs = np.ones((2, 2)) if departs is None else departs
     return {**arrays, "closed": module.closed.double().cpu().numpy(), "departs": departs}

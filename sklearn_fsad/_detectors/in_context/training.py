@@ -17,9 +17,9 @@ from ..._evidence.pooled import Pooled
 from ..._input.labels import ANOMALOUS
 from ..._stats.ranking import column_aucs
 from ..._training.batches import EpisodeDataset
-from ..._training.checkpoint import checkpoints_in
 from ..._training.loop import train_episodic
 from ..._training.losses import TopLoss
+from ..._training.settings import TrainingSettings
 from ..._typing import Array
 from ...tasks._episodes import Episode, EpisodeSampler
 from ...tasks._task_set import TaskSet
@@ -70,22 +70,20 @@ def with_pooled(arrays: Mapping[str, Array], pooled: Pooled) -> dict[str, Array]
 
 
 def train(
-    module: ContextMix, episodes: Sequence[Episode], *, seed: int, **settings: Any
+    module: ContextMix, episodes: Sequence[Episode], settings: TrainingSettings
 ) -> tuple[ContextMix, list[dict[str, float]]]:
     """Train in place on episodes, each once an epoch; float32 while it learns."""
-    if not settings["max_epochs"]:
+    if not settings.max_epochs:
         return module, []
     data = EpisodeDataset(lambda epoch, index: episodes[index], len(episodes))
-    settings = {
-        "criterion": TopLoss,
-        "optimizer": torch.optim.AdamW,
-        "optimizer__weight_decay": 1e-3,
-        "iterator_train__shuffle": True,
-        **settings,
-        "callbacks": [("clip", GradientNormClipping(1.0)), *(settings.get("callbacks") or [])],
-    }
-    module, history = train_episodic(module.float().train(), data, None, seed=seed, **settings)
-    return module.cpu().double().eval(), history
+    settings = settings.with_callbacks([("clip", GradientNormClipping(1.0))]).with_defaults(
+        criterion=TopLoss,
+        optimizer=torch.optim.AdamW,
+        optimizer__weight_decay=1e-3,
+        iterator_train__shuffle=True,
+    )
+    module, history = train_episodic(module.float().train(), data, None, settings)
+    return module.double().eval(), history
 
 
 @dataclass(frozen=True)
@@ -109,10 +107,7 @@ def fine_tune(
     tasks: TaskSet,
     sampler: EpisodeSampler,
     n_episodes: int,
-    *,
-    seed: int,
-    verbose: int = 0,
-    **settings: Any,
+    settings: TrainingSettings,
 ) -> FineTuned:
     """Train further on tasks of one's own, as long as held-out ones get better.
 
@@ -121,10 +116,10 @@ def fine_tune(
     them, with and without labelled anomalies. What is clearly better than the network to start
     with, by more than one standard error over groups, is trained on all tasks and used.
     """
-    folds = tasks.folds(N_FOLDS, seed)
+    folds = tasks.folds(N_FOLDS, settings.seed)
     shared = tasks.n_features is not None and len(folds) > 1
     evidence = FoldedEvidence(tasks, tuple((FAMILY if shared else TABULAR).values()), "none", None)
-    observations = observe(evidence, sampler, n_episodes, folds, verbose=verbose)
+    observations = observe(evidence, sampler, n_episodes, folds, verbose=settings.verbose)
     pooled, start = evidence.pooled(), arrays
     if pooled is not None:
         start = with_pooled(arrays, pooled)
@@ -132,26 +127,25 @@ def fine_tune(
     episodes = {"own": described(observations, typical)}
     before = start.get("typical_spread", typical)
     episodes["before"] = described(observations, before)
-    last = settings["max_epochs"]
+    last = settings.max_epochs
     stages = sorted({-(-last * i // _N_STAGES) for i in range(1, _N_STAGES + 1)} - {0})
     fold = np.array([o.fold for o in observations])
 
-    def stages_of(keep: NDArray[np.bool_], **more: Any) -> tuple[list[ContextMix], list[Any]]:
+    def stages_of(
+        keep: NDArray[np.bool_], how: TrainingSettings
+    ) -> tuple[list[ContextMix], list[Any]]:
         snapshots = _Snapshots(stages)
-        given = {**settings, **more}
-        given["callbacks"] = [("snapshots", snapshots), *(given.get("callbacks") or [])]
         part = [e for e, mine in zip(episodes["own"], keep, strict=True) if mine]
         module = module_of(start, departs=None)
         module.own.requires_grad_(True)
-        _, history = train(module, part, seed=seed, **given)
+        _, history = train(module, part, how.with_callbacks([("snapshots", snapshots)]))
         return [module_of(taken) for taken in snapshots.taken_], history
 
-    kept = checkpoints_in(settings.get("callbacks"))
     gains: dict[tuple[int, int], list[Array]] = {}  # (regime, group) -> AUC of each rival
     if len(folds) > 1 and stages:
         sitting = module_of(start)
         for f in sorted(set(fold)):
-            rivals, _ = stages_of(fold != f, callbacks=kept, may_be_cut_short=False)
+            rivals, _ = stages_of(fold != f, settings.for_held_out())
             for i in np.flatnonzero(fold == f):
                 e = episodes["own"][i]
                 if not 0 < (e.query_y == 1).sum() < len(e.query_y):
@@ -163,7 +157,7 @@ def fine_tune(
     chosen, report = _choose(gains)
     if not any(chosen):
         return FineTuned(dict(arrays), report, [])
-    modules, history = stages_of(np.ones(len(fold), dtype=bool), verbose=verbose)
+    modules, history = stages_of(np.ones(len(fold), dtype=bool), settings)
     reached = min(max(chosen), len(modules))  # fewer where it was cut short
     if not reached:
         return FineTuned(dict(arrays), report, [])

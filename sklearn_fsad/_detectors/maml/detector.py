@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -23,6 +24,7 @@ from ..._state import MetaState
 from ..._stats.scaling import ScaledSupport
 from ..._training.held_out import REGIMES
 from ..._training.layers import aligned
+from ..._training.settings import TrainingSettings
 from ..._typing import Array, Codes
 from ...exceptions import AdaptationWarning, TaskWarning
 from ...tasks._episodes import EpisodeSampler
@@ -297,11 +299,10 @@ class MAMLDetector(BaseFewShotDetector):
             tasks,
             sampler,
             n_episodes,
-            seed,
+            self._net_settings(lr=4e-3, seed=seed),
             augment=self.augment,
             gate=self.gate,
             n_tasks=tasks.n_tasks,
-            **self._net_settings(lr=4e-3, batch_size=self.batch_size),
         )
 
     def _untrained_state(self, X: Array, y: Codes) -> MetaState:
@@ -314,10 +315,10 @@ class MAMLDetector(BaseFewShotDetector):
         tasks = tasks_from_rows(X, y, seed)
         n, k = min(int((y != ANOMALOUS).sum()), 40), min(int((y == ANOMALOUS).sum()), 16)
         sampler = EpisodeSampler(tasks, n_normal=(n, n), n_anomalous=(k, k), n_query=40, seed=seed)
-        settings = self._net_settings(lr=4e-3, batch_size=self.batch_size)
-        settings |= {"max_epochs": _SELF_TAUGHT_EPOCHS, "verbose": 0, "accelerator": None}
+        settings = self._net_settings(lr=4e-3, seed=seed)
+        settings = replace(settings, max_epochs=_SELF_TAUGHT_EPOCHS, verbose=0, accelerator=None)
         return self._learn(
-            tasks, sampler, _SELF_TAUGHT_EPISODES, seed, augment=False, gate=False, **settings
+            tasks, sampler, _SELF_TAUGHT_EPISODES, settings, augment=False, gate=False
         )
 
     def _module(self, state: MetaState) -> nn.Module:
@@ -434,13 +435,13 @@ class MAMLDetector(BaseFewShotDetector):
         tasks: TaskSet,
         sampler: EpisodeSampler,
         n_episodes: int,
-        seed: int,
+        settings: TrainingSettings,
         *,
         augment: Any,
         gate: bool,
         n_tasks: int = 0,
-        **net_settings: Any,
     ) -> MetaState:
+        seed = settings.seed
         folds = tasks.folds(5, seed)
         evidence = _evidence(needs_pooled=len(folds) > 1)
         if not self.residual and not gate:
@@ -452,7 +453,7 @@ class MAMLDetector(BaseFewShotDetector):
         arrays |= {} if pooled is None else pooled.to_arrays()
         info: dict[str, Any] = {"n_tasks": n_tasks, "seed": seed}
         architecture: dict[str, Any] = {}
-        if n_episodes and net_settings["max_epochs"]:
+        if n_episodes and settings.max_epochs:
             observations = observe(
                 folded,
                 sampler,
@@ -464,6 +465,8 @@ class MAMLDetector(BaseFewShotDetector):
             closed_forms, learned = self._closed_forms(
                 observations, evidence, arrays["closed"], seed
             )
+            if "typical_spread" in learned:
+                observations = [o.shrunk_to(learned["typical_spread"]) for o in observations]
             view = NetworkView.from_tasks(tasks, self._network_scaler())
             exercises = [
                 exercise(o, closed_forms[o.fold], view, self.residual) for o in observations
@@ -477,8 +480,7 @@ class MAMLDetector(BaseFewShotDetector):
                 augment=augment,
                 gate=gate,
                 needed=not self.residual,
-                seed=seed,
-                **net_settings,
+                settings=settings,
             )
             arrays |= learned | view.to_arrays() | self._network_arrays(trained)
             info |= {"held_out": trained.report, "history": trained.history}
@@ -504,13 +506,8 @@ class MAMLDetector(BaseFewShotDetector):
             observations[:_MIX_EPISODES],
             evidence,
             new_mix,
-            seed=seed,
-            lr=0.08,
-            max_epochs=_MIX_EPOCHS,
-            optimizer=torch.optim.Adam,
+            TrainingSettings(lr=0.08, max_epochs=_MIX_EPOCHS, seed=seed),
         )
-        for observation in observations:
-            observation.support.shrink_to_line(learned.typical_spread)
         thetas = {fold: learned.theta_without.get(fold, learned.theta) for fold in folds}
         mixes = {f: new_mix(theta=theta, choice=learned.choice) for f, theta in thetas.items()}
         return mixes, learned.arrays()

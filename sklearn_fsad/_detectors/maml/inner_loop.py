@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..._input.labels import PADDING
 from ..._training.layers import aligned
+from ..._training.weights import from_arrays, to_arrays
 from ..._typing import Array, Codes
 from ..base.adaptation import Adaptation
 from .learners import Learner
@@ -96,20 +97,14 @@ class GradientAdaptation(nn.Module):
         cls, arrays: Mapping[str, Array], make_learner: Callable[[], Learner], **given: Any
     ) -> GradientAdaptation:
         """The module in a state's arrays, in float64 and for use alone."""
-        weights = {
-            name.removeprefix(_NETWORK): torch.tensor(value, dtype=torch.float64)
-            for name, value in arrays.items()
-            if name.startswith(_NETWORK)
-        }
         with torch.device("meta"):  # initial weights would draw from the global generator
             module = cls(make_learner(), use=arrays["use"].tolist(), **given)
-        module.load_state_dict(weights, assign=True)
+        module.load_state_dict(from_arrays(arrays, _NETWORK), assign=True)
         return module.requires_grad_(False).eval()
 
     def to_arrays(self) -> dict[str, Array]:
         """Named arrays for a :class:`MetaState`."""
-        weights = {_NETWORK + name: value.numpy() for name, value in self.state_dict().items()}
-        return {**weights, "use": np.array(self.use)}
+        return {**to_arrays(self.state_dict(), _NETWORK), "use": np.array(self.use)}
 
     def adapt(self, X: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Weights for a support: (..., n, columns), (..., n); keeps no graph of the steps."""

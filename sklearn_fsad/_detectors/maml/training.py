@@ -8,15 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from skorch.callbacks import GradientNormClipping, LRScheduler
-from torch.optim.lr_scheduler import OneCycleLR
 
 from ..._training.batches import EpisodeDataset
-from ..._training.checkpoint import checkpoints_in
 from ..._training.held_out import LEAST_GROUPS, Judged, Verdict
 from ..._training.loop import train_episodic
 from ..._training.losses import PairwiseLoss
 from ..._training.seeding import torch_seed
+from ..._training.settings import TrainingSettings
 from ...tasks._episodes import Episode
 from .episodes import Exercise, permuted_features
 from .held_out import judge
@@ -58,8 +56,7 @@ def learn_to_adapt(
     augment: str | bool,
     gate: bool,
     needed: bool,
-    seed: int,
-    **net_params: Any,
+    settings: TrainingSettings,
 ) -> Trained:
     """Train on all tasks, and judge on held-out ones how to train and whether to use the network.
 
@@ -74,25 +71,22 @@ def learn_to_adapt(
         Whether to compare the network with the closed form on held-out tasks.
     needed : bool
         Whether there must be a network even where it does not beat the closed form.
-    seed : int
-    **net_params
-        Settings of the training net.
+    settings : TrainingSettings
     """
     folds = np.unique([e.fold for e in exercises], return_inverse=True)[1] % _GATE_FOLDS
-    kept = checkpoints_in(net_params.get("callbacks"))
     variants = (False, True) if augment == "auto" else (bool(augment),)
 
-    def trained(part: Sequence[Exercise], permute: bool, **more: Any) -> Any:
-        with torch_seed(seed):
+    def trained(part: Sequence[Exercise], permute: bool, how: TrainingSettings) -> Any:
+        with torch_seed(settings.seed):
             module = new_module()
-        return _train(module, part, permute=permute, seed=seed, **{**net_params, **more})
+        return _train(module, part, how, permute=permute)
 
     def judged(permute: bool) -> Verdict:
         outcome: list[Judged] = []
         for fold in sorted(set(folds)):
             rest = [e for e, f in zip(exercises, folds, strict=True) if f != fold]
             held_out = [e for e, f in zip(exercises, folds, strict=True) if f == fold]
-            module, _ = trained(rest, permute, verbose=0, callbacks=kept, may_be_cut_short=False)
+            module, _ = trained(rest, permute, settings.for_held_out())
             outcome += judge(module, held_out, fold)
         return Verdict(outcome, gate)
 
@@ -105,23 +99,19 @@ def learn_to_adapt(
     verdict = verdicts[permute]
     module, history = None, []
     if needed or any(verdict.approved):
-        module, history = trained(exercises, permute)
+        module, history = trained(exercises, permute, settings)
     return Trained(module, verdict.approved, permute, verdict.report, history)
 
 
 def _train(
     module: GradientAdaptation,
     exercises: Sequence[Exercise],
+    settings: TrainingSettings,
     *,
     permute: bool,
-    seed: int,
-    lr: float,
-    max_epochs: int,
-    batch_size: int,
-    callbacks: Sequence[Any] | None = None,
-    **net_params: Any,
 ) -> tuple[GradientAdaptation, list[dict[str, float]]]:
-    n_features = module.learner.n_features
+    """Train on exercises, each once an epoch; the module ends in float64."""
+    n_features, seed = module.learner.n_features, settings.seed
 
     def draw(epoch: int, index: int) -> Episode:
         order = np.random.default_rng([seed, epoch]).permutation(len(exercises))
@@ -129,23 +119,9 @@ def _train(
         rng = np.random.default_rng([seed, epoch, index])
         return permuted_features(episode, n_features, rng) if permute else episode
 
-    n_steps = max_epochs * -(-len(exercises) // batch_size)
-    schedule = [
-        ("clip", GradientNormClipping(5.0)),
-        (
-            "schedule",
-            LRScheduler(OneCycleLR, max_lr=lr, total_steps=max(n_steps, 1), step_every="batch"),
-        ),
-    ]
-    settings = {
-        "criterion": PairwiseLoss,
-        "optimizer": torch.optim.Adam,
-        **net_params,
-        "lr": lr,
-        "max_epochs": max_epochs,
-        "batch_size": batch_size,
-        "callbacks": [*schedule, *(callbacks or [])],
-    }
+    settings = settings.with_defaults(criterion=PairwiseLoss, optimizer=torch.optim.Adam)
     data = EpisodeDataset(draw, len(exercises))
-    module, history = train_episodic(module, data, None, seed=seed, **settings)
-    return module.cpu().double().eval(), history
+    module, history = train_episodic(
+        module, data, None, settings.one_cycle(len(exercises), clip=5.0)
+    )
+    return module.double().eval(), history

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -16,9 +17,10 @@ from ..._input.labels import ANOMALOUS
 from ..._state import MetaState
 from ..._stats.moments import is_embedding
 from ..._stats.scaling import ScaledSupport, ScalePrior
-from ..._training.checkpoint import checkpoints_in
 from ..._training.layers import aligned
 from ..._training.seeding import torch_seed
+from ..._training.settings import TrainingSettings
+from ..._training.weights import from_arrays, to_arrays
 from ..._typing import Array, Codes
 from ...exceptions import AdaptationWarning
 from ...tasks._episodes import EpisodeSampler
@@ -306,9 +308,7 @@ default="auto"
         if not tasks.n_tasks:
             raise ValueError("No task has two normal rows: there is nothing to learn from.")
         n_epochs = _META_EPOCHS if self.max_epochs is None else self.max_epochs
-        settings = self._net_settings(lr=5e-3, batch_size=self.batch_size)
-        settings["max_epochs"] = n_epochs
-        kept = checkpoints_in(settings["callbacks"])
+        settings = replace(self._net_settings(lr=5e-3, seed=seed), max_epochs=n_epochs)
         draft = self._draft(
             [task.normals for task in tasks],
             ScalePrior.from_normals(task.normals for task in tasks),
@@ -317,14 +317,14 @@ default="auto"
             {"n_tasks": tasks.n_tasks},
         )
 
-        def train(part: TaskSet, state: MetaState, **more: Any) -> MetaState:
+        def train(part: TaskSet, state: MetaState, how: TrainingSettings = settings) -> MetaState:
             return self._trained(
                 state,
                 [task.normals for task in part],
                 [task.anomalies for task in part],
                 n_normal=self.n_normal,
                 n_query=self.n_query,
-                **{**settings, **more},
+                settings=how,
             )
 
         if draft.architecture["anchor"] == "none" or draft.info["targets"] is not None:
@@ -350,9 +350,7 @@ default="auto"
         def network(known: Knowledge, positions: Sequence[int]) -> NeuralProcess:
             borrowed = draft.with_arrays(known.to_arrays())
             part = tasks.subset(positions)
-            return self._module(
-                train(part, borrowed, verbose=0, callbacks=kept, may_be_cut_short=False)
-            )
+            return self._module(train(part, borrowed, settings.for_held_out()))
 
         knowledge, without, report = learn_knowledge(
             tasks, judge, describe, closed, self.weigh_features
@@ -387,22 +385,26 @@ default="auto"
         n, n_epochs = len(normals), self.max_epochs
         if n_epochs is None:
             n_epochs = next(e for most, e in _EPOCHS.items() if (n_rows or n) < most)
-        settings = self._net_settings(lr=5e-3, batch_size=self.batch_size)
-        settings |= {"max_epochs": round(share * n_epochs), "verbose": 0, "accelerator": None}
+        settings = replace(
+            self._net_settings(lr=5e-3, seed=seed),
+            max_epochs=round(share * n_epochs),
+            verbose=0,
+            accelerator=None,
+        )
         names = getattr(self, "feature_names_in_", None)
         prior = ScalePrior.from_normals([normals])
         draft = self._draft([normals], prior, seed, names, {"n_tasks": 0})
         n_context = min(max(n * 4 // 5, 1), MOST_CONTEXT)
         return self._trained(
-            draft, [normals], n_normal=(n_context, n_context), n_query=MOST_QUERIES, **settings
+            draft,
+            [normals],
+            n_normal=(n_context, n_context),
+            n_query=MOST_QUERIES,
+            settings=settings,
         )
 
     def _module(self, state: MetaState, plans: Sequence[MaskPlan] | None = None) -> NeuralProcess:
-        weights = {
-            name.removeprefix(_WEIGHT): torch.tensor(value, dtype=torch.float64)
-            for name, value in state.arrays.items()
-            if name.startswith(_WEIGHT)
-        }
+        weights = from_arrays(state.arrays, _WEIGHT)
         plans = self._plans(state) if plans is None else plans
         module = self._new_module(state, plans, bool(weights)).double().eval()
         if weights:
@@ -585,15 +587,15 @@ default="auto"
         *,
         n_normal: tuple[int, int],
         n_query: int,
-        **net_settings: Any,
+        settings: TrainingSettings,
     ) -> MetaState:
         """A draft with a network that learned from normal rows; none where closed forms do."""
-        if not net_settings["max_epochs"] and draft.architecture["anchor"] != "none":
+        if not settings.max_epochs and draft.architecture["anchor"] != "none":
             return draft
         seed = draft.info["seed"]
         module = self._new_module(draft, [], True)
         history: list[dict[str, float]] = []
-        if net_settings["max_epochs"]:
+        if settings.max_epochs:
 
             def describe(X: Array, y: Codes) -> MaskedSupport:
                 return self._described(X, y, draft)
@@ -613,14 +615,9 @@ default="auto"
                 support_contamination=self.support_contamination,
             )
             n_episodes = self.episodes_per_epoch or _EPISODES
-            module, history = train_process(
-                module, episodes, n_episodes=n_episodes, seed=seed, **net_settings
-            )
-        arrays = {
-            _WEIGHT + name: value.double().numpy()
-            for name, value in module.network.state_dict().items()
-        }
-        return draft.with_arrays(arrays, history=history)
+            module, history = train_process(module, episodes, n_episodes, settings)
+        weights = to_arrays(module.network.double().state_dict(), _WEIGHT)
+        return draft.with_arrays(weights, history=history)
 
     def _new_module(
         self, state: MetaState, plans: Sequence[MaskPlan], has_network: bool

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from ..._training.layers import mlp
 from ..._training.loop import train_episodic
 from ..._training.losses import MeanLoss
 from ..._training.seeding import torch_seed
+from ..._training.settings import TrainingSettings
 from ..._typing import Array
 from ...tasks._episodes import Episode
 
@@ -44,9 +44,7 @@ class Reduction:
         self.n_codes = len(self._layers("encode")[-1][1])
 
     @classmethod
-    def fit(
-        cls, kind: str, normals: Sequence[Array], n_codes: int, seed: int, **net_params: Any
-    ) -> Reduction:
+    def fit(cls, kind: str, normals: Sequence[Array], n_codes: int, seed: int) -> Reduction:
         """Learn from the scaled normals of each task: (n_t, d) each."""
         rows = np.nan_to_num(np.concatenate(list(normals)))
         n_codes = min(n_codes, *rows.shape)
@@ -59,7 +57,7 @@ class Reduction:
         }
         if kind == "pca":
             return cls(linear)
-        return cls(_train_autoencoder(rows, n_codes, seed, **net_params))
+        return cls(_train_autoencoder(rows, n_codes, seed))
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> Reduction | None:
@@ -122,7 +120,7 @@ class _Autoencoder(nn.Module):
         return (self.decode(self.encode(query_X)) - query_X).square().mean(-1)
 
 
-def _train_autoencoder(rows: Array, n_codes: int, seed: int, **net_params: Any) -> dict[str, Array]:
+def _train_autoencoder(rows: Array, n_codes: int, seed: int) -> dict[str, Array]:
     def draw(epoch: int, index: int) -> Episode:
         rng = np.random.default_rng([seed, epoch, index])
         batch = rows[rng.integers(len(rows), size=_BATCH_ROWS)]
@@ -131,15 +129,14 @@ def _train_autoencoder(rows: Array, n_codes: int, seed: int, **net_params: Any) 
 
     with torch_seed(seed):
         module = _Autoencoder(rows.shape[1], n_codes)
-    settings = {"criterion": MeanLoss, "optimizer": torch.optim.Adam, "lr": 3e-3, "max_epochs": 1}
+    settings = TrainingSettings(lr=3e-3, max_epochs=1, batch_size=_BATCHES, seed=seed)
+    settings = settings.with_defaults(criterion=MeanLoss, optimizer=torch.optim.Adam)
     data = EpisodeDataset(draw, _STEPS * _BATCHES)
-    module, _ = train_episodic(
-        module, data, None, seed=seed, **{**settings, "batch_size": _BATCHES, **net_params}
-    )
+    module, _ = train_episodic(module, data, None, settings)
     return {
         f"{name}{i // 2}.{part}": value.double().numpy()
         for name in ("encode", "decode")
-        for i, layer in enumerate(getattr(module.cpu(), name))
+        for i, layer in enumerate(getattr(module, name))
         if isinstance(layer, nn.Linear)
         for part, value in layer.state_dict().items()
     }

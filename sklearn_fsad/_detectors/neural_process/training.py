@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from skorch.callbacks import GradientNormClipping, LRScheduler
-from torch.optim.lr_scheduler import OneCycleLR
 
 from ..._training.batches import EpisodeDataset
 from ..._training.loop import train_episodic
 from ..._training.losses import MeanLoss
+from ..._training.settings import TrainingSettings
 from ..._typing import Array
 from ...tasks._episodes import Episode, draw_hidden
 from .masks import training_mask
@@ -93,33 +91,16 @@ class NormalEpisodes:
 def train_process(
     module: NeuralProcess,
     episodes: NormalEpisodes,
-    *,
     n_episodes: int,
-    seed: int,
-    lr: float,
-    max_epochs: int,
-    batch_size: int,
-    callbacks: Sequence[Any] | None = None,
-    **net_params: Any,
+    settings: TrainingSettings,
 ) -> tuple[NeuralProcess, list[dict[str, float]]]:
     """Train a module and return it, in float64, with the loss of each epoch."""
-    n_steps = max_epochs * -(-n_episodes // batch_size)
-    schedule = LRScheduler(OneCycleLR, max_lr=lr, total_steps=max(n_steps, 1), step_every="batch")
-    settings = {
-        "criterion": MeanLoss,
-        "optimizer": torch.optim.AdamW,
-        "optimizer__weight_decay": 1e-3,
-        "optimizer__fused": True,
-        **net_params,
-        "lr": lr,
-        "max_epochs": max_epochs,
-        "batch_size": batch_size,
-        "callbacks": [
-            ("clip", GradientNormClipping(1.0)),
-            ("schedule", schedule),
-            *(callbacks or []),
-        ],
-    }
+    settings = settings.with_defaults(
+        criterion=MeanLoss,
+        optimizer=torch.optim.AdamW,
+        optimizer__weight_decay=1e-3,
+        optimizer__fused=True,
+    )
     data = EpisodeDataset(episodes.episode, n_episodes, episodes.normals)
-    module, history = train_episodic(module, data, None, seed=seed, **settings)
-    return module.cpu().double().eval(), history
+    module, history = train_episodic(module, data, None, settings.one_cycle(n_episodes, clip=1.0))
+    return module.double().eval(), history

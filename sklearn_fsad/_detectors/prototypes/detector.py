@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -358,8 +359,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
             observations,
             evidence,
             lambda **given: EvidenceMix(closed, self.n_normal, self.n_anomalous, **given),
-            seed=seed,
-            **self._net_settings(lr=0.08, optimizer=torch.optim.Adam),
+            self._net_settings(lr=0.08, seed=seed),
         )
         return architecture, {**arrays, **learned.arrays()}, learned.info()
 
@@ -382,9 +382,9 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
             hidden=hidden,
             embedding_dim=width,
             n_episodes=self.episodes_per_epoch or 256,
-            seed=seed,
-            adversarial_eps=self.adversarial_eps,
-            **self._net_settings(lr=3e-3, optimizer=torch.optim.AdamW, batch_size=self.batch_size),
+            settings=replace(
+                self._net_settings(lr=3e-3, seed=seed), adversarial_eps=self.adversarial_eps
+            ),
         )
         architecture = {
             "embedding_dim": width,

@@ -16,6 +16,8 @@ from ..._training.layers import masked_mean, mlp
 from ..._training.loop import train_episodic
 from ..._training.losses import PairwiseLoss
 from ..._training.seeding import torch_seed
+from ..._training.settings import TrainingSettings
+from ..._training.weights import from_arrays, to_arrays
 from ..._typing import Array
 from ...tasks._episodes import Episode, EpisodeSampler, scaled_episode
 from ...tasks._task_set import TaskSet
@@ -45,11 +47,7 @@ class PrototypicalNetwork(nn.Module):
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> PrototypicalNetwork:
         """The network in a state's arrays; one that was never trained embeds by the identity."""
-        weights = {
-            name.removeprefix(_LAYER): torch.tensor(value, dtype=torch.float64)
-            for name, value in arrays.items()
-            if name.startswith(_LAYER)
-        }
+        weights = from_arrays(arrays, _LAYER)
         if not weights:
             return cls(nn.Identity())
         shapes = [weight.shape for name, weight in weights.items() if name.endswith("weight")]
@@ -60,7 +58,7 @@ class PrototypicalNetwork(nn.Module):
 
     def to_arrays(self) -> dict[str, Array]:
         """Named arrays for a :class:`MetaState`."""
-        return {_LAYER + name: value.numpy() for name, value in self.embed.state_dict().items()}
+        return to_arrays(self.embed.state_dict(), _LAYER)
 
     def adapt(self, X: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Prototypes of a support: (..., n, d), (..., n)."""
@@ -99,8 +97,7 @@ def train_network(
     hidden: Sequence[int],
     embedding_dim: int,
     n_episodes: int,
-    seed: int,
-    **net_params: Any,
+    settings: TrainingSettings,
 ) -> tuple[PrototypicalNetwork, list[dict[str, float]]]:
     """Train on episodes; from five groups of tasks on, one fifth of them decides when to stop."""
 
@@ -114,21 +111,20 @@ def train_network(
 
         return EpisodeDataset(draw, n_episodes, [task.X for task in tasks])
 
-    folds = tasks.folds(5, seed)
+    folds = tasks.folds(5, settings.seed)
     held_out = [i for i in folds[0] if i in sampler.drawable]
     rest = [i for fold in folds[1:] for i in fold if i in sampler.drawable]
     valid = None
     train = episodes(None, None)
-    callbacks = list(net_params.pop("callbacks", None) or [])
     if len(folds) == 5 and held_out and rest:
         train, valid = episodes(rest, None), episodes(held_out, 0)
-        callbacks.append(("stop", EarlyStopping(patience=_PATIENCE, load_best=True, sink=_silent)))
+        stop = EarlyStopping(patience=_PATIENCE, load_best=True, sink=_silent)
+        settings = settings.with_callbacks(after=[("stop", stop)])
     n_in = scaled_episode(sampler.episode(0, 0), scaler, prior).support_X.shape[1]
-    with torch_seed(seed):
+    with torch_seed(settings.seed):
         network = PrototypicalNetwork(mlp(n_in, hidden, embedding_dim))
-    settings = {"criterion": PairwiseLoss, **net_params, "callbacks": callbacks}
-    trained, history = train_episodic(network, train, valid, seed=seed, **settings)
-    return trained.cpu(), history
+    settings = settings.with_defaults(criterion=PairwiseLoss, optimizer=torch.optim.AdamW)
+    return train_episodic(network, train, valid, settings)
 
 
 def best_scaler(sampler: EpisodeSampler, prior: ScalePrior, n_episodes: int = 48) -> str:

@@ -1,0 +1,106 @@
+"""Settings of a training on episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from skorch.callbacks import GradientNormClipping, LRScheduler
+from torch.optim.lr_scheduler import OneCycleLR
+
+from .checkpoint import checkpoints_in
+
+_OF_NET_PARAMS = ("lr", "max_epochs", "batch_size", "device", "callbacks", "verbose", "accelerator")
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How :func:`train_episodic` trains a module.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate; the highest one of a schedule.
+    max_epochs : int
+        Epochs.
+    batch_size : int, default=16
+        Episodes per training step.
+    device : str, default="cpu"
+        Where the module trains.
+    seed : int, default=0
+        Seed of torch within the training.
+    dtype : torch.dtype, default=torch.float32
+        Precision of the rows.
+    callbacks : sequence of Callback or (str, Callback), default=()
+        skorch callbacks.
+    verbose : int, default=0
+        1 shows a progress bar.
+    accelerator : callable, default=None
+        Makes the accelerator of processes that share the training.
+    parameters : mapping, default=None
+        Those of the detector that trains: they tell its checkpoints from those of others.
+    keep_on_interrupt : bool, default=False
+        Whether Ctrl-C during ``meta_fit`` ends this training alone, after its last whole epoch.
+    adversarial_eps : float, default=0.0
+        Furthest that each step moves the values of the queries against the module.
+    skorch : mapping, default={}
+        All other arguments of the skorch net, such as ``criterion`` and ``optimizer``.
+    """
+
+    lr: float
+    max_epochs: int
+    batch_size: int = 16
+    device: str = "cpu"
+    seed: int = 0
+    dtype: torch.dtype = torch.float32
+    callbacks: Sequence[Any] = ()
+    verbose: int = 0
+    accelerator: Callable[[], Any] | None = None
+    parameters: Mapping[str, Any] | None = None
+    keep_on_interrupt: bool = False
+    adversarial_eps: float = 0.0
+    skorch: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_net_params(self, net_params: Mapping[str, Any]) -> TrainingSettings:
+        """Return settings in which a detector's ``net_params`` override these."""
+        own = {name: net_params[name] for name in _OF_NET_PARAMS if name in net_params}
+        if "callbacks" in own:
+            own["callbacks"] = own["callbacks"] or ()
+        rest = {name: value for name, value in net_params.items() if name not in own}
+        return replace(self, **own, skorch={**self.skorch, **rest})
+
+    def with_defaults(self, **skorch: Any) -> TrainingSettings:
+        """Return settings with arguments of the skorch net wherever these have none."""
+        return replace(self, skorch={**skorch, **self.skorch})
+
+    def with_callbacks(
+        self, before: Sequence[Any] = (), after: Sequence[Any] = ()
+    ) -> TrainingSettings:
+        """Return settings with more callbacks, run before and after these."""
+        return replace(self, callbacks=[*before, *self.callbacks, *after])
+
+    def one_cycle(self, n_episodes: int, clip: float) -> TrainingSettings:
+        """Return settings with a learning rate that rises once and falls, and clipped gradients.
+
+        Parameters
+        ----------
+        n_episodes : int
+            Episodes of an epoch.
+        clip : float
+            Largest norm of a gradient.
+        """
+        n_steps = max(self.max_epochs * -(-n_episodes // self.batch_size), 1)
+        schedule = LRScheduler(OneCycleLR, max_lr=self.lr, total_steps=n_steps, step_every="batch")
+        return self.with_callbacks([("clip", GradientNormClipping(clip)), ("schedule", schedule)])
+
+    def for_held_out(self) -> TrainingSettings:
+        """Return settings of a training that leaves tasks out: silent, with checkpoints alone."""
+        kept = checkpoints_in(self.callbacks)
+        return replace(self, verbose=0, callbacks=kept, keep_on_interrupt=False)
+
+    def of_net(self) -> dict[str, Any]:
+        """Return the arguments of the skorch net but its callbacks."""
+        own = {name: getattr(self, name) for name in ("lr", "max_epochs", "batch_size", "device")}
+        return {**own, **self.skorch}
