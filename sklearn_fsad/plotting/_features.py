@@ -92,9 +92,7 @@ class FeatureScoreDisplay:
         Parameters
         ----------
         estimator : estimator
-            A fitted detector with ``feature_scores``, such as
-            :class:`~sklearn_fsad.InContextDetector` or
-            :class:`~sklearn_fsad.NeuralProcessDetector`, or a pipeline that ends with one.
+            A fitted detector of this package, or a pipeline that ends with one.
         X : array-like of shape (n_samples, n_features)
             Rows; the index of a frame names them.
         feature_names : sequence of str, default=None
@@ -121,7 +119,7 @@ class FeatureScoreDisplay:
         if not hasattr(detector, "feature_scores"):
             raise TypeError(
                 f"{type(detector).__name__} has no feature_scores(X): it does not tell which "
-                "features are off. InContextDetector and NeuralProcessDetector do."
+                "features are off. Every detector of this package does."
             )
         row_names = list(X.index) if hasattr(X, "index") and hasattr(X, "columns") else None
         if feature_names is None:

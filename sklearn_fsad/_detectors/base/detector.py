@@ -355,7 +355,7 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
         }
         settings = TrainingSettings(
             lr=lr if self.lr is None else self.lr,
-            max_epochs=self.max_epochs,
+            max_epochs=0 if self.max_epochs is None else self.max_epochs,
             batch_size=self.batch_size,
             device=self.device,
             seed=seed,
