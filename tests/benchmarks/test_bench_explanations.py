@@ -4,11 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-MODULES = (
-    "measures.explanations",
-    "measures.far",
-    "protocols.one_table",
-)
+MODULES = ("measures.explanations", "measures.far", "protocols.one_table")
 PROTOTYPES = "prototypes=sklearn_fsad:ProtoNetDetector"
 
 

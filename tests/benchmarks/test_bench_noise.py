@@ -4,11 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-MODULES = (
-    "measures.noise",
-    "protocols.families",
-    "protocols.noise",
-)
+MODULES = ("measures.noise", "protocols.families", "protocols.noise")
 DETECTOR = "closed-form=sklearn_fsad:ProtoNetDetector"
 
 

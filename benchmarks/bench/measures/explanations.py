@@ -122,11 +122,7 @@ def cells(
 
 
 def _cell(
-    args: argparse.Namespace,
-    task: Task,
-    number: int,
-    k: int,
-    meta_fitted: dict[str, Any],
+    args: argparse.Namespace, task: Task, number: int, k: int, meta_fitted: dict[str, Any]
 ) -> list[Row]:
     warnings.simplefilter("ignore", UserWarning)
     rng = np.random.default_rng(random_state_of(args.seed, task.name, number))

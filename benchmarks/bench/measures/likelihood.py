@@ -173,8 +173,8 @@ def tables(measured: dict[str, pd.DataFrame], seconds: dict[str, float]) -> str:
     """Return tables over all contexts and by the size of the context."""
     best = measured[EXACT]["log-likelihood"]
     rows, by_size = [], []
-    for name, quality in measured.items():
-        value = quality["log-likelihood"]
+    for name, found in measured.items():
+        value, covered = found["log-likelihood"], found["coverage"]
         gap = best - value
         rows.append(
             {
@@ -183,22 +183,15 @@ def tables(measured: dict[str, pd.DataFrame], seconds: dict[str, float]) -> str:
                 "s.e.": value.sem(),
                 "gap to exact": gap.mean(),
                 "s.e. of gap": gap.sem(),
-                "coverage": quality["coverage"].mean(),
-                "RMSE": quality["error"].mean(),
+                "coverage": covered.mean(),
+                "RMSE": found["error"].mean(),
                 "meta_fit CPU s": seconds.get(name, np.nan),
             }
         )
-        sizes = [quality["n"].between(*edges) for edges in BINS]
-        by_size.append(
-            {
-                "method": name,
-                **{f"gap, n {a}-{b}": gap[s].mean() for (a, b), s in zip(BINS, sizes, strict=True)},
-                **{
-                    f"coverage, n {a}-{b}": quality["coverage"][s].mean()
-                    for (a, b), s in zip(BINS, sizes, strict=True)
-                },
-            }
-        )
+        sizes = {f"n {a}-{b}": found["n"].between(a, b) for a, b in BINS}
+        gaps = {f"gap, {size}": gap[rows_of].mean() for size, rows_of in sizes.items()}
+        shares = {f"coverage, {size}": covered[rows_of].mean() for size, rows_of in sizes.items()}
+        by_size.append({"method": name, **gaps, **shares})
     formats = ("", *[".3f"] * 6, ".0f")
     return (
         "Mean over tasks of the log-likelihood of a held-out measurement, in nats, by the normal "

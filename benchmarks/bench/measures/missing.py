@@ -31,12 +31,7 @@ from bench.protocols.one_table import (
     punch_holes,
 )
 from bench.report.conditions import conditions
-from bench.report.markdown import (
-    ABOUT_CELLS,
-    auc_table,
-    failures,
-    value_table,
-)
+from bench.report.markdown import ABOUT_CELLS, auc_table, failures, value_table
 from bench.report.records import Result
 
 CLASS = "sklearn_fsad:NeuralProcessDetector"

@@ -127,26 +127,16 @@ def measured(
     args: argparse.Namespace, tasks: Sequence[Task], spec: Spec
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each support and each setting of one detector."""
+    sizes = args.n, max(args.k), args.max_query
     for robust, detector, test in detectors(args, tasks, spec):
-        for task in tqdm(test, spec.label):
-            for number, k in product(range(args.draws), args.k):
-                found, *query = supports(
-                    task, args.seed, number, args.n, k, max(args.k), args.max_query
-                )
-                for support in found:
-                    for cleaning, option in CLEANING.items():
-                        if option == "all" and not k:
-                            continue
-                        detector.set_params(clean_support=option)
-                        yield {
-                            "method": spec.label,
-                            "task": task.name,
-                            "draw": number,
-                            "k": k,
-                            "noise": support.noise,
-                            "setting": setting(robust, cleaning),
-                            **measure(detector, support, *query),
-                        }
+        for task, number, k in product(tqdm(test, spec.label), range(args.draws), args.k):
+            found, *query = supports(task, args.seed, number, sizes[0], k, *sizes[1:])
+            here = {"method": spec.label, "task": task.name, "draw": number, "k": k}
+            for support, (cleaning, option) in product(found, CLEANING.items()):
+                if option != "all" or k:
+                    detector.set_params(clean_support=option)
+                    how = {"noise": support.noise, "setting": setting(robust, cleaning)}
+                    yield {**here, **how, **measure(detector, support, *query)}
 
 
 def setting(robust: bool, cleaning: str) -> str:
@@ -165,7 +155,7 @@ def summary(rows: pd.DataFrame, method: str) -> pd.DataFrame:
     for k, noise, name in part[keys].drop_duplicates().sort_values("k", kind="stable").values:
         before, plain, found = by_task[k, CLEAN, PLAIN], by_task[k, noise, PLAIN], by_task[k, noise]
         loss, gain = float((before - plain).mean()), found[name] - plain
-        noisy = noise != CLEAN
+        noisy, won = noise != CLEAN, noise != CLEAN and name != PLAIN
         lines.append(
             {
                 "k": k,
@@ -174,9 +164,7 @@ def summary(rows: pd.DataFrame, method: str) -> pd.DataFrame:
                 "AUC": f"{found[name].mean():.3f}",
                 "lost": f"{loss:.3f}" if noisy and name == PLAIN else "",
                 "gain": "" if name == PLAIN else f"{gain.mean():+.3f} ± {gain.sem():.3f}",
-                "won back": f"{gain.mean() / loss:.0%}"
-                if noisy and name != PLAIN and loss > 0.005
-                else "",
+                "won back": f"{gain.mean() / loss:.0%}" if won and loss > 0.005 else "",
             }
         )
     order = list(dict.fromkeys(part["noise"]))
@@ -202,14 +190,12 @@ def report(rows: pd.DataFrame, args: argparse.Namespace) -> str:
         'other one. `cleaned`: `clean_support=True`; `all cleaned`: `clean_support="all"`; '
         f"`robust`: `support_contamination={args.support_contamination:g}` in `meta_fit`. "
         "`gain` is over the detector as it is, on the same rows, with the standard error over "
-        "tasks; `won back` is its share of what noise costs, where that is more than .005.",
+        "tasks; `won back` is its share of what noise costs, where that is more than .005."
     ]
     if args.turned_in_tasks:
         share = f"{args.turned_in_tasks:.0%}"
-        lines += [
-            "",
-            f"In the tasks given to `meta_fit`, {share} of the labels of each kind is wrong.",
-        ]
+        about = f"In the tasks given to `meta_fit`, {share} of the labels of each kind is wrong."
+        lines += ["", about]
     for method in methods:
         n_tasks = rows[rows["method"] == method]["task"].nunique()
         table = summary(rows, method).to_markdown(index=False, disable_numparse=True)

@@ -7,7 +7,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -20,6 +20,9 @@ from bench.protocols.families import Episode, Fold, Protocol, Task, random_state
 from bench.report.records import Row, Table
 from sklearn.metrics import average_precision_score, roc_auc_score
 from tqdm import tqdm
+
+# by episode: what stacks mix, the labels of the query, and seconds
+Stacked = dict[tuple[str, int, int, int], tuple[np.ndarray, np.ndarray, float]]
 
 
 class Runner:
@@ -70,22 +73,10 @@ class Runner:
         """Add the row of one method on one episode."""
         if not np.isfinite(scores).all():
             raise FloatingPointError(f"{method} gave scores that are not finite.")
-        self.table.add(
-            Row(
-                self.family,
-                self.split,
-                episode.task.name,
-                episode.draw,
-                episode.n,
-                episode.k,
-                episode.n_used,
-                episode.k_used,
-                method,
-                float(roc_auc_score(episode.query_y, scores)),
-                float(average_precision_score(episode.query_y, scores)),
-                seconds,
-            )
-        )
+        auc = float(roc_auc_score(episode.query_y, scores))
+        ap = float(average_precision_score(episode.query_y, scores))
+        used = episode.n_used, episode.k_used
+        self.table.add(Row(self.family, self.split, *episode.key, *used, method, auc, ap, seconds))
 
     def bar(self, total: int, what: str) -> Any:
         """Return a progress bar on stderr."""
@@ -96,7 +87,7 @@ class Runner:
         bar = self.bar(len(self.test_names), "support baselines")
         for name in self.test_names:
             todo = [method for method in methods if not self.table.has(method, name)]
-            known: dict[tuple[str, int, int], tuple[np.ndarray, float]] = {}
+            known: dict[Any, Any] = {}  # (method, draw, n) -> scores, seconds
             for episode in self.protocol.episodes(self.tasks[name]) if todo else ():
                 for method in todo:
                     self.run_support_episode(method, episode, known)
@@ -105,12 +96,7 @@ class Runner:
             bar.update()
         bar.close()
 
-    def run_support_episode(
-        self,
-        method: str,
-        episode: Episode,
-        known: dict[tuple[str, int, int], tuple[np.ndarray, float]],
-    ) -> None:
+    def run_support_episode(self, method: str, episode: Episode, known: dict[Any, Any]) -> None:
         """Measure one baseline; one that ignores labels is computed once for all k of a draw."""
         seed = random_state_of(self.protocol.seed, episode.task.name, episode.draw)
         baseline = self.baselines[method](seed)
@@ -140,7 +126,7 @@ class Runner:
     def run_stacks(self, methods: Sequence[str]) -> None:
         """Measure the stacks; the support-only scores they mix are computed once an episode."""
         names = [name for name in self.test_names if self.tasks[name].testable]
-        episodes: dict[tuple[str, int, int, int], tuple[np.ndarray, np.ndarray, float]] = {}
+        episodes: Stacked = {}
         bar = self.bar(len(names), ", ".join(methods))
         for name in names:
             for episode in self.protocol.episodes(self.tasks[name]):
@@ -153,12 +139,7 @@ class Runner:
             for fold in self.folds:
                 self.run_stack_fold(method, fold, episodes)
 
-    def run_stack_fold(
-        self,
-        method: str,
-        fold: Fold,
-        episodes: dict[tuple[str, int, int, int], tuple[np.ndarray, np.ndarray, float]],
-    ) -> None:
+    def run_stack_fold(self, method: str, fold: Fold, episodes: Stacked) -> None:
         """Learn one stack a cell on the training tasks of a fold, then score its test tasks."""
         stacks = {}
         for cell in self.protocol.cells:
@@ -176,24 +157,18 @@ class Runner:
         bar = self.bar(len(self.folds) * len(self.protocol.n), method)
         first_k = self.protocol.k[0]
         for fold in self.folds:
-            names = [name for name in fold.train if self.tasks[name].testable]
             for n in self.protocol.n:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
-                    self.run_boosting_cell(method, fold, names, n, first_k)
+                    self.run_boosting_cell(method, fold, n, first_k)
                 bar.update()
         bar.close()
 
-    def run_boosting_cell(
-        self, method: str, fold: Fold, names: Collection[str], n: int, first_k: int
-    ) -> None:
+    def run_boosting_cell(self, method: str, fold: Fold, n: int, first_k: int) -> None:
         """Learn on the training tasks at one n, then score the test tasks."""
-        training = [
-            e
-            for name in names
-            for e in self.protocol.episodes(self.tasks[name])
-            if (e.n, e.k) == (n, first_k)
-        ]
+        tasks = [self.tasks[name] for name in fold.train if self.tasks[name].testable]
+        episodes = [e for task in tasks for e in self.protocol.episodes(task)]
+        training = [e for e in episodes if (e.n, e.k) == (n, first_k)]
         model = Boosting(self.protocol.seed).fit(training)
         for name in fold.test:
             scores, seconds = np.empty(0), 0.0

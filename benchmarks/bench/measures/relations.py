@@ -32,12 +32,7 @@ from bench.protocols.one_table import (
     support_sizes,
 )
 from bench.report.conditions import conditions
-from bench.report.markdown import (
-    ABOUT_CELLS,
-    auc_table,
-    failures,
-    value_table,
-)
+from bench.report.markdown import ABOUT_CELLS, auc_table, failures, value_table
 from bench.report.records import Result
 
 CLASS = "sklearn_fsad:NeuralProcessDetector"

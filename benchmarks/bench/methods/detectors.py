@@ -61,21 +61,14 @@ def parse_spec(text: str) -> Spec:
 
 
 def meta_training_tasks(tasks: Sequence[Task], split: str) -> Any:
-    """Give ``meta_fit`` its tasks: a list of (X, y), or a TaskSet that knows the groups.
-
-    Groups are only handed over where whole groups are held out, and where ``sklearn_fsad`` is
-    installed.
-    """
+    """Give ``meta_fit`` its tasks: pairs (X, y), or a TaskSet where whole groups are held out."""
     pairs = [(task.X, task.y) for task in tasks]
     if split != "groups":
         return pairs
-    try:
-        from sklearn_fsad.tasks import TaskSet
-    except ImportError:
-        return pairs
-    return TaskSet(
-        pairs, names=[task.name for task in tasks], groups=[task.group for task in tasks]
-    )
+    from sklearn_fsad import TaskSet
+
+    names, groups = [task.name for task in tasks], [task.group for task in tasks]
+    return TaskSet(pairs, names=names, groups=groups)
 
 
 class Adapted(Baseline):

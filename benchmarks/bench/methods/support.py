@@ -182,9 +182,7 @@ class Trees(Baseline):
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> Trees:
         """Learn from the labelled support."""
-        make = RandomForestClassifier if self.kind == "forest" else ExtraTreesClassifier
-        forest = make(n_estimators=100, class_weight="balanced", random_state=self.random_state)
-        self.model_ = forest.fit(X, y)
+        self.model_ = self._forest().fit(X, y)
         return self
 
     def anomaly_score(self, X: np.ndarray) -> np.ndarray:
@@ -195,16 +193,15 @@ class Trees(Baseline):
         """Learn, and score each normal by those trees of a forest that did not see it."""
         if self.kind != "forest":
             return super().fit_left_out(X, y)
-        self.model_ = RandomForestClassifier(
-            n_estimators=100,
-            class_weight="balanced",
-            oob_score=True,
-            random_state=self.random_state,
-        )
+        self.model_ = self._forest().set_params(oob_score=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             votes = self.model_.fit(X, y).oob_decision_function_[y == 0, 1]
         return np.nan_to_num(votes, nan=0.0)
+
+    def _forest(self) -> RandomForestClassifier | ExtraTreesClassifier:
+        make = RandomForestClassifier if self.kind == "forest" else ExtraTreesClassifier
+        return make(n_estimators=100, class_weight="balanced", random_state=self.random_state)
 
 
 class Regressions(Baseline):

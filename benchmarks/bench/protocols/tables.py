@@ -23,11 +23,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 MOST_ROWS, LEAST_ANOMALIES, TEST_SHARE = 5000, 30, 0.3
-RELATED = (
-    ("cardio", "Cardiotocography"),
-    ("http", "smtp"),
-    ("mnist", "optdigits", "pendigits"),
-)
+RELATED = (("cardio", "Cardiotocography"), ("http", "smtp"), ("mnist", "optdigits", "pendigits"))
 
 
 @dataclass(frozen=True)

@@ -85,34 +85,19 @@ def best_table(values: pd.DataFrame, detector: str, baselines: Sequence[str]) ->
             continue
         best = max(means, key=lambda name: means[name])
         pair = compare(mine, values.loc[best][cell])
-        shown = [
-            f"{pair.difference:+.3f}",
-            f"{pair.standard_error:.3f}",
-            f"{pair.wins}-{pair.losses}",
-        ]
+        difference, error = f"{pair.difference:+.3f}", f"{pair.standard_error:.3f}"
+        shown = [difference, error, f"{pair.wins}-{pair.losses}"]
         rows.append([*start, best, number(means[best]), *shown])
-    titles = [
-        "n,k",
-        "mean",
-        "best baseline",
-        "its mean",
-        "difference",
-        "SE over tasks",
-        "wins-losses",
-    ]
-    return markdown(titles, rows)
+    titles = "n,k", "mean", "best baseline", "its mean", "difference", "SE over tasks"
+    return markdown([*titles, "wins-losses"], rows)
 
 
 def paired_table(values: pd.DataFrame, detector: str, baselines: Sequence[str]) -> str:
     """Return a detector against every baseline in every cell."""
     rows = []
     for name in baselines:
-        cells = []
-        for cell in values.columns:
-            other = values.loc[name][cell]
-            cells.append(
-                "-" if other.isna().all() else str(compare(values.loc[detector][cell], other))
-            )
+        pairs = [(values.loc[detector][cell], values.loc[name][cell]) for cell in values.columns]
+        cells = ["-" if other.isna().all() else str(compare(m, other)) for m, other in pairs]
         rows.append([name, *cells])
     return markdown(["baseline", *(f"{n},{k}" for n, k in values.columns)], rows)
 
@@ -144,17 +129,21 @@ def family_report(frame: pd.DataFrame, header: dict[str, Any]) -> str:
         notes = [f"- {note}" for note in header["detectors"][detector]["shown"]]
         lines += ["", f"## {detector}", *(["", *notes] if notes else [])]
         for metric, title in METRICS.items():
-            values = task_means(frame, metric)
-            lines += ["", f"### {title} against the best baseline of each cell", ""]
-            lines += [best_table(values, detector, baselines)]
-            if baselines:
-                lines += ["", f"### {title} against every baseline", ""]
-                lines += [
-                    f"Difference (SE over tasks) wins-losses; |difference| <= {TIE} is a tie.",
-                    "",
-                ]
-                lines += [paired_table(values, detector, baselines)]
+            lines += paired_section(task_means(frame, metric), title, detector, baselines)
     return "\n".join(lines) + "\n"
+
+
+def paired_section(
+    values: pd.DataFrame, title: str, detector: str, baselines: Sequence[str]
+) -> list[str]:
+    """Write on a detector against the best baseline of each cell, and against every one."""
+    lines = ["", f"### {title} against the best baseline of each cell", ""]
+    lines += [best_table(values, detector, baselines)]
+    if baselines:
+        about = f"Difference (SE over tasks) wins-losses; |difference| <= {TIE} is a tie."
+        lines += ["", f"### {title} against every baseline", "", about, ""]
+        lines += [paired_table(values, detector, baselines)]
+    return lines
 
 
 def auc_table(frame: pd.DataFrame, by: str, reference: str, methods: Sequence[str]) -> str:

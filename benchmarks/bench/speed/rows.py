@@ -216,8 +216,7 @@ def commands(frame: pd.DataFrame) -> str:
 def report(frame: pd.DataFrame, fits: pd.DataFrame) -> str:
     """Return the results of scoring in parts as Markdown."""
     shown = frame.assign(
-        rows_a_core_second=frame.rows / frame.core_seconds,
-        rows=frame.rows.map("{:,}".format),
+        rows_a_core_second=frame.rows / frame.core_seconds, rows=frame.rows.map("{:,}".format)
     )
     header = ["rows", "processes", "s", "core s", "MiB a process", "MiB parent", "rows a core s"]
     shown.columns = header
