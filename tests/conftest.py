@@ -106,6 +106,7 @@ def bench(request):
             importlib.import_module(f"bench.{name}")
         parts = vars(importlib.import_module("bench"))
         command = importlib.import_module("run")
-        yield SimpleNamespace(**parts, main=command.main, results=command.RESULTS)
+        known = {"commands": command.COMMANDS, "results": command.RESULTS}
+        yield SimpleNamespace(**parts, **known, main=command.main)
     finally:
         sys.path.remove(str(folder))

@@ -38,9 +38,9 @@ def test_noise_is_in_the_support_alone(bench, task):
     np.testing.assert_array_equal(query_y, [truth[row.tobytes()] for row in query_X])
 
 
-def test_the_robust_training_comes_beside_the_plain_one(bench, folder, tmp_path):
+def test_the_robust_training_comes_beside_the_plain_one(bench, folder, few_lessons, tmp_path):
     words = ["--data", str(folder), "--n", "20", "--k", "0", "--draws", "1", "--folds", "1"]
-    words += ["--detector", "mix=sklearn_fsad:ProtoNetDetector(max_epochs=2,episodes_per_epoch=8)"]
+    words += ["--detector", "mix=sklearn_fsad:ProtoNetDetector(max_epochs=1,episodes_per_epoch=4)"]
     bench.main(["trust", "noise", *words, "--results", str(tmp_path), "--label", "made"])
     rows = pd.read_csv(tmp_path / "made.csv")
     counts = rows.groupby("setting").size()

@@ -6,21 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import spearmanr
-from sklearn.covariance import ledoit_wolf
 
 MODULES = (
     "measures.missing",
     "measures.one_table",
     "measures.relations",
-    "methods.base",
     "methods.detectors",
     "methods.named",
-    "methods.support",
     "protocols.families",
     "protocols.generated",
     "protocols.one_table",
     "report.markdown",
-    "speed.fitting",
 )
 CLOSED_FORM = "closed-form=sklearn_fsad:NeuralProcessDetector(max_epochs=0)"
 SVM = "svm=sklearn.svm:OneClassSVM(nu=0.2)"
@@ -131,68 +127,6 @@ def test_a_broken_relation_shows_in_no_single_feature(bench, rng):
     assert relation.departure(normal).max() < 1 < relation.departure(anomalous).max()
     _, test, known = bench.protocols.generated.draw_relation(10, 0, 0)
     assert bench.measures.one_table.kind_aucs(known.departure, test)["relation"] > 0.85
-
-
-# --- methods --------------------------------------------------------------------------------------
-def test_scaling_knows_the_support_alone(bench, rng):
-    class Plain:
-        def fit(self, X, y):
-            self.seen = X
-
-        def anomaly_score(self, X):
-            return X
-
-    X = np.column_stack([5 + 100 * rng.normal(size=80), np.full(80, 3.1), rng.normal(size=80)])
-    X[:9, 2] = np.nan
-    scaled = bench.methods.base.ColumnScaled(Plain()).fit(X, np.zeros(80))
-    np.testing.assert_allclose(np.nanmean(scaled.base.seen, axis=0), 0, atol=1e-12)
-    np.testing.assert_allclose(np.nanstd(scaled.base.seen, axis=0), [1, 0, 1], atol=1e-12)
-    assert scaled.anomaly_score(np.array([[0, 4.1, 0]]))[0, 1] == pytest.approx(1)
-    compressed = bench.methods.base.ColumnScaled(Plain(), compress=True).fit(X, np.zeros(80))
-    assert compressed.anomaly_score(np.array([[0, 103.1, 0]]))[0, 1] == pytest.approx(
-        5 + np.log1p(95)
-    )
-
-
-def test_regressions_are_those_of_the_covariance(bench, rng):
-    X = rng.normal(size=(300, 4)) @ rng.normal(size=(4, 4))
-    terms = bench.methods.support.Regressions().fit(X, np.zeros(300)).feature_scores(X)
-    covariance, _ = ledoit_wolf(X)
-    others = [1, 2, 3]
-    weights = np.linalg.solve(covariance[np.ix_(others, others)], covariance[others, 0])
-    centred = X - X.mean(axis=0)
-    residual = centred[:, 0] - centred[:, others] @ weights
-    variance = covariance[0, 0] - covariance[0, others] @ weights
-    np.testing.assert_allclose(terms[:, 0], residual**2 / variance)
-
-
-def test_gaussian_processes_blame_the_feature_that_is_off(bench, rng):
-    x = rng.uniform(-2, 2, size=(60, 1))
-    X = np.hstack([x, np.sin(2 * x) + 0.05 * rng.normal(size=x.shape), rng.normal(size=x.shape)])
-    query = np.array([[0.5, np.sin(1.0), 0.0], [0.5, -0.9, 0.0]])
-    terms = bench.methods.support.GaussianProcesses().fit(X, np.zeros(60)).feature_scores(query)
-    assert terms[1, 1] > terms[0, 1] + 10
-    assert terms[1].argmax() == 1
-
-
-def test_neighbours_in_the_features_seen_in_both(bench, rng):
-    X = rng.normal(size=(40, 3))
-    neighbours = bench.methods.support.NanNeighbours().fit(X, np.zeros(40))
-    query = np.array([[0.1, np.nan, 0.2], [np.nan] * 3])
-    seen = np.sqrt(1.5 * ((X[:, [0, 2]] - [0.1, 0.2]) ** 2).sum(axis=1))
-    assert neighbours.anomaly_score(query)[0] == pytest.approx(np.sort(seen)[4])
-    assert neighbours.anomaly_score(query)[1] == pytest.approx(seen.max())
-
-
-def test_imputers_learn_from_the_support_alone(bench, rng):
-    X, query = rng.normal(size=(40, 3)), rng.normal(size=(30, 3))
-    query[:, 1] = np.nan
-    X[::5, 0] = np.nan
-    for name, make in bench.methods.named.imputing_baselines().items():
-        fitted = make(0).fit(X, np.zeros(40))
-        together, alone = fitted.anomaly_score(query), fitted.anomaly_score(query[:1])
-        assert np.isfinite(together).all(), name
-        assert together[0] == pytest.approx(alone[0]), name
 
 
 def test_detectors_that_learn_the_same_learn_it_once(bench, table):
@@ -310,36 +244,3 @@ def test_missing_values_writes_a_report_and_its_rows(bench, folder, tmp_path):
     assert text.count("| closed-form |") == 4
     assert set(rows.missing) == {"complete", "entries", "columns"}
     assert rows.auc.between(0, 1).all()
-
-
-def test_costs_of_every_kind_are_measured(bench, monkeypatch):
-    monkeypatch.setattr(bench.speed.fitting, "N_ROWS", 8)
-    monkeypatch.setattr(bench.speed.fitting, "N_ROWS_WITH_HOLES", 8)
-    little = {"max_epochs": 0, "contamination": 0.1}
-    monkeypatch.setattr(
-        bench.speed.fitting, "PROCESSES", {"tnp": {"kind": "tnp"}, "cnp": {"kind": "cnp"}}
-    )
-    rows = bench.speed.fitting.process_costs(1, widths=(3,), **little)
-    assert [row["kind"] for row in rows] == ["tnp", "cnp"]
-    assert all(row["rows / s"] > 0 for row in rows)
-
-
-def test_what_a_table_in_context_costs(bench, monkeypatch):
-    for name, size in {
-        "CONTEXT_FEATURES": 3,
-        "NORMAL": 20,
-        "ANOMALOUS": 2,
-        "CONTEXT_ROWS": 30,
-    }.items():
-        monkeypatch.setattr(bench.speed.fitting, f"N_{name}", size)
-    taken = []
-
-    def seconds(functions, rounds):
-        taken.append([np.shape(function()) for function in functions.values()])
-        return {name: 0.5 * (i + 1) for i, name in enumerate(functions)}
-
-    rows = bench.speed.fitting.in_context_costs(1, seconds)
-    assert taken[1] == [(30,)] * 4
-    assert [row["score, s"] for row in rows] == [0.5, 1.0, 1.5, 2.0]
-    assert rows[0]["score / KNN's"] == pytest.approx(1 / 3)
-    assert rows[1]["score / IForest's"] == 0.5

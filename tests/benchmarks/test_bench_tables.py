@@ -183,8 +183,9 @@ def test_baselines_learn_from_labels(bench, name):
     query = np.concatenate([rng.normal(size=(100, 4)), 0.2 * rng.normal(size=(100, 4)) + near])
     truth, y = np.repeat([0, 1], 100), np.repeat([0, 1], [60, 10])
     told = makers[name](0).fit(X, y).anomaly_score(query)
-    again = makers[name](0).fit(X, y).anomaly_score(query)
-    np.testing.assert_allclose(told, again)
+    if name != "xgbod":  # which takes long
+        again = makers[name](0).fit(X, y).anomaly_score(query)
+        np.testing.assert_allclose(told, again)
     assert roc_auc_score(truth, told) > 0.85
     knn = makers["knn1_scaled"](0).fit(X, y).anomaly_score(query)
     assert roc_auc_score(truth, told) > roc_auc_score(truth, knn) + 0.1

@@ -62,7 +62,7 @@ def run_mapped(args: argparse.Namespace) -> Iterator[Result]:
                 "1 GiB with Python and torch"
             )
     text = "\n".join([ABOUT_MAPPED, "", *lines])
-    yield Result("big_scoring", "Rows of a mapped file", text)
+    yield Result("big_scoring", f"{args.n:,} rows of a mapped file", text)
 
 
 def options_parts(parser: argparse.ArgumentParser) -> None:
