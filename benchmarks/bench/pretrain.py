@@ -10,6 +10,7 @@ import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
@@ -28,7 +29,6 @@ from sklearn_fsad._context_training import (
 )
 from sklearn_fsad._episodes import EpisodeSampler
 from sklearn_fsad._evidence import TABULAR
-from sklearn_fsad._mix_training import Observation
 from sklearn_fsad._table_description import closed_form
 from sklearn_fsad.prior import TabularPrior
 
@@ -46,7 +46,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     add_options(parser, seed=0, jobs=1)
 
 
-def observe_chunk(start: int, seed: int, cache: Path) -> list[Observation]:
+def observe_chunk(start: int, seed: int, cache: Path) -> list[Any]:
     """Draw one episode of each of some synthetic tables, from the cache if it is there."""
     path = cache / f"seed-{seed}-from-{start}.joblib"
     if path.is_file():

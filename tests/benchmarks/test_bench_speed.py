@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sklearn_fsad._made_tasks import sinusoid_task
+from sklearn_fsad.datasets import make_sinusoid_tasks
 
 MODULES = ("measures.generated", "methods.support", "speed.fitting", "speed.steps")
 
@@ -24,8 +24,7 @@ def test_methods_of_the_speed_benchmark_agree(bench, order):
 
 
 def test_points_off_a_shifted_sine_are_told_by_the_support_alone(bench):
-    rng = np.random.default_rng(0)
-    tasks = [sinusoid_task(rng, 110, 70) for _ in range(4)]
+    tasks = [(task.X, task.y) for task in make_sinusoid_tasks(4, random_state=0)]
     for X, y in tasks:
         assert X.shape == (180, 2)
         assert (y == 1).sum() == 70

@@ -138,5 +138,5 @@ def imputing_baselines() -> dict[str, Maker]:
 
 
 def suits(name: str, n: int, n_features: int) -> bool:
-    """Whether a method can be run on a support in reasonable time."""
+    """Tell whether a method can be run on a support in reasonable time."""
     return name != GP or (n <= GP_MOST_ROWS and n_features <= GP_MOST_FEATURES)
