@@ -23,7 +23,7 @@ from bench.options import add_detectors, add_options
 from bench.protocols.families import Task, load_family, random_state_of
 from bench.protocols.one_table import PLANTED, choose_tables, plant
 from bench.report.conditions import conditions
-from bench.report.markdown import value_table
+from bench.report.markdown import bullets, value_table
 from bench.report.records import Result
 from scipy.spatial.distance import cdist
 
@@ -171,23 +171,20 @@ def learn(tasks: Sequence[Task]) -> dict[str, Any]:
 
 def report(frame: pd.DataFrame, args: argparse.Namespace) -> str:
     """Return the whole report."""
-    lines = [
+    methods = list(dict.fromkeys(frame["method"]))
+    parts = [
         f"{conditions()} {args.draws} draws of a support of {args.n} normals and k labelled "
         f"anomalies a table; up to {args.rows} other normals with known columns changed:",
-        "",
-        *(f"- {kind}: {about}" for kind, about in PLANTED.items()),
-        "",
+        bullets([f"{kind}: {about}" for kind, about in PLANTED.items()]),
         "Cells: share, in %, of rows whose largest feature score is that of a changed column, mean "
         f"over tables. `{BASELINE}`: distance from the median in interquartile ranges, without any "
         "detector. `nearest row` and `both sides`: other ways to explain the same score.",
     ]
-    methods = list(dict.fromkeys(frame["method"]))
-    for k, part in frame.groupby("k", sort=False):
-        lines += ["", f"## k={k}: {part['table'].nunique()} tables", ""]
-        lines += [value_table(part.assign(share=100 * part["first"]), "share", "kind", methods)]
-    lines += ["", "## Milliseconds a row", "", "Mean over tables (slowest table).", ""]
-    lines += [value_table(frame, "ms_a_row", "k", methods, worst=True)]
-    return "\n".join(lines).rstrip() + "\n"
+    for k, part in frame.assign(share=100 * frame["first"]).groupby("k", sort=False):
+        title = f"## k={k}: {part['table'].nunique()} tables"
+        parts += [title, value_table(part, "share", "kind", methods)]
+    parts += ["## Milliseconds a row", "Mean over tables (slowest table)."]
+    return "\n\n".join([*parts, value_table(frame, "ms_a_row", "k", methods, worst=True)])
 
 
 def named_first(parts: np.ndarray, off: np.ndarray) -> np.ndarray:

@@ -101,10 +101,10 @@ def _table(path: Path) -> Task:
 
 def report(frame: pd.DataFrame, args: argparse.Namespace) -> str:
     """Return the tables: shares called far, by family, kind of rows and size of the support."""
-    lines = [ABOUT.format(args.draws)]
+    parts = [ABOUT.format(args.draws)]
     for family, part in frame.groupby("family", sort=False):
         shares = 100 * part.groupby(["kind", "n"], sort=False)["far"].mean().unstack("n")
         shares.columns = [f"n={n}" for n in shares.columns]
-        lines += ["", f"## {family}: {part['task'].nunique()} tasks", ""]
-        lines += [shares.rename_axis("").to_markdown(floatfmt=".1f")]
-    return "\n".join(lines)
+        table = shares.rename_axis("").to_markdown(floatfmt=".1f")
+        parts += [f"## {family}: {part['task'].nunique()} tasks", table]
+    return "\n\n".join(parts)

@@ -90,15 +90,13 @@ def differences(e: Episode, rng: np.random.Generator) -> dict[str, float]:
 
 def report(frame: pd.DataFrame) -> str:
     """Return the tables: largest differences, and how AUCs move."""
-    lines = []
+    titles, parts = ["change", "mean", "mean of absolute", "90 % are below", "largest"], []
     for k, part in frame.groupby("k"):
-        moved = part[["units", *MONOTONE]]
-        lines += [f"## {k} labelled anomalies", ""]
-        lines += [markdown(
-            ["change", "mean", "mean of absolute", "90 % are below", "largest"],
-            [["order", "-", "-", "-", f"{part['order'].max():.1e} spreads of the scores"]]
-            + [[NAMES[name], f"{v.mean():+.4f}", f"{v.abs().mean():.4f}",
-                f"{v.abs().quantile(0.9):.4f}", f"{v.abs().max():.4f} AUC"]
-               for name, v in moved.items()],
-        ), ""]  # fmt: skip
-    return "\n".join(lines)
+        order = f"{part['order'].max():.1e} spreads of the scores"
+        rows = [["order", "-", "-", "-", order]]
+        for name, moved in part[["units", *MONOTONE]].items():
+            size = moved.abs()
+            means = f"{moved.mean():+.4f}", f"{size.mean():.4f}", f"{size.quantile(0.9):.4f}"
+            rows.append([NAMES[name], *means, f"{size.max():.4f} AUC"])
+        parts += [f"## {k} labelled anomalies", markdown(titles, rows)]
+    return "\n\n".join(parts)

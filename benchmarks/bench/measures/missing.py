@@ -95,26 +95,27 @@ def _cell(
 def report(frame: pd.DataFrame, args: argparse.Namespace) -> str:
     """Return the whole report."""
     labels = [spec.label for spec in args.detector]
-    lines = [
+    parts = [
         f"{conditions()} {args.draws} draws of a support of {args.n} normals a table, judged "
         f"on up to {N_FRESH} other normals and {N_ANOMALIES} anomalies; {100 * args.share:.0f} "
         "% of the entries, or of the columns, are missing. Baselines see features of mean 0 and "
         "spread 1 in the support.",
-        "",
         f"Cells: {ABOUT_CELLS.format(labels[0])} Kinds of anomalies: real ones; `one`, one column "
         "of another row; `all`, every column permuted.",
-        *(["", *found] if (found := failures(frame)) else []),
+        "\n".join(failures(frame)),
     ]
     for pattern, title in TITLES.items():
         part = frame[frame["missing"] == pattern]
         methods = list(dict.fromkeys(part["method"]))
-        lines += ["", f"## {title}", "", auc_table(part, "kind", labels[0], methods)]
+        parts += [f"## {title}", auc_table(part, "kind", labels[0], methods)]
     alarms = frame[frame["kind"] == "real"].assign(alarms=100 * frame["alarms"])
-    lines += ["", "## False alarms", ""]
-    lines += ["Share, in %, of fresh normals that the default threshold calls anomalies, nominally"]
-    lines += ["5: mean over tables (worst table).", ""]
-    lines += [value_table(alarms, "alarms", "missing", labels, worst=True)]
-    return "\n".join(lines) + "\n"
+    parts += [
+        "## False alarms",
+        "Share, in %, of fresh normals that the default threshold calls anomalies, nominally\n"
+        "5: mean over tables (worst table).",
+        value_table(alarms, "alarms", "missing", labels, worst=True),
+    ]
+    return "\n\n".join(part for part in parts if part)
 
 
 def options(parser: argparse.ArgumentParser) -> None:

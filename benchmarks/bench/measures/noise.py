@@ -146,9 +146,8 @@ def setting(robust: bool, cleaning: str) -> str:
     return ROBUST if cleaning == PLAIN else f"{ROBUST}, {cleaning}"
 
 
-def summary(rows: pd.DataFrame, method: str) -> pd.DataFrame:
+def summary(part: pd.DataFrame) -> pd.DataFrame:
     """Sum up what noise costs a method and what each setting wins back."""
-    part = rows[rows["method"] == method]
     by_task = part.groupby(["k", "noise", "setting", "task"])["auc"].mean()
     lines = []
     keys = ["k", "noise", "setting"]
@@ -182,8 +181,7 @@ def decisions(rows: pd.DataFrame) -> pd.DataFrame:
 
 def report(rows: pd.DataFrame, args: argparse.Namespace) -> str:
     """Return the whole report."""
-    methods = list(dict.fromkeys(rows["method"]))
-    lines = [
+    parts = [
         f"Mean ROC AUC on {rows['task'].nunique()} tasks left out, {args.draws} draw(s) each: "
         f"supports of n={args.n} normal rows and k labelled anomalies. Hidden: that share of "
         "the normal rows is anomalies. Turned: that share of the labels, of either kind, is the "
@@ -194,20 +192,14 @@ def report(rows: pd.DataFrame, args: argparse.Namespace) -> str:
     ]
     if args.turned_in_tasks:
         share = f"{args.turned_in_tasks:.0%}"
-        about = f"In the tasks given to `meta_fit`, {share} of the labels of each kind is wrong."
-        lines += ["", about]
-    for method in methods:
-        n_tasks = rows[rows["method"] == method]["task"].nunique()
-        table = summary(rows, method).to_markdown(index=False, disable_numparse=True)
-        lines += ["", f"## {method} ({n_tasks} tasks)", "", table]
-    table = decisions(rows).to_markdown(index=False, floatfmt=".3f")
-    lines += [
-        "",
+        parts += [f"In the tasks given to `meta_fit`, {share} of the labels of each kind is wrong."]
+    for method, part in rows.groupby("method", sort=False):
+        title = f"## {method} ({part['task'].nunique()} tasks)"
+        parts += [title, summary(part).to_markdown(index=False, disable_numparse=True)]
+    parts += [
         "## Decisions of the default threshold",
-        "",
         "Share of fresh normals it flags, nominally .05 without labelled anomalies, and of "
         "anomalies; rows left out, and how many of these are not what they are labelled as.",
-        "",
-        table,
+        decisions(rows).to_markdown(index=False, floatfmt=".3f"),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n\n".join(parts)

@@ -98,66 +98,56 @@ def report(frame: pd.DataFrame, args: argparse.Namespace) -> str:
     """Return the whole report."""
     methods = [name for name in dict.fromkeys(frame["method"]) if name != ORACLE]
     made, real = frame[frame["kind"] == RELATION], frame[frame["kind"] != RELATION]
-    lines = [
+    labels = [spec.label for spec in args.detector]
+    compressed = ", compressed beyond five spreads" if args.compress else ""
+    told = [f"- `{spec.label}`: {spec.name}({_shown(spec.params)})" for spec in args.detector]
+    parts = [
         f"{conditions()} {args.draws} draws of a support of n normals a table, fewer where a "
         f"third of the normals would not be left; judged on up to {N_FRESH} other normals and "
         f"{N_ANOMALIES} anomalies. Baselines see features of mean 0 and spread 1 in the support"
-        f"{', compressed beyond five spreads' if args.compress else ''}.",
-        "",
-        *(f"- `{spec.label}`: {spec.name}({_shown(spec.params)})" for spec in args.detector),
-        *failures(frame),
+        f"{compressed}.",
+        "\n".join([*told, *failures(frame)]),
     ]
     if len(made):
-        lines += ["", *relation_section(made, methods)]
+        parts += relation_section(made, methods)
     for kind, title in KINDS.items():
         part = real[real["kind"] == kind]
         if len(part):
-            lines += ["", f"## {title}", "", f"Cells: {ABOUT_CELLS.format(KNN)}", ""]
-            lines += [auc_table(part, "n", KNN, methods)]
+            cells = f"Cells: {ABOUT_CELLS.format(KNN)}"
+            parts += [f"## {title}", cells, auc_table(part, "n", KNN, methods)]
     if len(real):
-        labels = [spec.label for spec in args.detector]
-        lines += ["", *alarm_section(real[real["kind"] == "real"], labels)]
-        lines += ["", *blame_section(real[real["kind"] == "one"], methods)]
-    return "\n".join(lines).rstrip() + "\n"
+        parts += alarm_section(real[real["kind"] == "real"], labels)
+        parts += blame_section(real[real["kind"] == "one"], methods)
+    return "\n\n".join(parts)
 
 
 def relation_section(frame: pd.DataFrame, methods: Sequence[str]) -> list[str]:
     """Write on the rows in which two features are bound."""
     known = 100 * frame[frame["method"] == ORACLE]["auc"].mean()
-    frame = frame[frame["method"] != ORACLE]
-    lines = [
+    frame = frame[frame["method"] != ORACLE].assign(both=100 * frame["both_on_top"])
+    parts = [
         "## A relation between two features",
-        "",
         f"{ABOUT_RELATION} Who knew the relation would reach {known:.1f}.",
-        "",
         f"Cells: {ABOUT_CELLS.format(KNN)} Each draw is a table.",
-        "",
         auc_table(frame, "n", KNN, methods),
     ]
-    if frame["both_on_top"].isna().all():
-        return lines
-    return [
-        *lines,
-        "",
-        "Share, in %, of anomalies whose two largest feature scores are those of the bound "
-        f"features; by chance it would be {100 / comb(N_FEATURES, 2):.1f}.",
-        "",
-        value_table(frame.assign(both=100 * frame["both_on_top"]), "both", "n", methods),
-    ]
+    if frame["both"].notna().any():
+        parts += [
+            "Share, in %, of anomalies whose two largest feature scores are those of the bound "
+            f"features; by chance it would be {100 / comb(N_FEATURES, 2):.1f}.",
+            value_table(frame, "both", "n", methods),
+        ]
+    return parts
 
 
 def alarm_section(frame: pd.DataFrame, labels: Sequence[str]) -> list[str]:
     """Write on false alarms and on the time that detectors took."""
     return [
         "## False alarms",
-        "",
         "Share, in %, of fresh normals that the default threshold calls anomalies, nominally 5: "
         "mean over tables (worst table).",
-        "",
         value_table(frame.assign(alarms=100 * frame["alarms"]), "alarms", "n", labels, worst=True),
-        "",
         "Seconds of a fit: mean over tables (slowest table).",
-        "",
         value_table(frame, "fit_seconds", "n", labels, worst=True),
     ]
 
@@ -170,16 +160,12 @@ def blame_section(frame: pd.DataFrame, methods: Sequence[str]) -> list[str]:
     frame = frame.assign(first=100 * frame["first"])
     return [
         "## Which feature was replaced",
-        "",
         "Where the value of a row of kind `one` did change: mean rank of that column among the "
         f"row's feature scores, 1 = largest. By chance it would be {(chance.mean() + 1) / 2:.1f} "
         "on the mean over tables.",
-        "",
         value_table(frame, "rank", "n", methods),
-        "",
         "Share, in %, of such rows in which the column comes first; by chance "
         f"{(100 / chance).mean():.1f}.",
-        "",
         value_table(frame, "first", "n", methods),
     ]
 

@@ -115,35 +115,43 @@ def family_report(frame: pd.DataFrame, header: dict[str, Any]) -> str:
     detectors = [label for label in header["detectors"] if label in set(frame.method)]
     baselines = [name for name in sorted(set(frame.method)) if name not in detectors]
     versions = ", ".join(f"{name} {version}" for name, version in header["versions"].items())
-    lines = [
-        f"- {frame.task.nunique()} test tasks, {header['draws']} draws of each support, "
+    notes = [
+        f"{frame.task.nunique()} test tasks, {header['draws']} draws of each support, "
         f"seed {header['seed']}, at most {header['max_query'] or 'all'} query rows a task",
-        f"- {versions}; {header['hardware']}",
-        "- cells are n,k: normals and labelled anomalies in the support; means over tasks, "
+        f"{versions}; {header['hardware']}",
+        "cells are n,k: normals and labelled anomalies in the support; means over tasks, "
         "draws averaged first",
     ]
-    lines += [f"- {note}" for note in header["notes"]]
+    parts = [bullets([*notes, *header["notes"]])]
     for metric, title in METRICS.items():
-        lines += ["", f"## Mean {title}", "", means_table(frame, metric)]
+        parts += [f"## Mean {title}", means_table(frame, metric)]
     for detector in detectors:
-        notes = [f"- {note}" for note in header["detectors"][detector]["shown"]]
-        lines += ["", f"## {detector}", *(["", *notes] if notes else [])]
+        parts += [f"## {detector}", bullets(header["detectors"][detector]["shown"])]
         for metric, title in METRICS.items():
-            lines += paired_section(task_means(frame, metric), title, detector, baselines)
-    return "\n".join(lines) + "\n"
+            parts += paired_section(task_means(frame, metric), title, detector, baselines)
+    return "\n\n".join(part for part in parts if part)
+
+
+def bullets(notes: Sequence[str]) -> str:
+    """Return a Markdown list."""
+    return "\n".join(f"- {note}" for note in notes)
 
 
 def paired_section(
     values: pd.DataFrame, title: str, detector: str, baselines: Sequence[str]
 ) -> list[str]:
     """Write on a detector against the best baseline of each cell, and against every one."""
-    lines = ["", f"### {title} against the best baseline of each cell", ""]
-    lines += [best_table(values, detector, baselines)]
+    parts = [
+        f"### {title} against the best baseline of each cell",
+        best_table(values, detector, baselines),
+    ]
     if baselines:
-        about = f"Difference (SE over tasks) wins-losses; |difference| <= {TIE} is a tie."
-        lines += ["", f"### {title} against every baseline", "", about, ""]
-        lines += [paired_table(values, detector, baselines)]
-    return lines
+        parts += [
+            f"### {title} against every baseline",
+            f"Difference (SE over tasks) wins-losses; |difference| <= {TIE} is a tie.",
+            paired_table(values, detector, baselines),
+        ]
+    return parts
 
 
 def auc_table(frame: pd.DataFrame, by: str, reference: str, methods: Sequence[str]) -> str:
