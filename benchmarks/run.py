@@ -17,7 +17,6 @@ import importlib
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from bench.options import Refused
 from bench.report.conditions import command_line
@@ -88,10 +87,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         0; 1 when something failed that should not; 2 when the command cannot be run.
     """
-    known: Any = split_command(sys.argv[1:] if argv is None else list(argv))
+    words = sys.argv[1:] if argv is None else list(argv)
+    known = split_command(words)
     if known is None:
         print(__doc__, "Commands:", *(f"    {name}" for name in COMMANDS), sep="\n")
-        return 2
+        return 0 if words in ([], ["-h"], ["--help"]) else 2
     if str(CHECKOUT) not in sys.path:
         sys.path.append(str(CHECKOUT))  # where the package is not installed
     failed = False
