@@ -98,11 +98,15 @@ def few_lessons(monkeypatch):
 
 @pytest.fixture(scope="module")
 def bench(request):
-    """The benchmarks' modules named by ``MODULES``, which import each other by plain names."""
-    folder = str(Path(__file__).parents[1] / "benchmarks")
-    sys.path.insert(0, folder)
+    """The package of the benchmarks with the modules named by ``MODULES``, and its command line."""
+    folder = Path(__file__).parents[1] / "benchmarks"
+    sys.path.insert(0, str(folder))
     try:
-        names = request.module.MODULES
-        yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
+        for name in request.module.MODULES:
+            importlib.import_module(f"bench.{name}")
+        parts = vars(importlib.import_module("bench"))
+        command = importlib.import_module("run")
+        known = {"commands": command.COMMANDS, "results": command.RESULTS}
+        yield SimpleNamespace(**parts, **known, main=command.main)
     finally:
-        sys.path.remove(folder)
+        sys.path.remove(str(folder))

@@ -44,6 +44,6 @@ def test_the_wheel_holds_the_package_its_weights_and_nothing_else(archives):
 def test_the_sdist_holds_tests_pages_and_benchmarks_without_results(archives):
     with tarfile.open(archives[1]) as archive:
         inside = {name.split("/", 1)[1] for name in archive.getnames()}
-    wanted = {"tests/test_release.py", "docs/start.md", "benchmarks/quality.py", "constraints.txt"}
+    wanted = {"tests/test_release.py", "docs/start.md", "benchmarks/run.py", "constraints.txt"}
     assert wanted <= inside
     assert not [name for name in inside if name.startswith("benchmarks/results")]

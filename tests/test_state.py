@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn_fsad._state import MetaState, resolve_state
 from sklearn_fsad.exceptions import WeightsError
 
-MODULES = ("fuzz_weights",)
+MODULES = ("measures.weights",)
 
 
 def make_state(**changes):
@@ -233,7 +233,7 @@ def test_resolve_state_takes_a_state_a_path_or_none(saved):
 
 
 def test_damaged_files_are_refused_and_nothing_in_them_is_executed(bench, tmp_path, saved):
-    fuzz = bench.fuzz_weights
+    fuzz = bench.measures.weights
     outcomes = fuzz.fuzz(saved.read_bytes(), 350, 0, tmp_path)
     assert sum(outcomes.values()) == 350
     assert {name.split(": ")[1] for name in outcomes} <= {"refused", "the same"}

@@ -1,0 +1,1 @@
+"""Benchmarks of anomaly detectors: protocols, methods, measures, speed and reports."""
