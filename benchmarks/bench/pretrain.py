@@ -21,13 +21,10 @@ from bench.report.records import Result
 from sklearn_fsad import MetaState
 from sklearn_fsad._detectors.in_context.closed_form import closed_form
 from sklearn_fsad._detectors.in_context.module import arrays_of, new_module
-from sklearn_fsad._detectors.in_context.training import (
-    described,
-    observe_tables,
-    train,
-    typical_spreads,
-)
+from sklearn_fsad._detectors.in_context.training import described, train
+from sklearn_fsad._evidence.episodes import FoldedEvidence, observe, typical_spread
 from sklearn_fsad._evidence.kinds import TABULAR
+from sklearn_fsad._training.settings import TrainingSettings
 from sklearn_fsad.prior import TabularPrior
 from sklearn_fsad.tasks._episodes import EpisodeSampler
 
@@ -54,7 +51,8 @@ def observe_chunk(start: int, seed: int, cache: Path) -> list[Any]:
     sampler = EpisodeSampler(
         tasks, n_normal=N_NORMAL, n_anomalous=N_ANOMALOUS, n_query=N_QUERY, seed=seed + start
     )
-    observations = observe_tables(tasks, sampler, CHUNK)
+    evidence = FoldedEvidence(tasks, tuple(TABULAR.values()), "none", None)
+    observations = observe(evidence, sampler, CHUNK, [range(tasks.n_tasks)])
     joblib.dump(observations, path)
     return observations
 
@@ -69,15 +67,13 @@ def run(args: argparse.Namespace) -> Sequence[Result]:
     observations = [o for chunk in tqdm(chunks, "tables", total=-(-args.tasks // CHUNK), unit="x50")
                     for o in chunk]  # fmt: skip
     looked = time.perf_counter() - begun
-    typical = typical_spreads(observations)
+    typical = typical_spread(observations, tuple(TABULAR.values()))
     module, history = train(
         new_module(closed_form(), args.seed),
         described(observations, typical),
-        seed=args.seed,
-        lr=args.lr,
-        max_epochs=args.epochs,
-        batch_size=32,
-        verbose=1,
+        TrainingSettings(
+            lr=args.lr, max_epochs=args.epochs, batch_size=32, seed=args.seed, verbose=1
+        ),
     )
     info = {
         "evidence": list(TABULAR),

@@ -15,6 +15,7 @@ from sklearn_fsad._training.batches import EpisodeDataset, collate_episodes
 from sklearn_fsad._training.layers import mlp
 from sklearn_fsad._training.loop import train_episodic
 from sklearn_fsad._training.losses import PairwiseLoss
+from sklearn_fsad._training.settings import TrainingSettings
 from sklearn_fsad.tasks._episodes import Episode
 
 Batch = tuple[dict[str, Tensor], Tensor]
@@ -48,11 +49,14 @@ def make_episodes(n: int) -> list[Episode]:
     return [Episode(i, X[i], y[i], query_X[i], query_y[i]) for i in range(n)]
 
 
-def skorch_epoch(module: torch.nn.Module, samples: Sequence[Any], **settings: Any) -> float:
+def skorch_epoch(
+    module: torch.nn.Module, samples: Sequence[Any], batch_size: int, **skorch: Any
+) -> float:
     """Run one epoch through :func:`train_episodic`, which leaves the module as it is."""
     data = EpisodeDataset(lambda epoch, index: samples[index], len(samples))
-    settings |= {"criterion": PairwiseLoss, "optimizer": torch.optim.Adam, "lr": RATE}
-    _, history = train_episodic(copy.deepcopy(module), data, None, seed=0, max_epochs=1, **settings)
+    skorch |= {"criterion": PairwiseLoss, "optimizer": torch.optim.Adam}
+    settings = TrainingSettings(lr=RATE, max_epochs=1, batch_size=batch_size, skorch=skorch)
+    _, history = train_episodic(copy.deepcopy(module), data, None, settings)
     return history[0]["train_loss"]
 
 
