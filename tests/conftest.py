@@ -13,11 +13,13 @@ os.environ.setdefault(
 
 import pytest
 from families import (
+    EACH_CLASS,
     FEW_LESSONS,
     FEW_TREES,
     GEOMETRIC,
     MAKERS,
     MAY_MISS,
+    Fitted,
     make_detector,
     make_family,
     new_task,
@@ -34,9 +36,43 @@ settings.register_profile(
 settings.load_profile("repeatable")
 
 
+def pytest_itemcollected(item):
+    """Let tests of one configuration run in one worker, so that it is meta-fitted only there."""
+    given = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    names = [value for value in given if isinstance(value, str) and value in MAKERS]
+    if "meta_fitted" in item.fixturenames:
+        names.append("meta-fitted")
+    if names and item.get_closest_marker("xdist_group") is None:
+        item.add_marker(pytest.mark.xdist_group(names[0]))
+
+
 @pytest.fixture(params=MAKERS)
-def detector(request):
-    """Each detector in turn: meta-fitted or not, never fitted."""
+def every_name(request):
+    """The name of each configuration in turn."""
+    return request.param
+
+
+@pytest.fixture
+def detector(every_name):
+    """Each configuration in turn: meta-fitted or not, never fitted."""
+    return make_detector(every_name)
+
+
+@pytest.fixture(scope="session")
+def fitted():
+    """``fitted[name]`` is a detector that is fitted on ``task``, a copy for each test."""
+    return Fitted()
+
+
+@pytest.fixture
+def ready(every_name, fitted):
+    """Each configuration in turn, fitted on ``task``."""
+    return fitted[every_name]
+
+
+@pytest.fixture(params=EACH_CLASS)
+def each_class(request):
+    """One configuration of each class, never fitted: for what the base class asks of them all."""
     return make_detector(request.param)
 
 

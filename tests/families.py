@@ -1,6 +1,7 @@
 """Small families of tasks, and detectors meta-fitted on them, shared by the test modules."""
 
-from contextlib import ExitStack
+import copy
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from unittest.mock import patch
 
@@ -104,6 +105,15 @@ FEW_LESSONS = {  # what methods learn beside the epochs of their network
 }
 
 
+@contextmanager
+def little_work():
+    """Small forests and few lessons, for what is made once: whichever test asks first."""
+    with ExitStack() as small:
+        for part, size in {**FEW_TREES, **FEW_LESSONS}.items():
+            small.enter_context(patch(part, size))
+        yield
+
+
 @cache
 def _meta_fitted(name):
     tasks = make_family()
@@ -111,9 +121,7 @@ def _meta_fitted(name):
         tasks = [*make_family(4), *make_family(2, n_features=3, seed=1)]
     if name == "support":
         tasks += make_family(2, n_features=7, seed=2)
-    with ExitStack() as small:  # whichever test asks first
-        for part, size in {**FEW_TREES, **FEW_LESSONS}.items():
-            small.enter_context(patch(part, size))
+    with little_work():
         return unlearned(name).meta_fit(tasks)
 
 
@@ -130,6 +138,8 @@ MAKERS = {
     "meta-fitted in context": lambda: clone(_meta_fitted("in context")),
     "self-taught process": lambda: brief_process("tnp"),
 }
+# What is asked at the door is asked of every configuration by one function of the base class
+EACH_CLASS = ("meta-fitted", "maml closed form", "process closed form", "in context")
 META_FITTED = (
     "any width",
     "meta-fitted in context",
@@ -152,6 +162,33 @@ ANY_WIDTH = (  # what a new width does not disturb
     "process closed form",
     "in context",
 )
+
+
+@cache
+def _fitted(name):
+    X, y = new_task()[:2]
+    with little_work():
+        return make_detector(name).fit(X, y)
+
+
+class Fitted:
+    """Detectors by their names in ``MAKERS``, fitted once on ``new_task()``: a copy for each test.
+
+    A copy shares its state with the others, and rebuilds its module when it is first used.
+    """
+
+    def __getitem__(self, name):
+        return copy.deepcopy(_fitted(name))
+
+
+def assert_same_support(fitted, expected):
+    """What came through the door is the same to the bit, and so is all that follows from it."""
+    for name, dtype in (("support_X_", np.float64), ("support_y_", np.int8)):
+        found, wanted = getattr(fitted, name), getattr(expected, name)
+        assert found.dtype == wanted.dtype == dtype
+        assert found.shape == wanted.shape
+        assert found.flags.c_contiguous
+        assert found.tobytes() == wanted.tobytes()
 
 
 def methods_of(detector, *names):
