@@ -12,7 +12,10 @@ os.environ.setdefault(
 )  # workers that fight for the cores wait for each other
 
 import pytest
-from families import (
+
+pytest.register_assert_rewrite("families")
+
+from families import (  # noqa: E402
     EACH_CLASS,
     FEW_LESSONS,
     FEW_TREES,
@@ -24,7 +27,7 @@ from families import (
     make_family,
     new_task,
 )
-from hypothesis import Phase, settings
+from hypothesis import Phase, settings  # noqa: E402
 
 settings.register_profile(
     "repeatable",

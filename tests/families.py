@@ -3,10 +3,12 @@
 import copy
 from contextlib import ExitStack, contextmanager
 from functools import cache
+from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
 from sklearn.base import clone
+from threadpoolctl import threadpool_limits
 
 from sklearn_fsad import (
     InContextDetector,
@@ -16,6 +18,7 @@ from sklearn_fsad import (
 )
 from sklearn_fsad._made_tasks import related_task
 
+TESTS = Path(__file__).parent  # what another process needs on its path
 N_FEATURES = 5
 SHOTS = {"n_normal": (4, 16), "n_anomalous": (0, 5), "n_query": 30}
 QUICK = {**SHOTS, "episodes_per_epoch": 24, "max_epochs": 12, "random_state": 0}
@@ -196,6 +199,19 @@ def methods_of(detector, *names):
     return [name for name in names if hasattr(detector, name)]
 
 
+def assert_usable(detector, X):
+    """Scores are finite, and one row alone scores as in its batch."""
+    scores = detector.score_samples(X)
+    assert scores.shape == (len(X),)
+    assert np.isfinite(scores).all()
+    assert np.isfinite(detector.offset_)
+    assert detector.score_samples(X[-1:])[0] == scores[-1]
+    assert set(detector.predict(X)) <= {1, -1}
+    for method in methods_of(detector, "transform", "feature_errors"):
+        assert np.isfinite(getattr(detector, method)(X)).all()
+    return scores
+
+
 def self_taught(learner):
     """A network that learns from the support alone, on episodes made out of it."""
     return MAMLDetector(learner=learner, residual=False, hidden=(16,), random_state=0)
@@ -209,3 +225,13 @@ def make_detector(name):
 def brief_process(kind):
     """A neural process that hardly learns, from the support alone."""
     return NeuralProcessDetector(kind=kind, **{**BRIEF, "max_epochs": 1, "episodes_per_epoch": 8})
+
+
+def scores_after_fit(detector, X, y, query):
+    with threadpool_limits(1):
+        return clone(detector).fit(X, y).decision_function(query)
+
+
+def scores_of(detectors, query):
+    """What fitted detectors say, for a process that has nothing but their pickles."""
+    return {name: detector.decision_function(query) for name, detector in detectors.items()}

@@ -4,18 +4,18 @@ import re
 import shutil
 import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from families import make_family, new_task
+from families import TESTS, make_family, new_task
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, KFold
 
 from sklearn_fsad import MAMLDetector, ProtoNetDetector, TaskEstimator
 
-PAGE = (Path(__file__).parents[1] / "docs" / "scale.md").read_text(encoding="utf-8")
+PAGE = (TESTS.parent / "docs" / "scale.md").read_text(encoding="utf-8")
+pytestmark = pytest.mark.integration
 COLUMNS = ["sensor_0", "sensor_1", "sensor_2"]
 
 

@@ -15,7 +15,6 @@ import pytest
 from families import make_family
 from sklearn.datasets import load_digits
 
-from sklearn_fsad import _fetchers
 from sklearn_fsad._data_registry import ADBENCH, MVTEC, SKAB
 from sklearn_fsad.datasets import (
     fetch_adbench,
@@ -139,7 +138,7 @@ def table(server, monkeypatch):
     asked.clear()
 
     def register(**changes):
-        monkeypatch.setitem(_fetchers.ADBENCH, "cardio", replace(file, **changes))
+        monkeypatch.setitem(ADBENCH, "cardio", replace(file, **changes))
 
     register(sha256=sha256)
     return path, register, asked
@@ -207,7 +206,7 @@ def test_one_error_tells_where_to_put_a_file_by_hand(table, tmp_path):
 
 def test_the_next_address_is_tried(table, tmp_path):
     _, register, _ = table
-    good = _fetchers.ADBENCH["cardio"].urls
+    good = ADBENCH["cardio"].urls
     register(urls=("http://127.0.0.1:9/6_cardio.npz", *good))
     assert fetch_adbench("cardio", data_home=tmp_path).data.shape == (30, 4)
 
@@ -243,7 +242,7 @@ def test_unknown_names_are_told_with_the_known_ones(tmp_path):
 
 def test_embeddings_are_one_task_a_category(tmp_path, monkeypatch):
     files = {name: replace(MVTEC["vit"][name], size=(12, 6, 2)) for name in ("wood", "cable")}
-    monkeypatch.setitem(_fetchers.MVTEC, "vit", files)
+    monkeypatch.setitem(MVTEC, "vit", files)
     for name, file in files.items():
         write_table(tmp_path / file.path, 12, 6, 2)
         assert file.path == f"adbench/CV_by_ViT/MVTec-AD_{name}.npz"

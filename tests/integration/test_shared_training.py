@@ -6,19 +6,19 @@ import pickle
 import subprocess
 import sys
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from families import new_task
+from families import TESTS, new_task
 from shared_cases import NET, ODD, PLAIN, detectors, meta_fitted
 from sklearn.base import clone
 
 from sklearn_fsad import MAMLDetector, MetaState, ProtoNetDetector
 
 accelerate = pytest.importorskip("accelerate", reason="accelerate is not installed")
+pytestmark = pytest.mark.integration
 N = 2
 CASES = list(detectors({}))
 
@@ -26,8 +26,8 @@ CASES = list(detectors({}))
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
     """Folder in which each of two processes has left its states."""
-    folder, tests = tmp_path_factory.mktemp("shared"), Path(__file__).parent
-    path = os.pathsep.join([str(tests.parent), os.environ.get("PYTHONPATH", "")])
+    folder = tmp_path_factory.mktemp("shared")
+    path = os.pathsep.join([str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
     launch = [
         sys.executable,
         "-m",
@@ -36,7 +36,7 @@ def two(tmp_path_factory):
         f"--nproc-per-node={N}",
     ]
     subprocess.run(
-        [*launch, str(tests / "shared_cases.py"), str(folder)],
+        [*launch, str(TESTS / "shared_cases.py"), str(folder)],
         check=True,
         timeout=300,
         env={

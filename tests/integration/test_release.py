@@ -9,8 +9,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from families import TESTS
 
-ROOT = Path(__file__).parents[1]
+ROOT = TESTS.parent
+
+pytestmark = pytest.mark.integration
 
 
 def test_the_version_is_the_same_everywhere():
@@ -44,6 +47,12 @@ def test_the_wheel_holds_the_package_its_weights_and_nothing_else(archives):
 def test_the_sdist_holds_tests_pages_and_benchmarks_without_results(archives):
     with tarfile.open(archives[1]) as archive:
         inside = {name.split("/", 1)[1] for name in archive.getnames()}
-    wanted = {"tests/test_release.py", "docs/start.md", "benchmarks/quality.py", "constraints.txt"}
+    wanted = {
+        "tests/integration/test_release.py",
+        "tests/families.py",
+        "docs/start.md",
+        "benchmarks/quality.py",
+        "constraints.txt",
+    }
     assert wanted <= inside
     assert not [name for name in inside if name.startswith("benchmarks/results")]

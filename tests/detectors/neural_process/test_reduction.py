@@ -5,8 +5,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-import sklearn_fsad._reduction as reduction_module
-from sklearn_fsad._reduction import REDUCTIONS, Reduction
+from sklearn_fsad._reduction import REDUCTIONS, Reduction, _Autoencoder
 
 both = pytest.mark.parametrize("kind", REDUCTIONS)
 D = 7
@@ -22,7 +21,7 @@ def some_rows(n=60, seed=0):
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(reduction_module, "_STEPS", 5)
+    monkeypatch.setattr("sklearn_fsad._reduction._STEPS", 5)
 
 
 def test_pca_codes_and_rest_are_those_of_scikit_learn():
@@ -130,7 +129,7 @@ def test_reductions_survive_as_arrays(kind, quick):
 
 def test_an_autoencoder_without_torch_computes_what_torch_does(quick):
     reduction, query = Reduction.fit("autoencoder", [some_rows()], 3, 0), some_rows(9, seed=1)
-    module = reduction_module._Autoencoder(D, 3).double()
+    module = _Autoencoder(D, 3).double()
     arrays = reduction.to_arrays()
     for part in ("encode", "decode"):
         for i in (0, 1):
@@ -146,7 +145,7 @@ def test_an_autoencoder_without_torch_computes_what_torch_does(quick):
 
 
 def test_an_autoencoder_follows_a_curve_that_no_plane_fits(monkeypatch):
-    monkeypatch.setattr(reduction_module, "_STEPS", 200)
+    monkeypatch.setattr("sklearn_fsad._reduction._STEPS", 200)
     X, query = some_rows(400), some_rows(100, seed=1)
     pca, bent = (Reduction.fit(kind, [X], 2, 0).transform(query) for kind in REDUCTIONS)
     assert np.exp(bent[:, -1]).mean() < 0.8 * np.exp(pca[:, -1]).mean()

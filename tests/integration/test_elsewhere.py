@@ -9,23 +9,14 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
-from families import MAKERS, make_detector, new_task
+from families import MAKERS, TESTS, make_detector, new_task, scores_after_fit, scores_of
 from sklearn.base import clone
-from threadpoolctl import threadpool_limits
 
 from sklearn_fsad._adapted import in_blocks
 
 N_QUERY = 20
 
-
-def scores_after_fit(detector, X, y, query):
-    with threadpool_limits(1):
-        return clone(detector).fit(X, y).decision_function(query)
-
-
-def scores_of(detectors, query):
-    """What fitted detectors say, for a process that has nothing but their pickles."""
-    return {name: detector.decision_function(query) for name, detector in detectors.items()}
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +93,7 @@ def test_28_memory_of_scoring_a_memmap_does_not_grow_with_its_rows(tmp_path):
         rows = np.lib.format.open_memmap(paths[-1], mode="w+", dtype=dtype, shape=(n, 5))
         rows[:] = np.random.default_rng(0).normal(scale=10.0, size=(n, 5))
         rows.flush()
-    program = MEASURED.format(tests=str(Path(__file__).parent), paths=paths)
+    program = MEASURED.format(tests=str(TESTS), paths=paths)
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
     most = 1024 * np.array(found.stdout.split(), dtype=int)

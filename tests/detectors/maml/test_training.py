@@ -1,6 +1,7 @@
 """Meta-training of networks that adapt, and what held-out tasks decide."""
 
 from dataclasses import replace
+from pkgutil import resolve_name
 
 import numpy as np
 import pytest
@@ -15,7 +16,6 @@ from made_exercises import (
 )
 from skorch.callbacks import Callback
 
-from sklearn_fsad import _maml_training
 from sklearn_fsad._inner_loop import GradientAdaptation
 from sklearn_fsad._losses import PairwiseLoss
 from sklearn_fsad._maml_training import _train
@@ -35,7 +35,7 @@ def episodes_of(monkeypatch, made, permute, seed=0):
         caught.append(data)
         raise Drawn
 
-    monkeypatch.setattr(_maml_training, "train_episodic", instead)
+    monkeypatch.setattr("sklearn_fsad._maml_training.train_episodic", instead)
     with pytest.raises(Drawn):
         _train(module_apart(), made, permute=permute, seed=seed, **QUICK)
     assert isinstance(caught[0], EpisodeDataset)
@@ -159,31 +159,34 @@ def test_a_network_that_is_needed_is_trained_though_the_closed_form_is_better():
     assert len(result.history) == QUICK["max_epochs"]
 
 
+TRAIN = "sklearn_fsad._maml_training._train"
+JUDGE = "sklearn_fsad._maml_training.judge"
+
+
 class Spy:
     """Notes what a function is called with, and what it returns, before it is passed on."""
 
     def __init__(self, monkeypatch, name):
         self.calls = []
-        original = getattr(_maml_training, name)
+        original = resolve_name(name)
 
         def noting(*args, **kwargs):
             result = original(*args, **kwargs)
             self.calls.append((args, kwargs, result))
             return result
 
-        monkeypatch.setattr(_maml_training, name, noting)
+        monkeypatch.setattr(name, noting)
 
 
 def test_folds_that_have_no_episode_leave_none_to_be_judged_untrained(monkeypatch):
     made = [replace(e, fold=3 * (e.fold % 2)) for e in exercises()]
     sizes = []
-    train = _maml_training._train
 
     def spied(module, part, **given):
         sizes.append(len(part))
-        return train(module, part, **given)
+        return _train(module, part, **given)
 
-    monkeypatch.setattr(_maml_training, "_train", spied)
+    monkeypatch.setattr(TRAIN, spied)
     learned(made, augment=False)
     assert min(sizes) > 0
     assert sum(sizes[:2]) == len(made)
@@ -197,7 +200,10 @@ def test_folds_that_have_no_episode_leave_none_to_be_judged_untrained(monkeypatc
 )
 def test_held_out_tasks_are_never_trained_on(monkeypatch, augment, variants):
     made = exercises(n_folds=5, n_tasks=10, per_task=2)
-    trainings, judgings = Spy(monkeypatch, "_train"), Spy(monkeypatch, "judge")
+    trainings, judgings = (
+        Spy(monkeypatch, TRAIN),
+        Spy(monkeypatch, JUDGE),
+    )
     result = learned(made, augment=augment, max_epochs=1)
     *gate, (last_args, last_given, last_result) = trainings.calls
     assert [given["permute"] for _, given, _ in gate] == [v for v in variants for _ in range(3)]
@@ -224,7 +230,7 @@ def test_every_training_starts_from_the_same_weights(monkeypatch):
         started.append({name: value.copy() for name, value in module.to_arrays().items()})
         return module.double().eval(), []
 
-    monkeypatch.setattr(_maml_training, "_train", instead)
+    monkeypatch.setattr(TRAIN, instead)
     before = torch.random.get_rng_state()
     learned(exercises(), needed=True)
     learned(exercises(), needed=True, seed=1)
@@ -237,7 +243,7 @@ def test_every_training_starts_from_the_same_weights(monkeypatch):
 
 
 def test_callbacks_and_progress_bars_are_for_the_last_training_alone(monkeypatch):
-    trainings = Spy(monkeypatch, "_train")
+    trainings = Spy(monkeypatch, TRAIN)
     callbacks = []
     learned(exercises(), augment=False, needed=True, verbose=0, callbacks=callbacks, max_epochs=1)
     *gate, last = [given for _, given, _ in trainings.calls]
@@ -255,7 +261,7 @@ def test_callbacks_and_progress_bars_are_for_the_last_training_alone(monkeypatch
     ],
 )
 def test_tasks_are_held_out_only_where_something_is_to_be_decided(monkeypatch, given, n_trainings):
-    trainings = Spy(monkeypatch, "_train")
+    trainings = Spy(monkeypatch, TRAIN)
     result = learned(exercises(), **given, max_epochs=1)
     assert len(trainings.calls) == n_trainings
     assert result.module is trainings.calls[-1][2][0]
@@ -265,7 +271,7 @@ def test_tasks_are_held_out_only_where_something_is_to_be_decided(monkeypatch, g
 
 @pytest.mark.parametrize("gate", [True, False])
 def test_of_two_groups_of_siblings_nothing_can_be_said(monkeypatch, gate):
-    trainings = Spy(monkeypatch, "_train")
+    trainings = Spy(monkeypatch, TRAIN)
     made = [replace(e, group=e.group % 2, fold=e.group % 2) for e in exercises()]
     result = learned(made, gate=gate, max_epochs=1)
     assert result.approved == (not gate, not gate)
