@@ -39,14 +39,25 @@ settings.register_profile(
 settings.load_profile("repeatable")
 
 
+# What takes long to make, and the group of tests that ask for it: each has it made once
+MADE_ONCE = {
+    "meta_fitted": "meta-fitted",
+    "meta_fitted_mlp": "meta-fitted mlp",
+    "of_kind": "neural processes",
+    "judged": "neural processes",
+}
+
+
 def pytest_itemcollected(item):
-    """Let tests of one configuration run in one worker, so that it is meta-fitted only there."""
+    """Let one worker run the tests of one configuration, so that it is meta-fitted only there."""
     given = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    names = [value for value in given if isinstance(value, str) and value in MAKERS]
-    if "meta_fitted" in item.fixturenames:
-        names.append("meta-fitted")
-    if names and item.get_closest_marker("xdist_group") is None:
-        item.add_marker(pytest.mark.xdist_group(names[0]))
+    groups = [value for value in given if isinstance(value, str) and value in MAKERS]
+    groups += [group for fixture, group in MADE_ONCE.items() if fixture in item.fixturenames]
+    if groups and item.get_closest_marker("xdist_group") is None:
+        item.add_marker(pytest.mark.xdist_group(groups[0]))
+    if "bench" in item.fixturenames:  # commands warn of small tasks; so do those they compare with
+        quiet = ("ignore", "error::RuntimeWarning:sklearn_fsad")
+        item.add_marker(pytest.mark.filterwarnings(*quiet))
 
 
 @pytest.fixture(params=MAKERS)

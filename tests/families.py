@@ -7,6 +7,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
+import pytest
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
@@ -143,6 +144,12 @@ MAKERS = {
 }
 # What is asked at the door is asked of every configuration by one function of the base class
 EACH_CLASS = ("meta-fitted", "maml closed form", "process closed form", "in context")
+META_OF_EACH_CLASS = (
+    "meta-fitted",
+    "residual maml",
+    "meta-fitted tnp",
+    "meta-fitted in context",
+)
 META_FITTED = (
     "any width",
     "meta-fitted in context",
@@ -157,6 +164,12 @@ ONE_WIDTH = tuple(
 MAY_MISS = (*PROCESSES, "process closed form", "self-taught process")  # entries may be NaN
 NETWORKS = (*MAML, *PROCESSES, "self-taught process")
 GEOMETRIC = tuple(name for name in MAKERS if name not in NETWORKS)  # farther is always stranger
+# For tests whose rows are far from all tasks, and steps may lead away from them: detectors
+# say so
+far_off = pytest.mark.filterwarnings(
+    "ignore:The normal rows are unlike:sklearn_fsad.exceptions.FarTaskWarning",
+    "ignore:Adaptation made the loss:sklearn_fsad.exceptions.AdaptationWarning",
+)
 ANY_WIDTH = (  # what a new width does not disturb
     "closed form",
     "untrained mlp",

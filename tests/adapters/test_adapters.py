@@ -304,6 +304,7 @@ def test_suod():
     assert auc(suod) > 0.7
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:xgboost")
 def test_xgbod_with_and_inside_an_adapter():
     pytest.importorskip("xgboost", reason="PyOD's XGBOD needs the xgboost package")
     from pyod.models.xgbod import XGBOD

@@ -10,6 +10,7 @@ from families import (
     GEOMETRIC,
     QUICK,
     assert_usable,
+    far_off,
     make_detector,
     make_family,
     methods_of,
@@ -47,6 +48,7 @@ def test_4_one_feature_works(name, k):
     assert detector.predict([[0.0], [50.0]]).tolist() == [1, -1]
 
 
+@far_off
 @identical
 def test_5_identical_rows_are_all_normal(detector, value, n):
     X = np.full((n, 5), value)
@@ -56,6 +58,7 @@ def test_5_identical_rows_are_all_normal(detector, value, n):
     assert detector.predict(X[:1]).tolist() == [1]
 
 
+@far_off
 @identical
 def test_5_a_row_unlike_identical_ones_is_an_anomaly(geometric, value, n):
     X = np.full((n, 5), value)
@@ -65,6 +68,7 @@ def test_5_a_row_unlike_identical_ones_is_an_anomaly(geometric, value, n):
     assert geometric.predict(other).tolist() == [-1]
 
 
+@far_off
 @pytest.mark.parametrize("k", [1, 2, 5])
 def test_5_identical_normals_with_labelled_anomalies(geometric, k):
     X = np.concatenate([np.full((10, 5), 2.0), np.full((k, 5), 3.0)])
@@ -73,6 +77,7 @@ def test_5_identical_normals_with_labelled_anomalies(geometric, k):
     assert (geometric.predict(X[:10]) == 1).all()
 
 
+@far_off
 def test_5_rows_that_are_normal_and_anomalous_at_once_give_finite_scores(detector):
     X = np.full((10, 5), 2.0)
     assert_usable(detector.fit(X, np.arange(10) >= 6), X)
@@ -80,6 +85,7 @@ def test_5_rows_that_are_normal_and_anomalous_at_once_give_finite_scores(detecto
     assert_usable(detector.fit(np.concatenate([rows, rows]), np.arange(16) >= 8), rows)
 
 
+@far_off
 @pytest.mark.parametrize(("value", "k"), [(0.0, 4), (3.0, 0), (0.1, 4), (1e8, 0)])
 def test_5_constant_columns_do_not_disturb(detector, every_name, task, value, k):
     X, y, query, query_y = task
@@ -96,6 +102,7 @@ def test_5_constant_columns_do_not_disturb(detector, every_name, task, value, k)
         assert detector.score_samples(off)[0] < scores[0]
 
 
+@far_off
 @pytest.mark.parametrize(("contamination", "n"), [(0.1, 20), (0.25, 100), (0.5, 20)])
 def test_6_many_copies_flag_the_asked_share_but_for_ties(detector, contamination, n):
     X = np.repeat(np.random.default_rng(0).normal(size=(10, 5)), n, axis=0)
@@ -105,6 +112,7 @@ def test_6_many_copies_flag_the_asked_share_but_for_ties(detector, contamination
     assert (decision < 0).mean() <= contamination <= (decision <= 1e-9).mean()
 
 
+@far_off
 def test_6_many_copies_are_normal_under_the_default_threshold(detector):
     X = np.repeat(np.random.default_rng(0).normal(size=(10, 5)), 100, axis=0)
     detector.fit(X)
@@ -198,6 +206,7 @@ def test_8_a_training_row_as_large_as_allowed_gives_finite_scores(detector, task
 
 
 # --- 9: large offsets -----------------------------------------------------------------------------
+@far_off
 @pytest.mark.parametrize("k", [0, 4])
 @pytest.mark.parametrize("name", ["closed form", "untrained mlp", "any width", "meta-fitted"])
 def test_9_a_large_offset_with_a_small_spread_keeps_the_auc(name, k):

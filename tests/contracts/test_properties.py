@@ -11,7 +11,10 @@ from scipy.stats import spearmanr
 
 pytestmark = [
     pytest.mark.usefixtures("few_trees"),
-    pytest.mark.filterwarnings("ignore::sklearn_fsad.exceptions.AdaptationWarning"),
+    pytest.mark.filterwarnings(  # of tables that have nothing to do with any family
+        "ignore::sklearn_fsad.exceptions.AdaptationWarning",
+        "ignore::sklearn_fsad.exceptions.FarTaskWarning",
+    ),
 ]
 
 # these take longer, and others of the same class stand for them

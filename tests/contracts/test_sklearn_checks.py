@@ -16,6 +16,7 @@ pytestmark = pytest.mark.usefixtures("few_trees", "few_lessons")
 CHECKED = [*map(make_detector, ANY_WIDTH), self_taught("classifier"), brief_process("tnp")]
 
 
+@pytest.mark.filterwarnings("ignore::sklearn_fsad.exceptions.LabelConventionWarning")
 @parametrize_with_checks(CHECKED)
 def test_sklearn_check_passes(estimator, check):
     check(estimator)

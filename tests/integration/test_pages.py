@@ -84,6 +84,7 @@ def own_example():
     return module
 
 
+@pytest.mark.filterwarnings("ignore::sklearn_fsad.exceptions.LabelConventionWarning")
 @parametrize_with_checks([own_example().KernelDensityDetector()])
 def test_the_detector_of_ones_own_is_a_scikit_learn_estimator(estimator, check):
     check(estimator)

@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from families import make_detector, new_task
+from families import far_off, make_detector, new_task
 from sklearn.base import clone
 
 from sklearn_fsad._cleaning import (
@@ -109,6 +109,7 @@ def test_two_or_three_normals_all_stay(n):
 
 
 # --- every detector -------------------------------------------------------------------------------
+@far_off
 def test_switched_off_nothing_is_doubted(cleaning, contaminated):
     X, y, *_ = contaminated
     cleaning.set_params(clean_support=False)
@@ -139,6 +140,7 @@ def test_all_doubts_normal_rows_that_are_labelled_as_anomalies(cleaning):
     assert not kept[(told == 1) & (y == 0)].all()
 
 
+@far_off
 def test_it_is_as_good_as_a_fit_to_the_rows_kept(cleaning, contaminated):
     X, y, query, _ = contaminated
     cleaning.fit(X, y)
@@ -155,6 +157,7 @@ def test_most_rows_of_a_clean_support_stay(cleaning):
     assert cleaning.fit(X, y).support_kept_.sum() >= 0.6 * len(X)
 
 
+@far_off
 def test_the_order_of_the_rows_does_not_matter(cleaning, contaminated):
     X, y, query, _ = contaminated
     expected = clone(cleaning).fit(X, y)
@@ -174,6 +177,7 @@ def test_a_handful_of_normals_is_enough(cleaning, n):
     assert np.isfinite(cleaning.decision_function(query)).all()
 
 
+@far_off
 def test_rows_given_later_are_cleaned_with_the_others(cleaning, contaminated):
     X, y, query, _ = contaminated
     expected = clone(cleaning).fit(X, y)
@@ -182,6 +186,7 @@ def test_rows_given_later_are_cleaned_with_the_others(cleaning, contaminated):
     np.testing.assert_array_equal(cleaning.score_samples(query), expected.score_samples(query))
 
 
+@far_off
 def test_a_pickle_scores_and_decides_alike(cleaning, contaminated):
     X, y, query, _ = contaminated
     again = pickle.loads(pickle.dumps(cleaning.fit(X, y)))
@@ -191,12 +196,14 @@ def test_a_pickle_scores_and_decides_alike(cleaning, contaminated):
     assert again.set_threshold("conformal", alpha=0.2).offset_ == cleaning.offset_
 
 
+@far_off
 def test_p_values_are_those_among_the_rows_kept(cleaning, contaminated):
     X, y, query, _ = contaminated
     n_kept = int((cleaning.fit(X, y).support_kept_ & (y == 0)).sum())
     assert cleaning.p_values(query).min() >= 1.0 / (n_kept + 1)
 
 
+@far_off
 def test_contamination_flags_a_share_of_all_rows_given(cleaning, contaminated):
     X, y, *_ = contaminated
     cleaning.set_params(contamination=0.2).fit(X, y)
