@@ -77,9 +77,10 @@ def test_threads_scoring_at_once_agree_with_one(ready, task):
     query = task[2]
     restored = pickle.loads(pickle.dumps(ready))  # builds its module when first used
     expected = ready.decision_function(query)
-    for fitted in (ready, restored):
-        for scores in in_threads(lambda i, fitted=fitted: fitted.decision_function(query)):
-            np.testing.assert_array_equal(scores, expected)
+    for fitted in (ready, restored):  # each thread has rows of its own
+        found = in_threads(lambda i, f=fitted: f.decision_function(np.roll(query, i, axis=0)))
+        for i, scores in enumerate(found):
+            np.testing.assert_array_equal(scores, np.roll(expected, i))
 
 
 @far_off
