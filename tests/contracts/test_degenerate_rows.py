@@ -196,6 +196,7 @@ def test_8_a_huge_training_row_is_refused_and_the_fit_stays(each_class, task, va
             each_class.meta_fit([(X, y), (huge, y)])
 
 
+@far_off
 @pytest.mark.parametrize("k", [0, 4])
 def test_8_a_training_row_as_large_as_allowed_gives_finite_scores(detector, task, k):
     X, y, query, _ = task

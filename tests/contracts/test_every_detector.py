@@ -163,12 +163,15 @@ def test_every_form_of_tasks_gives_an_equal_state(name, family):
         "flat": (X, y, groups),
         "flat series": (X, pd.Series(y), pd.Series([f"pump {g}" for g in groups])),
     }
+    if name != "meta-fitted":  # one function of the base class reads them all
+        forms = {form: forms[form] for form in ("generator", "flat series")}
     for form, (X_form, y_form, groups_form) in forms.items():
         state = clone(detector).meta_fit(X_form, y_form, groups=groups_form).pretrained
         assert state == expected, form
 
 
 # --- refitting ------------------------------------------------------------------------------------
+@pytest.mark.filterwarnings("ignore::sklearn_fsad.exceptions.LabelConventionWarning")
 def test_partial_fit_equals_one_fit_on_all_rows(detector, task):
     X, y, query, _ = task
     order = np.array([0, 1, 2, 13, 3, 4, 14, 5, 6, 12, 7, 8, 9, 10, 11, 15])

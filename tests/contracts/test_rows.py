@@ -95,7 +95,7 @@ def test_3_two_to_five_rows_work_with_any_number_of_anomalies(detector, every_na
 
 # --- 10: dtypes and containers --------------------------------------------------------------------
 def whole_numbers(X):
-    return np.clip(np.round(X), -100, 100)
+    return np.clip(np.round(X), -100, 100) + 0.0  # integers have no -0.0
 
 
 def as_memmap(X, path):

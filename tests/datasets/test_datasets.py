@@ -166,6 +166,9 @@ def test_the_environment_names_the_data_folder(table, tmp_path, monkeypatch):
     assert get_data_home() == Path.home() / "sklearn_fsad_data"
 
 
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # numpy leaves it open
 @pytest.mark.parametrize("fault", ["other bytes", "truncated", "html", "other table", "pickle"])
 @pytest.mark.parametrize("known", [True, False], ids=["sha256", "no sha256"])
 def test_a_corrupted_download_is_never_used(table, tmp_path, fault, known):

@@ -7,8 +7,8 @@ from families import QUICK, make_family, new_task
 from sklearn.base import clone
 
 from sklearn_fsad import ProtoNetDetector
-from sklearn_fsad._evidence import EVIDENCE, resolve_evidence
-from sklearn_fsad._mix_training import _choose, learn_mix, observe, typical_spread
+from sklearn_fsad._evidence import EVIDENCE, FAMILY, resolve_evidence
+from sklearn_fsad._mix_training import FoldedEvidence, _choose, learn_mix, observe, typical_spread
 from sklearn_fsad._mixing import CLOSED_FORM, MIX, SINGLE, EvidenceMix, closed_form
 from sklearn_fsad.tasks import Episode, EpisodeSampler, TaskSet
 
@@ -258,3 +258,30 @@ def test_typical_spread_is_a_line_in_log_n():
     np.testing.assert_allclose(line[:, 1], [np.log(kinds[1].spread), 0.0])
     flat = typical_spread([Observed(n) for n in (10, 10, 10)], kinds)
     np.testing.assert_allclose(flat[:, 0], [np.log(3.0 * 10**-0.5), 0.0])
+
+
+def test_a_mix_is_read_from_the_arrays_of_its_state():
+    theta = np.random.default_rng(0).normal(size=(3, len(KINDS)))
+    arrays = {"closed": closed_form(KINDS, 10), "theta": theta, "choice": np.array([MIX, SINGLE])}
+    mix = EvidenceMix.from_arrays(arrays, (5, 50), (0, 10))
+    np.testing.assert_array_equal(mix.theta.detach(), theta)
+    assert mix.choice == (MIX, SINGLE)
+    for k in (0, 4):
+        given = new_mix(theta=theta, choice=(MIX, SINGLE))
+        np.testing.assert_array_equal(weights_of(mix, 10, k), weights_of(given, 10, k))
+    untold = EvidenceMix.from_arrays({"closed": arrays["closed"]}, (5, 50), (0, 10))
+    assert untold.choice == (CLOSED_FORM, CLOSED_FORM)
+
+
+def test_evidence_without_a_fold_knows_nothing_of_its_tasks():
+    fold, tasks = (1, 4), list(make_family(6))
+    turn = np.random.default_rng(0).normal(size=(5, 5))
+    moved = [(X @ turn, y) if i in fold else (X, y) for i, (X, y) in enumerate(tasks)]
+    X, y, query, _ = new_task()
+
+    def said(tasks, left_out):
+        evidence = FoldedEvidence(TaskSet(tasks), tuple(FAMILY.values()), "none", None)
+        return evidence.without(left_out)(X, y).evaluate(query)
+
+    np.testing.assert_array_equal(said(moved, fold), said(tasks, fold))
+    assert not np.allclose(said(moved, ()), said(tasks, ()))
