@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from families import (
+    EACH_CLASS,
     META_FITTED,
     META_OF_EACH_CLASS,
     ONE_WIDTH,
@@ -36,8 +37,7 @@ pytestmark = pytest.mark.usefixtures("few_trees", "few_lessons")
 
 
 # --- one row, many rows, many threads -------------------------------------------------------------
-@pytest.mark.parametrize("n_support", [12, 700])
-def test_a_row_scores_the_same_alone_in_a_batch_and_in_little_memory(detector, n_support):
+def assert_scores_alone_are_those_in_a_batch(detector, n_support):
     X, y, query, _ = new_task(n_support=n_support, n_query=300)
     detector.fit(X, y)
     batch = detector.score_samples(query)
@@ -50,6 +50,18 @@ def test_a_row_scores_the_same_alone_in_a_batch_and_in_little_memory(detector, n
     with config_context(working_memory=1):
         np.testing.assert_array_equal(detector.score_samples(query), batch)
         np.testing.assert_array_equal(detector.predict(query[:1]), detector.predict(query)[:1])
+
+
+def test_a_row_scores_the_same_alone_in_a_batch_and_in_little_memory(detector):
+    assert_scores_alone_are_those_in_a_batch(detector, 12)
+
+
+# blocks are as small as many rows of the support make them, whatever is scored in them
+@pytest.mark.parametrize(
+    "name", [*dict.fromkeys((*EACH_CLASS, *META_OF_EACH_CLASS)), "meta-fitted mlp"]
+)
+def test_a_row_scores_the_same_alone_beside_a_large_support(name):
+    assert_scores_alone_are_those_in_a_batch(make_detector(name), 700)
 
 
 def test_what_is_said_of_a_row_is_the_same_alone_and_in_any_chunk(ready, task):

@@ -16,7 +16,10 @@ from sklearn_fsad._adapted import in_blocks
 
 N_QUERY = 20
 
-pytestmark = pytest.mark.integration
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.xdist_group("elsewhere"),  # its fixtures take long
+]
 
 
 @pytest.fixture(scope="module")

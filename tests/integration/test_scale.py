@@ -15,7 +15,10 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn_fsad import MAMLDetector, ProtoNetDetector, TaskEstimator
 
 PAGE = (TESTS.parent / "docs" / "scale.md").read_text(encoding="utf-8")
-pytestmark = pytest.mark.integration
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.xdist_group("scale"),  # its fixtures take long
+]
 COLUMNS = ["sensor_0", "sensor_1", "sensor_2"]
 
 

@@ -18,7 +18,10 @@ from sklearn.base import clone
 from sklearn_fsad import MAMLDetector, MetaState, ProtoNetDetector
 
 accelerate = pytest.importorskip("accelerate", reason="accelerate is not installed")
-pytestmark = pytest.mark.integration
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.xdist_group("shared_training"),  # its fixtures take long
+]
 N = 2
 CASES = list(detectors({}))
 
