@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from families import BRIEF, SHOTS
 from sklearn.metrics import roc_auc_score
+from sklearn_fsad._detectors.neural_process.module import SCORES
+from sklearn_fsad._detectors.neural_process.networks import KINDS
 
 from sklearn_fsad import NeuralProcessDetector
-from sklearn_fsad._process_module import SCORES
-from sklearn_fsad._processes import KINDS
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
 every_score = pytest.mark.parametrize("score", SCORES)

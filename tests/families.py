@@ -9,6 +9,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn_fsad.datasets._made import related_task
 from threadpoolctl import threadpool_limits
 
 from sklearn_fsad import (
@@ -17,7 +18,6 @@ from sklearn_fsad import (
     NeuralProcessDetector,
     ProtoNetDetector,
 )
-from sklearn_fsad._made_tasks import related_task
 
 TESTS = Path(__file__).parent  # what another process needs on its path
 N_FEATURES = 5
@@ -98,14 +98,14 @@ def unlearned(name):
 
 
 FEW_TREES = {  # forests as small as tests of a contract need
-    "sklearn_fsad._evidence.labelled_tables._N_TREES": 6,
-    "sklearn_fsad._evidence.labelled_tables._N_TREES_OF_PART": 3,
+    "sklearn_fsad._evidence.table_anomalies._N_TREES": 6,
+    "sklearn_fsad._evidence.table_anomalies._N_TREES_OF_PART": 3,
 }
 FEW_LESSONS = {  # what methods learn beside the epochs of their network
-    "sklearn_fsad._maml._MIX_EPOCHS": 8,
-    "sklearn_fsad._maml._SELF_TAUGHT_EPISODES": 8,
-    "sklearn_fsad._maml._SELF_TAUGHT_EPOCHS": 2,
-    "sklearn_fsad._process_knowledge._EPISODES_A_TASK": 2,
+    "sklearn_fsad._detectors.maml.detector._MIX_EPOCHS": 8,
+    "sklearn_fsad._detectors.maml.detector._SELF_TAUGHT_EPISODES": 8,
+    "sklearn_fsad._detectors.maml.detector._SELF_TAUGHT_EPOCHS": 2,
+    "sklearn_fsad._detectors.neural_process.knowledge._EPISODES_A_TASK": 2,
 }
 
 

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 import torch
-
-from sklearn_fsad._anchors import KernelAnchor, LinearAnchor, Rows
+from sklearn_fsad._detectors.neural_process.closed_forms import KernelAnchor, LinearAnchor, Rows
 
 ANCHORS = {"linear": LinearAnchor, "kernel": KernelAnchor}
 both_anchors = pytest.mark.parametrize("name", sorted(ANCHORS))

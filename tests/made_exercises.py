@@ -2,11 +2,11 @@
 
 import numpy as np
 import torch
+from sklearn_fsad._detectors.maml.episodes import Exercise
+from sklearn_fsad._detectors.maml.inner_loop import GradientAdaptation
+from sklearn_fsad._detectors.maml.learners import make_learner
+from sklearn_fsad._detectors.maml.training import learn_to_adapt
 
-from sklearn_fsad._exercises import Exercise
-from sklearn_fsad._inner_loop import GradientAdaptation
-from sklearn_fsad._learners import make_learner
-from sklearn_fsad._maml_training import learn_to_adapt
 from sklearn_fsad.tasks import Episode
 
 N_FEATURES = 4

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 import torch
-
-from sklearn_fsad._inner_loop import ALGORITHMS, FIRST_ORDER, GradientAdaptation
-from sklearn_fsad._learners import LEARNERS, make_learner
-from sklearn_fsad._losses import PairwiseLoss
+from sklearn_fsad._detectors.maml.inner_loop import ALGORITHMS, FIRST_ORDER, GradientAdaptation
+from sklearn_fsad._detectors.maml.learners import LEARNERS, make_learner
+from sklearn_fsad._training.losses import PairwiseLoss
 
 N_FEATURES, N_EVIDENCE = 3, 2
 N_COLUMNS = N_FEATURES + N_EVIDENCE + 1

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-
-from sklearn_fsad._anchors import KernelAnchor, LinearAnchor, Rows
-from sklearn_fsad._masking import chain_plan, scoring_plan
-from sklearn_fsad._process_module import SCORES, NeuralProcess
-from sklearn_fsad._processes import KINDS, make_network
+from sklearn_fsad._detectors.neural_process.closed_forms import KernelAnchor, LinearAnchor, Rows
+from sklearn_fsad._detectors.neural_process.masks import chain_plan, scoring_plan
+from sklearn_fsad._detectors.neural_process.module import SCORES, NeuralProcess
+from sklearn_fsad._detectors.neural_process.networks import KINDS, make_network
 
 ANCHORS = {"linear": LinearAnchor, "kernel": KernelAnchor}
 D, WIDTH, N_SAMPLES = 5, 8, 4

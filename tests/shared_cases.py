@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from families import make_family
+from sklearn_fsad._training.batches import EpisodeDataset
+from sklearn_fsad._training.loop import train_episodic
+from sklearn_fsad._training.losses import PairwiseLoss
+from sklearn_fsad.tasks._episodes import Episode
 from torch import nn
 
 from sklearn_fsad import MAMLDetector, MetaState, ProtoNetDetector
-from sklearn_fsad._episodes import Episode
-from sklearn_fsad._losses import PairwiseLoss
-from sklearn_fsad._net import EpisodeDataset, train_episodic
 from sklearn_fsad.callbacks import Checkpoint
 from sklearn_fsad.exceptions import MetaTrainingDivergedError
 

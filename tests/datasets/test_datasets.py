@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from families import make_family
 from sklearn.datasets import load_digits
+from sklearn_fsad.datasets._registry import ADBENCH, MVTEC, SKAB
 
-from sklearn_fsad._data_registry import ADBENCH, MVTEC, SKAB
 from sklearn_fsad.datasets import (
     fetch_adbench,
     fetch_mvtec_embeddings,

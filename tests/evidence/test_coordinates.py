@@ -5,9 +5,9 @@ import pytest
 from scipy.stats import norm, rankdata
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import MinMaxScaler
-
-from sklearn_fsad._statistics import compressed
-from sklearn_fsad._views import MOST_NEIGHBOURS, Boxes, NormalScores, View, nearest
+from sklearn_fsad._evidence.coordinates import Boxes, Coordinates, NormalScores
+from sklearn_fsad._stats.moments import compressed
+from sklearn_fsad._stats.neighbours import MOST_NEIGHBOURS, nearest
 
 every_metric = pytest.mark.parametrize("metric", ["euclidean", "cityblock"])
 
@@ -30,7 +30,7 @@ def test_nearest_are_those_of_scikit_learn(metric, n):
 @every_metric
 @pytest.mark.parametrize("n", [2, 3, 20, 21, 22, 1100])
 def test_own_neighbours_leave_out_the_row_itself_and_are_found_once(metric, n):
-    view = View(made(n), made(2, seed=1))
+    view = Coordinates(made(n), made(2, seed=1))
     found = view.own_neighbours(metric)
     expected = NearestNeighbors(n_neighbors=min(20, n - 1), metric=metric).fit(made(n)).kneighbors()
     np.testing.assert_allclose(found.distance, expected[0], rtol=1e-12)

@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 from families import make_family, new_task
 from scipy.spatial.distance import cdist
-
-from sklearn_fsad._calibration import CalibratedEvidence
-from sklearn_fsad._evidence import EVIDENCE, resolve_evidence
-from sklearn_fsad._evidence.anomalies import subspace_weights, subspaces
-from sklearn_fsad._pooled import Pooled
-from sklearn_fsad._scaling import ScaledSupport
-from sklearn_fsad._spaces import Support
-from sklearn_fsad._statistics import feature_spread
+from sklearn_fsad._evidence.calibration import CalibratedEvidence
+from sklearn_fsad._evidence.family_anomalies import subspace_weights, subspaces
+from sklearn_fsad._evidence.kinds import EVIDENCE, resolve_evidence
+from sklearn_fsad._evidence.pooled import Pooled
+from sklearn_fsad._evidence.support import Support
+from sklearn_fsad._stats.moments import feature_spread
+from sklearn_fsad._stats.scaling import ScaledSupport
 
 every_kind = pytest.mark.parametrize("name", EVIDENCE)
 

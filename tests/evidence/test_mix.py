@@ -5,11 +5,12 @@ import pytest
 import torch
 from families import QUICK, make_family, new_task
 from sklearn.base import clone
+from sklearn_fsad._evidence.episodes import FoldedEvidence, observe, typical_spread
+from sklearn_fsad._evidence.kinds import EVIDENCE, FAMILY, resolve_evidence
+from sklearn_fsad._evidence.mix import CLOSED_FORM, MIX, SINGLE, EvidenceMix, closed_form
+from sklearn_fsad._evidence.mix_training import _choose, learn_mix
 
 from sklearn_fsad import ProtoNetDetector
-from sklearn_fsad._evidence import EVIDENCE, FAMILY, resolve_evidence
-from sklearn_fsad._mix_training import FoldedEvidence, _choose, learn_mix, observe, typical_spread
-from sklearn_fsad._mixing import CLOSED_FORM, MIX, SINGLE, EvidenceMix, closed_form
 from sklearn_fsad.tasks import Episode, EpisodeSampler, TaskSet
 
 KINDS = tuple(EVIDENCE.values())

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from sklearn.covariance import LedoitWolf
-
-from sklearn_fsad._pooled import Pooled
-from sklearn_fsad._spaces import Space, Support
-from sklearn_fsad._statistics import ShrunkCovariance, feature_spread, stable_mean
+from sklearn_fsad._evidence.coordinates import Coordinates
+from sklearn_fsad._evidence.pooled import Pooled
+from sklearn_fsad._evidence.support import Support
+from sklearn_fsad._stats.covariance import ShrunkCovariance
+from sklearn_fsad._stats.moments import feature_spread, stable_mean
 
 
 def centred_rows(n, d, seed=0):
@@ -178,7 +179,9 @@ def test_mean_keeps_its_digits_beside_a_large_offset():
 
 def test_discriminants_solve_with_the_covariance_within_the_classes():
     normals, anomalies = centred_rows(20, 4), centred_rows(5, 4, seed=1) + 3.0
-    space = Space(normals, anomalies, None, 1e-200)
+    space = Coordinates(
+        normals, anomalies, centre=np.zeros(normals.shape[1]), intensity=None, least_variance=1e-200
+    )
     mean = anomalies.mean(axis=0)
     within = np.concatenate([normals, anomalies - mean])
     matrix = explicit(within, ShrunkCovariance(within).intensity)

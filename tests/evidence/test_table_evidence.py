@@ -14,13 +14,13 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import MinMaxScaler
+from sklearn_fsad._evidence.calibration import CalibratedEvidence
+from sklearn_fsad._evidence.support import Support
+from sklearn_fsad._evidence.table_anomalies import ANOMALIES
+from sklearn_fsad._evidence.table_normals import NORMALS, reads_columns
+from sklearn_fsad._stats.scaling import ScaledSupport
 
-from sklearn_fsad._calibration import CalibratedEvidence
 from sklearn_fsad._evidence import TABULAR, labelled_tables
-from sklearn_fsad._evidence.labelled_tables import ANOMALIES
-from sklearn_fsad._evidence.tables import NORMALS, reads_columns
-from sklearn_fsad._scaling import ScaledSupport
-from sklearn_fsad._spaces import Support
 
 OF_TABLES = (*NORMALS, *ANOMALIES)
 

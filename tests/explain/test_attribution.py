@@ -5,9 +5,9 @@ import pytest
 from families import GEOMETRIC, MAY_MISS, make_detector, new_task
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn_fsad._explain.attribution import column_contributions, nearest_by_others
 
 from sklearn_fsad import InContextDetector, ProtoNetDetector
-from sklearn_fsad._attribution import column_contributions, nearest_by_others
 
 pytestmark = pytest.mark.usefixtures("few_trees")
 

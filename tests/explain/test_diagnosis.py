@@ -9,12 +9,13 @@ from scipy.spatial.distance import cdist
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn_fsad._detectors.maml.report import adaptation_advice
+from sklearn_fsad._explain.diagnosis import diagnose_scores
+from sklearn_fsad._explain.neighbour_baselines import neighbour_scores
+from sklearn_fsad._stats.ranking import auc_gain
+from sklearn_fsad.tasks._distance import TaskPlace
 
 from sklearn_fsad import MAMLDetector, NeuralProcessDetector, ProtoNetDetector
-from sklearn_fsad._adaptation_report import adaptation_advice
-from sklearn_fsad._diagnosis import auc_gain, diagnose_scores
-from sklearn_fsad._neighbour_baselines import neighbour_scores
-from sklearn_fsad._task_distance import TaskPlace
 
 pytestmark = pytest.mark.usefixtures("few_trees")
 

@@ -7,8 +7,8 @@ import pandas as pd
 import polars as pl
 import pytest
 from sklearn.exceptions import DataConversionWarning
+from sklearn_fsad._input.labels import encode_labels
 
-from sklearn_fsad._labels import encode_labels
 from sklearn_fsad.exceptions import LabelConventionWarning
 
 NAN = np.nan

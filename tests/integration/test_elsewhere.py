@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from families import MAKERS, TESTS, make_detector, new_task, scores_after_fit, scores_of
 from sklearn.base import clone
-
-from sklearn_fsad._adapted import in_blocks
+from sklearn_fsad._detectors.base.blocks import in_blocks
 
 N_QUERY = 20
 

@@ -8,8 +8,8 @@ from sklearn import config_context
 from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.ensemble import IsolationForest
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, cross_validate
+from sklearn_fsad.tasks._task_set import coded_tasks, split_tasks
 
-from sklearn_fsad._task_set import coded_tasks, split_tasks
 from sklearn_fsad.metrics import anomaly_scorer
 from sklearn_fsad.model_selection import FewShotSplit, TaskEstimator
 from sklearn_fsad.tasks import TaskSet

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from families import QUICK, make_family, new_task
 from sklearn.preprocessing import StandardScaler
+from sklearn_fsad._stats.moments import feature_spread, stable_mean
+from sklearn_fsad._stats.scaling import SCALERS, ScaledSupport, ScalePrior, choose_without_tasks
 
 from sklearn_fsad import ProtoNetDetector
-from sklearn_fsad._scaling import SCALERS, ScaledSupport, ScalePrior, choose_without_tasks
-from sklearn_fsad._statistics import feature_spread, stable_mean
 from sklearn_fsad.tasks import TaskSet
 
 
@@ -22,7 +22,7 @@ def rows():
 
 @pytest.fixture
 def prior():
-    return ScalePrior.from_tasks(TaskSet(make_family(n_features=3)))
+    return ScalePrior.from_normals(task.normals for task in TaskSet(make_family(n_features=3)))
 
 
 def test_none_leaves_rows_as_they_are(rows):
@@ -212,11 +212,13 @@ def test_a_column_without_any_entry_has_mean_zero_and_the_spread_of_a_constant(r
 
 def test_the_prior_of_a_feature_is_that_of_the_tasks_that_know_it():
     tasks = [X[y == 0] for X, y in make_family(n_features=3)]
-    expected = ScalePrior.from_tasks(TaskSet(tasks[2:]))
+    expected = ScalePrior.from_normals(task.normals for task in TaskSet(tasks[2:]))
     for X in tasks[:2]:
         X[:, 1] = np.nan
-    prior = ScalePrior.from_tasks(TaskSet(tasks, allow_nan=True))
-    whole = ScalePrior.from_tasks(TaskSet([np.nan_to_num(X) for X in tasks]))
+    prior = ScalePrior.from_normals(task.normals for task in TaskSet(tasks, allow_nan=True))
+    whole = ScalePrior.from_normals(
+        task.normals for task in TaskSet([np.nan_to_num(X) for X in tasks])
+    )
     for name in ("mean", "mean_variance", "variance"):
         found = getattr(prior, name)
         np.testing.assert_allclose(found[1], getattr(expected, name)[1])
@@ -228,7 +230,7 @@ def test_the_prior_of_holed_tasks_is_that_of_their_known_entries():
     tasks = [X[y == 0] for X, y in make_family(n_features=3)]
     for X in tasks:
         X[rng.random(X.shape) < 0.2] = np.nan
-    prior = ScalePrior.from_tasks(TaskSet(tasks, allow_nan=True))
+    prior = ScalePrior.from_normals(task.normals for task in TaskSet(tasks, allow_nan=True))
     means = np.array([np.nanmean(X, axis=0) for X in tasks])
     logs = np.array([np.log(np.nanvar(X, axis=0)) for X in tasks])
     np.testing.assert_allclose(prior.mean, means.mean(axis=0))
@@ -240,7 +242,7 @@ def test_a_feature_that_no_task_knows_has_a_finite_prior():
     tasks = [X[y == 0] for X, y in make_family(n_features=3)]
     for X in tasks:
         X[:, 1] = np.nan
-    prior = ScalePrior.from_tasks(TaskSet(tasks, allow_nan=True))
+    prior = ScalePrior.from_normals(task.normals for task in TaskSet(tasks, allow_nan=True))
     assert all(np.isfinite(values).all() for values in vars(prior).values())
     assert (prior.variance > 0).all()
 

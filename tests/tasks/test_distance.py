@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from families import ONE_WIDTH, QUICK, make_detector, make_family, new_task
 from sklearn.base import clone
+from sklearn_fsad.tasks._distance import NormalsLaw, TrainingTasks
 
 from sklearn_fsad import InContextDetector, MetaState, ProtoNetDetector, TaskSet
-from sklearn_fsad._task_distance import NormalsLaw, TrainingTasks
 from sklearn_fsad.exceptions import FarTaskWarning
 
 

@@ -8,8 +8,8 @@ import pandas as pd
 import polars as pl
 import pytest
 from sklearn.base import clone
+from sklearn_fsad.tasks._task_set import coded_tasks, split_tasks
 
-from sklearn_fsad._task_set import coded_tasks, split_tasks
 from sklearn_fsad.exceptions import TaskWarning
 from sklearn_fsad.tasks import EpisodeSampler, TaskSet
 

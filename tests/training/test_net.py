@@ -8,16 +8,17 @@ import torch
 from families import META_FITTED, QUICK, make_detector, make_family, new_task
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
+from sklearn_fsad._detectors.prototypes.network import PrototypicalNetwork
+from sklearn_fsad._evidence.kinds import EVIDENCE
+from sklearn_fsad._evidence.mix import EvidenceMix, closed_form
+from sklearn_fsad._training.batches import EpisodeDataset, collate_episodes
+from sklearn_fsad._training.layers import log_shots, masked_mean, mlp
+from sklearn_fsad._training.loop import train_episodic
+from sklearn_fsad._training.losses import PairwiseLoss, TopLoss
 from skorch.callbacks import Callback
 from torch import nn
 
 from sklearn_fsad import ProtoNetDetector
-from sklearn_fsad._evidence import EVIDENCE
-from sklearn_fsad._layers import log_shots, masked_mean, mlp
-from sklearn_fsad._losses import PairwiseLoss, TopLoss
-from sklearn_fsad._mixing import EvidenceMix, closed_form
-from sklearn_fsad._net import EpisodeDataset, collate_episodes, train_episodic
-from sklearn_fsad._prototypical_network import PrototypicalNetwork
 from sklearn_fsad.exceptions import InterruptedWarning, MetaTrainingDivergedError
 from sklearn_fsad.model_selection import TaskEstimator
 from sklearn_fsad.tasks import Episode
@@ -320,7 +321,7 @@ def test_ctrl_c_ends_a_search():
 
 
 def test_early_stopping_ends_the_training_quietly_and_keeps_the_best_epoch(monkeypatch):
-    monkeypatch.setattr("sklearn_fsad._prototypical_network._PATIENCE", 2)
+    monkeypatch.setattr("sklearn_fsad._detectors.prototypes.network._PATIENCE", 2)
     detector = ProtoNetDetector(
         embedding="mlp", **{**QUICK, "max_epochs": 60, "lr": 0.3, "episodes_per_epoch": 16}
     ).meta_fit(make_family())

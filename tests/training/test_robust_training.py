@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 from families import make_family, new_task, unlearned
+from sklearn_fsad._detectors.neural_process.training import NormalEpisodes
+from sklearn_fsad._training.adversary import attacked
+from sklearn_fsad._training.losses import PairwiseLoss
+from sklearn_fsad.tasks._episodes import draw_hidden
 
-from sklearn_fsad._adversary import attacked
-from sklearn_fsad._episodes import draw_hidden
-from sklearn_fsad._losses import PairwiseLoss
-from sklearn_fsad._process_training import NormalEpisodes
 from sklearn_fsad._state import resolve_state
 
 pytestmark = pytest.mark.usefixtures("few_trees", "few_lessons")
@@ -100,9 +100,8 @@ def test_it_holds_out_better_against_moved_queries():
     losses = []
     for eps in (0.0, 0.5):
         detector = unlearned("mlp").set_params(adversarial_eps=eps).meta_fit(tasks).fit(X, y)
-        model = detector._ready_model()
-        described = model.representation
-        values = {name: torch.from_numpy(value) for name, value in model.values.items()}
+        model = detector._adaptation
+        described, values = model.representation, model.tensors()
 
         def loss(rows, module=model.module, values=values):
             return PairwiseLoss()(module.score(values, rows), torch.from_numpy(query_y))

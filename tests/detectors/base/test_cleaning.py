@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from families import far_off, make_detector, new_task
 from sklearn.base import clone
-
-from sklearn_fsad._cleaning import (
+from sklearn_fsad._detectors.base.cleaning import (
     believed,
     believed_normals,
     core,

@@ -7,9 +7,14 @@ import pytest
 from families import make_family
 from scipy.special import logit
 from sklearn.base import clone
+from sklearn_fsad._detectors.base.probability import (
+    ScoredEpisode,
+    by_curve,
+    by_support,
+    learn_curve,
+)
 
 from sklearn_fsad import MetaState, ProtoNetDetector
-from sklearn_fsad._probability import ScoredEpisode, by_curve, by_support, learn_curve
 
 NONE = np.array([])
 

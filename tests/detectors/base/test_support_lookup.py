@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from sklearn_fsad._detectors.base.support_lookup import SupportLookup
 
 from sklearn_fsad import (
     InContextDetector,
@@ -12,7 +13,6 @@ from sklearn_fsad import (
     NeuralProcessDetector,
     ProtoNetDetector,
 )
-from sklearn_fsad._own_rows import OwnRows
 
 
 @pytest.fixture(params=["ProtoNet", "textbook", "MAML", "NeuralProcess", "InContext"])
@@ -36,7 +36,7 @@ def rows():
 @pytest.mark.parametrize("n_copies", [1, 30])  # of the columns
 def test_rows_are_found_by_what_they_hold(n_copies):
     X = np.array([[1.0, 2.0], [0.0, 4.0], [5.0, np.nan], [7.0, 8.0]])
-    own = OwnRows.of(np.tile(X, n_copies), np.array([0, 0, 0, 1]))
+    own = SupportLookup.of(np.tile(X, n_copies), np.array([0, 0, 0, 1]))
     asked = np.array([[-0.0, 4.0], [1.0, 2.5], [5.0, np.nan], [7.0, 8.0]])
     found = own.find(np.tile(asked, n_copies)).tolist()
     assert found == [1, -1, 2, -1]  # a labelled anomaly stays one
@@ -44,13 +44,13 @@ def test_rows_are_found_by_what_they_hold(n_copies):
 
 def test_where_rows_repeat_an_equal_one_may_be_fresh():
     X = np.repeat(np.arange(20.0), [1] * 18 + [2, 2])[:, None]
-    assert (OwnRows.of(X, np.zeros(22)).find(X) == -1).all()
-    assert (OwnRows.of(X[:19], np.zeros(19)).find(X[:19]) >= 0).all()
+    assert (SupportLookup.of(X, np.zeros(22)).find(X) == -1).all()
+    assert (SupportLookup.of(X[:19], np.zeros(19)).find(X[:19]) >= 0).all()
 
 
 def test_one_value_that_many_rows_hold_says_nothing_of_the_others():
     X = np.repeat(np.arange(20.0), [1] * 19 + [10])[:, None]
-    assert OwnRows.of(X, np.zeros(29)).find(X).tolist() == [*range(19), *[-1] * 10]
+    assert SupportLookup.of(X, np.zeros(29)).find(X).tolist() == [*range(19), *[-1] * 10]
 
 
 def test_a_share_of_the_support_is_about_that_share_of_fresh_rows(any_detector, rows):
@@ -63,8 +63,8 @@ def test_a_share_of_the_support_is_about_that_share_of_fresh_rows(any_detector, 
 def test_rows_of_the_support_score_as_when_left_out(any_detector, rows):
     support = rows[:40]
     detector = any_detector().fit(support)
-    left_out = -detector._left_out_of_support()
-    order = detector._support_order()
+    left_out = -detector._adaptation.left_out
+    order = detector._adaptation.support.order
     np.testing.assert_array_equal(detector.score_samples(support[order]), left_out)
     again = pickle.loads(pickle.dumps(detector))
     np.testing.assert_array_equal(again.score_samples(support[order]), left_out)

@@ -147,13 +147,13 @@ def test_unlabelled_rows_that_are_far_are_not_compared_with():
         assert aucs[1] == aucs[2]
         gains.append(aucs[0] - aucs[1])
     assert np.mean(gains) > 0.02
-    described = InContextDetector().fit(X, unlabelled)._adapted.representation
+    described = InContextDetector().fit(X, unlabelled)._adaptation.representation
     assert len(described.rows) == len(X) - round(0.2 * len(X))
     labels = np.where(np.arange(len(y)) < 30, 0.0, np.nan)
     labels[np.flatnonzero(y == 1)[:2]] = 1.0
     detector = InContextDetector().fit(X, labels)
     known = np.flatnonzero(~np.isnan(labels))
-    kept = detector._support_order()[detector._adapted.representation.rows]
+    kept = detector._adaptation.support.order[detector._adaptation.representation.rows]
     assert set(known) <= set(kept)
     assert len(kept) < len(X)
 
@@ -172,7 +172,7 @@ def test_of_a_large_context_a_part_is_compared_with_and_the_rest_sets_the_thresh
     X, y, query, query_y = table(n=600, k=4)
     detector = InContextDetector(max_context=100).fit(X, y)
     assert detector.support_X_.shape == X.shape
-    assert len(detector._adapted.representation.support) == 104
+    assert len(detector._adaptation.representation.support) == 104
     assert roc_auc_score(query_y, -detector.score_samples(query)) > 0.85
     false_alarms = (detector.predict(query[query_y == 0]) == -1).mean()
     assert false_alarms < 0.15

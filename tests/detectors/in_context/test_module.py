@@ -6,26 +6,34 @@ import numpy as np
 import pytest
 import torch
 from families import make_family, new_task
-
-from sklearn_fsad._calibration import CalibratedEvidence
-from sklearn_fsad._context_mix import N_FACTS, ContextMix, support_facts
-from sklearn_fsad._context_training import (
+from sklearn_fsad._detectors.in_context.closed_form import closed_form, speaking
+from sklearn_fsad._detectors.in_context.module import (
+    N_FACTS,
+    ContextMix,
     arrays_of,
-    described,
-    fine_tune,
     module_of,
     new_module,
+)
+from sklearn_fsad._detectors.in_context.representation import (
+    TableDescription,
+    own_order,
+    support_facts,
+)
+from sklearn_fsad._detectors.in_context.training import (
+    described,
+    fine_tune,
     observe_tables,
     train,
     typical_spreads,
     with_pooled,
 )
-from sklearn_fsad._episodes import EpisodeSampler
-from sklearn_fsad._evidence import FAMILY, TABULAR
-from sklearn_fsad._mix_training import FoldedEvidence
-from sklearn_fsad._scaling import ScaledSupport
-from sklearn_fsad._table_description import TableDescription, closed_form, own_order, speaking
-from sklearn_fsad._task_set import TaskSet
+from sklearn_fsad._evidence.calibration import CalibratedEvidence
+from sklearn_fsad._evidence.episodes import FoldedEvidence
+from sklearn_fsad._evidence.kinds import FAMILY, TABULAR
+from sklearn_fsad._stats.scaling import ScaledSupport
+from sklearn_fsad.tasks._episodes import EpisodeSampler
+from sklearn_fsad.tasks._task_set import TaskSet
+
 from sklearn_fsad.prior import TabularPrior
 
 KINDS = tuple(TABULAR.values())

@@ -4,15 +4,19 @@ import numpy as np
 import pytest
 from families import make_family
 from made_exercises import N_FEATURES, exercises
+from sklearn_fsad._detectors.maml.episodes import exercise, permuted_features
+from sklearn_fsad._detectors.maml.injection import inject_anomalies
+from sklearn_fsad._detectors.maml.representation import (
+    AnchoredDescription,
+    NetworkView,
+    PlainDescription,
+)
+from sklearn_fsad._evidence.calibration import CalibratedEvidence
+from sklearn_fsad._evidence.episodes import FoldedEvidence, observe
+from sklearn_fsad._evidence.kinds import EVIDENCE
+from sklearn_fsad._evidence.mix import CLOSED_FORM, EvidenceMix, closed_form
+from sklearn_fsad._stats.scaling import ScaledSupport
 
-from sklearn_fsad._calibration import CalibratedEvidence
-from sklearn_fsad._description import AnchoredDescription, NetworkView, PlainDescription
-from sklearn_fsad._evidence import EVIDENCE
-from sklearn_fsad._exercises import exercise, permuted_features
-from sklearn_fsad._injection import inject_anomalies
-from sklearn_fsad._mix_training import FoldedEvidence, observe
-from sklearn_fsad._mixing import CLOSED_FORM, EvidenceMix, closed_form
-from sklearn_fsad._scaling import ScaledSupport
 from sklearn_fsad.tasks import EpisodeSampler, TaskSet
 
 

@@ -11,17 +11,14 @@ from made_exercises import (
     module_apart,
 )
 from sklearn.metrics import roc_auc_score
-
-from sklearn_fsad._maml_training import _train
-from sklearn_fsad._verdict import (
-    Judged,
-    Verdict,
+from sklearn_fsad._detectors.maml.held_out import (
     _all_scores,
-    _approved,
     _positions_of_others,
     judge,
     permuted_labels,
 )
+from sklearn_fsad._detectors.maml.training import _train
+from sklearn_fsad._training.held_out import Judged, Verdict, _approved
 
 NO_AUC = np.nan
 

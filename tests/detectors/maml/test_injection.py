@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from sklearn_fsad._detectors.maml.injection import inject_anomalies, tasks_from_rows
+from sklearn_fsad._stats.moments import feature_spread
 
-from sklearn_fsad._injection import inject_anomalies, tasks_from_rows
-from sklearn_fsad._statistics import feature_spread
 from sklearn_fsad.tasks import EpisodeSampler
 
 SPREAD = np.array([1.0, 100.0, 0.01, 5.0])

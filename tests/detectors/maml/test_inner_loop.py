@@ -18,9 +18,8 @@ from made_loops import (
     scores_of,
     some_tasks,
 )
+from sklearn_fsad._detectors.maml.inner_loop import ALGORITHMS, ClosedFormOnly, GradientAdaptation
 from torch.autograd.graph import saved_tensors_hooks
-
-from sklearn_fsad._inner_loop import ALGORITHMS, ClosedFormOnly, GradientAdaptation
 
 
 # --- the steps ------------------------------------------------------------------------------------

@@ -5,9 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from sklearn_fsad._detectors.maml.learners import LEARNERS, make_learner, perceptron
 from torch.nn import functional as F
-
-from sklearn_fsad._learners import LEARNERS, make_learner, perceptron
 
 N_FEATURES, N_EVIDENCE = 4, 2
 N_COLUMNS = N_FEATURES + N_EVIDENCE + 1

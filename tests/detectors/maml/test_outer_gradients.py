@@ -14,9 +14,8 @@ from made_loops import (
     new_module,
     some_tasks,
 )
-
-from sklearn_fsad._inner_loop import GradientAdaptation
-from sklearn_fsad._losses import PairwiseLoss
+from sklearn_fsad._detectors.maml.inner_loop import GradientAdaptation
+from sklearn_fsad._training.losses import PairwiseLoss
 
 
 # --- outer gradients ------------------------------------------------------------------------------

@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 from families import make_family, new_task
 from sklearn.preprocessing import StandardScaler
-
-from sklearn_fsad._calibration import CalibratedEvidence
-from sklearn_fsad._description import (
+from sklearn_fsad._detectors.maml.representation import (
     AnchoredDescription,
     NetworkFeatures,
     NetworkView,
@@ -14,9 +12,11 @@ from sklearn_fsad._description import (
     anchored,
     with_injected,
 )
-from sklearn_fsad._evidence import EVIDENCE
-from sklearn_fsad._mixing import CLOSED_FORM, EvidenceMix, closed_form
-from sklearn_fsad._scaling import SCALERS, ScaledSupport, ScalePrior
+from sklearn_fsad._evidence.calibration import CalibratedEvidence
+from sklearn_fsad._evidence.kinds import EVIDENCE
+from sklearn_fsad._evidence.mix import CLOSED_FORM, EvidenceMix, closed_form
+from sklearn_fsad._stats.scaling import SCALERS, ScaledSupport, ScalePrior
+
 from sklearn_fsad.tasks import TaskSet
 
 KINDS = tuple(e for e in EVIDENCE.values() if not e.needs_pooled)
@@ -33,7 +33,7 @@ def support(n=12, k=4):
 
 
 def prior():
-    return ScalePrior.from_tasks(TaskSet(make_family()))
+    return ScalePrior.from_normals(task.normals for task in TaskSet(make_family()))
 
 
 def basis(d=N_FEATURES, q=3):
@@ -112,7 +112,7 @@ def test_unlabelled_rows_count_as_normal():
 def test_rows_far_out_stay_finite_and_keep_their_sign(scaler, projected):
     X, y, _ = support()
     directions = np.full((N_FEATURES, 1), N_FEATURES**-0.5) if projected else None
-    known = ScalePrior.from_tasks(TaskSet(make_family()), directions)
+    known = ScalePrior.from_normals([task.normals for task in TaskSet(make_family())], directions)
     features = NetworkFeatures(X, y, scaler, known, directions)
     rows = np.array([1e300, -1e300, 1.7e308, 1e200])[:, None] * np.ones(N_FEATURES)
     seen = features.transform(rows)
@@ -147,7 +147,7 @@ def test_constant_features_stay_finite_and_show_what_moves(constant):
 def test_a_basis_is_a_projection_before_scaling(scaler):
     X, y, query = support()
     directions = basis()
-    known = ScalePrior.from_tasks(TaskSet(make_family()), directions)
+    known = ScalePrior.from_normals([task.normals for task in TaskSet(make_family())], directions)
     features = NetworkFeatures(X, y, scaler, known, directions)
     projected = NetworkFeatures(X @ directions, y, scaler, known)
     assert features.support.shape == (16, 3)
@@ -179,7 +179,7 @@ def assert_same_features(view, other, X, y, query):
 def test_a_view_hands_its_scaler_prior_and_basis_to_the_features():
     X, y, query = support()
     directions = basis()
-    known = ScalePrior.from_tasks(TaskSet(make_family()), directions)
+    known = ScalePrior.from_normals([task.normals for task in TaskSet(make_family())], directions)
     features = NetworkView("shrunk", known, directions).features(X, y)
     expected = NetworkFeatures(X, y, "shrunk", known, directions)
     np.testing.assert_array_equal(features.support, expected.support)

@@ -14,12 +14,11 @@ from made_exercises import (
     of_its_fold_alone,
     same_everywhere,
 )
+from sklearn_fsad._detectors.maml.inner_loop import GradientAdaptation
+from sklearn_fsad._detectors.maml.training import _train
+from sklearn_fsad._training.batches import EpisodeDataset
+from sklearn_fsad._training.losses import PairwiseLoss
 from skorch.callbacks import Callback
-
-from sklearn_fsad._inner_loop import GradientAdaptation
-from sklearn_fsad._losses import PairwiseLoss
-from sklearn_fsad._maml_training import _train
-from sklearn_fsad._net import EpisodeDataset
 
 
 # --- training -------------------------------------------------------------------------------------
@@ -35,7 +34,7 @@ def episodes_of(monkeypatch, made, permute, seed=0):
         caught.append(data)
         raise Drawn
 
-    monkeypatch.setattr("sklearn_fsad._maml_training.train_episodic", instead)
+    monkeypatch.setattr("sklearn_fsad._training.loop.train_episodic", instead)
     with pytest.raises(Drawn):
         _train(module_apart(), made, permute=permute, seed=seed, **QUICK)
     assert isinstance(caught[0], EpisodeDataset)
@@ -159,8 +158,8 @@ def test_a_network_that_is_needed_is_trained_though_the_closed_form_is_better():
     assert len(result.history) == QUICK["max_epochs"]
 
 
-TRAIN = "sklearn_fsad._maml_training._train"
-JUDGE = "sklearn_fsad._maml_training.judge"
+TRAIN = "sklearn_fsad._detectors.maml.training._train"
+JUDGE = "sklearn_fsad._detectors.maml.held_out.judge"
 
 
 class Spy:

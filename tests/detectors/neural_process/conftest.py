@@ -5,9 +5,9 @@ import warnings
 import pytest
 from brief_processes import META
 from families import make_family
+from sklearn_fsad._detectors.neural_process.networks import KINDS
 
 from sklearn_fsad import NeuralProcessDetector
-from sklearn_fsad._processes import KINDS
 from sklearn_fsad.exceptions import AdaptationWarning
 
 

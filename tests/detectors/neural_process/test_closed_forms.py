@@ -15,8 +15,7 @@ from made_contexts import (
     whole,
 )
 from sklearn.covariance import OAS
-
-from sklearn_fsad._anchors import LEAST_SCALE, LinearAnchor, Rows
+from sklearn_fsad._detectors.neural_process.closed_forms import LEAST_SCALE, LinearAnchor, Rows
 
 
 # --- both -----------------------------------------------------------------------------------------

@@ -17,9 +17,9 @@ from families import brief_process, make_family
 from sklearn.base import clone
 from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import NotFittedError
+from sklearn_fsad._detectors.neural_process.networks import KINDS
 
 from sklearn_fsad import NeuralProcessDetector
-from sklearn_fsad._processes import KINDS
 
 
 # --- scores ---------------------------------------------------------------------------------------
@@ -225,8 +225,8 @@ def test_the_threshold_comes_from_weights_that_have_not_seen_the_row():
     X = np.random.default_rng(0).normal(size=(30, 4))
     detector = brief(max_epochs=4, alpha=0.5).fit(X)
     order = np.lexsort(X.T[::-1])
-    left_out = detector._left_out_scores(X[order], np.zeros(30, dtype=np.int8))
-    seen = detector._adapted.score(X[order])
+    left_out = detector._left_out_scores(detector._adaptation)
+    seen = detector._adaptation.score_fresh(X[order])
     np.testing.assert_array_equal(-detector.score_samples(X[order]), left_out)
     assert (left_out != seen).all()
     assert -detector.offset_ == pytest.approx(np.median(left_out))
@@ -275,7 +275,7 @@ def test_a_context_has_no_more_than_1024_normals(trained):
     y = np.arange(1100) >= 1095
     make = brief if trained else closed_form
     detector = make(kind="cnp", n_masks=None).fit(X, y)
-    described = detector._adapted.representation
+    described = detector._adaptation.representation
     assert (described.support_y == 0).sum() == 1024
     assert (described.support_y == 1).sum() == 5
     assert len(detector.support_X_) == 1100

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 from made_contexts import MASKS, all_counted, assert_same, believe, both_anchors, some_rows, whole
-
-from sklearn_fsad._anchors import LEAST_SCALE, KernelAnchor, Rows
+from sklearn_fsad._detectors.neural_process.closed_forms import LEAST_SCALE, KernelAnchor, Rows
 
 # --- kernel ---------------------------------------------------------------------------------------
 FAR = 1e9

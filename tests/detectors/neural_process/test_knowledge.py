@@ -5,12 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-
-from sklearn_fsad._anchors import KernelAnchor, LinearAnchor
-from sklearn_fsad._episodes import EpisodeSampler
-from sklearn_fsad._masked_support import MaskedSupport
-from sklearn_fsad._masking import scoring_plan
-from sklearn_fsad._process_knowledge import (
+from sklearn_fsad._detectors.neural_process.closed_forms import KernelAnchor, LinearAnchor
+from sklearn_fsad._detectors.neural_process.knowledge import (
     N_FOLDS,
     Judge,
     Knowledge,
@@ -19,9 +15,12 @@ from sklearn_fsad._process_knowledge import (
     network_verdict,
     pooled_covariance,
 )
-from sklearn_fsad._process_module import NeuralProcess, separation
-from sklearn_fsad._task_set import TaskSet
-from sklearn_fsad._verdict import Verdict
+from sklearn_fsad._detectors.neural_process.masks import scoring_plan
+from sklearn_fsad._detectors.neural_process.module import NeuralProcess, separation
+from sklearn_fsad._detectors.neural_process.representation import MaskedSupport
+from sklearn_fsad._training.held_out import Verdict
+from sklearn_fsad.tasks._episodes import EpisodeSampler
+from sklearn_fsad.tasks._task_set import TaskSet
 
 D = 6
 pytestmark = pytest.mark.filterwarnings("ignore:Task .* has:sklearn_fsad.exceptions.TaskWarning")

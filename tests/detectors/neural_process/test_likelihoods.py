@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-
-from sklearn_fsad._likelihoods import LIKELIHOODS
+from sklearn_fsad._detectors.neural_process.likelihoods import LIKELIHOODS
 
 LAWS = {"gaussian": stats.norm, "student-t": stats.t(4)}
 both = pytest.mark.parametrize("name", sorted(LIKELIHOODS))

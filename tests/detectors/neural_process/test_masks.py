@@ -2,8 +2,12 @@
 
 import numpy as np
 import pytest
-
-from sklearn_fsad._masking import N_BLOCKS, chain_plan, scoring_plan, training_mask
+from sklearn_fsad._detectors.neural_process.masks import (
+    N_BLOCKS,
+    chain_plan,
+    scoring_plan,
+    training_mask,
+)
 
 widths = pytest.mark.parametrize("n_features", [1, 2, 3, 7, 32, 33, 100])
 

@@ -22,12 +22,11 @@ from made_processes import (
 )
 from scipy import stats
 from scipy.special import logsumexp
+from sklearn_fsad._detectors.neural_process.closed_forms import LEAST_SCALE, Rows
+from sklearn_fsad._detectors.neural_process.likelihoods import LIKELIHOODS
+from sklearn_fsad._detectors.neural_process.masks import scoring_plan
+from sklearn_fsad._detectors.neural_process.networks import KINDS
 from torch.distributions import Normal, kl_divergence
-
-from sklearn_fsad._anchors import LEAST_SCALE, Rows
-from sklearn_fsad._likelihoods import LIKELIHOODS
-from sklearn_fsad._masking import scoring_plan
-from sklearn_fsad._processes import KINDS
 
 
 @pytest.fixture(autouse=True)

@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-
-from sklearn_fsad._anchors import Rows
-from sklearn_fsad._processes import (
+from sklearn_fsad._detectors.neural_process.closed_forms import Rows
+from sklearn_fsad._detectors.neural_process.networks import (
     KINDS,
     AttentionAggregator,
     GridDecoder,

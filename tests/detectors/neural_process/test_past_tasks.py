@@ -19,7 +19,7 @@ def test_labelled_anomalies_change_what_features_count(of_kind, task, meta):
     detector = clone(of_kind["tnp"]) if meta else closed_form()
     told, untold = clone(detector).fit(X, y), clone(detector).fit(X[y == 0])
     assert not np.allclose(told.score_samples(query), untold.score_samples(query))
-    weights = told._adapted.values["weights"]
+    weights = told._adaptation.values["weights"]
     assert weights.std() > 0.01
     assert weights.mean() == pytest.approx(1.0)
 
@@ -39,7 +39,7 @@ def test_labelled_anomalies_that_move_one_feature_make_it_count():
     anomalous[:, 3] += 2.0
     y = np.arange(40) >= 30
     told, untold = closed_form().fit(X, y), closed_form().fit(X[~y])
-    assert told._adapted.values["weights"].argmax() == 3
+    assert told._adaptation.values["weights"].argmax() == 3
     assert auc(told, normal, anomalous) > auc(untold, normal, anomalous) + 0.05
 
 

@@ -8,9 +8,9 @@ import pytest
 from brief_processes import META, auc, brief, closed_form, holed, line
 from families import make_family
 from sklearn.base import clone
+from sklearn_fsad._detectors.neural_process.networks import KINDS
 
 from sklearn_fsad import NeuralProcessDetector
-from sklearn_fsad._processes import KINDS
 
 
 # --- target features ------------------------------------------------------------------------------
@@ -185,7 +185,7 @@ def test_a_row_may_be_a_grid_of_two_dimensions():
 # --- reductions -----------------------------------------------------------------------------------
 @pytest.fixture
 def quick_reduction(monkeypatch):
-    monkeypatch.setattr("sklearn_fsad._reduction._STEPS", 10)
+    monkeypatch.setattr("sklearn_fsad._detectors.neural_process.reduction._STEPS", 10)
 
 
 @pytest.mark.parametrize("reduce", ["pca", "autoencoder"])

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.decomposition import PCA
-
-from sklearn_fsad._reduction import REDUCTIONS, Reduction, _Autoencoder
+from sklearn_fsad._detectors.neural_process.reduction import REDUCTIONS, Reduction, _Autoencoder
 
 both = pytest.mark.parametrize("kind", REDUCTIONS)
 D = 7
@@ -21,7 +20,7 @@ def some_rows(n=60, seed=0):
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr("sklearn_fsad._reduction._STEPS", 5)
+    monkeypatch.setattr("sklearn_fsad._detectors.neural_process.reduction._STEPS", 5)
 
 
 def test_pca_codes_and_rest_are_those_of_scikit_learn():
@@ -145,7 +144,7 @@ def test_an_autoencoder_without_torch_computes_what_torch_does(quick):
 
 
 def test_an_autoencoder_follows_a_curve_that_no_plane_fits(monkeypatch):
-    monkeypatch.setattr("sklearn_fsad._reduction._STEPS", 200)
+    monkeypatch.setattr("sklearn_fsad._detectors.neural_process.reduction._STEPS", 200)
     X, query = some_rows(400), some_rows(100, seed=1)
     pca, bent = (Reduction.fit(kind, [X], 2, 0).transform(query) for kind in REDUCTIONS)
     assert np.exp(bent[:, -1]).mean() < 0.8 * np.exp(pca[:, -1]).mean()

@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-
-from sklearn_fsad._masked_support import MaskedSupport
-from sklearn_fsad._reduction import Reduction
-from sklearn_fsad._scaling import ScalePrior
-from sklearn_fsad._statistics import feature_spread, stable_mean
-from sklearn_fsad._task_set import TaskSet
+from sklearn_fsad._detectors.neural_process.reduction import Reduction
+from sklearn_fsad._detectors.neural_process.representation import MaskedSupport
+from sklearn_fsad._stats.moments import feature_spread, stable_mean
+from sklearn_fsad._stats.scaling import ScalePrior
+from sklearn_fsad.tasks._task_set import TaskSet
 
 D = 4
 
@@ -99,7 +98,9 @@ def test_missing_entries_are_zero_and_marked():
 @pytest.mark.parametrize("seed", range(4))
 def test_any_pattern_of_missing_entries_is_described_finitely(scaler, seed):
     X, query = some_rows(3, missing=0.6, seed=seed), some_rows(9, missing=0.5, seed=seed + 9)
-    prior = ScalePrior.from_tasks(TaskSet([some_rows(missing=0.2)], allow_nan=True))
+    prior = ScalePrior.from_normals(
+        task.normals for task in TaskSet([some_rows(missing=0.2)], allow_nan=True)
+    )
     described = MaskedSupport(X, normal(X), scaler, prior)
     for rows in (described.support, described.transform(query)):
         assert np.isfinite(rows).all()

@@ -20,11 +20,10 @@ from made_processes import (
 )
 from scipy import stats
 from sklearn.covariance import OAS
-
-from sklearn_fsad._likelihoods import LIKELIHOODS
-from sklearn_fsad._masking import MaskPlan, chain_plan
-from sklearn_fsad._process_module import separation
-from sklearn_fsad._processes import KINDS
+from sklearn_fsad._detectors.neural_process.likelihoods import LIKELIHOODS
+from sklearn_fsad._detectors.neural_process.masks import MaskPlan, chain_plan
+from sklearn_fsad._detectors.neural_process.module import separation
+from sklearn_fsad._detectors.neural_process.networks import KINDS
 
 
 @pytest.fixture(autouse=True)
@@ -135,7 +134,7 @@ def test_masks_tried_in_small_parts_give_the_same_scores(kind, score, monkeypatc
     expected, belief = module.terms(state, query), module.predict(state, query)
     sizes = []
     for numbers in (1, 7 * 4 * 12 * 2):
-        monkeypatch.setattr("sklearn_fsad._process_module._MOST_NUMBERS", numbers)
+        monkeypatch.setattr("sklearn_fsad._detectors.neural_process.module._MOST_NUMBERS", numbers)
         n_masks = len(module.plans[0].hidden)
         sizes.append(len(list(module._by_masks(state, split(query), module.plans[0]))))
         assert_same(module.terms(state, query), expected)

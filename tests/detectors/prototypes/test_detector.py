@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from families import QUICK, make_detector, make_family, new_task
 from sklearn.base import clone
+from sklearn_fsad._evidence.kinds import EVIDENCE
 
 from sklearn_fsad import ProtoNetDetector
-from sklearn_fsad._evidence import EVIDENCE
 
 
 # --- evidence -------------------------------------------------------------------------------------
@@ -31,7 +31,7 @@ def test_a_subset_of_the_evidence_can_be_named():
 def test_a_single_kind_of_evidence_ranks_as_that_evidence_does():
     X, _, query, _ = new_task(k_support=0)
     detector = ProtoNetDetector(evidence=["mahalanobis_raw"]).fit(X)
-    reference = detector._adapted.representation.evaluate(query)[:, 0]
+    reference = detector._adaptation.representation.evaluate(query)[:, 0]
     np.testing.assert_array_equal(
         np.argsort(detector.score_samples(query)), np.argsort(reference)[::-1]
     )
@@ -166,7 +166,7 @@ def test_the_network_of_the_last_epoch_is_not_shared_between_fits(meta_fitted_ml
     expected = one.score_samples(query)
     other.score_samples(query)
     np.testing.assert_array_equal(one.score_samples(query), expected)
-    assert one._adapted.module is not other._adapted.module
+    assert one._adaptation.module is not other._adaptation.module
 
 
 # --- what meta_fit is worth -----------------------------------------------------------------------
