@@ -12,17 +12,22 @@ os.environ.setdefault(
 )  # workers that fight for the cores wait for each other
 
 import pytest
-from families import (
+
+pytest.register_assert_rewrite("families")
+
+from families import (  # noqa: E402
+    EACH_CLASS,
     FEW_LESSONS,
     FEW_TREES,
     GEOMETRIC,
     MAKERS,
     MAY_MISS,
+    Fitted,
     make_detector,
     make_family,
     new_task,
 )
-from hypothesis import Phase, settings
+from hypothesis import Phase, settings  # noqa: E402
 
 settings.register_profile(
     "repeatable",
@@ -34,9 +39,54 @@ settings.register_profile(
 settings.load_profile("repeatable")
 
 
+# What takes long to make, and the group of tests that ask for it: each has it made once
+MADE_ONCE = {
+    "meta_fitted": "meta-fitted",
+    "meta_fitted_mlp": "meta-fitted mlp",
+    "of_kind": "neural processes",
+    "judged": "neural processes",
+}
+
+
+def pytest_itemcollected(item):
+    """Let one worker run the tests of one configuration, so that it is meta-fitted only there."""
+    given = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    groups = [value for value in given if isinstance(value, str) and value in MAKERS]
+    groups += [group for fixture, group in MADE_ONCE.items() if fixture in item.fixturenames]
+    if groups and item.get_closest_marker("xdist_group") is None:
+        item.add_marker(pytest.mark.xdist_group(groups[0]))
+    if "bench" in item.fixturenames:  # commands warn of small tasks; so do those they compare with
+        quiet = ("ignore", "error::RuntimeWarning:sklearn_fsad")
+        item.add_marker(pytest.mark.filterwarnings(*quiet))
+
+
 @pytest.fixture(params=MAKERS)
-def detector(request):
-    """Each detector in turn: meta-fitted or not, never fitted."""
+def every_name(request):
+    """The name of each configuration in turn."""
+    return request.param
+
+
+@pytest.fixture
+def detector(every_name):
+    """Each configuration in turn: meta-fitted or not, never fitted."""
+    return make_detector(every_name)
+
+
+@pytest.fixture(scope="session")
+def fitted():
+    """``fitted[name]`` is a detector that is fitted on ``task``, a copy for each test."""
+    return Fitted()
+
+
+@pytest.fixture
+def ready(every_name, fitted):
+    """Each configuration in turn, fitted on ``task``."""
+    return fitted[every_name]
+
+
+@pytest.fixture(params=EACH_CLASS)
+def each_class(request):
+    """One configuration of each class, never fitted: for what the base class asks of them all."""
     return make_detector(request.param)
 
 

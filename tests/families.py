@@ -1,11 +1,15 @@
 """Small families of tasks, and detectors meta-fitted on them, shared by the test modules."""
 
-from contextlib import ExitStack
+import copy
+from contextlib import ExitStack, contextmanager
 from functools import cache
+from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
+import pytest
 from sklearn.base import clone
+from threadpoolctl import threadpool_limits
 
 from sklearn_fsad import (
     InContextDetector,
@@ -15,6 +19,7 @@ from sklearn_fsad import (
 )
 from sklearn_fsad.datasets._made import related_task
 
+TESTS = Path(__file__).parent  # what another process needs on its path
 N_FEATURES = 5
 SHOTS = {"n_normal": (4, 16), "n_anomalous": (0, 5), "n_query": 30}
 QUICK = {**SHOTS, "episodes_per_epoch": 24, "max_epochs": 12, "random_state": 0}
@@ -104,6 +109,15 @@ FEW_LESSONS = {  # what methods learn beside the epochs of their network
 }
 
 
+@contextmanager
+def little_work():
+    """Small forests and few lessons, for what is made once: whichever test asks first."""
+    with ExitStack() as small:
+        for part, size in {**FEW_TREES, **FEW_LESSONS}.items():
+            small.enter_context(patch(part, size))
+        yield
+
+
 @cache
 def _meta_fitted(name):
     tasks = make_family()
@@ -111,9 +125,7 @@ def _meta_fitted(name):
         tasks = [*make_family(4), *make_family(2, n_features=3, seed=1)]
     if name == "support":
         tasks += make_family(2, n_features=7, seed=2)
-    with ExitStack() as small:  # whichever test asks first
-        for part, size in {**FEW_TREES, **FEW_LESSONS}.items():
-            small.enter_context(patch(part, size))
+    with little_work():
         return unlearned(name).meta_fit(tasks)
 
 
@@ -130,6 +142,14 @@ MAKERS = {
     "meta-fitted in context": lambda: clone(_meta_fitted("in context")),
     "self-taught process": lambda: brief_process("tnp"),
 }
+# What is asked at the door is asked of every configuration by one function of the base class
+EACH_CLASS = ("meta-fitted", "maml closed form", "process closed form", "in context")
+META_OF_EACH_CLASS = (
+    "meta-fitted",
+    "residual maml",
+    "meta-fitted tnp",
+    "meta-fitted in context",
+)
 META_FITTED = (
     "any width",
     "meta-fitted in context",
@@ -144,6 +164,12 @@ ONE_WIDTH = tuple(
 MAY_MISS = (*PROCESSES, "process closed form", "self-taught process")  # entries may be NaN
 NETWORKS = (*MAML, *PROCESSES, "self-taught process")
 GEOMETRIC = tuple(name for name in MAKERS if name not in NETWORKS)  # farther is always stranger
+# For tests whose rows are far from all tasks, and steps may lead away from them: detectors
+# say so
+far_off = pytest.mark.filterwarnings(
+    "ignore:The normal rows are unlike:sklearn_fsad.exceptions.FarTaskWarning",
+    "ignore:Adaptation made the loss:sklearn_fsad.exceptions.AdaptationWarning",
+)
 ANY_WIDTH = (  # what a new width does not disturb
     "closed form",
     "untrained mlp",
@@ -154,9 +180,49 @@ ANY_WIDTH = (  # what a new width does not disturb
 )
 
 
+@cache
+def _fitted(name):
+    X, y = new_task()[:2]
+    with little_work():
+        return make_detector(name).fit(X, y)
+
+
+class Fitted:
+    """Detectors by their names in ``MAKERS``, fitted once on ``new_task()``: a copy for each test.
+
+    A copy shares its state with the others, and rebuilds its module when it is first used.
+    """
+
+    def __getitem__(self, name):
+        return copy.deepcopy(_fitted(name))
+
+
+def assert_same_support(fitted, expected):
+    """What came through the door is the same to the bit, and so is all that follows from it."""
+    for name, dtype in (("support_X_", np.float64), ("support_y_", np.int8)):
+        found, wanted = getattr(fitted, name), getattr(expected, name)
+        assert found.dtype == wanted.dtype == dtype
+        assert found.shape == wanted.shape
+        assert found.flags.c_contiguous
+        assert found.tobytes() == wanted.tobytes()
+
+
 def methods_of(detector, *names):
     """Those methods that a detector has."""
     return [name for name in names if hasattr(detector, name)]
+
+
+def assert_usable(detector, X):
+    """Scores are finite, and one row alone scores as in its batch."""
+    scores = detector.score_samples(X)
+    assert scores.shape == (len(X),)
+    assert np.isfinite(scores).all()
+    assert np.isfinite(detector.offset_)
+    assert detector.score_samples(X[-1:])[0] == scores[-1]
+    assert set(detector.predict(X)) <= {1, -1}
+    for method in methods_of(detector, "transform", "feature_errors"):
+        assert np.isfinite(getattr(detector, method)(X)).all()
+    return scores
 
 
 def self_taught(learner):
@@ -172,3 +238,13 @@ def make_detector(name):
 def brief_process(kind):
     """A neural process that hardly learns, from the support alone."""
     return NeuralProcessDetector(kind=kind, **{**BRIEF, "max_epochs": 1, "episodes_per_epoch": 8})
+
+
+def scores_after_fit(detector, X, y, query):
+    with threadpool_limits(1):
+        return clone(detector).fit(X, y).decision_function(query)
+
+
+def scores_of(detectors, query):
+    """What fitted detectors say, for a process that has nothing but their pickles."""
+    return {name: detector.decision_function(query) for name, detector in detectors.items()}

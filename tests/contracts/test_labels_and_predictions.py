@@ -1,0 +1,136 @@
+"""How labels are read and what is predicted from them: the same of every class."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from families import (
+    assert_same_support,
+    new_task,
+)
+from sklearn.base import clone
+from sklearn.metrics import roc_auc_score
+
+from sklearn_fsad import (
+    InContextDetector,
+)
+
+pytestmark = pytest.mark.usefixtures("few_trees", "few_lessons")
+
+
+# --- labels ---------------------------------------------------------------------------------------
+def with_unlabelled(values, missing):
+    """The labels as objects, every third one missing."""
+    return [missing if i % 3 == 0 else value for i, value in enumerate(values)]
+
+
+CODINGS = {
+    "signed": lambda y: 1 - 2 * y,
+    "signed floats": lambda y: (1 - 2 * y).astype(float),
+    "bool": lambda y: y.astype(bool),
+    "list": lambda y: y.tolist(),
+    "pandas": lambda y: pd.Series(y, index=np.arange(len(y)) + 7),
+    "polars": lambda y: pl.Series(y),
+}
+TEXT = np.array(["good", "bad"])  # where outlier_label says which of them is the anomaly
+CODINGS_WITH_UNLABELLED = {
+    "none": lambda y: with_unlabelled(y.tolist(), None),
+    "signed with nan": lambda y: np.array(with_unlabelled((1.0 - 2 * y).tolist(), np.nan)),
+    "bool with none": lambda y: with_unlabelled(y.astype(bool).tolist(), None),
+    "pandas boolean": lambda y: pd.Series(with_unlabelled(y.astype(bool), pd.NA), dtype="boolean"),
+    "pandas integers": lambda y: pd.Series(with_unlabelled(1 - 2 * y, pd.NA), dtype="Int64"),
+    "polars": lambda y: pl.Series(with_unlabelled(y.tolist(), None)),
+}
+
+
+def test_every_coding_of_labels_gives_the_same_numbers(each_class, task):
+    X, y, query, query_y = task
+    expected = clone(each_class).fit(X, y)
+    scores, auc = expected.score_samples(query), expected.score(query, query_y)
+    for name, code in CODINGS.items():
+        fitted = each_class.fit(X, code(y))
+        assert_same_support(fitted, expected)
+        assert fitted.offset_ == expected.offset_, name
+        np.testing.assert_array_equal(fitted.score_samples(query), scores, err_msg=name)
+        assert fitted.score(query, code(query_y)) == auc, name
+    fitted = clone(each_class).set_params(outlier_label="bad").fit(X, TEXT[y])
+    assert_same_support(fitted, expected)
+    assert fitted.score(query, TEXT[query_y]) == auc
+
+
+def test_every_mark_of_an_unlabelled_row_gives_the_same_numbers(each_class, task):
+    X, y, query, query_y = task
+    marked = np.array(with_unlabelled(y.astype(float).tolist(), np.nan))
+    expected = clone(each_class).fit(X, marked)
+    decision = expected.decision_function(query)
+    auc = roc_auc_score(np.delete(query_y, np.s_[::3]), np.delete(-decision, np.s_[::3]))
+    for name, code in CODINGS_WITH_UNLABELLED.items():
+        fitted = each_class.fit(X, code(y))
+        assert_same_support(fitted, expected)
+        np.testing.assert_array_equal(fitted.decision_function(query), decision, err_msg=name)
+        assert fitted.score(query, code(query_y)) == pytest.approx(auc), name
+
+
+@pytest.mark.parametrize("y", [[0] * 12, [False] * 12, [np.nan] * 12, [None, 0] * 6])
+def test_labels_without_an_anomaly_equal_no_labels(each_class, task, y):
+    if isinstance(each_class, InContextDetector) and y[0] != 0:
+        pytest.skip("InContextDetector doubts rows that are marked as unlabelled")
+    X, query = task[0][:12], task[2]
+    expected = clone(each_class).fit(X).decision_function(query)
+    np.testing.assert_array_equal(each_class.fit(X, y).decision_function(query), expected)
+
+
+def test_labels_change_the_scores(ready, task):
+    X, _, query, _ = task
+    assert (ready.score_samples(query) != clone(ready).fit(X).score_samples(query)).all()
+
+
+def test_score_takes_the_anomaly_as_positive_in_each_coding(each_class, task):
+    X, y, query, query_y = task
+    each_class.fit(X, y)
+    expected = roc_auc_score(query_y, -each_class.score_samples(query))
+    assert expected != 0.5
+    for coding in CODINGS.values():
+        assert each_class.score(query, coding(query_y)) == pytest.approx(expected)
+
+
+def test_frames_give_the_numbers_of_arrays(each_class, task):
+    X, y, query, _ = task
+    expected = clone(each_class).fit(X, y).decision_function(query)
+    names = [f"sensor {j}" for j in range(X.shape[1])]
+    for frame in (pd.DataFrame(X, columns=names), pl.DataFrame(X, schema=names)):
+        fitted = clone(each_class).fit(frame, y)
+        assert list(fitted.feature_names_in_) == names
+        assert_same_support(fitted, clone(each_class).fit(X, y))
+        scores = fitted.decision_function(type(frame)(dict(zip(names, query.T, strict=True))))
+        np.testing.assert_array_equal(scores, expected)
+
+
+# --- predictions ----------------------------------------------------------------------------------
+def test_predict_is_the_sign_of_the_decision_function(each_class, task):
+    X, y, query, _ = task
+    each_class.fit(X, y)
+    decision = each_class.decision_function(query)
+    np.testing.assert_array_equal(decision, each_class.score_samples(query) - each_class.offset_)
+    np.testing.assert_array_equal(each_class.predict(query), np.where(decision >= 0, 1, -1))
+    assert set(each_class.predict(query)) == {1, -1}
+
+
+def test_fit_predict_passes_the_labels_on(each_class, task):
+    X, y, query, _ = task
+    labels = clone(each_class).fit_predict(X, y)
+    each_class.fit_predict(X, y)
+    np.testing.assert_array_equal(labels, each_class.predict(X))
+    assert (each_class.support_y_ == y).all()
+    expected = clone(each_class).fit(X, y).decision_function(query)
+    np.testing.assert_array_equal(each_class.decision_function(query), expected)
+
+
+@pytest.mark.parametrize("contamination", [0.05, 0.1, 0.25, 0.5])
+def test_contamination_flags_that_share_of_the_fitted_rows(each_class, contamination):
+    X, y, query, _ = new_task(n_support=40, k_support=10)
+    each_class.set_params(contamination=contamination).fit(X, y)
+    flagged = (each_class.predict(X) == -1).mean()
+    assert abs(flagged - contamination) <= 1 / len(X)
+    expected = clone(each_class).set_params(contamination="auto").fit(X, y).score_samples(query)
+    np.testing.assert_array_equal(each_class.score_samples(query), expected)

@@ -1,0 +1,28 @@
+"""Meta-fitted neural processes that several modules ask."""
+
+import warnings
+
+import pytest
+from brief_processes import META
+from families import make_family
+
+from sklearn_fsad import NeuralProcessDetector
+from sklearn_fsad._detectors.neural_process.networks import KINDS
+from sklearn_fsad.exceptions import AdaptationWarning
+
+
+@pytest.fixture(scope="session")
+def of_kind():
+    """A meta-fitted detector of each kind."""
+    return {
+        kind: NeuralProcessDetector(kind=kind, **META, n_latent_samples=4).meta_fit(make_family(5))
+        for kind in KINDS
+    }
+
+
+@pytest.fixture(scope="session")
+def judged():
+    """A meta-fitted detector whose past tasks chose what to keep of it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AdaptationWarning)
+        return NeuralProcessDetector(**{**META, "gate": True, "lr": 1e-9}).meta_fit(make_family())
