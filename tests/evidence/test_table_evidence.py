@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import MinMaxScaler
 
+from sklearn_fsad._evidence import table_anomalies
 from sklearn_fsad._evidence.calibration import CalibratedEvidence
 from sklearn_fsad._evidence.kinds import TABULAR
 from sklearn_fsad._evidence.support import Support
