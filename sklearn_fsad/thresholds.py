@@ -63,10 +63,10 @@ class ConformalThreshold:
 class AutoThreshold:
     """Choose the cut by F1 where anomalies are labelled, else by the rate of false alarms.
 
-    With at least two labelled anomalies, the cut has the best F1 on leave-one-out scores. Otherwise
-    it is the score that a share ``alpha`` of fresh normal rows exceeds on average, or
-    ``1 / (n + 1)`` where ``n`` rows can resolve no less: the conformal rank, interpolated between
-    two scores where it is not a whole number.
+    This is the default. With at least two labelled anomalies, the cut has the best F1 on
+    leave-one-out scores. Otherwise it is the score that a share ``alpha`` of fresh normal rows
+    exceeds on average, or ``1 / (n + 1)`` where ``n`` rows can resolve no less: the conformal rank,
+    interpolated between two scores where it is not a whole number.
 
     Parameters
     ----------

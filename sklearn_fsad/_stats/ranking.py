@@ -10,7 +10,7 @@ from .._typing import Array
 
 
 def column_aucs(scores: Array, anomalous: NDArray[np.bool_]) -> Array:
-    """Compute the ROC AUC of each column of scores: (m, c), (m,) -> (c,); NaN where it has one."""
+    """Compute the ROC AUC of each column: (m, c), (m,) -> (c,); NaN for a column with a NaN."""
     # the Mann-Whitney U statistic of the anomalies, over the number of pairs
     n1, n0 = anomalous.sum(), (~anomalous).sum()
     ranks = rankdata(scores, axis=0)[anomalous].sum(axis=0)

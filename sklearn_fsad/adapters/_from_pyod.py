@@ -167,7 +167,7 @@ class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         return scores - self.offset_
 
     def predict(self, X: Any) -> NDArray[np.intp]:
-        """Tell normal rows from anomalies.
+        """Label rows: +1 normal, -1 anomalous.
 
         Parameters
         ----------
