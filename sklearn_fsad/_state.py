@@ -1,4 +1,4 @@
-"""What meta-training learned, as an immutable value that clones, pickles and saves."""
+"""Hold what meta-training learned in an immutable value, and save and load it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _WEIGHTS = Path(__file__).parent / "weights"
 
 
 class MetaState:
-    """Meta-learned state of a detector.
+    """Hold the meta-learned state of a detector.
 
-    A value: nobody changes it, so ``clone`` and ``copy.deepcopy`` hand out the same object and a
-    grid search over fifty candidates shares one copy. Arrays are numpy's and read-only.
+    It is immutable, so ``clone`` and ``copy.deepcopy`` return the same object, and a grid search
+    over fifty candidates shares one copy. Arrays are numpy's and read-only.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class MetaState:
     architecture : mapping
         Constructor parameters that fix the shape of the state; JSON values only.
     arrays : mapping of str to ndarray
-        Learned numbers.
+        Learned arrays.
     n_features_in : int or None
         Width of the training tasks; None when the state fits any width.
     feature_names_in : sequence of str or None, default=None
@@ -76,7 +76,7 @@ class MetaState:
         Parameters
         ----------
         arrays : mapping of str to ndarray
-            Arrays to add or to put in place of others.
+            Arrays to add or to replace others by.
         **info
             Facts to add; JSON values only.
 
@@ -95,7 +95,7 @@ class MetaState:
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the state to a safetensors file; an older file is replaced only when whole.
+        """Write the state to a safetensors file; an older one is replaced once this is complete.
 
         Parameters
         ----------
@@ -130,7 +130,7 @@ class MetaState:
         Returns
         -------
         state : MetaState
-            What was saved.
+            The state that was saved.
 
         Raises
         ------
@@ -211,7 +211,7 @@ class MetaState:
 
 
 def resolve_state(pretrained: Any) -> MetaState | None:
-    """The state behind a ``pretrained=`` parameter: None, a state, a shipped name or a path."""
+    """Load the state given as ``pretrained``: None, a state, a shipped name or a path."""
     if pretrained is None or isinstance(pretrained, MetaState):
         return pretrained
     shipped = _WEIGHTS / f"{pretrained}.safetensors"
@@ -219,7 +219,7 @@ def resolve_state(pretrained: Any) -> MetaState | None:
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:
-    """The array itself when nobody can change it, else a read-only copy in native byte order."""
+    """Return the array if nobody can change it, else a read-only copy in native byte order."""
     array = np.asarray(array, order="C")
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
     base = array.base

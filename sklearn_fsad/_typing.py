@@ -1,4 +1,4 @@
-"""Array types that the whole package uses."""
+"""Define the array types that the whole package uses."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""Warn at the line of the user's code that led here."""
+"""Issue warnings at the line of the user's code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import joblib
 import sklearn
 
-# decorators of scikit-learn, and searches, stand between a caller and this package
+# scikit-learn's decorators and joblib's frames may lie between the user's code and this package
 _PACKAGE = Path(__file__).parent
 _INNER = tuple(
     str(path) + os.sep for path in (_PACKAGE, *(Path(m.__file__).parent for m in (sklearn, joblib)))
@@ -18,7 +18,7 @@ _INNER = tuple(
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
-    """Warn with the first frame outside of this package and scikit-learn as the place.
+    """Issue a warning at the first frame outside of this package, scikit-learn and joblib.
 
     Parameters
     ----------

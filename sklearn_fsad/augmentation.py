@@ -1,4 +1,4 @@
-"""More tasks out of the same ones: transforms that change rows of a task and keep their labels.
+"""Augment training tasks by transforms that change the rows of a task and keep their labels.
 
 A transform is any callable ``(X, normal, rng) -> X`` of the rows of one task, where ``normal``
 marks those that are not labelled as anomalies, and ``rng`` is a numpy ``Generator``.
@@ -31,12 +31,12 @@ Transform = Callable[[Array, Mask, np.random.Generator], Array]
 
 @dataclass(frozen=True)
 class Jitter:
-    """Gaussian noise on every value.
+    """Add Gaussian noise to every value.
 
     Parameters
     ----------
     scale : float, default=0.1
-        Its standard deviation, in spreads of the column among the normals.
+        Standard deviation of the noise, in spreads of the column among the normals.
 
     Examples
     --------
@@ -58,14 +58,14 @@ class Jitter:
 
 @dataclass(frozen=True)
 class Mixup:
-    """Each row drawn towards another one of the same label.
+    """Mix each row with another one of the same label.
 
-    That is mixup [1]_ with labels as they are.
+    That is mixup [1]_ without mixing labels.
 
     Parameters
     ----------
     alpha : float, default=0.2
-        Of the beta distribution of the share of the other row, which is at most a half.
+        Parameter of the beta distribution of the share of the other row, which is at most a half.
 
     References
     ----------
@@ -86,9 +86,9 @@ class Mixup:
 
 @dataclass(frozen=True)
 class FeaturePermutation:
-    """Columns in another order, and mirrored at random about the mean of the normals.
+    """Permute columns, and mirror some at random about the mean of the normals.
 
-    Which column moves, and to which side, then says nothing.
+    A detector then cannot learn in which column anomalies differ, nor in which direction.
 
     Parameters
     ----------
@@ -109,12 +109,12 @@ class FeaturePermutation:
 
 @dataclass(frozen=True)
 class FeatureDropout:
-    """Some columns hold the mean of the normals in every row; at least one is left alone.
+    """Replace some columns by the mean of the normals in every row; at least one is kept.
 
     Parameters
     ----------
     rate : float, default=0.2
-        Probability of each column.
+        Probability that a column is replaced.
     """
 
     rate: float = 0.2
@@ -128,7 +128,7 @@ class FeatureDropout:
 
 @dataclass(frozen=True)
 class Rotation:
-    """A random rotation about the mean of the normals, columns being in units of their spread."""
+    """Rotate rows at random about the mean of the normals, with columns in units of spread."""
 
     def __call__(self, X: Array, normal: Mask, rng: np.random.Generator) -> Array:
         """Transform the rows of a task."""
@@ -140,7 +140,7 @@ class Rotation:
 def augment_tasks(
     tasks: Any, *transforms: Transform, n_copies: int = 1, random_state: Any = None
 ) -> TaskSet:
-    """The tasks and transformed copies of them; copies are siblings of what they come from.
+    """Add transformed copies to tasks; a copy is a sibling of its original.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def augment_tasks(
     *transforms : callable
         Applied one after the other.
     n_copies : int, default=1
-        Of each task.
+        Number of copies of each task.
     random_state : int, RandomState or None, default=None
         Seed.
 

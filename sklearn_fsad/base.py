@@ -1,4 +1,4 @@
-"""What a detector of one's own is made of: the base class and what trains a torch module.
+"""Provide the base class of detectors and the functions that train a torch module.
 
 Provisional: names and signatures here may change between versions, and the changelog says so.
 """

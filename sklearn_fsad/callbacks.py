@@ -1,4 +1,4 @@
-"""A checkpoint for meta-training: one that was killed goes on where it was."""
+"""Provide a checkpoint callback, with which a stopped meta-training can be resumed."""
 
 from ._training.checkpoint import Checkpoint
 

@@ -1,4 +1,4 @@
-"""Warnings and errors of the package: each says what was wrong and what to do instead."""
+"""Define the warnings and errors of the package; messages tell what was wrong and what to do."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ __all__ = [
 
 
 class AdaptationWarning(UserWarning):
-    """A network is no help: the closed form does as well, or adapting to the support harmed."""
+    """Warn that a network does not beat the default weights, or that adaptation raised the loss."""
 
 
 class FarTaskWarning(UserWarning):
-    """A new task is unlike all training tasks: what was learned from them may not hold for it."""
+    """Warn that a new task is unlike all training tasks, so that what was learned may not hold."""
 
 
 class InconsistentVersionWarning(_OfScikitLearn):
-    """A pickle of a detector was made by another version of the package.
+    """Warn that a detector was pickled by another version of the package.
 
     Its attributes are those of scikit-learn's warning of this name, with versions of this package.
     """
@@ -41,24 +41,24 @@ class InconsistentVersionWarning(_OfScikitLearn):
 
 
 class InterruptedWarning(UserWarning):
-    """Meta-training was interrupted: what it had learned by then is kept."""
+    """Warn that meta-training was interrupted; the state of the last whole epoch is kept."""
 
 
 class LabelConventionWarning(UserWarning):
-    """``y`` was readable only by convention; pass ``outlier_label`` to be explicit."""
+    """Warn that the coding of ``y`` was guessed; pass ``outlier_label`` to be explicit."""
 
 
 class TaskWarning(UserWarning):
-    """A meta-training task is used in another way than asked for, as with fewer shots."""
+    """Warn that a training task is not used as asked for, for example with fewer shots."""
 
 
 class MetaTrainingDivergedError(RuntimeError):
-    """The loss of meta-training became infinite or NaN; the estimator keeps its former state."""
+    """Report that the training loss became infinite or NaN; the estimator keeps its old state."""
 
 
 class WeightsError(ValueError):
-    """A weights file cannot be used; the message names the file and the reason."""
+    """Report that a weights file cannot be used; the message names the file and the reason."""
 
 
 class FetchError(OSError):
-    """A data set cannot be fetched; the message tells where to put it by hand."""
+    """Report that a data set cannot be fetched; the message tells where to put it by hand."""

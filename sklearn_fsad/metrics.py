@@ -1,4 +1,4 @@
-"""Scorers in which the anomaly is the positive class, whatever the label coding or the library."""
+"""Score detectors with the anomaly as the positive class, for any label coding and library."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _METRICS = (*_RANKING, *_DECISION)
 
 @dataclass(frozen=True)
 class AnomalyScorer:
-    """A picklable ``scorer(estimator, X, y)``; made by :func:`anomaly_scorer`.
+    """Score ``(estimator, X, y)``; picklable, and made by :func:`anomaly_scorer`.
 
     Parameters
     ----------
@@ -82,9 +82,9 @@ def anomaly_scorer(metric: str = "roc_auc", *, outlier_label: Any = "auto") -> A
     ----------
     metric : {"roc_auc", "average_precision", "f1", "precision", "recall", "accuracy"}, \
 default="roc_auc"
-        What to measure. The first two rank by ``decision_function`` and are NaN, with
+        The metric. The first two rank by ``decision_function`` and are NaN, with
         scikit-learn's ``UndefinedMetricWarning``, when the labelled rows are of one class; the
-        others judge ``predict``, and where nothing is flagged or anomalous they are 0.
+        others evaluate ``predict``, and where nothing is flagged or anomalous they are 0.
     outlier_label : "auto", number or str, default="auto"
         The label of the anomalies, read as in the detectors.
 
@@ -148,7 +148,7 @@ def evaluation_report(
     estimator : estimator
         A fitted outlier detector of scikit-learn or PyOD, or a binary classifier.
     X : array-like or frame of shape (n_samples, n_features)
-        Rows to judge.
+        Rows to score.
     y : array-like of shape (n_samples,)
         Their labels; unlabelled rows are left out.
     outlier_label : "auto", number or str, default="auto"

@@ -1,4 +1,4 @@
-"""Preprocessing that is learned together with the weights: on the tasks, not on the support."""
+"""Meta-fit pipelines: preprocessing is learned on the training tasks, not on the support."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def meta_fit_pipeline(
     """Meta-fit a pipeline that ends in a few-shot detector, its preprocessing included.
 
     Each step before the detector is fitted, without labels, on the rows of all tasks that are not
-    labelled as anomalies, and frozen: later ``fit`` calls on a small support leave it as it is.
+    labelled as anomalies, and frozen: later ``fit`` calls on a small support do not change it.
     The steps named in ``per_task`` are fitted anew on the rows of each task, and again on each
-    support. The detector is meta-fitted on the tasks as the steps before it hand them on.
+    support. The detector is meta-fitted on the tasks as transformed by the steps before it.
 
     Parameters
     ----------
     pipe : Pipeline
-        Steps that transform, then a detector with ``meta_fit``; it stays as it is.
+        Steps that transform, then a detector with ``meta_fit``; it is not changed.
     X : list of (X_t, y_t), mapping, TaskSet or array-like of shape (n_samples, n_features)
         Tasks in any form that ``meta_fit`` accepts. Frames keep their column names, so that a
         ``ColumnTransformer`` can select by name; a ``TaskSet`` holds arrays.
@@ -121,7 +121,7 @@ def _checked_detector(pipe: Any, per_task: Sequence[str]) -> Any:
 def _learn(
     transformer: Any, rows: dict[Any, Any], codes: dict[Any, Any], *, anew: bool
 ) -> tuple[Any, dict[Any, Any]]:
-    """The step for the new pipeline, and the rows of all tasks after it."""
+    """Fit a step; return it for the new pipeline, and the rows of all tasks after it."""
     normals = {
         name: _safe_indexing(X_t, np.flatnonzero(codes[name] != ANOMALOUS))
         for name, X_t in rows.items()
@@ -139,7 +139,7 @@ def _as_table(X: Any) -> Any:
 
 
 def _pooled(tables: dict[Any, Any]) -> Any:
-    """All rows in one table of the same kind; a ValueError names a task that does not fit."""
+    """Pool all rows in one table of the same kind; a ValueError names a task that does not fit."""
     first = next(iter(tables.values()))
     for name, table in tables.items():
         same_columns = list(getattr(table, "columns", ())) == list(getattr(first, "columns", ()))

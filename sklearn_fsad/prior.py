@@ -1,4 +1,4 @@
-"""Synthetic tables with anomalies: what a detector can learn from before it sees any real data."""
+"""Draw synthetic tables with anomalies, to pretrain a detector without real data."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ _MOST_NOISE, _MOST_CONTAMINATION = 0.35, 0.08
 
 @dataclass(frozen=True)
 class TabularPrior:
-    """Random tables: correlated, clustered, warped and discrete columns, anomalies of ten kinds.
+    """Draw random tables of correlated, clustered and discrete columns, with ten anomaly kinds.
 
-    Normal rows come from a mixture of Gaussian or heavy-tailed clusters in a latent space, seen
-    through a linear map, a random network or a manifold with noise; columns are then transformed,
-    rounded, inflated with zeros, left constant or made irrelevant. Anomalies are, by one or two of
-    these: other clusters, the tail of a random function, a small cluster to the side, rows moved in
-    the latent space, rows of another table, rows scaled about the mean, a uniform box, rows with
-    more spread, columns shuffled, a few columns pushed out. In a fifth of the tables up to a third
-    of the labelled anomalies are normal, and in a fifth up to 8 % of the normals are anomalies.
+    Normal rows come from a mixture of Gaussian or heavy-tailed clusters in a latent space, mapped
+    to columns by a linear map, a random network or a manifold, with noise; columns are then
+    transformed, rounded, inflated with zeros, set constant or made irrelevant. Anomalies are of one
+    or two of these kinds: other clusters, the tail of a random function, a small cluster to the
+    side, rows shifted in the latent space, rows of another table, rows scaled about the mean, a
+    uniform box, rows with more spread, shuffled columns, a few columns shifted outwards. In a fifth
+    of the tables up to a third of the labelled anomalies are normal, and in a fifth up to 8 % of
+    the normals are anomalies.
 
     Parameters
     ----------
@@ -59,9 +60,10 @@ class TabularPrior:
         Parameters
         ----------
         n_tasks : int
-            Their number.
+            Number of tasks.
         start : int, default=0
-            Number of the first: with an int as ``random_state`` task i is the same in every call.
+            Number of the first task: with an int as ``random_state`` task i is the same in every
+            call.
 
         Returns
         -------
@@ -110,7 +112,7 @@ class TabularPrior:
 
 
 class _Mixture:
-    """Clusters in a latent space."""
+    """Draw rows from clusters in a latent space."""
 
     def __init__(self, rng: Generator, q: int, n_clusters: int, spread: float) -> None:
         self.weight = rng.dirichlet(np.full(n_clusters, 2.0))
@@ -124,7 +126,7 @@ class _Mixture:
         self.shape = np.array(shapes)
 
     def draw(self, rng: Generator, n: int) -> Array:
-        """Rows: (n, q)."""
+        """Draw rows: (n, q)."""
         cluster = rng.choice(len(self.weight), size=n, p=self.weight)
         noise = rng.normal(size=(n, self.centre.shape[1]))
         if self.heavy:
@@ -133,7 +135,7 @@ class _Mixture:
 
 
 class _Network:
-    """A random function with one hidden layer."""
+    """Map rows by a random network with one hidden layer."""
 
     def __init__(self, rng: Generator, n_in: int, n_out: int) -> None:
         width = int(rng.integers(4, 33))
@@ -142,23 +144,23 @@ class _Network:
         self.last = rng.normal(size=(width, n_out)) * 2.0 / np.sqrt(width)
 
     def __call__(self, Z: Array) -> Array:
-        """(n, n_in) -> (n, n_out)."""
+        """Apply the network: (n, n_in) -> (n, n_out)."""
         return np.tanh(Z @ self.first + self.bias) @ self.last
 
 
 class _Line:
-    """A random linear function."""
+    """Map rows by a random linear function."""
 
     def __init__(self, rng: Generator, n_in: int) -> None:
         self.slope = _sparse(rng, n_in)[:, None]
 
     def __call__(self, Z: Array) -> Array:
-        """(n, n_in) -> (n, 1)."""
+        """Apply the function: (n, n_in) -> (n, 1)."""
         return Z @ self.slope
 
 
 class _Table:
-    """The law of one table's normal rows, and what its columns look like."""
+    """Draw the normal rows of one random table, and transform its columns."""
 
     def __init__(self, rng: Generator, d: int) -> None:
         self.d = d
@@ -177,22 +179,22 @@ class _Table:
         self.spread = np.maximum(self.rows(rng, 500).std(axis=0), 1e-9)
 
     def observe(self, rng: Generator, Z: Array) -> Array:
-        """Rows of latent ones: (n, q) -> (n, d)."""
+        """Map latent rows to rows, with noise: (n, q) -> (n, d)."""
         X = Z @ self.map
         if self.network is not None:
             X = 0.5 * X + self.network(Z)
         return X + self.noise * rng.normal(size=X.shape)
 
     def rows(self, rng: Generator, n: int) -> Array:
-        """Normal rows before their columns are transformed: (n, d)."""
+        """Draw normal rows, before their columns are transformed: (n, d)."""
         return self.observe(rng, self.latent_rows(rng, n))
 
     def keep_tail_aside(self, rng: Generator) -> None:
-        """Let the rows above a quantile of a random function be no normals."""
+        """Exclude rows above a quantile of a random function from the normals."""
         self.cut = float(np.quantile(self.tail(self.latent.draw(rng, 1000)), 0.85))
 
     def latent_rows(self, rng: Generator, n: int) -> Array:
-        """Normal rows in the latent space, without the tail that is kept aside: (n, q)."""
+        """Draw normal rows in the latent space, without the excluded tail: (n, q)."""
         if np.isinf(self.cut):
             return self.latent.draw(rng, n)
         Z = self.latent.draw(rng, 2 * n + 20)
@@ -288,7 +290,7 @@ def _pushed(table: _Table, rng: Generator, n: int) -> Array:
 
 
 def _sparse(rng: Generator, d: int) -> Array:
-    """A direction along some columns: (d,), one in the root mean square of these."""
+    """Draw a direction along some columns, standard normal in these and else 0: (d,)."""
     used = rng.random(d) < rng.uniform(0.1, 1.0)
     used[rng.integers(d)] = True
     return used * rng.normal(size=d)

@@ -1,7 +1,7 @@
-"""From left-out support scores to the score above which a row is an anomaly.
+"""Choose the score above which a row is an anomaly, from leave-one-out scores of the support.
 
-A threshold is any callable ``(normal_scores, anomaly_scores) -> cut`` over left-out scores of the
-support, larger = more anomalous; rows that score above ``cut`` are flagged.
+A threshold is any callable ``(normal_scores, anomaly_scores) -> cut`` over leave-one-out scores of
+the support, larger = more anomalous; rows that score above ``cut`` are flagged.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ Threshold = Callable[[Array, Array], float]
 class ConformalThreshold:
     """Flag at most a share ``alpha`` of normal rows, with the finite-sample rank.
 
-    The cut is the ``ceil((n + 1)(1 - alpha))``-th smallest left-out score [1]_. With ``n`` scores
-    no rate below ``1 / (n + 1)`` can be promised: asked for less, it takes the largest score and
-    warns.
+    The cut is the ``ceil((n + 1)(1 - alpha))``-th smallest leave-one-out score [1]_. With ``n``
+    scores no rate below ``1 / (n + 1)`` can be guaranteed: for a lower ``alpha`` the cut is the
+    largest score, with a warning.
 
     Parameters
     ----------
     alpha : float, default=0.05
-        Promised rate of false alarms.
+        Guaranteed rate of false alarms.
 
     References
     ----------
@@ -61,12 +61,12 @@ class ConformalThreshold:
 
 @dataclass(frozen=True)
 class AutoThreshold:
-    """The default: best F1 with labelled anomalies, else few false alarms.
+    """Choose the cut by F1 where anomalies are labelled, else by the rate of false alarms.
 
-    With at least two labelled anomalies, the cut with the best F1 on left-out scores. Otherwise
-    the one that a share ``alpha`` of fresh normal rows exceeds on average, or ``1 / (n + 1)`` where
-    ``n`` rows can resolve no less: the conformal rank, but between two scores where it is no whole
-    number.
+    This is the default. With at least two labelled anomalies, the cut has the best F1 on
+    leave-one-out scores. Otherwise it is the score that a share ``alpha`` of fresh normal rows
+    exceeds on average, or ``1 / (n + 1)`` where ``n`` rows can resolve no less: the conformal rank,
+    interpolated between two scores where it is not a whole number.
 
     Parameters
     ----------
@@ -92,11 +92,11 @@ class AutoThreshold:
 
 @dataclass(frozen=True)
 class F1Threshold:
-    """The cut with the best F1 on left-out scores of normals and labelled anomalies.
+    """Choose the cut with the best F1 on leave-one-out scores of normals and labelled anomalies.
 
-    It needs two labelled anomalies: without any F1 would flag everything, and a single one is left
-    out of a support that then has none, which scores on another scale. With fewer it takes the
-    conformal cut and warns.
+    It needs two labelled anomalies: without any, F1 would flag everything; and when a single one is
+    left out, the support has none, and its scores are on another scale. With fewer than two the cut
+    is the conformal one, with a warning.
 
     Parameters
     ----------
@@ -126,14 +126,14 @@ class F1Threshold:
 
 @dataclass(frozen=True)
 class PyThreshThreshold:
-    """A thresholder of PyThresh, which sees all left-out scores of the support and no label.
+    """Choose the cut by a thresholder of PyThresh on all leave-one-out scores, without labels.
 
     Where it flags all of them or none, the largest score of a normal row is the cut.
 
     Parameters
     ----------
     thresholder : object
-        Has ``eval(scores)``, which returns 1 for each score that is an anomaly's and else 0.
+        Has ``eval(scores)``, which returns 1 for each score of an anomaly and else 0.
     """
 
     thresholder: Any
@@ -152,7 +152,7 @@ class PyThreshThreshold:
 
 
 def conformal_cut(normal_scores: Array, alpha: float) -> float:
-    """The conformal rank of the scores, or the largest where that rank is beyond them."""
+    """Return the score of conformal rank, or the largest where that rank exceeds their number."""
     n = len(normal_scores)
     # the small term keeps (n + 1)(1 - alpha) = 18.000000000000004 from becoming rank 19
     rank = int(np.ceil((n + 1) * (1.0 - alpha) - 1e-9))
@@ -160,14 +160,15 @@ def conformal_cut(normal_scores: Array, alpha: float) -> float:
 
 
 def mean_rate_cut(normal_scores: Array, alpha: float) -> float:
-    """The score of rank (n + 1)(1 - alpha), between two scores where that is no whole number."""
+    """Interpolate the score of rank (n + 1)(1 - alpha)."""
     n = len(normal_scores)
+    # a fresh score exceeds the r-th smallest of n with probability 1 - r / (n + 1)
     rank = (n + 1) * (1.0 - alpha)
     return float(np.interp(rank, np.arange(1, n + 1), np.sort(normal_scores)))
 
 
 def best_f1_cut(normal_scores: Array, anomaly_scores: Array) -> float:
-    """The cut, half way between two scores, with the best F1; of equal ones the highest."""
+    """Return the cut with the best F1, half way between two scores; of equal ones the highest."""
     scores = np.unique(np.concatenate([normal_scores, anomaly_scores]))
     cuts = (scores[1:] + scores[:-1]) / 2.0
     if len(cuts) == 0:
@@ -179,9 +180,10 @@ def best_f1_cut(normal_scores: Array, anomaly_scores: Array) -> float:
 
 
 def best_cut(normal_scores: Array, anomaly_scores: Array, metric: Callable[..., float]) -> float:
-    """The cut, half way between two scores or at the largest, with the best ``metric``.
+    """Return the cut with the best ``metric``, half way between two scores or at the largest.
 
-    Of equally good ones the highest. ``metric(truth, flagged)`` is of 0 and 1, larger = better.
+    Of equally good cuts the highest is taken. ``metric(truth, flagged)`` gets arrays of 0 and 1,
+    larger = better.
     """
     scores = np.concatenate([normal_scores, anomaly_scores])
     truth = np.repeat([0, 1], [len(normal_scores), len(anomaly_scores)])
@@ -192,7 +194,7 @@ def best_cut(normal_scores: Array, anomaly_scores: Array, metric: Callable[..., 
 
 
 def resolve_threshold(threshold: Any, alpha: float) -> Threshold:
-    """The strategy behind a detector's ``threshold=`` parameter."""
+    """Return the threshold that a detector's parameter ``threshold`` stands for."""
     if threshold == "f1":
         return F1Threshold(alpha)
     if isinstance(threshold, str):

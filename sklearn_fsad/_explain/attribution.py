@@ -1,4 +1,4 @@
-"""Which columns make a row strange, for any score: occlusion, one column at a time."""
+"""Attribute anomaly scores to columns, for any score, by occlusion of one column at a time."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _TIE = 1e-6
 
 
 def column_contributions(score: Callable[[Array], Array], X: Array, normals: Array) -> Array:
-    """Deal the scores of rows out to their columns, by occlusion [1]_.
+    """Attribute the anomaly scores of rows to their columns, by occlusion [1]_.
 
-    A column counts by how much less strange the row is with the value that it has in the nearest
-    normal row; nearest by all columns but this one, so that a value that is off does not choose
-    what it is compared with. What is left of the score is dealt out evenly: how strange a row is in
-    which nothing is off, and what columns only do together.
+    The contribution of a column is the drop of the score when its value is replaced by that of the
+    nearest normal row; nearest by all columns but this one, so that an anomalous value does not
+    choose what it is compared with. The rest of the score is divided evenly among the columns: the
+    score of a row without anomalous values, and effects of columns together.
 
     Every row is scored once more for each of its columns, in stacks of at most 8 MiB.
 
@@ -62,38 +62,41 @@ def column_contributions(score: Callable[[Array], Array], X: Array, normals: Arr
     n_columns = X.shape[1]
     stack = int(np.clip(_MOST_NUMBERS // n_columns, _LEAST_STACK, _MOST_STACK))
     size = max(1, min(stack // n_columns, _MOST_NUMBERS // len(N)))
-    gains = np.zeros_like(X)
+    drops = np.zeros_like(X)
     for start in range(0, len(X), size):
         part = slice(start, start + size)
-        mended = np.take_along_axis(normals, nearest_by_others(Z[part], N), axis=0)
-        gains[part] = _gains(score, X[part], mended, scores[part], stack)
-    return gains + ((scores - gains.sum(axis=1)) / n_columns)[:, None]
+        references = np.take_along_axis(normals, nearest_by_others(Z[part], N), axis=0)
+        drops[part] = _score_drops(score, X[part], references, scores[part], stack)
+    # an equal share of the rest, so that contributions add up to the score
+    return drops + ((scores - drops.sum(axis=1)) / n_columns)[:, None]
 
 
 def nearest_by_others(Z: Array, N: Array) -> Positions:
-    """Which normal is nearest to a row by all columns but one: (m, d), (n, d) -> (m, d).
+    """Find the nearest normal by all columns but one, for each column: (m, d), (n, d) -> (m, d).
 
-    By the sum of absolute differences, in which a few columns that are off count little; of normals
-    that are equally near, the one that is nearest in that column too. Not the row itself.
+    Distance is the sum of absolute differences, in which a few anomalous columns count little; of
+    equally near normals the one that is nearest in that column too is taken. The row itself is left
+    out.
     """
     total = cdist(Z, N, "cityblock")
     total[(total == 0.0) & (total.max(axis=1, keepdims=True) > 0.0)] = np.inf
     found = np.empty(Z.shape, dtype=np.intp)
     for j in range(Z.shape[1]):
         gap = np.abs(Z[:, j, None] - N[:, j])
+        # nearly all of the column is subtracted: what remains of it decides between equal distances
         found[:, j] = (total - (1.0 - _TIE) * gap).argmin(axis=1)
     return found
 
 
-def _gains(
-    score: Callable[[Array], Array], X: Array, mended: Array, scores: Array, stack: int
+def _score_drops(
+    score: Callable[[Array], Array], X: Array, references: Array, scores: Array, stack: int
 ) -> Array:
-    """How much less strange rows are with one entry mended: (m, d); 0 where nothing changes."""
-    gains = np.zeros_like(X)
-    rows, columns = np.nonzero(mended != X)
+    """Compute the drop of the score when one entry is replaced: (m, d); 0 where it is equal."""
+    drops = np.zeros_like(X)
+    rows, columns = np.nonzero(references != X)
     for start in range(0, len(rows), stack):
         i, j = rows[start : start + stack], columns[start : start + stack]
         changed = X[i]
-        changed[np.arange(len(i)), j] = mended[i, j]
-        gains[i, j] = scores[i] - score(changed)
-    return gains
+        changed[np.arange(len(i)), j] = references[i, j]
+        drops[i, j] = scores[i] - score(changed)
+    return drops

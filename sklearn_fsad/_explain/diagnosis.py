@@ -1,4 +1,4 @@
-"""How a fitted detector fares on labelled rows, and what to try."""
+"""Evaluate a fitted detector on labelled rows, and give advice."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .._typing import Array, Codes
 from ..tasks._distance import TaskPlace
 
 _FEW_NORMALS, _FEW_ANOMALIES = 20, 5
-_SURE = 0.01  # how unlikely more alarms than promised must be by chance
+_SURE = 0.01  # largest probability of so many false alarms by chance
 _RANKS_WELL, _DETECTS_LITTLE = 0.8, 0.5
 _REMEDY = {
     "alpha": "call calibrate(X_val, y_val) or set_threshold, or give fit more normal rows.",
@@ -30,22 +30,21 @@ _REMEDY = {
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What labelled rows say of a fitted detector.
+    """Hold the evaluation of a fitted detector on labelled rows.
 
     Attributes
     ----------
     detector : str
         Name of its class.
     n_normal, n_anomalous : int
-        Labelled rows that it was judged on.
+        Labelled rows that it was evaluated on.
     task_distance : float or None
-        Distance of the support's normals to those of the training tasks; None where the detector
-        knows of no such tasks.
+        Distance of the support's normals to those of the training tasks; None without such tasks.
     task_percentile : float or None
         Share, in %, of the training tasks that are nearer to the others.
     roc_auc, average_precision : dict of str to float, or None
         Of "detector", of "nearest normal", and of "neighbour ratio" where the support has labelled
-        anomalies; None without an anomaly to judge on.
+        anomalies; None where no row is an anomaly.
     false_alarm_rate : float
         Share of the normals that the threshold flags.
     detection_rate : float or None
@@ -53,9 +52,9 @@ class Diagnosis:
     alpha : float
         Rate of false alarms that the detector's parameter asks for.
     adaptation : dict or None
-        What the method tells of its adaptation, where it tells anything.
+        Report of the method on its adaptation; None for methods without one.
     advice : tuple of str
-        What to try; empty where nothing is wrong.
+        Sentences on what to change; empty where nothing is wrong.
     """
 
     detector: str
@@ -108,13 +107,13 @@ def diagnose_scores(
     adaptation: Mapping[str, Any] | None = None,
     hints: Sequence[str] = (),
 ) -> Diagnosis:
-    """Compare scores of labelled rows, and put into words what they say.
+    """Evaluate scores of labelled rows and derive advice from them.
 
     Parameters
     ----------
     detector : str
     scores : dict of str to ndarray of shape (m,)
-        Those of "detector" and of what it has to beat, larger = more anomalous.
+        Anomaly scores of "detector" and of the baselines, larger = more anomalous.
     codes : ndarray of shape (m,), dtype int8
         0 normal, 1 anomalous, -1 unlabelled.
     flagged : ndarray of shape (m,), dtype bool
@@ -125,7 +124,7 @@ def diagnose_scores(
     aim : {"alpha", "share", "other"}, default="alpha"
         What the threshold aims at: that rate of false alarms, a share of the support, or neither.
     n_repeated : int, default=0
-        Rows that the support has, too.
+        Number of rows that are in the support too.
     place : TaskPlace or None, default=None
     adaptation : mapping or None, default=None
     hints : sequence of str, default=()
@@ -197,8 +196,8 @@ def _about_rows(n_normal: int, n_anomalous: int, n_repeated: int) -> list[str]:
         )
     if n_repeated:
         advice.append(
-            f"{n_repeated} rows were also given to fit: judge on others, these flatter whoever "
-            "remembers them."
+            f"{n_repeated} rows were also given to fit: evaluate on others, figures on these are "
+            "too good."
         )
     return advice
 
@@ -216,7 +215,7 @@ def _about_place(place: TaskPlace | None) -> list[str]:
 def _about_neighbours(
     scores: Mapping[str, Array], normal: NDArray[np.bool_], anomalous: NDArray[np.bool_]
 ) -> list[str]:
-    """Compare with the best of the others; one standard error counts as nothing."""
+    """Compare with the best baseline; differences within one standard error count as equal."""
     gains = {
         name: auc_gain(scores["detector"], other, normal, anomalous)
         for name, other in scores.items()

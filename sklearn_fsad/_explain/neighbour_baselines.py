@@ -1,4 +1,4 @@
-"""What plain neighbours say of rows: what a detector has to beat."""
+"""Score rows by nearest neighbours, as baselines of a detector."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def neighbour_scores(X: Array, support_X: Array, support_y: Codes) -> dict[str, 
 
 
 def _filled(Z: Array, scaled: ScaledSupport) -> Array:
-    """Scaled rows with the normals' mean where an entry is missing."""
+    """Fill missing entries of scaled rows with the mean of the normals."""
     missing = np.isnan(Z)
     if not missing.any():
         return Z

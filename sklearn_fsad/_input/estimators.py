@@ -1,4 +1,4 @@
-"""One reading of the scores and labels of every library: larger and True mean anomalous."""
+"""Read scores and predictions of scikit-learn and PyOD with one sign: larger, True = anomalous."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .labels import ANOMALOUS, encode_labels
 
 
 def anomaly_scores(estimator: Any, X: Any, outlier_label: Any = "auto") -> NDArray[np.float64]:
-    """Scores of shape (n_samples,), larger = more anomalous, from any supported estimator."""
+    """Return anomaly scores of any supported estimator, larger = more anomalous: (n_samples,)."""
     if is_classifier(estimator):
         column = _anomaly_column(estimator, outlier_label)
         if hasattr(estimator, "predict_proba"):
@@ -26,7 +26,7 @@ def anomaly_scores(estimator: Any, X: Any, outlier_label: Any = "auto") -> NDArr
 
 
 def anomaly_predictions(estimator: Any, X: Any, outlier_label: Any = "auto") -> NDArray[np.bool_]:
-    """Flags of shape (n_samples,), True = anomalous, from any supported estimator."""
+    """Return predictions of any supported estimator, True = anomalous: (n_samples,)."""
     answer = np.asarray(estimator.predict(X)).ravel()
     if is_classifier(estimator):
         anomalous = estimator.classes_[_anomaly_column(estimator, outlier_label)]
@@ -35,7 +35,7 @@ def anomaly_predictions(estimator: Any, X: Any, outlier_label: Any = "auto") -> 
 
 
 def final_estimator(estimator: Any) -> Any:
-    """The detector at the end of pipelines, inside fitted searches and frozen estimators."""
+    """Return the detector at the end of pipelines, fitted searches and frozen estimators."""
     while True:
         if isinstance(estimator, Pipeline):
             estimator = estimator.steps[-1][1]
@@ -48,7 +48,7 @@ def final_estimator(estimator: Any) -> Any:
 
 
 def is_pyod(estimator: Any) -> bool:
-    """Whether the detector is PyOD's, told by its ancestry: PyOD's tags claim the other sign."""
+    """Tell whether the detector is PyOD's, by its base class: PyOD's tags have the other sign."""
     return any(
         cls.__name__ == "BaseDetector" and cls.__module__ == "pyod.models.base"
         for cls in type(final_estimator(estimator)).__mro__

@@ -1,4 +1,4 @@
-"""Optional few-shot labels: one encoder for fit, meta_fit, score, scorers and splitters.
+"""Encode optional few-shot labels, for fit, meta_fit, score, scorers and splitters alike.
 
 Inside the package a label is 0 (normal), 1 (anomalous) or -1 (unlabelled), as ``int8``.
 """
@@ -75,7 +75,7 @@ def encode_labels(
 
 
 def known_coding(y: Any) -> float | None:
-    """The label of the anomalies where -1 or 0 gives the coding away, else None."""
+    """Return the label of the anomalies where a -1 or 0 in ``y`` tells the coding, else None."""
     values = np.asarray([]) if y is None else _as_vector(y)
     if values.dtype.kind not in "biuf":
         return None
@@ -90,7 +90,7 @@ def _as_vector(y: Any) -> NDArray[Any]:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether one label is None, NaN or pandas' NA, none of which equals itself."""
+    """Tell whether a label is missing: None, NaN or pandas' NA."""
     if value is None or type(value).__name__ == "NAType":
         return True
     return isinstance(value, numbers.Real) and value != value
@@ -112,7 +112,7 @@ def _as_float(values: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _outlier_label_by_convention(labels: NDArray[np.float64], has_unlabelled: bool) -> float:
-    """Which number marks the anomalies; NaN (equal to nothing) when no row is one."""
+    """Return the number that marks the anomalies; NaN (equal to nothing) when no row is one."""
     found = np.unique(labels)
     distinct = set(found.tolist())
     if not distinct:
@@ -154,7 +154,7 @@ def _outlier_label_by_convention(labels: NDArray[np.float64], has_unlabelled: bo
 def _split_by_label(
     values: NDArray[Any], outlier_label: Any
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Missing and anomalous rows when the user names the label of the anomalies."""
+    """Find missing and anomalous rows by the label that the user gives for the anomalies."""
     missing = np.array([is_missing(v) for v in values], dtype=bool)
     anomalous = np.array([v == outlier_label for v in values], dtype=bool) & ~missing
     others = set(values[~missing & ~anomalous].tolist())
@@ -168,6 +168,7 @@ def _split_by_label(
 
 
 def codes_to_labels(codes: NDArray[np.int8]) -> NDArray[np.float64]:
+    """Convert codes to labels: 0 normal, 1 anomalous, NaN unlabelled."""
     return np.where(codes == UNLABELLED, np.nan, codes.astype(np.float64))
 
 

@@ -1,4 +1,4 @@
-"""The door for rows: what is no number is refused, never quietly turned into one."""
+"""Validate rows: refuse values that are not numbers instead of converting them silently."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _TIME_TYPES = ("date", "time", "duration", "period")  # how their names begin in
 
 
 def validated_rows(estimator: Any, X: Any, **checks: Any) -> NDArray[Any]:
-    """Rows as scikit-learn validates them, after times and complex numbers are refused."""
-    _refuse_other_numbers(X)
+    """Refuse times and complex numbers, then validate rows as scikit-learn does."""
+    _refuse_times_and_complex(X)
     return validate_data(estimator, X, **checks)
 
 
 def refuse_huge(rows: NDArray[np.float64], name: str = "X") -> None:
-    """Rows to learn from are squared and multiplied: such numbers would become infinite."""
+    """Refuse values above 1e60 in rows to learn from: their squares and products may overflow."""
     most = float(np.nanmax(np.abs(rows), initial=0.0))
     if most > _MOST:
         raise ValueError(
@@ -31,8 +31,8 @@ def refuse_huge(rows: NDArray[np.float64], name: str = "X") -> None:
         )
 
 
-def _refuse_other_numbers(X: Any) -> None:
-    """Numpy would make nanoseconds of times, and scikit-learn says TypeError to some."""
+def _refuse_times_and_complex(X: Any) -> None:
+    """Refuse times and complex numbers: numpy converts times to nanoseconds without a warning."""
     for where, dtype in _types_of(X):
         name = str(getattr(dtype, "name", dtype)).lower()
         if name.startswith(_TIME_TYPES):
@@ -46,7 +46,7 @@ def _refuse_other_numbers(X: Any) -> None:
 
 
 def _types_of(X: Any) -> Iterator[tuple[str, Any]]:
-    """Where in rows a type stands, and the type: of each column of a frame, or of an array."""
+    """Yield each column of a frame (as words for a message) and its type, or an array's type."""
     if hasattr(X, "columns") and hasattr(X, "dtypes"):
         for column, dtype in zip(X.columns, X.dtypes, strict=True):
             yield f" in column {column!r}", dtype
@@ -57,7 +57,7 @@ def _types_of(X: Any) -> Iterator[tuple[str, Any]]:
 def _as_array(X: Any) -> NDArray[Any] | None:
     try:
         return np.asarray(X)
-    except (ValueError, TypeError):  # scikit-learn says why
+    except (ValueError, TypeError):  # scikit-learn raises the error
         return None
 
 

@@ -1,4 +1,4 @@
-"""Covariance of few rows, shrunk towards a multiple of the identity."""
+"""Estimate the covariance of few rows, shrunk towards a multiple of the identity."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ LEAST_VARIANCE = 1e-6  # of columns in units of their spread
 
 
 class ShrunkCovariance:
-    """Covariance of centred rows, shrunk to a multiple of the identity.
+    """Shrink the covariance of centred rows to a multiple of the identity.
 
-    ``(1 - a) S + a (tr S / d) I`` with the intensity ``a`` given or that of Ledoit and Wolf [1]_,
-    held by its eigenvectors within the rows' span, so that nothing of size d x d is ever made when
-    there are fewer rows than features.
+    The covariance is ``(1 - a) S + a (tr S / d) I`` with the intensity ``a`` given or that of
+    Ledoit and Wolf [1]_. Only its eigenvectors within the span of the rows are stored, so that no
+    d x d matrix is needed when there are fewer rows than features.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class ShrunkCovariance:
     intensity : float or None, default=None
         Share of the identity; None takes Ledoit and Wolf's.
     least_level : float, default=1e-200
-        Smallest mean variance to assume: what makes identical rows harmless.
+        Smallest mean variance to assume, so that identical rows do not lead to a division by zero.
 
     References
     ----------
@@ -37,7 +37,7 @@ class ShrunkCovariance:
         self, centred: Array, intensity: float | None = None, least_level: float = TINY
     ) -> None:
         n, d = centred.shape
-        if n <= d:
+        if n <= d:  # the n x n Gram matrix has the same eigenvalues other than 0
             eigenvalues, vectors = np.linalg.eigh(centred @ centred.T)
             basis = centred.T @ vectors
         else:
@@ -55,29 +55,32 @@ class ShrunkCovariance:
         self.shrunk = (1.0 - self.intensity) * variances + self.rest  # (r,)
 
     def distance(self, U: Array) -> Array:
-        """Squared Mahalanobis distance of centred rows: (m, d) -> (m,)."""
+        """Compute the squared Mahalanobis distance of centred rows: (m, d) -> (m,)."""
         inside = U @ self.basis
+        # Pythagoras gives the part outside the span; rounding may make it negative
         outside = np.maximum((U * U).sum(axis=1) - (inside * inside).sum(axis=1), 0.0)
         return (inside * inside / self.shrunk).sum(axis=1) + outside / self.rest
 
     def solve(self, V: Array) -> Array:
-        """Inverse covariance times the columns of V: (d, c) -> (d, c)."""
+        """Multiply the columns of V by the inverse covariance: (d, c) -> (d, c)."""
         inside = self.basis.T @ V
+        # I / rest is right outside the span; within it the difference is corrected
         gain = (1.0 / self.shrunk - 1.0 / self.rest)[:, None]
         return V / self.rest + self.basis @ (gain * inside)
 
     def whiten(self, U: Array) -> Array:
-        """Rows times the inverse square root of the covariance: (m, d) -> (m, d)."""
+        """Multiply rows by the inverse square root of the covariance: (m, d) -> (m, d)."""
         gain = 1.0 / np.sqrt(self.shrunk) - 1.0 / np.sqrt(self.rest)
         return U / np.sqrt(self.rest) + ((U @ self.basis) * gain) @ self.basis.T
 
 
 def _ledoit_wolf_intensity(centred: Array, variances: Array) -> float:
-    """Ledoit and Wolf's shrinkage from the eigenvalues of the empirical covariance."""
+    """Compute Ledoit and Wolf's shrinkage from the eigenvalues of the empirical covariance."""
     n, d = centred.shape
     level = variances.sum() / d
     squared_norm = (variances * variances).sum()
     fourth_moment = ((centred * centred).sum(axis=1) ** 2).sum()
+    # delta: squared distance of S to the target; beta: sampling error of S, at most delta
     delta = (squared_norm - d * level * level) / d
     beta = min((fourth_moment / n - squared_norm) / (d * n), delta)
     return float(beta / delta) if delta > 0 and beta > 0 else 0.0 if delta > 0 else 1.0

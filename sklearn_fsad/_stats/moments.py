@@ -1,7 +1,7 @@
-"""Statistics of few rows: mean, spread and shrunken covariance, harmless for degenerate rows.
+"""Compute means and spreads of few rows, finite for degenerate rows too.
 
-Mean and spread leave out missing entries; a column without any entry has mean 0 and a spread like
-one that never varied.
+Mean and spread leave out missing entries; a column without any entry has mean 0 and the spread of
+a constant column.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MOST_COLUMNS = 100
 
 
 def stable_mean(rows: Array) -> Array:
-    """Mean of rows, exact for equal ones: (n, d) -> (d,)."""
+    """Compute the mean of rows, exact for equal ones: (n, d) -> (d,)."""
     known = ~np.isnan(rows)
     if known.all():
         return rows[0] + (rows - rows[0]).mean(axis=0)
@@ -29,16 +29,17 @@ def stable_mean(rows: Array) -> Array:
 
 
 def feature_spread(normals: Array) -> Array:
-    """Standard deviation of each feature, in its own unit: (n, d) -> (d,).
+    """Compute the standard deviation of each feature, in its own unit: (n, d) -> (d,).
 
-    A feature that never varied, or a million times less than others, gets a thousandth of the mean
-    deviation: a row in which it does vary stands out, and finitely.
+    A feature that is constant, or varies a million times less than the mean of all, gets a
+    thousandth of the mean deviation of the others: a row in which it differs gets a large but
+    finite score.
     """
     known = ~np.isnan(normals)
     if not known.all():
         normals = np.where(known, normals, stable_mean(normals))
     spread = normals.std(axis=0) * np.sqrt(len(normals) / np.maximum(known.sum(axis=0), 1))
-    noise = 4.0 * _EPS * np.abs(normals).max(axis=0)  # what rounding alone makes of a constant
+    noise = 4.0 * _EPS * np.abs(normals).max(axis=0)  # spread of a constant, by rounding alone
     alive = spread > np.maximum(noise, _LEAST_SPREAD * spread.mean())
     if not alive.any():
         return np.maximum(noise, 1.0)
@@ -46,13 +47,13 @@ def feature_spread(normals: Array) -> Array:
 
 
 def compressed(Z: Array) -> Array:
-    """Features in their spreads: linear up to five, logarithmic beyond."""
+    """Compress features given in their spreads: linear up to five, logarithmic beyond."""
     excess = np.maximum(np.abs(Z) - NEAR, 0.0)
     return np.clip(Z, -NEAR, NEAR) + np.sign(Z) * np.log1p(excess)
 
 
 def is_embedding(n_features: int) -> bool:
-    """Whether rows of so many features are taken for an embedding.
+    """Tell whether rows with so many features are treated as an embedding: more than 100.
 
     The columns of a table have units of their own; the coordinates of an embedding share one, and
     their relative spread is information.
@@ -61,10 +62,10 @@ def is_embedding(n_features: int) -> bool:
 
 
 def are_embeddings(rows: Array) -> bool:
-    """Whether rows are taken for embeddings: so many features, of which few repeat a value."""
+    """Tell whether rows are embeddings: more than 100 features, under half the values repeated."""
     return is_embedding(rows.shape[1]) and repeated_share(rows) < 0.5
 
 
 def repeated_share(rows: Array) -> float:
-    """Share of values that are not new in their column, mean over columns."""
+    """Compute the share of repeated values in a column, averaged over columns."""
     return 1.0 - float(np.mean([len(np.unique(column)) for column in rows.T])) / len(rows)

@@ -1,4 +1,4 @@
-"""Nearest rows, and the distance to them."""
+"""Find nearest rows and the distances to them."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ _MOST_NUMBERS = 2**20  # in one matrix of distances
 
 
 class Neighbours(NamedTuple):
-    """The nearest normals of rows, nearest first.
+    """Hold the distances and positions of the nearest normals of rows, nearest first.
 
     Attributes
     ----------
     distance : ndarray of shape (m, k)
     position : ndarray of shape (m, k)
-        Where they stand among the normals.
+        Positions among the normals.
     """
 
     distance: Array
     position: NDArray[np.intp]
 
     def reach(self, k: int) -> Array:
-        """Log mean distance to the k nearest: (m,)."""
+        """Compute the log mean distance to the k nearest: (m,)."""
         return np.log(self.distance[:, :k].mean(axis=1) + _LEAST)
 
 
 def nearest(rows: Array, others: Array, metric: str, themselves: bool = True) -> Neighbours:
-    """The 20 nearest others of rows, or all of fewer: (m, q), (n, q) -> (m, k).
+    """Find the up to 20 nearest others of each row: (m, q), (n, q) -> (m, k).
 
     Without ``themselves`` row i is not compared with other i.
     """
@@ -66,12 +66,12 @@ _FEW = 20  # points
 
 @dataclass(frozen=True)
 class NearestOnLine:
-    """Distance of rows of one column to the nearest of some points."""
+    """Compute the distance of rows of one column to the nearest of some points."""
 
     points: Array  # (n,) in order, between infinities
 
     def __call__(self, rows: Array) -> Array:
-        """(m, 1) -> (m,)."""
+        """Return the distances: (m, 1) -> (m,)."""
         at = rows[:, 0]
         after = np.searchsorted(self.points, at).clip(1, len(self.points) - 1)
         return np.minimum(at - self.points[after - 1], self.points[after] - at)
@@ -79,33 +79,33 @@ class NearestOnLine:
 
 @dataclass(frozen=True)
 class NearestOfFew:
-    """Distance of rows to the nearest of a few points, which a tree would only slow down."""
+    """Compute the distance of rows to the nearest of a few points, where a tree is slower."""
 
     points: Array
 
     def __call__(self, rows: Array) -> Array:
-        """(m, q) -> (m,)."""
+        """Return the distances: (m, q) -> (m,)."""
         return cdist(rows, self.points).min(axis=1)
 
 
 @dataclass(frozen=True)
 class NearestInTree:
-    """Distance of rows to the nearest of many points."""
+    """Compute the distance of rows to the nearest of many points."""
 
     tree: KDTree
 
     def __call__(self, rows: Array) -> Array:
-        """(m, q) -> (m,)."""
+        """Return the distances: (m, q) -> (m,)."""
         return self.tree.query(rows)[0]
 
 
 def nearest_search(points: Array) -> Search:
-    """What finds the distance of rows to the nearest of these points, the fastest way."""
+    """Choose the fastest search for the distance of rows to the nearest of these points."""
     if points.shape[1] == 1:
         return NearestOnLine(np.concatenate([[-np.inf], np.sort(points[:, 0]), [np.inf]]))
     return NearestOfFew(points) if len(points) <= _FEW else NearestInTree(KDTree(points))
 
 
 def distance_share(to_normal: Array, to_anomaly: Array) -> Array:
-    """Distance to the nearest normal over that plus the distance to the nearest anomaly: (m,)."""
+    """Divide the distance to the normals by the sum of those to normals and anomalies: (m,)."""
     return (to_normal + TINY) / (to_normal + to_anomaly + 2 * TINY)

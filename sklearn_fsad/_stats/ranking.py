@@ -1,4 +1,4 @@
-"""ROC AUC of scores, column by column, and of one score against another."""
+"""Compute ROC AUCs of columns of scores, and the gain of one score over another."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from .._typing import Array
 
 
 def column_aucs(scores: Array, anomalous: NDArray[np.bool_]) -> Array:
-    """ROC AUC of each column of scores: (m, c), (m,) -> (c,); NaN for a column that has one."""
+    """Compute the ROC AUC of each column: (m, c), (m,) -> (c,); NaN for a column with a NaN."""
+    # the Mann-Whitney U statistic of the anomalies, over the number of pairs
     n1, n0 = anomalous.sum(), (~anomalous).sum()
     ranks = rankdata(scores, axis=0)[anomalous].sum(axis=0)
     return (ranks - n1 * (n1 + 1) / 2) / (n1 * n0)
@@ -19,7 +20,7 @@ def column_aucs(scores: Array, anomalous: NDArray[np.bool_]) -> Array:
 def auc_gain(
     mine: Array, other: Array, normal: NDArray[np.bool_], anomalous: NDArray[np.bool_]
 ) -> tuple[float, float]:
-    """By how much ROC AUC one score beats another on the same rows, and the standard error [1]_.
+    """Compute the difference in ROC AUC of two scores of the same rows, and its error [1]_.
 
     Parameters
     ----------
@@ -29,7 +30,8 @@ def auc_gain(
     Returns
     -------
     gain, error : float
-        The error is infinite with a single normal or anomaly.
+        ROC AUC of ``mine`` minus that of ``other``, and the standard error of it, which is infinite
+        with a single normal or anomaly.
 
     References
     ----------
@@ -60,7 +62,7 @@ def auc_gain(
 
 
 def _placements(normals: Array, anomalies: Array) -> tuple[Array, Array]:
-    """Share of normals below each anomaly, and of anomalies above each normal; ties are halves."""
+    """Compute shares of normals below each anomaly, anomalies above each normal; ties are half."""
     N, A = np.sort(normals), np.sort(anomalies)
     below = np.searchsorted(N, anomalies, "left") + np.searchsorted(N, anomalies, "right")
     above = np.searchsorted(A, normals, "left") + np.searchsorted(A, normals, "right")

@@ -1,4 +1,4 @@
-"""Scaling that belongs to the detector: the same function in every episode and at ``fit``."""
+"""Scale the features of a support, by the same function in training episodes and in ``fit``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PRIOR_ROWS = 5.0
 
 @dataclass(frozen=True)
 class ScalePrior:
-    """Where features lie and how far they spread in the training tasks, each of shape (d,).
+    """Hold the location and spread of each feature over the training tasks, each of shape (d,).
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class ScalePrior:
 
     @classmethod
     def from_normals(cls, tasks: Iterable[Array], basis: Array | None = None) -> ScalePrior:
-        """Estimate from the normals of each task, projected on a basis (d, q) if given one."""
+        """Estimate from the normals of each task, projected on a basis (d, q) where given."""
         normals = [rows if basis is None else rows @ basis for rows in tasks]
         known = np.array([~np.isnan(rows).all(axis=0) for rows in normals])
         count = np.maximum(known.sum(axis=0), 1)
@@ -46,21 +46,21 @@ class ScalePrior:
         return cls(mean, variance, np.exp(2 * (logs * known).sum(axis=0) / count))
 
     def to_arrays(self) -> dict[str, Array]:
-        """Named arrays for a :class:`MetaState`."""
+        """Return named arrays for a :class:`MetaState`."""
         return {f"scale_{name}": value for name, value in vars(self).items()}
 
     @classmethod
     def from_arrays(cls, arrays: Any) -> ScalePrior | None:
-        """The prior in a state's arrays, if it has one."""
+        """Read the prior from the arrays of a state; None where it has none."""
         if "scale_mean" not in arrays:
             return None
         return cls(*(arrays[f"scale_{n}"] for n in ("mean", "mean_variance", "variance")))
 
 
 class ScaledSupport:
-    """A support in the units in which a network sees it.
+    """Scale the features of a support, and of other rows by the normal rows of the support.
 
-    Missing entries count for nothing and stay missing.
+    Missing entries are left out of the statistics and stay missing.
 
     Parameters
     ----------
@@ -70,7 +70,8 @@ class ScaledSupport:
     scaler : str or transformer
         One of ``SCALERS`` or a scikit-learn transformer, which is cloned.
     prior : ScalePrior or None, default=None
-        What "shrunk" shrinks to and "pooled" is; without it they are "task".
+        Location and spread that "shrunk" shrinks towards and "pooled" uses; without it both are
+        the same as "task".
 
     Attributes
     ----------
@@ -99,7 +100,7 @@ class ScaledSupport:
             return np.clip((X - self._centre) / self._scale, -FAR, FAR)
 
     def inverse_transform(self, Z: Array) -> Array:
-        """Rows in their own units again: (m, d_out) -> (m, d)."""
+        """Transform scaled rows back to their own units: (m, d_out) -> (m, d)."""
         if self._transformer is not None:
             return np.asarray(self._transformer.inverse_transform(Z), dtype=np.float64)
         return Z * self._scale + self._centre
@@ -114,6 +115,7 @@ def _location_and_scale(
         known = np.where(np.isnan(normals).all(axis=0), 0.0, normals)  # a column without entries
         low, centre, high = np.nanpercentile(known, [25, 50, 75], axis=0)
         spread = feature_spread(normals)
+        # 1.349: interquartile range of a standard normal; it may be 0 where values repeat
         return centre, np.maximum((high - low) / 1.349, 0.1 * spread)
     mean, spread = stable_mean(normals), feature_spread(normals)
     if scaler == "joint":  # the coordinates of an embedding share a unit
@@ -123,6 +125,7 @@ def _location_and_scale(
     if scaler == "pooled":
         return prior.mean, np.sqrt(prior.variance + prior.mean_variance)
     n = (~np.isnan(normals)).sum(axis=0)
+    # the prior counts as five rows for the variance; the mean is weighted by its reliability
     variance = (n * spread**2 + _PRIOR_ROWS * prior.variance) / (n + _PRIOR_ROWS)
     trust = prior.mean_variance / (prior.mean_variance + variance / np.maximum(n, 1) + 1e-300)
     trust = np.where(n > 0, trust, 0.0)
@@ -130,7 +133,7 @@ def _location_and_scale(
 
 
 def choose_without_tasks(normals: Array) -> str:
-    """The rule without meta-training: scale when spreads differ more than five-fold.
+    """Choose a scaler without training tasks: "task" where spreads differ more than five-fold.
 
     Sensors and table columns have units of their own; the coordinates of an embedding share one,
     and their relative spread is information.

@@ -1,4 +1,4 @@
-"""Two thin adapters between scikit-learn's outlier detectors and PyOD's."""
+"""Convert detectors between scikit-learn and PyOD, both ways."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["PyODDetector", "to_pyod"]
 def to_pyod(
     detector: Any, *, contamination: float = 0.1, threshold: str = "contamination"
 ) -> PyODAdapter:
-    """Make a PyOD detector out of a scikit-learn outlier detector.
+    """Convert a scikit-learn outlier detector to a PyOD detector.
 
-    It works wherever PyOD wants a ``BaseDetector``: score combination, SUOD, LSCP, XGBOD,
-    FeatureBagging, ``evaluate_print``. Meta-learned weights go with it. FeatureBagging drops
-    columns, which a detector with weights for a fixed number of features refuses.
+    It works wherever PyOD accepts a ``BaseDetector``: score combination, SUOD, LSCP, XGBOD,
+    FeatureBagging, ``evaluate_print``. Meta-learned weights are kept. FeatureBagging drops columns,
+    which a detector with weights for a fixed number of features refuses.
 
     Parameters
     ----------
     detector : estimator
-        A detector with ``score_samples``, higher = more normal; a pipeline ending in one will do.
-        ``fit`` trains a clone and is given ``y`` where PyOD gives it.
+        A detector with ``score_samples``, higher = more normal, or a pipeline that ends in one.
+        ``fit`` trains a clone, with ``y`` where PyOD passes it.
     contamination : float, default=0.1
         Share of the training rows above the threshold, in (0, 0.5].
     threshold : {"contamination", "estimator"}, default="contamination"

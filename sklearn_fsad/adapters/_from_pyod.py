@@ -1,4 +1,4 @@
-"""Two thin adapters between scikit-learn's outlier detectors and PyOD's."""
+"""Convert PyOD detectors to scikit-learn outlier detectors."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
-    """Any PyOD detector as a scikit-learn outlier detector.
+    """Convert any PyOD detector to a scikit-learn outlier detector.
 
     Scores are higher for more normal rows and ``predict`` gives +1 and -1, so that the detector
-    takes part in pipelines, searches and comparisons. A supervised detector, such as XGBOD, is
+    works in pipelines, searches and comparisons. A supervised detector, such as XGBOD, is
     recognised by a ``fit`` that requires ``y``; it is given 1 for anomalies and 0 for all other
     rows, unlabelled ones included. Other detectors are given no labels.
 
@@ -51,7 +51,7 @@ class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
 
     See Also
     --------
-    to_pyod : The other way round.
+    to_pyod : Convert in the other direction.
 
     Notes
     -----
@@ -82,7 +82,7 @@ class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         return tags
 
     def fit(self, X: Any, y: Any = None) -> PyODDetector:
-        """Train a clone of the detector; after a failure the former fitted state is back.
+        """Train a clone of the detector; a failure leaves the former fitted state unchanged.
 
         Parameters
         ----------
@@ -134,7 +134,7 @@ class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         return self
 
     def score_samples(self, X: Any) -> NDArray[np.float64]:
-        """Score rows, higher = more normal: PyOD's scores with the sign turned.
+        """Score rows, higher = more normal: PyOD's scores with the opposite sign.
 
         Parameters
         ----------
@@ -167,7 +167,7 @@ class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         return scores - self.offset_
 
     def predict(self, X: Any) -> NDArray[np.intp]:
-        """Tell normal rows from anomalies.
+        """Label rows: +1 normal, -1 anomalous.
 
         Parameters
         ----------
@@ -199,14 +199,14 @@ class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         return self.fit(X, y).predict(X)
 
     def score(self, X: Any, y: Any) -> float:
-        """ROC AUC with the anomaly as the positive class, whatever the coding of ``y``.
+        """Compute the ROC AUC with the anomaly as the positive class, for any coding of ``y``.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             Rows.
         y : array-like of shape (n_samples,)
-            Their labels; unlabelled rows are left out.
+            Their labels; unlabelled rows do not count.
 
         Returns
         -------
@@ -217,16 +217,16 @@ class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
 
 
 def _is_supervised(detector: Any) -> bool:
-    """Whether ``fit`` has a ``y`` without a default, as XGBOD's and DevNet's has."""
+    """Tell whether ``fit`` requires ``y``, as XGBOD's and DevNet's does."""
     y = inspect.signature(detector.fit).parameters.get("y") if hasattr(detector, "fit") else None
     return y is not None and y.default is inspect.Parameter.empty
 
 
 def _threshold(detector: Any) -> float:
-    """PyOD's threshold on its own scores.
+    """Return the threshold on PyOD's scores.
 
-    XGBOD keeps none, and a PyThresh object keeps one on another scale: there it lies between the
-    training rows with label 0 and 1.
+    XGBOD stores none, and PyThresh stores one on another scale: for these it is put between the
+    training scores with label 0 and with label 1.
     """
     threshold = getattr(detector, "threshold_", None)
     if threshold is not None and isinstance(detector.contamination, numbers.Real):

@@ -1,4 +1,4 @@
-"""The PyOD detector behind ``to_pyod``; a module of its own because PyOD is slow to import."""
+"""Define the PyOD detector that ``to_pyod`` returns; apart, because PyOD is slow to import."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .._input.estimators import final_estimator
 
 
 class PyODAdapter(BaseDetector):
-    """A scikit-learn outlier detector as a PyOD detector.
+    """Convert a scikit-learn outlier detector to a PyOD detector.
 
     Parameters
     ----------
@@ -64,6 +64,6 @@ class PyODAdapter(BaseDetector):
         return self
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Scores of shape (n_samples,), larger = more anomalous."""
+        """Score rows, larger = more anomalous: (n_samples, n_features) -> (n_samples,)."""
         check_is_fitted(self, ["estimator_"])
         return -np.asarray(self.estimator_.score_samples(X), dtype=np.float64).ravel()

@@ -1,7 +1,7 @@
-"""Tasks to try things on: made, fetched, or read from a folder of one's own files.
+"""Make, fetch or read tasks: synthetic ones, public data, or a folder of one's own files.
 
-Importing this module needs neither pooch nor pandas: ``fetch_...`` ask for pooch where a file is
-not in the data folder yet, and csv and parquet files for pandas.
+Importing this module needs neither pooch nor pandas: ``fetch_...`` need pooch where a file is
+not in the data folder yet, and csv and parquet files need pandas.
 """
 
 from ._download import get_data_home

@@ -1,4 +1,4 @@
-"""A file from the data folder or, where it is missing, from its address."""
+"""Read a file from the data folder, after downloading it where it is missing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DATA_HOME = "SKLEARN_FSAD_DATA"
 
 
 def get_data_home(data_home: str | os.PathLike[str] | None = None) -> Path:
-    """The folder in which fetched data are kept; it need not exist.
+    """Return the folder in which fetched data are stored.
 
     Parameters
     ----------
@@ -50,7 +50,8 @@ def fetched(
 ) -> T:
     """Read a file, after downloading it where it is missing.
 
-    What was downloaded takes its place only once it has been read: a broken download is never used.
+    A downloaded file is moved to the data folder only after it was read: a broken download is
+    never used.
 
     Parameters
     ----------
@@ -108,7 +109,7 @@ def _check_sha256(path: Path, file: DataFile) -> None:
 
 
 def _advice(file: DataFile, target: Path, reason: str) -> str:
-    """What went wrong, and how to put the file in its place by hand."""
+    """Explain what went wrong and how to put the file in its place by hand."""
     known = f"  sha256: {file.sha256}"
     if file.sha256 is None:
         known = "  sha256: not published; the content is checked instead"

@@ -1,4 +1,4 @@
-"""Public data, fetched once and kept."""
+"""Fetch public data sets, and store them in the data folder."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ def fetch_adbench(
     download_if_missing: bool = True,
     return_X_y: bool = False,
 ) -> Any:
-    """One of the 47 tables of ADBench [1]_.
+    """Fetch one of the 47 tables of ADBench [1]_.
 
-    It is downloaded once, by pooch, from the repository of ADBench, and kept in the data folder.
-    There one may put it by hand, too, as ``adbench/Classical/6_cardio.npz``. ADBench publishes no
+    It is downloaded once, by pooch, from the repository of ADBench, and stored in the data folder.
+    It may also be put there by hand, as ``adbench/Classical/6_cardio.npz``. ADBench publishes no
     checksums: a file is used only if it has the published number of rows, features and anomalies.
 
     Parameters
     ----------
     name : str
-        Such as ``"cardio"`` or, as its file is called, ``"6_cardio"``.
+        Name of the table, such as ``"cardio"`` or, as in its file name, ``"6_cardio"``.
     data_home : str or path, default=None
         The data folder, see :func:`get_data_home`.
     download_if_missing : bool, default=True
         False refuses to download.
     return_X_y : bool, default=False
-        Give ``(data, target)`` instead of a Bunch.
+        Return ``(data, target)`` instead of a Bunch.
 
     Returns
     -------
@@ -90,9 +90,9 @@ def fetch_mvtec_embeddings(
     data_home: DataHome = None,
     download_if_missing: bool = True,
 ) -> TaskSet:
-    """Images of ten categories of products, as ADBench's embeddings of MVTec AD [1]_, [2]_.
+    """Fetch embeddings of images of ten categories of products, ADBench's of MVTec AD [1]_, [2]_.
 
-    Downloaded and kept like the tables of :func:`fetch_adbench`, as
+    They are downloaded and stored like the tables of :func:`fetch_adbench`, as
     ``adbench/CV_by_ViT/MVTec-AD_bottle.npz`` and so on.
 
     Parameters
@@ -143,17 +143,17 @@ def fetch_skab(
     data_home: DataHome = None,
     download_if_missing: bool = True,
 ) -> TaskSet:
-    """35 recordings of a water pump by eight sensors, SKAB [1]_; rows are in the order of time.
+    """Fetch SKAB, 35 recordings of a water pump by eight sensors [1]_; rows are ordered by time.
 
-    They are downloaded once, by pooch, from the repository of SKAB, and kept in the data folder.
-    There one may put them by hand, too, as ``skab/valve1/0.csv`` and so on. SKAB publishes no
+    They are downloaded once, by pooch, from the repository of SKAB, and stored in the data folder.
+    They may also be put there by hand, as ``skab/valve1/0.csv`` and so on. SKAB publishes no
     checksums: a file is used only if it has the eight sensors, without gaps, and labels of 0 and 1.
     pandas is needed to read them.
 
     Parameters
     ----------
     recordings : iterable of str, default=None
-        Such as ``"valve1/0"``; None means all.
+        Names of recordings, such as ``"valve1/0"``; None means all.
     data_home : str or path, default=None
         The data folder, see :func:`get_data_home`.
     download_if_missing : bool, default=True

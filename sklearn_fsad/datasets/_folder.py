@@ -1,4 +1,4 @@
-"""Tasks out of a folder of files."""
+"""Read tasks from a folder of files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def tasks_from_folder(
     outlier_label: Any = "auto",
     allow_nan: bool = False,
 ) -> TaskSet:
-    """Tasks out of a folder: one file a task, one sub-folder a group of sibling tasks.
+    """Read tasks from a folder: one file for each task, one sub-folder for each group of siblings.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def tasks_from_folder(
     drop : collection of str, default=()
         Columns that are not features, such as a time stamp; a file need not have them.
     csv_params : dict, default=None
-        Of ``pandas.read_csv``, such as ``{"sep": ";"}``.
+        Parameters of ``pandas.read_csv``, such as ``{"sep": ";"}``.
     outlier_label : "auto", number or str, default="auto"
         The label of the anomalies, as in the detectors.
     allow_nan : bool, default=False
@@ -97,7 +97,7 @@ def tasks_from_folder(
 def _task(
     file: Path, name: str, label: str | None, drop: Collection[str], csv_params: dict[str, Any]
 ) -> tuple[Any, Any]:
-    """(X, y) of a file."""
+    """Read (X, y) from a file."""
     kind = file.suffix.lower()
     if kind not in _SUFFIXES:
         raise ValueError(f"Task {name!r}: a file must be one of {', '.join(_SUFFIXES)}.")

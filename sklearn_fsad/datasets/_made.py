@@ -1,4 +1,4 @@
-"""Tasks that need no download: drawn from known families, or of data that scikit-learn has."""
+"""Make tasks without a download: drawn from known families, or from data of scikit-learn."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ def make_related_tasks(
     n_anomalous: int = 12,
     random_state: Any = None,
 ) -> TaskSet:
-    """Tables that share how normals vary and how anomalies leave them.
+    """Make tasks that share the directions in which normals vary and anomalies differ.
 
-    Each task has its own place. Around it normals vary ten times as much along two directions as
-    along the others, and anomalies leave along these others: past tasks tell which is which. The
-    directions depend on ``n_features`` alone, so that two calls give tasks of one family.
+    Each task has its own centre. Around it normals vary ten times as much along two directions as
+    along the others, and anomalies are shifted along these others; the directions can be learned
+    from past tasks. They depend on ``n_features`` alone, so that two calls give tasks of one
+    family.
 
     Parameters
     ----------
@@ -66,10 +67,11 @@ def make_sinusoid_tasks(
     noise: float = 0.1,
     random_state: Any = None,
 ) -> TaskSet:
-    """Points off a sine whose phase is the task's own, the case that adaptation is for.
+    """Make tasks of points on a sine, with a phase of its own for each task.
 
     A row is (x, y). Normals lie on ``y = sin(x + phase)`` up to noise, anomalies on sines of other
-    phases, at least 0.4 away: without the support nothing tells one from the other.
+    phases, at least 0.4 away: normals and anomalies can be told apart by the support only, so that
+    a detector must adapt.
 
     Parameters
     ----------
@@ -100,20 +102,20 @@ def make_sinusoid_tasks(
 def load_digits_tasks(
     *, new_digits: Collection[int] = (7, 8, 9), test_size: float = 0.5, random_state: Any = None
 ) -> Bunch:
-    """Handwritten digits of scikit-learn: one digit is normal, the others are anomalies.
+    """Make tasks of scikit-learn's handwritten digits: one is normal, the others are anomalies.
 
-    Some digits are left out of the tasks to learn from, as anomalies too, and some images: no image
-    is on both sides. For each of the ten digits in turn, without such a split, see
-    :func:`~sklearn_fsad.tasks.make_tasks_from_classes`.
+    Some digits do not occur in the tasks to learn from, not as anomalies either, and neither do
+    some images: no image is in both sets of tasks. For each of the ten digits in turn, without such
+    a split, see :func:`~sklearn_fsad.tasks.make_tasks_from_classes`.
 
     Parameters
     ----------
     new_digits : collection of int, default=(7, 8, 9)
-        Digits to leave for new tasks; at most eight.
+        Digits to keep for new tasks; at most eight.
     test_size : float in (0, 1), default=0.5
-        Share of the images of each digit to leave for new tasks.
+        Share of the images of each digit to keep for new tasks.
     random_state : int, RandomState or None, default=None
-        Of that split.
+        Seed of that split.
 
     Returns
     -------
@@ -160,7 +162,7 @@ def _generator(
 def related_task(
     rng: np.random.Generator, n_normal: int, n_anomalous: int, n_features: int
 ) -> Rows:
-    """Normals vary tenfold along two directions that all tasks share; anomalies leave elsewhere."""
+    """Draw one task: normals vary tenfold along two shared directions, anomalies are shifted."""
     basis, _ = np.linalg.qr(np.random.default_rng(n_features).normal(size=(n_features, n_features)))
     spread = np.ones(n_features)
     spread[:2] = 10.0
@@ -173,7 +175,7 @@ def related_task(
 def sinusoid_task(
     rng: np.random.Generator, n_normal: int, n_anomalous: int, noise: float = 0.1
 ) -> Rows:
-    """Normals lie on a sine of a phase of the task's own, anomalies on others, away from it."""
+    """Draw one task: normals lie on a sine, anomalies on sines of other phases, away from it."""
     n = n_normal + n_anomalous
     phase = rng.uniform(0.0, 2 * np.pi)
     x, other = rng.uniform(-5.0, 5.0, size=10 * n), rng.uniform(0.0, 2 * np.pi, 10 * n)

@@ -1,8 +1,8 @@
-"""What can be fetched: where each file is, and by what a right one is known.
+"""List the files that can be fetched: their addresses, and the published sizes to check them by.
 
-No publisher of these files gives their sha256, so none is made up here: ``sha256`` is None, the
-address names a commit where one is known, and a file must have the published number of rows,
-features and anomalies (an npz file carries checksums of its arrays besides).
+No publisher of these files gives their sha256, so ``sha256`` is None; the address names a commit
+where one is known, and a file must have the published number of rows, features and anomalies (an
+npz file also has checksums of its arrays).
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file that can be fetched.
+    """Describe a file that can be fetched.
 
     Attributes
     ----------
     path : str
-        Where it is kept, below the data folder.
+        Its path below the data folder.
     urls : tuple of str
-        Where it is found, tried in turn.
+        Its addresses, tried in turn.
     sha256 : str or None
-        Of its content, where known.
+        Digest of its content, where known.
     size : (int, int, int) or None
         Number of rows, of features and of anomalies, where published.
     """

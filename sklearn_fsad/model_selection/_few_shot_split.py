@@ -1,4 +1,4 @@
-"""A cross-validator that draws few-shot supports inside tasks."""
+"""Cross-validate with few-shot supports drawn inside tasks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..tasks._forms import rows_by_task
 
 
 class FewShotSplit(BaseCrossValidator):
-    """Cross-validation with few-shot supports: train on a few shots, test on the other rows.
+    """Split rows for few-shot cross-validation: train on a few shots, test on the other rows.
 
     With ``groups`` (task ids) every split lies inside one task, ``n_draws`` of them in each task,
     so the mean over splits is the macro average over tasks. The draws of a task depend on
@@ -194,7 +194,7 @@ class FewShotSplit(BaseCrossValidator):
 
 
 def _draw_seed(random_state: Any) -> int:
-    """A seed for numpy's generators that leaves numpy's global state alone."""
+    """Draw a seed without changing numpy's global random state."""
     if random_state is None:
         return int(np.random.default_rng().integers(2**31))
     if isinstance(random_state, numbers.Integral):

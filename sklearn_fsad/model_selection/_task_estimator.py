@@ -1,4 +1,4 @@
-"""An estimator whose samples are tasks."""
+"""Wrap a detector so that its samples are tasks, for searches over meta-training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ._few_shot_split import FewShotSplit
 
 
 class TaskEstimator(MetaEstimatorMixin, BaseEstimator):
-    """An estimator whose samples are tasks, to search over what meta-training depends on.
+    """Wrap a detector as an estimator whose samples are tasks, to search over meta-training.
 
     ``fit`` meta-trains a clone of the detector on the given tasks; ``score`` adapts it to a few
     shots of each given task and measures it on the task's other rows. Since a sample is a task,
@@ -29,7 +29,7 @@ class TaskEstimator(MetaEstimatorMixin, BaseEstimator):
     Parameters
     ----------
     detector : estimator
-        A detector with ``meta_fit``; it stays as it is.
+        A detector with ``meta_fit``; it is not changed.
     splitter : cross-validator, default=None
         Draws the few-shot supports inside each scored task;
         ``FewShotSplit(5, 5, n_draws=5, on_short="skip", random_state=0)`` when None.
@@ -94,7 +94,7 @@ class TaskEstimator(MetaEstimatorMixin, BaseEstimator):
         return self
 
     def score(self, X: Any, y: Any = None, *, groups: Any = None) -> float:
-        """Mean over the given tasks of the mean few-shot score of each.
+        """Average the mean few-shot scores of the given tasks.
 
         Parameters
         ----------
@@ -126,7 +126,7 @@ class TaskEstimator(MetaEstimatorMixin, BaseEstimator):
     def task_scores(
         self, X: Any, y: Any = None, *, groups: Any = None
     ) -> dict[Any, NDArray[np.float64]]:
-        """Few-shot scores of each task.
+        """Compute the few-shot scores of each task.
 
         Parameters
         ----------

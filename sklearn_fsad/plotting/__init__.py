@@ -1,7 +1,8 @@
-"""Pictures of detectors, after the fashion of scikit-learn's displays; they need matplotlib.
+"""Plot detectors and their scores by displays like scikit-learn's; they need matplotlib.
 
-A display is made by ``from_estimator``, or from what is known already, and keeps what it drew:
-``display.plot(ax=...)`` draws it again elsewhere. Importing this module does not import matplotlib.
+A display is made by ``from_estimator``, or from results that are known already, and stores them:
+``display.plot(ax=...)`` draws them again elsewhere. Importing this module does not import
+matplotlib.
 """
 
 from ._embedding import EmbeddingDisplay

@@ -1,4 +1,4 @@
-"""The support, its prototypes and new rows in two dimensions."""
+"""Plot the support, its prototypes and query rows in two dimensions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sklearn.utils.validation import _num_samples
 from .._input.estimators import anomaly_predictions, final_estimator
 from .._input.labels import ANOMALOUS, NORMAL, UNLABELLED, encode_labels
 from .._typing import Array, Codes
-from ._style import KIND_COLORS, KINDS, as_detector_gets, axes_or_new, check_matplotlib, tidy
+from ._style import KIND_COLORS, KINDS, axes_or_new, check_matplotlib, preprocessed, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 
 
 class EmbeddingDisplay:
-    """The support of a task, its prototypes and new rows, seen along two directions.
+    """Plot the support of a task, its prototypes and new rows along two directions.
 
     Make one by :meth:`from_estimator` or :meth:`from_embeddings`. The directions are the first two
-    principal components of the support: new rows have no say in them, just as in the detector.
+    principal components of the support: as in the detector, new rows do not change them.
 
     Parameters
     ----------
     support : ndarray of shape (n_support, 2)
-        Where the rows of the support are.
+        Coordinates of the rows of the support.
     support_y : ndarray of shape (n_support,)
         0 normal, 1 anomalous, -1 unlabelled.
     query : ndarray of shape (n_query, 2), default=None
-        Where new rows are.
+        Coordinates of new rows.
     query_y : ndarray of shape (n_query,), default=None
         Their labels, coded like those of the support.
     explained : (float, float), default=None
         Shares of the variance of the support along the two directions.
     query_is_predicted : bool, default=False
-        Whether ``query_y`` is what the detector says.
+        Whether ``query_y`` is predicted by the detector.
     name : str, default=None
         Name of the detector, for the title.
 
@@ -49,7 +49,7 @@ class EmbeddingDisplay:
     prototypes_ : dict of str to ndarray of shape (2,)
         Mean of each kind of rows in the support, unlabelled ones counted as normal.
     ax_ : matplotlib Axes
-        What was drawn on; set by :meth:`plot`.
+        The axes of the plot; set by :meth:`plot`.
     figure_ : matplotlib Figure
 
     Examples
@@ -96,17 +96,17 @@ class EmbeddingDisplay:
         ax: Axes | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Draw the support of a fitted detector, and new rows.
+        """Plot the support of a fitted detector, and new rows.
 
         Parameters
         ----------
         estimator : estimator
-            A fitted detector, or a pipeline that ends with one. Its ``transform`` says where rows
-            are; a detector without one is shown by the rows themselves.
+            A fitted detector, or a pipeline that ends with one. Rows are embedded by its
+            ``transform``; for a detector without one they are shown as they are.
         X : array-like of shape (n_query, n_features), default=None
             New rows.
         y : array-like of shape (n_query,), default=None
-            Their labels; without them rows are coloured by what the detector predicts.
+            Their labels; without them rows are coloured by the detector's predictions.
         support : (X, y), default=None
             The support of a detector that does not keep it, such as PyOD's; ``y`` may be None.
         outlier_label : "auto", number or str, default="auto"
@@ -135,10 +135,10 @@ class EmbeddingDisplay:
             codes = anomaly_predictions(estimator, X).astype(np.int8)
         elif X is not None:
             codes = _codes(y, _num_samples(X), outlier_label)
-        X = None if X is None else as_detector_gets(estimator, X)
+        X = None if X is None else preprocessed(estimator, X)
         if support is not None:
             support_codes = _codes(support[1], _num_samples(support[0]), outlier_label)
-            rows = as_detector_gets(estimator, support[0])
+            rows = preprocessed(estimator, support[0])
         elif hasattr(detector, "support_X_"):
             rows, support_codes = detector.support_X_, detector.support_y_
         else:
@@ -169,7 +169,7 @@ class EmbeddingDisplay:
         ax: Axes | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Draw rows that are embedded already.
+        """Plot rows that are embedded already.
 
         Parameters
         ----------
@@ -210,7 +210,7 @@ class EmbeddingDisplay:
     def _projected(
         cls, support: Array, support_y: Codes, query: Array | None, query_y: Codes | None
     ) -> Self:
-        """Put embedded rows onto the principal components of the support."""
+        """Project embedded rows on the principal components of the support."""
         pca = PCA(min(2, *support.shape)).fit(support)
         shares = np.zeros(2)
         shares[: pca.n_components_] = np.nan_to_num(pca.explained_variance_ratio_)
@@ -230,7 +230,7 @@ class EmbeddingDisplay:
         prototypes: bool = True,
         **kwargs: Any,
     ) -> Self:
-        """Draw.
+        """Draw the plot.
 
         Parameters
         ----------
@@ -239,9 +239,9 @@ class EmbeddingDisplay:
         name : str, default=None
             For the title; that of the constructor when None.
         prototypes : bool, default=True
-            Whether to mark them.
+            Whether to mark the prototypes.
         **kwargs
-            Of ``Axes.scatter``, for the new rows.
+            Parameters of ``Axes.scatter``, for the new rows.
 
         Returns
         -------
@@ -276,10 +276,10 @@ class EmbeddingDisplay:
     def _plot_query(self, ax: Axes, kwargs: dict[str, Any]) -> None:
         if self.query is None or self.query_y is None:
             return
-        said = "new, predicted " if self.query_is_predicted else "new, "
+        prefix = "new, predicted " if self.query_is_predicted else "new, "
         for kind, part in _by_kind(self.query, self.query_y):
             look: dict[str, Any] = {"color": KIND_COLORS[kind], "s": 16, "alpha": 0.45}
-            look |= {"marker": "x" if kind == ANOMALOUS else "o", "label": said + KINDS[kind]}
+            look |= {"marker": "x" if kind == ANOMALOUS else "o", "label": prefix + KINDS[kind]}
             ax.scatter(part[:, 0], part[:, 1], **{**look, **kwargs})
 
     def _plot_support(self, ax: Axes, prototypes: bool) -> None:
@@ -301,7 +301,7 @@ def _by_kind(points: Array, codes: Codes) -> list[tuple[int, Array]]:
 
 
 def _embedded(detector: Any, X: Any) -> Array:
-    """Where a detector sees rows: its ``transform``, or the rows themselves."""
+    """Embed rows by the ``transform`` of a detector, or return the rows where it has none."""
     if not hasattr(detector, "transform"):
         return check_array(X)
     with warnings.catch_warnings():  # the support that a detector keeps has lost its column names
@@ -314,5 +314,5 @@ def _codes(y: Any, n: int, outlier_label: Any) -> Codes:
 
 
 def _two(points: Array) -> Array:
-    """Points with exactly two columns."""
+    """Pad or cut points to exactly two columns."""
     return np.pad(points, ((0, 0), (0, max(0, 2 - points.shape[1]))))[:, :2]

@@ -1,4 +1,4 @@
-"""What each feature adds to the strangeness of rows."""
+"""Plot the contributions of features to anomaly scores."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .._typing import Array
 from ._style import (
     ANOMALY_COLOR,
     NORMAL_COLOR,
-    as_detector_gets,
     axes_or_new,
     check_matplotlib,
+    preprocessed,
     tidy,
     whole_numbers,
 )
@@ -30,7 +30,7 @@ _CONTRIBUTION = "Contribution to the anomaly score"
 
 
 class FeatureScoreDisplay:
-    """Which features make rows anomalous: bars for one row, a heat map for several.
+    """Plot the contributions of features to anomaly scores: bars for a row, a heat map for more.
 
     Make one by :meth:`from_estimator` or :meth:`from_predictions`.
 
@@ -48,7 +48,7 @@ class FeatureScoreDisplay:
     Attributes
     ----------
     ax_ : matplotlib Axes
-        What was drawn on; set by :meth:`plot`.
+        The axes of the plot; set by :meth:`plot`.
     figure_ : matplotlib Figure
 
     Examples
@@ -87,7 +87,7 @@ class FeatureScoreDisplay:
         ax: Axes | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Explain rows by a fitted detector and draw.
+        """Explain rows by a fitted detector and plot the contributions.
 
         Parameters
         ----------
@@ -125,7 +125,7 @@ class FeatureScoreDisplay:
         if feature_names is None:
             feature_names = getattr(detector, "feature_names_in_", None)
         return cls.from_predictions(
-            detector.feature_scores(as_detector_gets(estimator, X)),
+            detector.feature_scores(preprocessed(estimator, X)),
             feature_names=feature_names,
             row_names=row_names,
             name=title,
@@ -144,7 +144,7 @@ class FeatureScoreDisplay:
         ax: Axes | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Draw contributions that are known already.
+        """Plot contributions that are known already.
 
         Parameters
         ----------
@@ -186,7 +186,7 @@ class FeatureScoreDisplay:
         max_features: int = 15,
         **kwargs: Any,
     ) -> Self:
-        """Draw.
+        """Draw the plot.
 
         Parameters
         ----------
@@ -197,7 +197,7 @@ class FeatureScoreDisplay:
         max_features : int, default=15
             Most features to show, those of the largest contributions; bars add up the others.
         **kwargs
-            Of ``Axes.barh`` for one row, of ``Axes.imshow`` for several.
+            Parameters of ``Axes.barh`` for one row, of ``Axes.imshow`` for several.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Histograms of anomaly scores."""
+"""Plot histograms of anomaly scores."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FAR = 3.0  # ranges of the middle 98 % that are shown beyond it
 
 
 class AnomalyScoreDisplay:
-    """Histograms of the scores of normal and anomalous rows, with the threshold.
+    """Plot histograms of the anomaly scores of normal and anomalous rows, with the threshold.
 
     Make one by :meth:`from_estimator` or :meth:`from_predictions`. Each kind of rows adds up to 1,
     so that a few anomalies are seen beside many normals.
@@ -48,7 +48,7 @@ class AnomalyScoreDisplay:
     Attributes
     ----------
     ax_ : matplotlib Axes
-        What was drawn on; set by :meth:`plot`.
+        The axes of the plot; set by :meth:`plot`.
     figure_ : matplotlib Figure
 
     Examples
@@ -90,13 +90,13 @@ class AnomalyScoreDisplay:
         ax: Axes | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Score rows by a fitted detector and draw.
+        """Score rows by a fitted detector and plot the scores.
 
         Parameters
         ----------
         estimator : estimator
             A fitted outlier detector of this package, scikit-learn or PyOD, a binary classifier,
-            or a pipeline that ends with one. The threshold is the one that ``predict`` goes by.
+            or a pipeline that ends with one. The threshold is the one that ``predict`` uses.
         X : array-like of shape (n_samples, n_features)
             Rows, best those that the detector was not fitted to.
         y : array-like of shape (n_samples,), default=None
@@ -138,7 +138,7 @@ class AnomalyScoreDisplay:
         ax: Axes | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Draw scores that are known already.
+        """Plot scores that are known already.
 
         Parameters
         ----------
@@ -186,7 +186,7 @@ class AnomalyScoreDisplay:
         threshold_kwargs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Draw.
+        """Draw the plot.
 
         Parameters
         ----------
@@ -196,11 +196,11 @@ class AnomalyScoreDisplay:
             For the title; that of the constructor when None.
         bins : int or sequence of float, default=30
             Number of bins, of equal width, or their edges. Scores far beyond most others are put
-            into the outermost bins, and the axis says so.
+            into the outermost bins, with a note at the axis.
         threshold_kwargs : dict, default=None
-            Of ``Axes.axvline`` for the threshold.
+            Parameters of ``Axes.axvline`` for the threshold.
         **kwargs
-            Of ``Axes.hist``.
+            Parameters of ``Axes.hist``.
 
         Returns
         -------
@@ -235,7 +235,7 @@ class AnomalyScoreDisplay:
         return self
 
     def _edges(self, n_bins: int) -> NDArray[np.float64]:
-        """Bins over all scores but those far from most others, and over the threshold."""
+        """Choose bins that cover the threshold and all scores but those far from most others."""
         low, high = np.quantile(self.scores, [0.01, 0.99])
         far = _FAR * (high - low)
         low, high = max(self.scores.min(), low - far), min(self.scores.max(), high + far)
@@ -246,7 +246,7 @@ class AnomalyScoreDisplay:
         return np.linspace(low, high, n_bins + 1)
 
     def _label(self, kind: int) -> str:
-        """A kind of rows, how many, and which share of them is called anomalous."""
+        """Describe a kind of rows: its name, number, and share flagged as anomalies."""
         part = self.scores[self.y == kind]
         if self.threshold is None:
             return f"{KINDS[kind]} ({len(part)})"

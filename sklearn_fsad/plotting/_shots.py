@@ -1,4 +1,4 @@
-"""Quality against the number of shots."""
+"""Plot the quality of detectors against the number of shots."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _BANDS = ("standard error", "standard deviation", None)
 
 
 class ShotCurveDisplay:
-    """Quality of detectors against the number of labelled anomalies, or of normals.
+    """Plot the quality of detectors against the number of labelled anomalies, or of normals.
 
     Make one by :meth:`from_estimator`, or from results of one's own by the constructor and
     :meth:`plot`.
@@ -42,14 +42,14 @@ class ShotCurveDisplay:
     values : mapping of str to array-like of shape (n_shots, n_tasks) or (n_shots, n_tasks, n_draws)
         Name of each detector -> its quality; NaN where it could not be measured.
     varied : {"n_anomalous", "n_normal"}, default="n_anomalous"
-        What was varied.
+        Kind of shots that was varied.
     metric : str, default="ROC AUC"
         Name of the quality, for the axis.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        What was drawn on; set by :meth:`plot`.
+        The axes of the plot; set by :meth:`plot`.
     figure_ : matplotlib Figure
 
     Examples
@@ -97,7 +97,7 @@ class ShotCurveDisplay:
         ax: Axes | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Measure detectors on tasks with more and more shots, and draw.
+        """Evaluate detectors on tasks with different numbers of shots, and plot the quality.
 
         A draw orders the rows of a task once: a larger support contains the smaller one, and all
         supports of a draw are tested on the same rows. Every detector gets the same supports.
@@ -112,22 +112,22 @@ class ShotCurveDisplay:
             Tasks that the detectors were not meta-fitted on, in any form that ``meta_fit``
             accepts; those with too few rows are left out.
         varied : {"n_anomalous", "n_normal"}, default="n_anomalous"
-            Which shots to vary.
+            Kind of shots to vary.
         shots : sequence of int, default=(0, 1, 2, 5, 10)
-            Their numbers.
+            Numbers of these shots.
         n_other : int, default=10
             Number of the other kind of shots: normals where anomalies vary.
         n_draws : int, default=5
-            Draws a task.
+            Draws of each task.
         scoring : str or callable, default="roc_auc"
             A name known to :func:`~sklearn_fsad.anomaly_scorer` or
             ``scorer(estimator, X, y)``.
         outlier_label : "auto", number or str, default="auto"
             The label of the anomalies in the tasks.
         random_state : int, RandomState or None, default=None
-            Of the draws.
+            Seed of the draws.
         name : str, default=None
-            Of a single detector; its class when None.
+            Name of a single detector; its class when None.
         ax : matplotlib Axes, default=None
             A new figure when None.
         **kwargs
@@ -196,7 +196,7 @@ class ShotCurveDisplay:
             Half the height of the bands, over the means of tasks, or over draws where there is
             only one task.
         **kwargs
-            Of ``Axes.plot``, for all lines.
+            Parameters of ``Axes.plot``, for all lines.
 
         Returns
         -------
@@ -234,7 +234,7 @@ class ShotCurveDisplay:
 
 
 def _supports(varied: str, shots: Sequence[int], n_other: int) -> NDArray[np.intp]:
-    """(n_normal, n_anomalous) of each point of the curve."""
+    """List (n_normal, n_anomalous) of each point of the curve."""
     if varied not in _VARIED:
         raise ValueError(f"varied={varied!r} must be one of {', '.join(_VARIED)}.")
     least = 0 if varied == "n_anomalous" else 2
@@ -254,7 +254,7 @@ def _curve(
     supports: NDArray[np.intp],
     scorer: Any,
 ) -> list[float]:
-    """Quality at each point of the curve, in one draw of one task."""
+    """Evaluate a detector at each point of the curve, in one draw of one task."""
     normal, anomalous = (order[codes[order] == kind] for kind in (NORMAL, ANOMALOUS))
     query = _safe_indexing(X, test), codes[test].astype(int)
     values = []
@@ -265,7 +265,7 @@ def _curve(
         rows = np.concatenate([normal[:n], anomalous[:k]])
         fitted = clone(detector)
         if "outlier_label" in fitted.get_params(deep=False):
-            fitted.set_params(outlier_label="auto")  # which reads 0 and 1, also zeros alone
+            fitted.set_params(outlier_label="auto")  # reads 0 and 1, also zeros alone
         fitted.fit(_safe_indexing(X, rows), codes[rows].astype(int))
         values.append(float(scorer(fitted, *query)))
     return values
@@ -278,7 +278,7 @@ def _metric_name(scoring: Any) -> str:
 
 
 def _runs(values: Array) -> tuple[Array, str]:
-    """What a band is over: means of tasks, or draws of a single task; (n_shots, n_runs)."""
+    """Return the values under a band, (n_shots, n_runs): means of tasks, or draws of one task."""
     if values.ndim == 3 and values.shape[1] == 1:
         return values[:, 0], "draws"
     return (values.mean(axis=2) if values.ndim == 3 else values), "tasks"

@@ -1,4 +1,4 @@
-"""What the displays share: axes, colours that colour-blind readers tell apart, labels."""
+"""Define axes, labels and colours (fit for colour-blind readers) that all displays share."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SCORE_LABEL = "Anomaly score (larger = more anomalous)"
 
 
 def check_matplotlib(caller: str) -> None:
-    """Refuse to draw without matplotlib, and say how to install it."""
+    """Refuse to draw without matplotlib; the message tells how to install it."""
     try:
         import matplotlib.pyplot  # noqa: F401
     except ImportError as error:
@@ -39,7 +39,7 @@ def check_matplotlib(caller: str) -> None:
 
 
 def axes_or_new(ax: Axes | None, caller: str, **figure: Any) -> Axes:
-    """The given axes, or those of a new figure."""
+    """Return the given axes, or those of a new figure."""
     check_matplotlib(caller)
     if ax is not None:
         return ax
@@ -49,7 +49,7 @@ def axes_or_new(ax: Axes | None, caller: str, **figure: Any) -> Axes:
 
 
 def tidy(ax: Axes) -> None:
-    """Take away the frame where no axis is."""
+    """Remove the top and right sides of the frame."""
     ax.spines[["top", "right"]].set_visible(False)
 
 
@@ -60,8 +60,8 @@ def whole_numbers(axis: Axis) -> None:
     axis.set_major_locator(MaxNLocator(integer=True))
 
 
-def as_detector_gets(estimator: Any, X: Any) -> Any:
-    """Rows after the steps before the detector, in pipelines, fitted searches and frozen ones."""
+def preprocessed(estimator: Any, X: Any) -> Any:
+    """Apply the steps before the detector, in pipelines, fitted searches and frozen estimators."""
     while estimator is not final_estimator(estimator):
         if isinstance(estimator, Pipeline):
             X = estimator[:-1].transform(X) if len(estimator) > 1 else X
@@ -74,7 +74,7 @@ def as_detector_gets(estimator: Any, X: Any) -> Any:
 def scores_and_threshold(
     estimator: Any, X: Any, outlier_label: Any = "auto"
 ) -> tuple[Array, float | None]:
-    """Scores of rows, larger = more anomalous, and the score above which a row is an anomaly."""
+    """Score rows, larger = more anomalous; also return the score above which a row is flagged."""
     detector = final_estimator(estimator)
     if hasattr(detector, "offset_") and hasattr(estimator, "score_samples"):
         scores = -np.asarray(estimator.score_samples(X), dtype=np.float64).ravel()

@@ -1,4 +1,4 @@
-"""Tasks to learn from, how to make them, and the few-shot episodes drawn out of them."""
+"""Hold and make tasks for meta-training, and draw few-shot episodes from them."""
 
 from ._episodes import Episode, EpisodeSampler
 from ._making import make_tasks_from_classes, make_tasks_from_groups, make_tasks_from_table

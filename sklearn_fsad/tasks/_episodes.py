@@ -1,4 +1,4 @@
-"""Few-shot episodes, drawn out of tasks."""
+"""Draw few-shot episodes from tasks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ._task_set import Task, TaskSet
 
 @dataclass(frozen=True)
 class Episode:
-    """A few-shot problem with its answer: adapt to the support, judge on the query.
+    """Hold an episode: the support to adapt to, and the query to evaluate the adaptation on.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class Episode:
     support_y : ndarray of shape (n_support,), dtype int8
         Their labels: 0 normal, 1 anomalous.
     query_X : ndarray of shape (n_query, n_features)
-        Rows to judge.
+        Rows to score.
     query_y : ndarray of shape (n_query,), dtype int8
         Their labels.
     """
@@ -43,7 +43,7 @@ class Episode:
 
 
 class EpisodeSampler:
-    """Episodes as a pure function of (seed, epoch, index).
+    """Draw episodes as a pure function of (seed, epoch, index).
 
     The number of normal shots is drawn log-uniformly from its range, that of anomalous shots too,
     with zero (where allowed) in a quarter of the episodes. Only tasks with anomalies are drawn.
@@ -59,9 +59,8 @@ class EpisodeSampler:
     seed : int
         Seed of all draws.
     support_contamination : float in [0, 0.5], default=0.0
-        Highest expected share of the normal shots that are anomalies nobody has noticed; each
-        episode draws its own, uniformly. At least half of the anomalies of a task are left to the
-        query.
+        Highest expected share of unnoticed anomalies among the normal shots; each episode draws
+        its own share, uniformly. At least half of the anomalies of a task are left to the query.
     """
 
     def __init__(
@@ -89,7 +88,7 @@ class EpisodeSampler:
 
     @staticmethod
     def _most_shots(task: Task) -> tuple[int, int]:
-        """Most normal and anomalous shots that leave a third, and half, for the query."""
+        """Return the most shots of each label that leave a third, and half, for the query."""
         n, k = len(task.normals), len(task.anomalies)
         return n - max(1, n // 3), k - max(1, k // 2)
 
@@ -108,12 +107,12 @@ class EpisodeSampler:
                 )
 
     def restricted_to(self, positions: Iterable[int]) -> EpisodeSampler:
-        """The same sampler drawing only from the tasks at some positions.
+        """Copy the sampler, restricted to the tasks at some positions.
 
         Parameters
         ----------
         positions : iterable of int
-            Which tasks.
+            Positions of the tasks.
 
         Returns
         -------
@@ -164,7 +163,7 @@ def draw_episode(
     rng: np.random.Generator,
     n_hidden: int = 0,
 ) -> Episode:
-    """One episode with ``n`` normal and ``k`` anomalous shots; the query is other rows.
+    """Draw an episode with ``n`` normal and ``k`` anomalous shots; the query is other rows.
 
     ``n_hidden`` of the normal shots are anomalies.
     """
@@ -181,7 +180,7 @@ def draw_episode(
 
 
 def draw_hidden(rng: np.random.Generator, n: int, highest_share: float) -> int:
-    """How many of ``n`` normal shots are anomalies, by chances drawn uniformly; one is none."""
+    """Draw how many of ``n`` normal shots are anomalies, by a uniform share; at most n - 1."""
     if not highest_share:
         return 0
     return min(int(rng.binomial(n, rng.uniform(0.0, highest_share))), n - 1)
@@ -196,7 +195,7 @@ def _draw_shots(rng: np.random.Generator, bounds: tuple[int, int]) -> int:
 
 
 def scaled_episode(episode: Episode, scaler: Any, prior: ScalePrior) -> Episode:
-    """The episode in the units of its own support."""
+    """Scale an episode by its own support."""
     scaled = ScaledSupport(episode.support_X, episode.support_y, scaler, prior)
     query = scaled.transform(episode.query_X)
     return Episode(episode.task, scaled.support, episode.support_y, query, episode.query_y)

@@ -1,4 +1,4 @@
-"""The forms in which tasks come: pairs, mappings, flat rows with a task id each."""
+"""Read tasks given as pairs, as a mapping, or as flat rows with a task id each."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ FORMS = (
 
 
 def split_flat(X: Any, y: Any, groups: Any) -> dict[Any, tuple[Any, Any]]:
+    """Split flat rows and labels by task: name -> (X_t, y_t)."""
     check_consistent_length(X, groups, y)
     return {
         name: (_safe_indexing(X, rows), None if y is None else _safe_indexing(y, rows))
@@ -26,7 +27,7 @@ def split_flat(X: Any, y: Any, groups: Any) -> dict[Any, tuple[Any, Any]]:
 
 
 def rows_by_task(groups: Any) -> dict[Any, NDArray[np.intp]]:
-    """Task id -> positions of its rows, ids in the order of their first row."""
+    """Map each task id to the positions of its rows; ids are in the order of their first row."""
     ids = np.asarray(groups)
     if ids.ndim != 1:
         raise ValueError(f"groups must be one task id per row, got shape {ids.shape}.")
@@ -39,7 +40,7 @@ def rows_by_task(groups: Any) -> dict[Any, NDArray[np.intp]]:
 
 
 def named_pairs(tasks: Any, names: Sequence[Any] | None) -> list[tuple[Any, Any, Any]]:
-    """(name, X_t, y_t) of each task, or a ValueError that explains the accepted forms."""
+    """List (name, X_t, y_t) of each task, or raise a ValueError that lists the accepted forms."""
     is_frame = hasattr(tasks, "columns") or hasattr(tasks, "dtype")
     if is_frame or isinstance(tasks, str) or not isinstance(tasks, Iterable):
         raise ValueError(f"Got {type(tasks).__name__} without groups. {FORMS}")
@@ -60,7 +61,7 @@ def named_pairs(tasks: Any, names: Sequence[Any] | None) -> list[tuple[Any, Any,
 
 
 def _n_dimensions(X: Any) -> int | None:
-    """Number of dimensions; None for what is no table at all."""
+    """Return the number of dimensions; None for a ragged sequence."""
     if hasattr(X, "shape"):
         return len(X.shape)
     try:

@@ -1,4 +1,4 @@
-"""Tasks out of data that are not tasks yet: of classes, of groups, of one table."""
+"""Make tasks from classes, from groups, or from one unlabelled table."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def make_tasks_from_classes(
     n_anomalous: int | None = None,
     random_state: Any = None,
 ) -> TaskSet:
-    """Tasks in which one class after the other is normal and all others are anomalous.
+    """Make one task for each class: its rows are normal, those of the others anomalous.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def make_tasks_from_classes(
 def make_tasks_from_groups(
     X: Any, y: Any, groups: Any, *, siblings: Any = None, outlier_label: Any = "auto"
 ) -> TaskSet:
-    """Tasks out of flat rows, one for each group, such as a machine, a customer or a day.
+    """Make one task for each group of flat rows, such as a machine, a customer or a day.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def make_tasks_from_groups(
         return tasks
     missing = [str(task.name) for task in tasks if task.name not in siblings]
     if missing:
-        raise ValueError(f"siblings says nothing of {', '.join(missing)}.")
+        raise ValueError(f"siblings has no entry for {', '.join(missing)}.")
     return tasks.regrouped([siblings[task.name] for task in tasks])
 
 
@@ -125,12 +125,12 @@ def make_tasks_from_table(
     max_components: int = 5,
     random_state: Any = None,
 ) -> TaskSet:
-    """Tasks out of one unlabelled table: rows of it, and anomalies made of them.
+    """Make tasks from one unlabelled table: its rows are normal, anomalies are synthetic.
 
-    Kinds of anomalies take turns [1]_. A Gaussian mixture is fitted to the table: ``local`` ones
-    come from it with five times the covariances, ``cluster`` ones with the means five times as far
-    from the centre; ``global`` ones are uniform in a box a tenth larger than the table's; in
-    ``dependency`` ones each column is that of another row.
+    Kinds of anomalies alternate between tasks [1]_. A Gaussian mixture is fitted to the table:
+    ``local`` anomalies are drawn from it with five times the covariances, ``cluster`` ones with the
+    means five times as far from the centre; ``global`` ones are uniform in a box a tenth larger
+    than the table's; in ``dependency`` ones each column is that of another row.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ def _some(rows: NDArray[np.intp], most: int | None, rng: Any) -> NDArray[np.intp
 
 
 def _mixture(X: Array, max_components: int, seed: int) -> GaussianMixture:
-    """The mixture of diagonal or full covariance with the best Bayesian information criterion."""
+    """Fit mixtures, of full covariance where rows are many; return the one with the best BIC."""
     shape = "full" if len(X) > 10 * X.shape[1] else "diag"
     most = max(1, min(max_components, len(X) // _LEAST_ROWS))
     spread = feature_spread(X)
@@ -206,7 +206,7 @@ def _mixture(X: Array, max_components: int, seed: int) -> GaussianMixture:
 def _from_mixture(
     X: Array, mixture: GaussianMixture, n: int, rng: np.random.Generator, wider: float, away: float
 ) -> Array:
-    """Rows of the mixture with its covariances times ``wider`` and its means further away."""
+    """Draw rows of the mixture, covariances times ``wider``, means ``away`` times as far out."""
     spread, centre = feature_spread(X), X.mean(axis=0)
     component = rng.choice(mixture.n_components, size=n, p=mixture.weights_)
     noise = rng.normal(size=(n, X.shape[1]))

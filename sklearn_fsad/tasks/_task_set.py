@@ -1,4 +1,4 @@
-"""Tasks to learn from, in any form that ``meta_fit`` accepts."""
+"""Collect and validate training tasks, given in any form that ``meta_fit`` accepts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ._forms import FORMS, named_pairs, split_flat
 
 @dataclass(frozen=True)
 class Task:
-    """One validated task.
+    """Hold the validated rows and labels of one task.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class Task:
 
 
 class TaskSet:
-    """An ordered, validated collection of tasks.
+    """Collect tasks in order, validated.
 
     It has no length and no shape, so that scikit-learn's searches hand it through whole instead of
     slicing it by row index.
@@ -115,7 +115,7 @@ class TaskSet:
         outlier_label: Any = "auto",
         allow_nan: bool = False,
     ) -> TaskSet:
-        """Build a set from any form that ``meta_fit`` accepts.
+        """Build a set of tasks from any form that ``meta_fit`` accepts.
 
         Parameters
         ----------
@@ -133,7 +133,7 @@ class TaskSet:
         Returns
         -------
         tasks : TaskSet
-            A ``TaskSet`` is handed back as it is.
+            A ``TaskSet`` is returned unchanged.
         """
         if isinstance(X, TaskSet):
             if not allow_nan:
@@ -168,7 +168,7 @@ class TaskSet:
         return widths.pop() if len(widths) == 1 else None
 
     def one_feature_space(self) -> int:
-        """The common width, or a ValueError that names the task that differs.
+        """Return the common width, or raise a ValueError that names the task that differs.
 
         Returns
         -------
@@ -185,7 +185,7 @@ class TaskSet:
         return width
 
     def folds(self, n_folds: int, seed: int) -> list[list[int]]:
-        """Positions of the tasks in up to ``n_folds`` folds, siblings together.
+        """Assign the tasks to up to ``n_folds`` folds, siblings together.
 
         Parameters
         ----------
@@ -197,7 +197,7 @@ class TaskSet:
         Returns
         -------
         folds : list of list of int
-            None is empty.
+            Positions of the tasks in each fold; no fold is empty.
         """
         labels = list(dict.fromkeys(self.groups))
         order = np.random.default_rng(seed).permutation(len(labels))
@@ -208,12 +208,12 @@ class TaskSet:
         return [fold for fold in folds if fold]
 
     def subset(self, positions: Iterable[int]) -> TaskSet:
-        """The tasks at the given positions, in that order.
+        """Select the tasks at the given positions, in that order.
 
         Parameters
         ----------
         positions : iterable of int
-            Which tasks.
+            Positions of the tasks.
 
         Returns
         -------
@@ -223,12 +223,12 @@ class TaskSet:
         return self.with_tasks([self.tasks[i] for i in positions])
 
     def with_tasks(self, tasks: Iterable[Task]) -> TaskSet:
-        """Other tasks, validated like these and with columns of the same names.
+        """Make a set of other validated tasks, with the column names of this set.
 
         Parameters
         ----------
         tasks : iterable of Task
-            They are taken as they are.
+            They are not validated again.
 
         Returns
         -------
@@ -241,7 +241,7 @@ class TaskSet:
         return other
 
     def regrouped(self, groups: Sequence[Any]) -> TaskSet:
-        """The same tasks, with a group label each.
+        """Make a set of the same tasks with other groups.
 
         Parameters
         ----------
@@ -274,7 +274,7 @@ class TaskSet:
 
 
 def split_tasks(X: Any, y: Any = None, groups: Any = None) -> dict[Any, tuple[Any, Any]]:
-    """Name -> (X_t, y_t) from any accepted form, rows still in the user's own container."""
+    """Read name -> (X_t, y_t) from any accepted form; containers of rows are kept."""
     if groups is not None:
         return split_flat(X, y, groups)
     if isinstance(X, TaskSet):
@@ -289,7 +289,7 @@ def split_tasks(X: Any, y: Any = None, groups: Any = None) -> dict[Any, tuple[An
 def coded_tasks(
     X: Any, y: Any = None, groups: Any = None, *, outlier_label: Any = "auto"
 ) -> dict[Any, tuple[Any, NDArray[np.int8]]]:
-    """Name -> (X_t, codes of y_t), rows still in the user's own container."""
+    """Read name -> (X_t, codes of y_t) from any accepted form; containers of rows are kept."""
     if isinstance(X, TaskSet):
         return {task.name: (task.X, task.y) for task in X}
     tasks = {}

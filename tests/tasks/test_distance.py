@@ -9,7 +9,7 @@ from sklearn.base import clone
 
 from sklearn_fsad import InContextDetector, MetaState, ProtoNetDetector, TaskSet
 from sklearn_fsad.exceptions import FarTaskWarning
-from sklearn_fsad.tasks._distance import NormalsLaw, TrainingTasks
+from sklearn_fsad.tasks._distance import NormalsStatistics, TrainingTasks
 
 
 def tasks_of(n_tasks=8, d=4, seed=0, n=60):
@@ -32,14 +32,14 @@ def quick():
 
 # --- the distance ---------------------------------------------------------------------------------
 def test_the_distance_is_that_computed_by_hand():
-    law = NormalsLaw(
+    statistics = NormalsStatistics(
         np.array([1.0, 0.0]), np.array([4.0, 1.0]), np.log([1.0, 2.0]), np.array([0.5, 0.1])
     )
     rows = np.array([[2.0, 5.0], [4.0, 1.0], [3.0, 3.0]])
     place = (rows.mean(axis=0) - [1, 0]) ** 2 / (np.array([4, 1]) + np.array([1, 4]) / 3)
     spread = (np.log(rows.std(axis=0)) - np.log([1, 2])) ** 2 / (np.array([0.5, 0.1]) + 1 / 2)
     expected = (np.log1p(place) + np.log1p(spread)).mean()
-    assert law.distance(rows) == pytest.approx(expected, rel=1e-9)
+    assert statistics.distance(rows) == pytest.approx(expected, rel=1e-9)
 
 
 def test_distances_are_those_to_the_other_tasks_by_supports_of_each_size():
@@ -53,7 +53,7 @@ def test_distances_are_those_to_the_other_tasks_by_supports_of_each_size():
 
 def _left_out(tasks, i):
     others = known([*tasks[:i], *tasks[i + 1 :]])
-    return others.law.distance(tasks[i])
+    return others.statistics.distance(tasks[i])
 
 
 def test_siblings_are_left_out_together():

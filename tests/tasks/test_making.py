@@ -62,7 +62,7 @@ def test_groups_become_tasks_and_may_be_siblings():
     assert related.groups == ["a", "a", "b", "b"]
     assert related.names == tasks.names
     np.testing.assert_array_equal(related[1].X, X[3:6])
-    with pytest.raises(ValueError, match="siblings says nothing of b2"):
+    with pytest.raises(ValueError, match="siblings has no entry for b2"):
         make_tasks_from_groups(
             X, y, groups, siblings={k: v for k, v in family.items() if k != "b2"}
         )

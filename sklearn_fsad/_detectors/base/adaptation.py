@@ -1,4 +1,4 @@
-"""A detector adapted to one support, as a value."""
+"""Adapt a method to one support, and hold the result as a value."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _MOST_SINGLE_FOLDS, _FOLDS = 20, 5
 
 
 class Representation(Protocol):
-    """How a support describes rows to a module: scaled features, or evidence."""
+    """Describe rows to a module in terms of a support: as scaled features or as evidence."""
 
     @property
     def support(self) -> Array:
-        """The support, described, and rows made from it: (n_support, d_out)."""
+        """Represented rows of the support, and of rows made from it: (n_support, d_out)."""
         ...
 
     @property
@@ -39,7 +39,7 @@ class Representation(Protocol):
 
 
 class Method(Protocol):
-    """The two hooks of a detector that adapting takes."""
+    """Provide the two hooks of a detector that adaptation needs."""
 
     def _module(self, state: MetaState) -> Any: ...
 
@@ -48,7 +48,7 @@ class Method(Protocol):
 
 @dataclass(frozen=True)
 class SupportSet:
-    """Rows to adapt to, in an order of their own: sums round alike however they were given.
+    """Hold the rows to adapt to, sorted, so that their given order does not change rounding.
 
     Attributes
     ----------
@@ -56,11 +56,11 @@ class SupportSet:
     y : ndarray of shape (n_support,), dtype int8
         0 normal, 1 anomalous; unlabelled rows count as normal.
     unlabelled : ndarray of shape (n_support,), dtype bool
-        Which of the rows have no label.
+        True for rows without a label.
     order : ndarray of shape (n_support,)
-        Their positions among the rows that were given.
+        Their positions among the rows given to ``fit``.
     n_given : int
-        Number of these, rows that ``clean_support`` left out among them.
+        Number of rows given to ``fit``, those left out by ``clean_support`` included.
     """
 
     X: Array
@@ -71,14 +71,14 @@ class SupportSet:
 
     @classmethod
     def of(cls, X: Array, codes: Codes, kept: Mask) -> Self:
-        """The kept of some rows with their labels, sorted: (n, d), (n,), (n,)."""
+        """Make a support of the kept rows and their labels, sorted: (n, d), (n,), (n,)."""
         order = np.lexsort([codes == ANOMALOUS, *X.T[::-1]])
         order = order[kept[order]]
         y = np.where(codes[order] == ANOMALOUS, ANOMALOUS, NORMAL).astype(np.int8)
         return cls(X[order], y, codes[order] == UNLABELLED, order, len(X))
 
     def without(self, out: Mask) -> SupportSet:
-        """The rows that a mask leaves, or all where these hold no normal row."""
+        """Leave out rows by a mask; none are left out if no normal row would remain."""
         rest = ~out if (self.y[~out] == NORMAL).any() else np.ones(len(self.X), dtype=bool)
         return replace(
             self,
@@ -90,11 +90,11 @@ class SupportSet:
 
     @property
     def normals(self) -> Array:
-        """Its normal rows: (n_normal, d)."""
+        """Normal rows of the support: (n_normal, d)."""
         return self.X[self.y == NORMAL]
 
     def folds(self) -> Positions:
-        """Fold in which each row is left out: up to 20 folds of one row, else 5 folds."""
+        """Assign each row to the fold that leaves it out: one row a fold up to 20, else 5 folds."""
         n_folds = len(self.X) if len(self.X) <= _MOST_SINGLE_FOLDS else _FOLDS
         order = np.lexsort(self.X.T[::-1])  # the folds do not depend on the order of the rows
         fold = np.empty(len(self.X), dtype=np.intp)
@@ -106,17 +106,17 @@ class SupportSet:
 
 @dataclass(frozen=True)
 class Adaptation:
-    """A method adapted to one support, and the leave-one-out scores of that support.
+    """Hold a method adapted to one support, and the leave-one-out scores of that support.
 
     Attributes
     ----------
     method : Method
-        A detector with the parameters that ``fit`` saw.
+        A detector with the parameters at the time of ``fit``.
     state : MetaState
     support : SupportSet
     representation : Representation
     values : dict of str to ndarray
-        What the module's ``adapt`` returned.
+        Result of the module's ``adapt``.
     left_out : ndarray of shape (n_support,) or None
         Anomaly score of each row of the support from the others; None until they are known.
     """
@@ -130,7 +130,7 @@ class Adaptation:
 
     @classmethod
     def of(cls, method: Method, state: MetaState, support: SupportSet, module: Any = None) -> Self:
-        """Adapt the module of a state, or one that was made from it before, to a support."""
+        """Adapt the module of a state to a support; ``module`` saves building it again."""
         module = method._module(state) if module is None else module
         representation = method._represent(support, state)
         with torch.no_grad():
@@ -141,39 +141,39 @@ class Adaptation:
         return cls(method, state, support, representation, arrays)._with_module(module)
 
     def to(self, support: SupportSet, state: MetaState | None = None) -> Adaptation:
-        """The same method adapted to another support, with its state or another."""
+        """Adapt the same method to another support, with its state or another."""
         if state is not None:
             return Adaptation.of(self.method, state, support)
         return Adaptation.of(self.method, self.state, support, self.module)
 
     def with_left_out(self, scores: Array) -> Adaptation:
-        """The adaptation that knows the leave-one-out scores of its support."""
+        """Return the adaptation with the leave-one-out scores of its support."""
         return replace(self, left_out=scores)._with_module(self.module)
 
     @cached_property
     def module(self) -> Any:
-        """The torch module; left out of pickles and built again from the state."""
+        """Torch module; left out of pickles and built again from the state."""
         return self.method._module(self.state)
 
     @cached_property
     def lookup(self) -> SupportLookup:
-        """Finds rows of the support among others; left out of pickles too."""
+        """Lookup that finds rows of the support among others; left out of pickles too."""
         return SupportLookup.of(self.support.X, self.support.y)
 
     def score(self, X: Array) -> Array:
-        """Anomaly scores of rows; those of the support from the others of it: (m, d) -> (m,)."""
+        """Score rows; rows of the support get their leave-one-out scores: (m, d) -> (m,)."""
         return self.in_blocks(self._score_block, X)
 
     def score_fresh(self, X: Array) -> Array:
-        """Anomaly scores of rows as if none were in the support: (m, d) -> (m,)."""
+        """Score rows without looking them up in the support: (m, d) -> (m,)."""
         return self.in_blocks(self.score_block, X)
 
     def score_block(self, X: Array) -> Array:
-        """Anomaly scores of the rows of one block: (m, d) -> (m,)."""
+        """Score the rows of one block: (m, d) -> (m,)."""
         return self.score_represented(self.representation.transform(X))
 
     def score_represented(self, Z: Array) -> Array:
-        """Anomaly scores of rows that are represented already: (m, d_out) -> (m,)."""
+        """Score rows that are represented already: (m, d_out) -> (m,)."""
         with torch.no_grad():
             return self.module.score(self.tensors(), aligned(Z)).numpy()
 
@@ -186,7 +186,7 @@ class Adaptation:
         return in_blocks(function, X, n_support=self.support.n_given)
 
     def left_out_by_label(self) -> tuple[Array, Array]:
-        """Leave-one-out scores of the normals and of the labelled anomalies of the support."""
+        """Return leave-one-out scores of the support's normals and of its labelled anomalies."""
         assert self.left_out is not None
         y = self.support.y
         return self.left_out[y == NORMAL], self.left_out[y == ANOMALOUS]
@@ -206,7 +206,7 @@ class Adaptation:
 
 
 def left_out_scores(adaptation: Adaptation) -> Array:
-    """Score each row of a support by adaptations to the others, fold by fold: (n_support,)."""
+    """Compute leave-one-out scores of a support by one adaptation for each fold: (n_support,)."""
     support, fold = adaptation.support, adaptation.support.folds()
     scores = np.empty(len(support.X))
     for out in (fold == i for i in range(fold.max() + 1)):

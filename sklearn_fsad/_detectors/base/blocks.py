@@ -15,8 +15,9 @@ _LEAST_BLOCK_ROWS, _MOST_BLOCK_ROWS = 16, 256
 def in_blocks(function: Callable[[Array], Array], X: Array, n_support: int) -> Array:
     """Apply a function to blocks of rows of one fixed size.
 
-    Matrix products round differently for other numbers of rows: with one size, padded, a row's
-    score is the same whatever it comes with, and memory does not grow with the rows.
+    Matrix products round differently for different numbers of rows. With blocks of one size, the
+    last one padded, the score of a row does not depend on the other rows of a call, and memory
+    does not grow with their number.
 
     Parameters
     ----------

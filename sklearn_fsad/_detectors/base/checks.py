@@ -1,4 +1,4 @@
-"""Checks of the estimator shell: what they refuse, and what a failure must not take away."""
+"""Check parameters and states, and restore attributes when ``fit`` fails."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ...exceptions import WeightsError
 
 @contextmanager
 def restored_on_error(estimator: BaseEstimator) -> Iterator[None]:
-    """Give the estimator its former attributes back when the block fails."""
+    """Restore the attributes of the estimator when the block fails."""
     former = dict(vars(estimator))
     try:
         yield
@@ -28,14 +28,14 @@ def restored_on_error(estimator: BaseEstimator) -> Iterator[None]:
 
 
 def forget_fit(estimator: BaseEstimator) -> None:
-    """Drop what ``fit`` has set."""
+    """Delete the attributes that ``fit`` has set."""
     for name in [n for n in vars(estimator) if n.endswith("_") or n == "_adaptation"]:
         delattr(estimator, name)
 
 
 @contextmanager
-def weights_to_blame(pretrained: Any) -> Iterator[None]:
-    """Arrays that are missing or misshaped in a state are the fault of its weights."""
+def as_weights_error(pretrained: Any) -> Iterator[None]:
+    """Re-raise errors by missing or misshaped arrays of a state as ``WeightsError``."""
     try:
         yield
     except (KeyError, RuntimeError) as error:
@@ -49,7 +49,7 @@ def weights_to_blame(pretrained: Any) -> Iterator[None]:
 
 
 def check_device(device: str) -> None:
-    """Refuse a device that torch does not find here."""
+    """Refuse a device that torch does not find on this machine."""
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
@@ -72,7 +72,7 @@ def check_shots(n_normal: Sequence[Any], n_anomalous: Sequence[Any]) -> None:
 
 
 def check_state(detector: Any, state: MetaState) -> None:
-    """Refuse a state that a detector, or the data it has just validated, does not fit."""
+    """Refuse a state that does not fit a detector or the data that it has just validated."""
     own = type(detector).__name__
     if state.detector != own:
         raise ValueError(f"pretrained holds the state of a {state.detector}, not of a {own}.")
@@ -97,10 +97,10 @@ def check_state(detector: Any, state: MetaState) -> None:
         )
 
 
-def own_callback(callback: Any) -> Any:
-    """A copy to train with; what no copy can be made of, such as an open writer, it shares."""
+def copied_callback(callback: Any) -> Any:
+    """Copy a callback to train with; parts that cannot be copied, such as a writer, are shared."""
     if isinstance(callback, (tuple, list)):
-        return (callback[0], own_callback(callback[1]))
+        return (callback[0], copied_callback(callback[1]))
     try:
         return clone(callback, safe=False)
     except TypeError:

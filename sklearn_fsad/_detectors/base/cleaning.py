@@ -1,4 +1,4 @@
-"""Which rows of a support to learn from, where some of their labels may be wrong."""
+"""Select the rows of a support to learn from, where some of their labels may be wrong."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ..._typing import Array, Codes, Mask
 _MOST_ROUNDS = 3
 _CORE_SHARE, _LEAST_SHARE = 0.5, 0.6  # of the normals
 _FAR = 2.5  # robust spreads
-_WEAKEST = 0.25  # of the labelled anomalies, the least strange
+_WEAKEST = 0.25  # quantile of the scores of labelled anomalies
 _MOST_ANOMALY_ROUNDS, _LEAST_ANOMALIES = 2, 2
-_LOOKS_NORMAL = 0.75  # less strange than a quarter of the normals
-_MAD_OF_NORMAL = 0.6745
+_LOOKS_NORMAL = 0.75  # quantile of the scores of normals
+_MAD_OF_NORMAL = 0.6745  # median absolute deviation of a standard normal
 
 
 def believed_normals(scores_from: Callable[[Mask], Array], y: Codes) -> Mask:
-    """The normals that the others do not find strange: (n_support,).
+    """Select the normals to which the others do not give high anomaly scores: (n_support,).
 
-    They are sought from the half that is found least so, without a look at the labels: next to
-    labelled anomalies some of what is strange looks normal. But a row that is less strange than
-    the weakest quarter of the labelled anomalies, when these are learned from, is believed too.
+    The search starts from the half of the normals with the lowest scores and ignores labelled
+    anomalies, since next to these some anomalies among the normals look normal. Normals that score
+    below the lowest quarter of the labelled anomalies, when these are learned from, are kept too.
 
     Parameters
     ----------
@@ -48,10 +48,10 @@ def believed_normals(scores_from: Callable[[Mask], Array], y: Codes) -> Mask:
 
 
 def without_doubtful_anomalies(scores_from: Callable[[Mask], Array], y: Codes, kept: Mask) -> Mask:
-    """The rows kept but the labelled anomalies that look normal: (n_support,).
+    """Leave out labelled anomalies that look normal from the rows kept: (n_support,).
 
-    These are no stranger than three quarters of the normals kept when the other rows are learned
-    from. Two at least stay.
+    An anomaly looks normal where its leave-one-out score is not above the three-quarter quantile
+    of the normals kept. At least two anomalies stay.
 
     Parameters
     ----------
@@ -60,29 +60,29 @@ def without_doubtful_anomalies(scores_from: Callable[[Mask], Array], y: Codes, k
     y : ndarray of shape (n_support,), dtype int8
         1 marks the anomalies.
     kept : ndarray of shape (n_support,), dtype bool
-        All anomalies, and the normals to believe.
+        All anomalies, and the normals to keep.
     """
     normal = kept & (y != ANOMALOUS)
     for _ in range(_MOST_ANOMALY_ROUNDS):
         scores = scores_from(kept)
-        strange = (y == ANOMALOUS) & (scores > np.quantile(scores[normal], _LOOKS_NORMAL))
-        found = normal | strange
-        if strange.sum() < _LEAST_ANOMALIES or np.array_equal(found, kept):
+        confirmed = (y == ANOMALOUS) & (scores > np.quantile(scores[normal], _LOOKS_NORMAL))
+        found = normal | confirmed
+        if confirmed.sum() < _LEAST_ANOMALIES or np.array_equal(found, kept):
             break
         kept = found
     return kept
 
 
 def core(scores: Array, y: Codes) -> Mask:
-    """The less strange half of the normals: (n_support,)."""
+    """Select the half of the normals with the lower anomaly scores: (n_support,)."""
     return (y != ANOMALOUS) & (scores <= _share_of(scores[y != ANOMALOUS], _CORE_SHARE))
 
 
 def believed(scores: Array, y: Codes, kept: Mask) -> Mask:
-    """The normals to believe, by the scores that those kept so far give: (n_support,).
+    """Select the normals to keep by scores from those kept so far: (n_support,).
 
     A row is doubted where its score is more than 2.5 robust spreads above the median of those kept;
-    four in ten at most are.
+    at most 40 % of the normals are.
 
     Parameters
     ----------
@@ -92,6 +92,7 @@ def believed(scores: Array, y: Codes, kept: Mask) -> Mask:
     kept : ndarray of shape (n_support,), dtype bool
         Normals; none is labelled as an anomaly.
     """
+    # median and MAD: anomalies among the rows kept hardly move them
     centre = np.median(scores[kept])
     spread = np.median(np.abs(scores[kept] - centre)) / _MAD_OF_NORMAL + TINY
     normal = y != ANOMALOUS

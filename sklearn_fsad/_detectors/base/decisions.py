@@ -1,4 +1,4 @@
-"""From scores to decisions: thresholds that change without refitting, p-values, discoveries."""
+"""Turn anomaly scores into decisions: change thresholds, compute p-values and probabilities."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .fitted import FittedDetector
 from .probability import CURVE, by_curve, by_support
 
 Metric = str | Callable[[NDArray[np.int_], NDArray[np.int_]], float]
-_USUAL_RATE = 0.1  # share of anomalies where nothing tells it, as in PyOD
+_USUAL_RATE = 0.1  # share of anomalies where it is unknown, as in PyOD
 _METRICS = ("f1", "recall_at_fpr", "cost")
 
 
 class Decisions(FittedDetector):
-    """What a detector does with its scores once it is fitted."""
+    """Turn the scores of a fitted detector into labels, p-values and probabilities."""
 
     def set_threshold(
         self, threshold: Any = None, *, alpha: float | None = None, contamination: Any = None
@@ -36,9 +36,9 @@ class Decisions(FittedDetector):
         ----------
         threshold : {"auto", "conformal", "f1"}, callable, PyThresh object or float, default=None
             As the parameter; a number is the score, as of ``score_samples``, below which rows are
-            anomalies, and is forgotten by the next ``fit``. None keeps what there is.
+            anomalies, and is forgotten by the next ``fit``. None keeps the present one.
         alpha : float in (0, 1), default=None
-            Rate of false alarms to aim at; None keeps what there is.
+            Rate of false alarms to aim at; None keeps the present one.
         contamination : "auto" or float in (0, 0.5], default=None
             Share of the support to flag. None means "auto" where a threshold or alpha is given.
 
@@ -87,13 +87,13 @@ class Decisions(FittedDetector):
         y : array-like of shape (n_samples,)
             Labels, as in ``fit``; unlabelled rows do not count.
         metric : {"f1", "recall_at_fpr", "cost"} or callable, default="f1"
-            What the threshold makes best: F1; the recall at a rate of false alarms of at most
-            ``max_fpr``, with the finite-sample rank; the cost of false alarms and misses; or
+            Quantity to optimise: F1; the recall at a rate of false alarms of at most ``max_fpr``,
+            with the finite-sample rank; the cost of false alarms and misses; or
             ``metric(y_true, y_pred)``, larger = better, 1 for an anomaly and 0 for a normal row.
         max_fpr : float in (0, 1), default=0.05
             See ``metric``; also the rate aimed at where no row is an anomaly.
         costs : (float, float), default=(1, 1)
-            Of a false alarm and of a missed anomaly.
+            Costs of a false alarm and of a missed anomaly.
 
         Returns
         -------
@@ -107,15 +107,15 @@ class Decisions(FittedDetector):
             raise ValueError(
                 f"max_fpr={max_fpr} must be in (0, 1) and costs={costs} must not be negative."
             )
-        strangeness = -self.score_samples(X)
+        scores = -self.score_samples(X)
         codes = encode_labels(
             y,
-            len(strangeness),
+            len(scores),
             outlier_label=self.outlier_label,
             require_normal=False,
         )
-        normal = strangeness[(codes != ANOMALOUS) & (codes != UNLABELLED)]
-        anomalous = strangeness[codes == ANOMALOUS]
+        normal = scores[(codes != ANOMALOUS) & (codes != UNLABELLED)]
+        anomalous = scores[codes == ANOMALOUS]
         if not len(normal):
             raise ValueError("No row is labelled as normal: a threshold needs some of these.")
         if not len(anomalous) and metric != "recall_at_fpr":
@@ -140,12 +140,13 @@ class Decisions(FittedDetector):
         return np.array([-1, 1])
 
     def predict_proba(self, X: Any, *, anomaly_rate: float | None = None) -> Array:
-        """How likely rows are to be anomalous, and to be normal.
+        """Estimate the probabilities that rows are anomalous and normal.
 
-        After ``meta_fit`` by a curve that was learned on episodes of the training tasks: of the
-        score in units of the support, of the number of shots and of the place of the labelled
-        anomalies. Without it by the support alone, from p-values [1]_: less well calibrated, since
-        a support does not tell how strange anomalies are.
+        After ``meta_fit`` they are given by a curve learned on episodes of the training tasks. It
+        depends on the score in units of the support's scores, on the number of shots and on the
+        scores of the labelled anomalies. Without ``meta_fit`` they are computed from p-values of
+        the support alone [1]_: less well calibrated, since a support does not tell how high the
+        scores of anomalies are.
 
         Parameters
         ----------
@@ -168,24 +169,25 @@ class Decisions(FittedDetector):
         self._check_fitted()
         if anomaly_rate is not None and not 0.0 < anomaly_rate < 1.0:
             raise ValueError(f"anomaly_rate={anomaly_rate} must be in (0, 1).")
-        strangeness, left_out = -self.score_samples(X), self._adaptation.left_out_by_label()
+        scores, left_out = -self.score_samples(X), self._adaptation.left_out_by_label()
         learned = self._learned_curve()
         if learned is None:
             usual = _USUAL_RATE if self.contamination == "auto" else self.contamination
-            p = by_support(strangeness, *left_out, rate=anomaly_rate or usual)
+            p = by_support(scores, *left_out, rate=anomaly_rate or usual)
         else:
             curve, rate = learned
+            # another share of anomalies moves the log odds by the difference of the prior ones
             shift = 0.0 if anomaly_rate is None else logit(anomaly_rate) - logit(rate)
-            p = by_curve(curve, strangeness, *left_out, shift=shift)
+            p = by_curve(curve, scores, *left_out, shift=shift)
         return np.column_stack([p, 1.0 - p])
 
     def p_values(self, X: Any) -> Array:
-        """How likely a normal row is to look at least as strange: small = anomalous.
+        """Compute conformal p-values, small = anomalous [1]_.
 
-        They are conformal [1]_: one plus the number of left-out normals of the support that are at
-        least as strange, over n + 1. Where normal rows, those of the support among them, are drawn
-        alike and the detector treats them alike, a share of at most p of them has a value up to p.
-        None is below 1 / (n + 1).
+        The p-value of a row is one plus the number of the support's n normals whose leave-one-out
+        scores are at least as high, over n + 1. Where normal rows, those of the support included,
+        are exchangeable and the detector treats them alike, at most a share p of them has a p-value
+        of at most p. No p-value is below 1 / (n + 1).
 
         Parameters
         ----------
@@ -209,10 +211,10 @@ class Decisions(FittedDetector):
         return np.asarray((1.0 + n - less) / (n + 1.0), dtype=np.float64)
 
     def predict_fdr(self, X: Any, q: float = 0.1) -> NDArray[np.int_]:
-        """Label rows so that at most a share ``q`` of those called anomalies is normal, on average.
+        """Label rows so that on average at most a share ``q`` of those flagged is normal.
 
-        By the procedure of Benjamini and Hochberg [1]_ on :meth:`p_values`. What is flagged depends
-        on all rows of ``X``.
+        The procedure of Benjamini and Hochberg [1]_ is applied to :meth:`p_values`. Whether a row
+        is flagged depends on all rows of ``X``.
 
         Parameters
         ----------
@@ -244,7 +246,7 @@ class Decisions(FittedDetector):
 
     # --- private ----------------------------------------------------------------------------------
     def _support_cut(self) -> float:
-        """The score above which a row is an anomaly, by the support and the parameters."""
+        """Compute the anomaly score above which a row is flagged, from support and parameters."""
         if self.contamination != "auto":  # of all rows given
             scores = self._anomaly_scores(self.support_X_)
             return float(np.percentile(scores, 100.0 * (1.0 - self.contamination)))
@@ -252,13 +254,13 @@ class Decisions(FittedDetector):
         return float(threshold(*self._adaptation.left_out_by_label()))
 
     def _learned_curve(self) -> tuple[Array, float] | None:
-        """What tasks taught of probabilities, and their share of anomalies; None without tasks."""
+        """Return the curve learned on tasks and their share of anomalies; None without tasks."""
         curve = self.state_.arrays.get(CURVE)
         return None if curve is None else (curve, self.state_.info["anomaly_rate"])
 
 
 def _by_cost(costs: tuple[float, float]) -> Callable[..., float]:
-    """A metric: the negative cost of false alarms and misses."""
+    """Make a metric, larger = better: the negative cost of false alarms and misses."""
 
     def value(truth: NDArray[np.int_], flagged: NDArray[np.int_]) -> float:
         alarms, misses = (flagged > truth).sum(), (flagged < truth).sum()

@@ -1,4 +1,4 @@
-"""Base of all detectors: parameters, labels, ``meta_fit``, ``fit`` and the hooks of a method."""
+"""Provide the base class of detectors: parameters, labels, ``meta_fit``, ``fit`` and hooks."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from ..._stats.scaling import SCALERS
 from ..._training.interruption import kept_on_interrupt, warn_of_interruption
 from ..._training.settings import TrainingSettings
 from ..._typing import Array, Codes, Mask
-from ...tasks._distance import TrainingTasks, warn_where_far
+from ...tasks._distance import TrainingTasks, warn_if_far
 from ...tasks._episodes import EpisodeSampler
 from ...tasks._task_set import TaskSet
 from .adaptation import Adaptation, Representation, SupportSet, left_out_scores
 from .checks import (
+    as_weights_error,
     check_device,
     check_shots,
     check_state,
+    copied_callback,
     forget_fit,
-    own_callback,
     restored_on_error,
-    weights_to_blame,
 )
 from .cleaning import believed_normals, without_doubtful_anomalies
 from .decisions import Decisions
@@ -43,10 +43,11 @@ from .probability import CURVE, learn_from_tasks
 
 
 class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
-    """Base of all detectors.
+    """Provide the parameters and public methods of all detectors.
 
-    A method provides four hooks: its meta-training, the state it has without any, the module of a
-    state, and how a support describes rows to that module. Leave-one-out scores have a default.
+    A method provides four hooks: its meta-training, its state without meta-training, the torch
+    module of a state, and the representation of rows by a support. Leave-one-out scores have a
+    default.
     """
 
     _architecture: ClassVar[tuple[str, ...]] = ()
@@ -117,7 +118,7 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
         self.random_state = random_state
 
     def __init_subclass__(cls, **given: Any) -> None:
-        """Spell out ``**shared`` of a constructor: the parameters that its base has besides."""
+        """Replace ``**shared`` in the signature of a constructor by the parameters of its base."""
         super().__init_subclass__(**given)
         constructor: Any = vars(cls).get("__init__")
         if constructor is None:
@@ -136,18 +137,18 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
 
     @abstractmethod
     def _untrained_state(self, X: Array, y: Codes) -> MetaState:
-        """The state of a detector that was never meta-fitted."""
+        """Make the state of a detector that was never meta-fitted."""
 
     @abstractmethod
     def _module(self, state: MetaState) -> Any:
-        """The torch module of a state: float64, in evaluation mode."""
+        """Build the torch module of a state: float64, in evaluation mode."""
 
     @abstractmethod
     def _represent(self, support: SupportSet, state: MetaState) -> Representation:
-        """Describe a support, and other rows in terms of it."""
+        """Represent a support, and other rows in terms of it."""
 
     def _left_out_scores(self, adaptation: Adaptation) -> Array:
-        """Anomaly score of each row of the support from the others: (n_support,)."""
+        """Compute the leave-one-out scores of the support: (n_support,)."""
         return left_out_scores(adaptation)
 
     # --- public -----------------------------------------------------------------------------------
@@ -158,9 +159,9 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
         The result is kept in the parameter ``pretrained``, so that clones, pipelines and searches
         carry it. A former fit is dropped.
 
-        Ctrl-C is let through. Where the training has had a whole epoch by then, what it had learned
-        after the last one is in ``pretrained``, and a warning tells how many it had; else, and
-        while held-out tasks are tried, everything is as it was.
+        Ctrl-C raises KeyboardInterrupt as usual. After at least one whole epoch of training,
+        ``pretrained`` then holds the state after the last whole epoch, and a warning tells the
+        number of epochs; before that, and during the held-out comparison, nothing is changed.
 
         Parameters
         ----------
@@ -204,11 +205,11 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            SupportSet rows; at least two that are not labelled as anomalies.
+            Support rows; at least two that are not labelled as anomalies.
         y : array-like of shape (n_samples,), default=None
             Labels in scikit-learn's coding (1 inlier, -1 outlier) or PyOD's (0 inlier, 1 outlier);
-            NaN or None marks an unlabelled row, which counts as normal as far as the method does
-            not doubt it. Without ``y`` all rows are taken for normal.
+            NaN or None marks an unlabelled row, which counts as normal unless the method doubts it.
+            Without ``y`` all rows count as normal.
 
         Returns
         -------
@@ -222,7 +223,7 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
             codes = self._encoded(y, len(rows))
             self._coding = known_coding(y)
             self._fit_support(rows, codes)
-        warn_where_far(self._place_among_tasks())
+        warn_if_far(self._place_among_tasks())
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -251,7 +252,7 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
             self._fit_support(
                 np.concatenate([self.support_X_, rows]), np.concatenate([self.support_y_, codes])
             )
-        warn_where_far(self._place_among_tasks())
+        warn_if_far(self._place_among_tasks())
         return self
 
     def fit_predict(self, X: Any, y: Any = None, **kwargs: Any) -> NDArray[np.int_]:
@@ -264,7 +265,7 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
         y : array-like of shape (n_samples,), default=None
             Their labels.
         **kwargs
-            Handed to ``fit``.
+            Passed to ``fit``.
 
         Returns
         -------
@@ -295,20 +296,20 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
         self.offset_ = -self._support_cut()
 
     def _adapted_to(self, kept: Mask, given: MetaState | None) -> Adaptation:
-        """Adapt a given state, or that of a detector without one, to some rows of the support."""
-        method = type(self)(**self.get_params(deep=False))  # whatever will be set after fit
+        """Adapt a given state, or else the untrained one, to the rows kept of the support."""
+        method = type(self)(**self.get_params(deep=False))  # later set_params must not change it
         support = SupportSet.of(self.support_X_, self.support_y_, kept)
         state = self._untrained_state(support.X, support.y) if given is None else given
-        with weights_to_blame(self.pretrained):
+        with as_weights_error(self.pretrained):
             adaptation = Adaptation.of(method, state, support)
         return adaptation.with_left_out(self._left_out_scores(adaptation))
 
     def _believed_normals(self, X: Array, codes: Codes, given: MetaState | None) -> Mask:
-        """The normals of the support that ``clean_support`` leaves."""
+        """Select the normals of the support that ``clean_support`` keeps."""
         return believed_normals(self._scores_from(given), codes)
 
     def _scores_from(self, given: MetaState | None) -> Callable[[Mask], Array]:
-        """``kept -> scores`` of each row of the support from the others among those kept."""
+        """Make a function ``kept -> scores``: each row of the support from the others kept."""
 
         def scores_from(kept: Mask) -> Array:
             adaptation = self._adapted_to(kept, given)
@@ -320,14 +321,14 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
 
     # --- private ----------------------------------------------------------------------------------
     def _encoded(self, y: Any, n: int, **how: Any) -> Codes:
-        """Codes of support rows; without any labels they are taken for normal."""
+        """Encode labels of support rows; without ``y`` all count as normal."""
         codes = encode_labels(y, n, outlier_label=self.outlier_label, **how)
         return np.full(n, NORMAL, dtype=np.int8) if y is None else codes
 
     def _with_probabilities(self, state: MetaState, tasks: TaskSet, seed: int) -> MetaState:
-        """A state that also knows how likely anomalies are, given a score."""
+        """Add the curve from scores to probabilities to the state."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # training has said it already
+            warnings.simplefilter("ignore")  # training has issued them already
             own = {"pretrained": state, "contamination": "auto", "callbacks": None, "verbose": 0}
             probe = clone(type(self)(**{**self.get_params(deep=False), **own}))
             learned = learn_from_tasks(probe, self._sampler(tasks, seed), self.episodes_per_epoch)
@@ -347,7 +348,7 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
         )
 
     def _net_settings(self, lr: float, seed: int) -> TrainingSettings:
-        """Settings of a training by this detector's parameters; ``lr`` where they have none."""
+        """Collect training settings from the parameters; ``lr`` is the rate where None is set."""
         parameters = {
             name: value
             for name, value in self.get_params(deep=False).items()
@@ -359,7 +360,7 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
             batch_size=self.batch_size,
             device=self.device,
             seed=seed,
-            callbacks=[own_callback(callback) for callback in self.callbacks or []],
+            callbacks=[copied_callback(callback) for callback in self.callbacks or []],
             verbose=int(self.verbose),
             parameters=parameters,
             keep_on_interrupt=True,
@@ -375,11 +376,11 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
     def _check_state(self, state: MetaState) -> None:
-        """Refuse a state that this estimator, or the data just validated, does not fit."""
+        """Refuse a state that does not fit this estimator or the data just validated."""
         check_state(self, state)
 
     def _architecture_value(self, name: str) -> Any:
-        """A parameter as a state records it; None where it follows the state."""
+        """Return a parameter as a state records it; None where it follows the state."""
         value = getattr(self, name)
         if name == "scaler":
             if isinstance(value, str):

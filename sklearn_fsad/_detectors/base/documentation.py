@@ -1,4 +1,4 @@
-"""Parameters and attributes that all detectors have, described once."""
+"""Describe once the parameters and attributes that all detectors share."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ n_query : int, default=60
     Query rows of a training episode, half of them anomalous where the task has that many.
 support_contamination : float in [0, 0.5], default=0.0
     Robust meta-training: highest share of anomalies among the normal shots of a training
-    episode, each of which draws its own. Try 0.2 where nobody has looked at the supports.
+    episode, each of which draws its own share. Try 0.2 where supports are not inspected.
 threshold : {"auto", "conformal", "f1"}, callable or PyThresh object, default="auto"
     How leave-one-out scores of the support become the threshold, where
     ``contamination="auto"``; see :mod:`sklearn_fsad.thresholds`.
 alpha : float, default=0.05
     Rate of false alarms that the threshold aims at.
 contamination : "auto" or float in (0, 0.5], default="auto"
-    A number flags that share of the rows given to ``fit``, as in scikit-learn, each judged by
-    the others. For a rate of false alarms keep "auto".
+    A number flags that share of the rows given to ``fit``, as in scikit-learn, by their
+    leave-one-out scores. For a rate of false alarms keep "auto".
 outlier_label : "auto", number or str, default="auto"
     Label of the anomalies; "auto" reads the codings of scikit-learn and PyOD.
 clean_support : bool or "all", default=False
@@ -64,7 +64,7 @@ _ENTRIES = {
 
 
 def with_shared_parameters(cls: T) -> T:
-    """Put the shared description in place of each line ``{name}`` of a class docstring."""
+    """Replace each line ``{name}`` of a class docstring by the shared description."""
 
     def described(line: re.Match[str]) -> str:
         return "\n".join("    " + part for part in _ENTRIES[line[1]].splitlines())

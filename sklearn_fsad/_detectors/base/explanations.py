@@ -1,4 +1,4 @@
-"""What a fitted detector tells about its scores, and about how well it fares."""
+"""Explain the scores of a fitted detector, and evaluate it on labelled rows."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from .support_lookup import row_keys
 
 
 class Explanations(FittedDetector):
-    """Which columns make rows anomalous, and a diagnosis on labelled rows."""
+    """Attribute scores to columns, and diagnose the detector on labelled rows."""
 
     def _about_adaptation(self) -> tuple[Mapping[str, Any] | None, list[str]]:
-        """What a method tells of its adaptation, and what to try."""
+        """Report on the adaptation of a method, with advice; None and no advice by default."""
         return None, []
 
     # --- public -----------------------------------------------------------------------------------
     def feature_scores(self, X: Any) -> Array:
-        """What each column adds to the strangeness of rows: which of them are off.
+        """Attribute the anomaly scores of rows to their columns.
 
-        A column counts by how much less strange a row is with the value that it has in the nearest
-        normal row of the support; nearest by all other columns, each in its own spread. What is
-        left of the score is dealt out evenly. Each row is scored once more for each column: with
-        1000 columns that takes 1000 times as long as ``score_samples``.
+        The contribution of a column is the drop of the anomaly score when its value is replaced by
+        that of the nearest normal row of the support; nearest by all other columns, each in its own
+        spread. The rest of the score is divided evenly. Each row is scored once more for each
+        column: with 1000 columns that takes 1000 times as long as ``score_samples``.
 
         Parameters
         ----------
@@ -59,24 +59,24 @@ class Explanations(FittedDetector):
         return column_contributions(self._anomaly_scores, rows, self._reference_normals())
 
     def diagnose(self, X: Any, y: Any) -> Diagnosis:
-        """Judge the fitted detector on labelled rows, and say what to try.
+        """Evaluate the fitted detector on labelled rows, and give advice.
 
-        The detector stays as it is. ``print`` shows the result.
+        The detector is not changed. ``print`` shows the result.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             Rows that were not given to ``fit``.
         y : array-like of shape (n_samples,)
-            Labels, as in ``fit``; unlabelled rows do not count. Without any anomaly what needs
-            some is None.
+            Labels, as in ``fit``; unlabelled rows do not count. Without any anomaly the figures
+            that need some are None.
 
         Returns
         -------
         diagnosis : Diagnosis
             Its fields: distance to the training tasks; ROC AUC and average precision beside those
-            of plain neighbours on the same support; rates of false alarms and of detection; what
-            the method tells of its adaptation; and advice.
+            of plain neighbours on the same support; rates of false alarms and of detection; the
+            report of the method on its adaptation; and advice.
 
         Raises
         ------
@@ -98,13 +98,13 @@ class Explanations(FittedDetector):
         self._check_fitted()
         rows = self._validated(X, reset=False)
         codes = encode_labels(y, len(rows), outlier_label=self.outlier_label, require_normal=False)
-        strangeness = self._anomaly_scores(rows)
+        scores = self._anomaly_scores(rows)
         adaptation, hints = self._about_adaptation()
         return diagnose_scores(
             type(self).__name__,
-            {"detector": strangeness} | neighbour_scores(rows, self.support_X_, self.support_y_),
+            {"detector": scores} | neighbour_scores(rows, self.support_X_, self.support_y_),
             codes,
-            flagged=-strangeness - self.offset_ < 0,
+            flagged=-scores - self.offset_ < 0,
             n_repeated=_n_repeated(rows, self.support_X_),
             n_support=len(self._reference_normals()),
             alpha=self.alpha,
@@ -116,12 +116,12 @@ class Explanations(FittedDetector):
 
     # --- private ----------------------------------------------------------------------------------
     def _place_among_tasks(self) -> TaskPlace | None:
-        """Where the support lies among the training tasks, where these are known."""
+        """Compare the support with the training tasks; None where these are not known."""
         known = TrainingTasks.from_arrays(self.state_.arrays)
         return None if known is None else known.place(self._reference_normals())
 
     def _aim_of_threshold(self) -> str:
-        """What the threshold of ``fit`` aims at: "alpha", a "share" of the support, or "other"."""
+        """Name the aim of the threshold: "alpha", a "share" of the support, or "other"."""
         if self.contamination != "auto":
             return "share"
         if isinstance(self.threshold, str) and self.threshold == "conformal":
@@ -132,6 +132,6 @@ class Explanations(FittedDetector):
 
 
 def _n_repeated(rows: Array, others: Array) -> int:
-    """How many rows are also among others."""
+    """Count the rows that are also among others."""
     known = set(row_keys(others))
     return sum(key in known for key in row_keys(rows))

@@ -1,4 +1,4 @@
-"""Scores and labels of rows, by a detector that is fitted to a support."""
+"""Score and label rows by a detector that is fitted to a support."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .adaptation import Adaptation
 
 
 class FittedDetector(OutlierMixin, BaseEstimator):
-    """Score rows by the adaptation that ``fit`` leaves behind."""
+    """Score rows by the adaptation that ``fit`` stores."""
 
     _allows_nan: ClassVar[bool] = False
 
@@ -50,9 +50,9 @@ class FittedDetector(OutlierMixin, BaseEstimator):
         Returns
         -------
         scores : ndarray of shape (n_samples,)
-            Float64; a row's score does not depend on the rows it comes with. A row that equals a
-            normal row of the support is scored as that was from the others, unless rows of the
-            support so often repeat each other that it may well be a fresh one.
+            Float64; the score of a row does not depend on the other rows of ``X``. A row that
+            equals a normal row of the support gets the leave-one-out score of that row, unless rows
+            of the support repeat each other so often that it may well be a fresh one.
         """
         self._check_fitted()
         rows = self._validated(X, reset=False, dtype=[np.float64, np.float32])  # not copied whole
@@ -89,7 +89,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):
         return np.where(self.decision_function(X) >= 0, 1, -1)
 
     def score(self, X: Any, y: Any) -> float:
-        """ROC AUC with the anomaly as the positive class, whatever the coding of ``y``.
+        """Compute the ROC AUC with the anomaly as the positive class, for any coding of ``y``.
 
         Parameters
         ----------
@@ -121,7 +121,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):
         return self._adaptation.score(rows)
 
     def _reference_normals(self) -> Array:
-        """Normal rows of the support to compare others with: (n, d)."""
+        """Return the normal rows of the support, to compare others with: (n, d)."""
         return self._adaptation.support.normals
 
     def _check_fitted(self) -> None:

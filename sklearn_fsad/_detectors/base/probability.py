@@ -1,7 +1,7 @@
-"""From scores to probabilities: a curve learned on episodes, or what the support alone says.
+"""Turn anomaly scores into probabilities, by a curve learned on episodes or by the support alone.
 
-Scores enter in units of the support, so that one curve serves all tasks: as spreads of the left-out
-scores of its normals, logarithmic far out, and as p-values among these.
+Scores are expressed relative to the leave-one-out scores of the support's normals, so that one
+curve serves all tasks: in spreads of these, logarithmic for large ones, and as p-values among them.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ CURVE = "probability"
 _EPOCH = 2**20  # of episodes that no training draws
 _EPISODES, _MOST_EPISODES = 8, 96  # a task, and in all
 _C = 100.0  # of the logistic regression: hardly a penalty
-_SHAPE = 0.2  # of the p-values of anomalies without labelled ones: an ROC AUC of 1 / 1.2
+_SHAPE = 0.2  # of the density of anomalies' p-values, where none is labelled: a ROC AUC of 1 / 1.2
 _TAIL = 0.2  # share of the normals whose excess makes the tail
 
 
 @dataclass(frozen=True)
 class ScoredEpisode:
-    """Scores of an episode.
+    """Hold the anomaly scores of an episode.
 
     Attributes
     ----------
     normals : ndarray of shape (n,)
-        Left-out scores of the support's normals, larger = more anomalous.
+        Leave-one-out scores of the support's normals, larger = more anomalous.
     anomalies : ndarray of shape (k,)
-        Left-out scores of its labelled anomalies.
+        Leave-one-out scores of its labelled anomalies.
     scores : ndarray of shape (n_query,)
         Scores of the query.
     is_anomaly : ndarray of shape (n_query,)
-        Its labels.
+        Labels of the query.
     rate : float
         Share of anomalies in the task.
     """
@@ -55,16 +55,18 @@ class ScoredEpisode:
 def learn_from_tasks(
     detector: Any, sampler: EpisodeSampler, n_trained_on: int | None
 ) -> tuple[Array, float] | None:
-    """Curve and share of anomalies that a meta-fitted detector meets in tasks; None without any.
+    """Learn the curve of a meta-fitted detector, and the share of anomalies in its tasks.
+
+    Both are None together where no episode can be drawn from the tasks.
 
     Parameters
     ----------
     detector : estimator
-        A meta-fitted detector to fit again and again.
+        A meta-fitted detector; it is fitted to the support of each episode.
     sampler : EpisodeSampler
-        Of the training tasks.
+        Sampler of the training tasks.
     n_trained_on : int or None
-        Episodes of an epoch, where the user has said how many; half as many at most are scored.
+        Episodes of an epoch, where the user has set them; at most half as many are scored.
     """
     drawable = sampler.drawable
     if not drawable:
@@ -89,16 +91,19 @@ def scored_episodes(detector: Any, sampler: EpisodeSampler, n: int) -> Iterator[
 
 
 def learn_curve(episodes: Sequence[ScoredEpisode]) -> Array:
-    """Coefficients of the curve from scores to log odds: (intercept and slopes, facts).
+    """Fit the curve from scores to log odds: coefficients of shape (3, 4).
 
-    In each episode anomalies weigh as much as their share in the task, and all episodes the same.
+    Rows are the intercept and the slopes of the two score features, columns the regressors of the
+    support that each of these depends on. Within an episode anomalies have the weight of their
+    share in the task, and all episodes weigh the same.
     """
     rows, truth, weights = [], [], []
     for e in episodes:
         found = np.where(e.is_anomaly, e.is_anomaly.mean(), 1.0 - e.is_anomaly.mean())
         wanted = np.where(e.is_anomaly, e.rate, 1.0 - e.rate)
-        facts, views = _facts(e.normals, e.anomalies), _views(e.scores, e.normals)  # (f,), (3, m)
-        rows.append((views.T[:, :, None] * facts).reshape(len(e.scores), -1))
+        regressors = _support_regressors(e.normals, e.anomalies)  # (4,)
+        features = _score_features(e.scores, e.normals)  # (3, m)
+        rows.append((features.T[:, :, None] * regressors).reshape(len(e.scores), -1))
         truth.append(e.is_anomaly)
         weights.append(wanted / found / len(e.scores))
     weight = np.concatenate(weights)
@@ -110,21 +115,22 @@ def learn_curve(episodes: Sequence[ScoredEpisode]) -> Array:
 def by_curve(
     coefficients: Array, scores: Array, normals: Array, anomalies: Array, *, shift: float = 0.0
 ) -> Array:
-    """Probability that rows are anomalous by a learned curve; it never falls with the score.
+    """Compute the probability that rows are anomalous, by a learned curve.
 
-    ``shift`` is added to the log odds.
+    It never decreases with the score. ``shift`` is added to the log odds.
     """
-    intercept, *slopes = coefficients @ _facts(normals, anomalies)
+    intercept, *slopes = coefficients @ _support_regressors(normals, anomalies)
+    # both features grow with the score: slopes of 0 or more keep the order of the scores
     weights = np.array([intercept + shift, *np.maximum(slopes, 0.0)])
-    return expit(weights @ _views(scores, normals))
+    return expit(weights @ _score_features(scores, normals))
 
 
 def by_support(scores: Array, normals: Array, anomalies: Array, *, rate: float) -> Array:
-    """Probability that rows are anomalous where no tasks taught a curve.
+    """Compute the probability that rows are anomalous from the support alone.
 
-    p-values of normals are uniform; those of anomalies are taken to have the density
-    ``shape * p ** (shape - 1)`` [1]_, its shape from the labelled anomalies as far as there are
-    any. Beyond the normals p-values fall exponentially, by their mean excess.
+    p-values of normals are uniform; those of anomalies are assumed to have the density
+    ``shape * p ** (shape - 1)`` [1]_, with a shape estimated from the labelled anomalies where
+    there are any. Beyond the normals p-values decrease exponentially, by their mean excess.
 
     References
     ----------
@@ -133,35 +139,38 @@ def by_support(scores: Array, normals: Array, anomalies: Array, *, rate: float) 
     """
     log_p = _log_p_values(np.concatenate([scores, anomalies]), normals)
     log_p, of_anomalies = log_p[: len(scores)], log_p[len(scores) :]
+    # (1 + k) / (1 / shape - sum of log p): maximum likelihood with one more anomaly of shape _SHAPE
     shape = min((1.0 + len(anomalies)) / (1.0 / _SHAPE - of_anomalies.sum()), 1.0)
+    # prior odds times the density of anomalies; that of normals is 1
     return expit(logit(rate) + np.log(shape) + (shape - 1.0) * log_p)
 
 
-def _facts(normals: Array, anomalies: Array) -> Array:
-    """What the curve depends on: 1, sizes, and where labelled anomalies stand."""
+def _support_regressors(normals: Array, anomalies: Array) -> Array:
+    """Return 1, log numbers of shots, and mean standardised score of labelled anomalies: (4,)."""
     place = _standardised(anomalies, normals).mean() if len(anomalies) else 0.0
     return np.array([1.0, np.log(len(normals)), np.log1p(len(anomalies)), place])
 
 
-def _views(scores: Array, normals: Array) -> Array:
-    """What the curve is linear in: 1, spreads and minus log p, which grow with the score."""
+def _score_features(scores: Array, normals: Array) -> Array:
+    """Return 1, standardised scores and minus log p, which grow with the score: (m,) -> (3, m)."""
     z, log_p = _standardised(scores, normals), _log_p_values(scores, normals)
     return np.stack([np.ones_like(z), z, -log_p])
 
 
 def _standardised(scores: Array, normals: Array) -> Array:
-    """Scores in spreads of the normals, logarithmic far out."""
+    """Standardise scores by those of the normals; arcsinh makes large ones logarithmic."""
     spread = normals.std()
     return np.arcsinh((scores - normals.mean()) / (spread if spread > 0.0 else 1.0))
 
 
 def _log_p_values(scores: Array, normals: Array) -> Array:
-    """Log of the share of normals that score higher: by rank, exponential in the upper tail."""
+    """Compute log p-values among the normals: by rank, with an exponential upper tail."""
     ordered = np.sort(normals)
     n = len(ordered)
     first = n - max(1, round(_TAIL * n))  # of the tail
     start = ordered[first - 1]
     excess = (ordered[first:] - start).mean()
+    # the mean excess is the maximum likelihood scale of an exponential tail
     above = 1.0 - np.interp(np.minimum(scores, start), ordered, np.arange(1, n + 1) / (n + 1))
     steps = (scores - start) / (excess if excess > 0.0 else 1.0)
     return np.log(above) - np.maximum(steps, 0.0)

@@ -1,4 +1,4 @@
-"""Find rows that equal a row of the support, so that they get its leave-one-out score."""
+"""Find query rows that equal a row of the support, so that they get its leave-one-out score."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _LONG_KEY = 16  # columns
 
 
 class SupportLookup:
-    """Normal rows of a support, found again among others by their values.
+    """Find the normal rows of a support among other rows, by their values.
 
-    A row is infinitely near to itself: where it takes part in its own comparison it looks more
-    normal than any fresh row. Where many fresh normals are to be expected that equal one of the
-    support, by how many of these there are twice [1]_, none is found.
+    The distance of a row to itself is 0, so that it gets a lower anomaly score than any fresh row
+    when it is part of the support. Where many fresh normals are expected to equal a row of the
+    support, as estimated from the number of rows that occur twice in it [1]_, none is found.
 
     Parameters
     ----------
     positions : dict of bytes to int
-        What a row holds, or a digest of it -> its position in the support.
+        Bytes of a row, or a digest of them -> its position in the support.
 
     References
     ----------
@@ -39,21 +39,22 @@ class SupportLookup:
 
     @classmethod
     def of(cls, X: Array, y: Codes) -> Self:
-        """Those of a support: (n_support, d), (n_support,) with 1 for the anomalies."""
+        """Index the normals of a support: (n_support, d), (n_support,) with 1 for the anomalies."""
         normal = np.flatnonzero(y != ANOMALOUS)
         keys = row_keys(X[normal])
         times = Counter(keys)
         once = {k: i for k, i in zip(keys, normal.tolist(), strict=True) if times[k] == 1}
+        # Good's estimate of the probability that a fresh row equals one that occurs once
         met_again = 2 * sum(n == 2 for n in times.values()) / len(normal)
         return cls(once if met_again < _MOST_MET_AGAIN else {})
 
     def find(self, X: Array) -> NDArray[np.intp]:
-        """Position in the support of each row, -1 where it is another: (m, d) -> (m,)."""
+        """Look up the position of each row in the support, -1 if it has none: (m, d) -> (m,)."""
         return np.array([self._positions.get(key, -1) for key in row_keys(X)], dtype=np.intp)
 
 
 def row_keys(X: Array) -> list[bytes]:
-    """What tells rows apart: (m, d) -> m keys."""
+    """Make a hashable key for each row, equal for equal rows: (m, d) -> m keys."""
     X = np.ascontiguousarray(X + 0.0)  # no minus zero
     if X.shape[1] <= _LONG_KEY:
         return [row.tobytes() for row in X]
