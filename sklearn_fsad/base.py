@@ -11,19 +11,15 @@ from ._training.batches import EpisodeDataset
 from ._training.loop import train_episodic
 from ._training.losses import PairwiseLoss
 from ._training.settings import TrainingSettings
-from .tasks._episodes import Episode, EpisodeSampler, scaled_episode
-from .tasks._task_set import TaskSet
+from .tasks._episodes import scaled_episode
 
 __all__ = [
     "BaseFewShotDetector",
-    "Episode",
     "EpisodeDataset",
-    "EpisodeSampler",
     "MetaState",
     "PairwiseLoss",
     "ScaledSupport",
     "SupportSet",
-    "TaskSet",
     "TrainingSettings",
     "scaled_episode",
     "train_episodic",

@@ -29,6 +29,15 @@ class InconsistentVersionWarning(_OfScikitLearn):
     """Warn that a detector was pickled by another version of the package.
 
     Its attributes are those of scikit-learn's warning of this name, with versions of this package.
+
+    Parameters
+    ----------
+    estimator_name : str
+        Class of the detector.
+    current_sklearn_version : str
+        The installed version of sklearn-fsad.
+    original_sklearn_version : str
+        The version that made the pickle.
     """
 
     def __str__(self) -> str:

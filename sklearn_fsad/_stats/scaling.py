@@ -65,6 +65,7 @@ class ScaledSupport:
     Parameters
     ----------
     X : ndarray of shape (n_support, d)
+        Support rows.
     y : ndarray of shape (n_support,), dtype int8
         1 marks the anomalies; the scale is that of the other rows.
     scaler : str or transformer
@@ -93,14 +94,36 @@ class ScaledSupport:
         self.support_y = y
 
     def transform(self, X: Array) -> Array:
-        """Scale rows: (m, d) -> (m, d_out)."""
+        """Scale rows: (m, d) -> (m, d_out).
+
+        Parameters
+        ----------
+        X : ndarray of shape (m, d)
+            Rows in the units of the task.
+
+        Returns
+        -------
+        Z : ndarray of shape (m, d_out)
+            Scaled rows.
+        """
         if self._transformer is not None:
             return np.asarray(self._transformer.transform(X), dtype=np.float64)
         with np.errstate(over="ignore"):
             return np.clip((X - self._centre) / self._scale, -FAR, FAR)
 
     def inverse_transform(self, Z: Array) -> Array:
-        """Transform scaled rows back to their own units: (m, d_out) -> (m, d)."""
+        """Transform scaled rows back to their own units: (m, d_out) -> (m, d).
+
+        Parameters
+        ----------
+        Z : ndarray of shape (m, d_out)
+            Scaled rows.
+
+        Returns
+        -------
+        X : ndarray of shape (m, d)
+            Rows in the units of the task.
+        """
         if self._transformer is not None:
             return np.asarray(self._transformer.inverse_transform(Z), dtype=np.float64)
         return Z * self._scale + self._centre

@@ -47,7 +47,13 @@ class EpisodeDataset(Dataset):
         return self.draw(self.epoch, index)
 
     def facts(self) -> list[Any]:
-        """What training on these episodes depends on."""
+        """What training on these episodes depends on.
+
+        Returns
+        -------
+        facts : list
+            The episodes of the first epoch and the rows that all are drawn from.
+        """
         return [[self.draw(0, i) for i in range(len(self))], list(self.drawn_from)]
 
 

@@ -27,6 +27,7 @@ def train_episodic(
     train, valid : EpisodeDataset
         Episodes to learn from and, if any, to validate on.
     settings : TrainingSettings
+        How to train.
 
     Returns
     -------

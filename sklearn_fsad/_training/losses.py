@@ -14,10 +14,23 @@ class PairwiseLoss(nn.Module):
     nothing.
     """
 
-    def forward(self, scores: Tensor, y: Tensor) -> Tensor:
-        """Scores and labels of the queries: (..., n_query) each -> scalar.
+    def __init__(self) -> None:
+        super().__init__()
 
-        Scores may come in several versions, (n_versions, ..., n_query), all of which count.
+    def forward(self, scores: Tensor, y: Tensor) -> Tensor:
+        """Average over episodes the mean loss of their pairs.
+
+        Parameters
+        ----------
+        scores : Tensor of shape (..., n_query) or (n_versions, ..., n_query)
+            Of the queries; of several versions all count.
+        y : Tensor of shape (..., n_query)
+            Labels: 0 normal, 1 anomalous, -1 padding.
+
+        Returns
+        -------
+        loss : Tensor
+            A scalar.
         """
         y = y.expand(scores.shape)
         anomalous, is_anomalous = _gathered(scores, y == 1)

@@ -64,7 +64,18 @@ class TrainingSettings:
     skorch: Mapping[str, Any] = field(default_factory=dict)
 
     def with_net_params(self, net_params: Mapping[str, Any]) -> TrainingSettings:
-        """Return settings in which a detector's ``net_params`` override these."""
+        """Return settings in which a detector's ``net_params`` override these.
+
+        Parameters
+        ----------
+        net_params : mapping
+            Settings of the user.
+
+        Returns
+        -------
+        settings : TrainingSettings
+            A copy.
+        """
         own = {name: net_params[name] for name in _OF_NET_PARAMS if name in net_params}
         if "callbacks" in own:
             own["callbacks"] = own["callbacks"] or ()
@@ -72,13 +83,35 @@ class TrainingSettings:
         return replace(self, **own, skorch={**self.skorch, **rest})
 
     def with_defaults(self, **skorch: Any) -> TrainingSettings:
-        """Return settings with arguments of the skorch net wherever these have none."""
+        """Return settings with arguments of the skorch net wherever these have none.
+
+        Parameters
+        ----------
+        **skorch
+            Arguments of the skorch net.
+
+        Returns
+        -------
+        settings : TrainingSettings
+            A copy.
+        """
         return replace(self, skorch={**skorch, **self.skorch})
 
     def with_callbacks(
         self, before: Sequence[Any] = (), after: Sequence[Any] = ()
     ) -> TrainingSettings:
-        """Return settings with more callbacks, run before and after these."""
+        """Return settings with more callbacks, run before and after these.
+
+        Parameters
+        ----------
+        before, after : sequence of Callback or (str, Callback), default=()
+            More callbacks.
+
+        Returns
+        -------
+        settings : TrainingSettings
+            A copy.
+        """
         return replace(self, callbacks=[*before, *self.callbacks, *after])
 
     def one_cycle(self, n_episodes: int, clip: float) -> TrainingSettings:
@@ -90,17 +123,34 @@ class TrainingSettings:
             Episodes of an epoch.
         clip : float
             Largest norm of a gradient.
+
+        Returns
+        -------
+        settings : TrainingSettings
+            A copy.
         """
         n_steps = max(self.max_epochs * -(-n_episodes // self.batch_size), 1)
         schedule = LRScheduler(OneCycleLR, max_lr=self.lr, total_steps=n_steps, step_every="batch")
         return self.with_callbacks([("clip", GradientNormClipping(clip)), ("schedule", schedule)])
 
     def for_held_out(self) -> TrainingSettings:
-        """Return settings of a training that leaves tasks out: silent, with checkpoints alone."""
+        """Return settings of a training that leaves tasks out: silent, with checkpoints alone.
+
+        Returns
+        -------
+        settings : TrainingSettings
+            A copy.
+        """
         kept = checkpoints_in(self.callbacks)
         return replace(self, verbose=0, callbacks=kept, keep_on_interrupt=False)
 
     def of_net(self) -> dict[str, Any]:
-        """Return the arguments of the skorch net but its callbacks."""
+        """Return the arguments of the skorch net but its callbacks.
+
+        Returns
+        -------
+        arguments : dict
+            Keyword arguments of :class:`skorch.NeuralNet`.
+        """
         own = {name: getattr(self, name) for name in ("lr", "max_epochs", "batch_size", "device")}
         return {**own, **self.skorch}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import numbers
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,6 @@ from .._input.estimators import is_pyod
 from .._input.labels import ANOMALOUS, encode_labels
 from .._input.rows import validated_rows
 from ..metrics import anomaly_scorer
-
-if TYPE_CHECKING:
-    pass
 
 
 class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):

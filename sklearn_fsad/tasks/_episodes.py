@@ -194,8 +194,23 @@ def _draw_shots(rng: np.random.Generator, bounds: tuple[int, int]) -> int:
     return min(max(shots, low), high)
 
 
-def scaled_episode(episode: Episode, scaler: Any, prior: ScalePrior) -> Episode:
-    """Scale an episode by its own support."""
+def scaled_episode(episode: Episode, scaler: Any, prior: ScalePrior | None) -> Episode:
+    """Scale an episode by its own support.
+
+    Parameters
+    ----------
+    episode : Episode
+        Support and query in the units of the task.
+    scaler : str or transformer
+        As in :class:`ScaledSupport`.
+    prior : ScalePrior or None
+        As in :class:`ScaledSupport`.
+
+    Returns
+    -------
+    episode : Episode
+        The same rows, scaled.
+    """
     scaled = ScaledSupport(episode.support_X, episode.support_y, scaler, prior)
     query = scaled.transform(episode.query_X)
     return Episode(episode.task, scaled.support, episode.support_y, query, episode.query_y)

@@ -50,9 +50,10 @@ class Method(Protocol):
 class SupportSet:
     """Hold the rows to adapt to, sorted, so that their given order does not change rounding.
 
-    Attributes
+    Parameters
     ----------
     X : ndarray of shape (n_support, d)
+        Rows.
     y : ndarray of shape (n_support,), dtype int8
         0 normal, 1 anomalous; unlabelled rows count as normal.
     unlabelled : ndarray of shape (n_support,), dtype bool
@@ -71,14 +72,40 @@ class SupportSet:
 
     @classmethod
     def of(cls, X: Array, codes: Codes, kept: Mask) -> Self:
-        """Make a support of the kept rows and their labels, sorted: (n, d), (n,), (n,)."""
+        """Make a support of the kept rows and their labels, sorted: (n, d), (n,), (n,).
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, d)
+            Rows given to ``fit``.
+        codes : ndarray of shape (n,), dtype int8
+            Their labels: 0 normal, 1 anomalous, -1 unlabelled.
+        kept : ndarray of shape (n,), dtype bool
+            Rows to keep.
+
+        Returns
+        -------
+        support : SupportSet
+            The kept rows.
+        """
         order = np.lexsort([codes == ANOMALOUS, *X.T[::-1]])
         order = order[kept[order]]
         y = np.where(codes[order] == ANOMALOUS, ANOMALOUS, NORMAL).astype(np.int8)
         return cls(X[order], y, codes[order] == UNLABELLED, order, len(X))
 
     def without(self, out: Mask) -> SupportSet:
-        """Leave out rows by a mask; none are left out if no normal row would remain."""
+        """Leave out rows by a mask; none are left out if no normal row would remain.
+
+        Parameters
+        ----------
+        out : ndarray of shape (n_support,), dtype bool
+            Rows to leave out.
+
+        Returns
+        -------
+        support : SupportSet
+            The other rows.
+        """
         rest = ~out if (self.y[~out] == NORMAL).any() else np.ones(len(self.X), dtype=bool)
         return replace(
             self,
@@ -94,7 +121,13 @@ class SupportSet:
         return self.X[self.y == NORMAL]
 
     def folds(self) -> Positions:
-        """Assign each row to the fold that leaves it out: one row a fold up to 20, else 5 folds."""
+        """Assign each row to the fold that leaves it out: one row a fold up to 20, else 5 folds.
+
+        Returns
+        -------
+        fold : ndarray of shape (n_support,)
+            Number of each row's fold.
+        """
         n_folds = len(self.X) if len(self.X) <= _MOST_SINGLE_FOLDS else _FOLDS
         order = np.lexsort(self.X.T[::-1])  # the folds do not depend on the order of the rows
         fold = np.empty(len(self.X), dtype=np.intp)

@@ -38,16 +38,52 @@ from .checks import (
 )
 from .cleaning import believed_normals, without_doubtful_anomalies
 from .decisions import Decisions
+from .documentation import with_shared_parameters
 from .explanations import Explanations
 from .probability import CURVE, learn_from_tasks
 
 
+@with_shared_parameters
 class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
-    """Provide the parameters and public methods of all detectors.
+    """Validate, adapt, score and explain: all that detectors have in common.
 
-    A method provides four hooks: its meta-training, its state without meta-training, the torch
-    module of a state, and the representation of rows by a support. Leave-one-out scores have a
-    default.
+    A method provides four hooks: its meta-training, the state it has without any, the module of a
+    state, and how a support describes rows to that module. Leave-one-out scores have a default.
+
+    Parameters
+    ----------
+    {n_normal}
+    {n_query}
+    {support_contamination}
+    max_epochs : int, default=20
+        Epochs of meta-training.
+    episodes_per_epoch : int, default=None
+        Episodes of an epoch; None leaves them to the method.
+    batch_size : int, default=16
+        Episodes per training step.
+    lr : float, default=None
+        Learning rate; None leaves it to the method.
+    {threshold}
+    {alpha}
+    {contamination}
+    {outlier_label}
+    {clean_support}
+    {pretrained}
+    {device}
+    {net_params}
+    {callbacks}
+    {verbose}
+    {random_state}
+
+    Attributes
+    ----------
+    {offset_}
+    {state_}
+    {support_X_}
+    {support_y_}
+    {support_kept_}
+    {n_features_in_}
+    {feature_names_in_}
     """
 
     _architecture: ClassVar[tuple[str, ...]] = ()
