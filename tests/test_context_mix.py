@@ -230,11 +230,13 @@ def test_episodes_are_described_by_calibrated_evidence_and_facts():
 
 def test_fine_tuning_departs_where_held_out_tasks_get_better():
     before, tuned = fine_tuned_on_a_family()
-    assert [part["regime"] for part in tuned.report] == ["unlabelled", "labelled"]
-    used = [float(part["used"] == "fine-tuned") for part in tuned.report]
+    assert [report.regime for report in tuned.reports] == ["unlabelled", "labelled"]
+    used = [float(report.used != "before") for report in tuned.reports]
     assert used[0] == 1.0
     np.testing.assert_array_equal(tuned.arrays["departs"], [used, used])
-    assert max(tuned.report[0]["stages"]) > tuned.report[0]["before"] + 0.01
+    roc_auc = tuned.reports[0].roc_auc
+    assert list(roc_auc) == ["before", "stage 1", "stage 2", "stage 3"]
+    assert roc_auc[tuned.reports[0].used] > roc_auc["before"] + 0.01
     assert len(tuned.history) in (2, 4, 6)  # one of three stages
     assert set(before) < set(tuned.arrays)
 

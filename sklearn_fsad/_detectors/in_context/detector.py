@@ -200,7 +200,7 @@ class InContextDetector(BaseFewShotDetector):
         )
         info |= {
             "evidence": [e.name for e in kinds_of(tuned.arrays)],
-            "held_out": tuned.report,
+            "held_out": [report.to_info() for report in tuned.reports],
             "history": tuned.history,
         }
         return MetaState(type(self).__name__, {}, tuned.arrays, None, info=info)

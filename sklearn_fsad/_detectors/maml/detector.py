@@ -505,7 +505,8 @@ class MAMLDetector(BaseFewShotDetector):
                 settings=settings,
             )
             arrays |= learned | view.to_arrays() | self._network_arrays(trained)
-            info |= {"held_out": trained.report, "history": trained.history}
+            info |= {"held_out": [r.to_info() for r in trained.reports]}
+            info["history"] = trained.history
             info["permuted_features"] = trained.permuted
         return self._state(evidence, arrays, n_features, tasks.feature_names_in, architecture, info)
 
@@ -536,7 +537,7 @@ class MAMLDetector(BaseFewShotDetector):
 
     def _network_arrays(self, trained: Trained) -> dict[str, Array]:
         """The network and where to use it; warns where held-out tasks favour the closed form."""
-        lost = [name for name, won in zip(REGIMES, trained.approved, strict=True) if not won]
+        lost = [name for name, won in zip(REGIMES, trained.used, strict=True) if not won]
         if lost:
             kept = (
                 "the closed form is used" if self.residual else "the network is used all the same"
@@ -549,7 +550,7 @@ class MAMLDetector(BaseFewShotDetector):
             )
         if trained.module is None:
             return {}
-        use = trained.approved if self.residual else (True, True)
+        use = trained.used if self.residual else (True, True)
         return {**trained.module.to_arrays(), "use": np.array(use)}
 
     def _state(

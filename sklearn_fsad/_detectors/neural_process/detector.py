@@ -27,7 +27,7 @@ from ...tasks._episodes import EpisodeSampler
 from ...tasks._task_set import TaskSet
 from ..base.detector import BaseFewShotDetector
 from .closed_forms import KernelAnchor, LinearAnchor
-from .knowledge import Judge, Knowledge, learn_knowledge, network_verdict
+from .knowledge import HeldOutTasks, Knowledge, compare_network, learn_knowledge
 from .likelihoods import LIKELIHOODS
 from .masks import MaskPlan, chain_plan, scoring_plan
 from .module import SCORES, NeuralProcess
@@ -355,8 +355,8 @@ default="auto"
             seed=seed,
             support_contamination=self.support_contamination,
         )
-        judge = Judge.from_tasks(tasks, sampler, seed)
-        if not judge.is_fair:
+        held_out = HeldOutTasks.from_tasks(tasks, sampler, seed)
+        if not held_out.suffice:
             return train(tasks, draft)
 
         def describe(X: Array, y: Codes) -> MaskedSupport:
@@ -370,15 +370,16 @@ default="auto"
             part = tasks.subset(positions)
             return self._module(train(part, borrowed, settings.for_held_out()))
 
-        knowledge, without, report = learn_knowledge(
-            tasks, judge, describe, closed, self.weigh_features
+        knowledge, without, reports = learn_knowledge(
+            tasks, held_out, describe, closed, self.weigh_features
         )
-        state = draft.with_arrays(knowledge.to_arrays(), held_out=report)
+        state = draft.with_arrays(knowledge.to_arrays(), held_out=[r.to_info() for r in reports])
         if not self.gate or not n_epochs:
             return train(tasks, state)
-        verdict = network_verdict(judge, without, describe, closed, network)
-        state = state.with_arrays({}, held_out={**report, "network": verdict.report})
-        if verdict.approved[0]:
+        comparison = compare_network(held_out, without, describe, closed, network)
+        reports += comparison.reports
+        state = state.with_arrays({}, held_out=[r.to_info() for r in reports])
+        if comparison.used[0]:
             return train(tasks, state)
         warnings.warn(
             "On held-out tasks the network was not clearly better than its closed form, which is "
