@@ -206,7 +206,7 @@ def test_a_network_on_its_own_first_learns_from_the_support(k, capsys):
 
 
 def test_a_fold_that_the_mix_saw_no_episode_of_is_described_by_the_mix_of_all(family, monkeypatch):
-    monkeypatch.setattr("sklearn_fsad._detectors.maml.detector._MIX_EPISODES", 3)  # of five folds
+    monkeypatch.setattr("sklearn_fsad._detectors.maml.learning._MIX_EPISODES", 3)  # of five folds
     settings = {**QUICK, "max_epochs": 1, "gate": False, "augment": False}
     state = MAMLDetector(**settings).meta_fit(family).pretrained
     assert state.info["n_tasks"] == len(family)
