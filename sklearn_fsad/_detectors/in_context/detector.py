@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, ClassVar
@@ -13,7 +12,6 @@ from sklearn.utils._param_validation import Interval
 from ..._input.labels import ANOMALOUS, UNLABELLED
 from ..._state import MetaState, resolve_state
 from ..._typing import Array, Codes, Mask
-from ...exceptions import TaskWarning
 from ...tasks._task_set import TaskSet
 from ..base.detector import BaseFewShotDetector
 from .cleaning import trusted
@@ -183,13 +181,8 @@ class InContextDetector(BaseFewShotDetector):
         arrays, info = self._start()
         info |= {"n_tasks": tasks.n_tasks}
         sampler = self._sampler(tasks, seed)
+        sampler.warn_if_empty("the weights stay as they were")
         if not sampler.drawable:
-            warnings.warn(
-                "No task has both labelled anomalies and three normal rows: there is nothing to "
-                "learn from, and the weights stay as they were.",
-                TaskWarning,
-                stacklevel=4,
-            )
             return MetaState(type(self).__name__, {}, arrays, None, info=info)
         tuned = fine_tune(
             arrays,

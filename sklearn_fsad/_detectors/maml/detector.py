@@ -16,7 +16,7 @@ from ..._input.labels import ANOMALOUS, PADDING
 from ..._state import MetaState
 from ..._training.layers import aligned
 from ..._typing import Array, Codes
-from ...exceptions import AdaptationWarning, TaskWarning
+from ...exceptions import AdaptationWarning
 from ...tasks._task_set import TaskSet
 from ..base.adaptation import Representation, left_out_folds
 from ..base.detector import BaseFewShotDetector
@@ -279,18 +279,9 @@ class MAMLDetector(BaseFewShotDetector):
     def _meta_train(self, tasks: TaskSet, seed: int) -> MetaState:
         sampler = self._sampler(tasks, seed)
         tasks.one_feature_space()
-        if not sampler.drawable and not self.residual:
-            raise ValueError(
-                "No training task has both labelled anomalies and three normal rows: the network "
-                "has nothing to learn from. Add such tasks, or use residual=True."
-            )
-        if not sampler.drawable:
-            warnings.warn(
-                "No training task has both labelled anomalies and three normal rows: there is "
-                "nothing to learn from, and the closed form is kept.",
-                TaskWarning,
-                stacklevel=5,
-            )
+        if not self.residual:
+            sampler.require("The network needs some: add such tasks, or use residual=True.")
+        sampler.warn_if_empty("the closed form is kept")
         n_episodes = 0
         if sampler.drawable:
             n_episodes = self.episodes_per_epoch or min(48 * len(sampler.drawable), 960)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,6 @@ from ..._evidence.mix_training import learn_mix
 from ..._state import MetaState
 from ..._stats.scaling import ScalePrior
 from ..._typing import Array, Codes
-from ...exceptions import TaskWarning
 from ...tasks._episodes import EpisodeSampler
 from ...tasks._task_set import TaskSet
 from .method import Method
@@ -44,14 +42,8 @@ class PooledMethod(Method):
         closed, pooled = closed_form(evidence, tasks[0].X.shape[1]), folded.pooled()
         arrays = {"closed": closed} | ({} if pooled is None else pooled.to_arrays())
         info: dict[str, Any] = {}
-        if not sampler.drawable:
-            warnings.warn(
-                "No training task has both labelled anomalies and three normal rows: there is "
-                "nothing to learn a mix from, and the closed form is kept.",
-                TaskWarning,
-                stacklevel=5,
-            )
-        elif d.max_epochs:
+        sampler.warn_if_empty("the closed form is kept")
+        if sampler.drawable and d.max_epochs:
             n_episodes = d.episodes_per_epoch or min(24 * len(sampler.drawable), 480)
             observed = observe(folded, sampler, n_episodes, folds, verbose=int(d.verbose))
             settings = d._net_settings(lr=0.08, seed=seed)

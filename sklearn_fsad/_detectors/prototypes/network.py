@@ -94,11 +94,7 @@ class NetworkMethod(Method):
         d = self.detector
         tasks.one_feature_space()
         prior = ScalePrior.from_normals(task.normals for task in tasks)
-        if not sampler.drawable:
-            raise ValueError(
-                "No training task has both labelled anomalies and three normal rows: the network "
-                'has nothing to learn from. Add such tasks, or use embedding="pooled".'
-            )
+        sampler.require('The network needs some: add such tasks, or use embedding="pooled".')
         hidden = (128, 128) if d.hidden is None else tuple(d.hidden)
         width = 32 if d.embedding_dim is None else d.embedding_dim
         scaler = best_scaler(sampler, prior) if d._scaler_follows else d.scaler
