@@ -19,13 +19,8 @@ from tqdm import tqdm
 
 from sklearn_fsad._detectors.in_context.closed_form import closed_form
 from sklearn_fsad._detectors.in_context.module import arrays_of, new_module
-from sklearn_fsad._detectors.in_context.training import (
-    described,
-    observe_tables,
-    train,
-    typical_spreads,
-)
-from sklearn_fsad._evidence.episodes import Observation
+from sklearn_fsad._detectors.in_context.training import described, train
+from sklearn_fsad._evidence.episodes import FoldedEvidence, Observation, observe, typical_spread
 from sklearn_fsad._evidence.kinds import TABULAR
 from sklearn_fsad._state import MetaState
 from sklearn_fsad._training.settings import TrainingSettings
@@ -33,6 +28,7 @@ from sklearn_fsad.prior import TabularPrior
 from sklearn_fsad.tasks._episodes import EpisodeSampler
 
 CHUNK = 50
+KINDS = tuple(TABULAR.values())
 N_NORMAL, N_ANOMALOUS, N_QUERY = (8, 500), (0, 10), 64
 
 
@@ -58,7 +54,8 @@ def observe_chunk(start: int, seed: int, cache: Path) -> list[Observation]:
     sampler = EpisodeSampler(
         tasks, n_normal=N_NORMAL, n_anomalous=N_ANOMALOUS, n_query=N_QUERY, seed=seed + start
     )
-    observations = observe_tables(tasks, sampler, CHUNK)
+    evidence = FoldedEvidence(tasks, KINDS, "none", None)
+    observations = observe(evidence, sampler, CHUNK, [range(tasks.n_tasks)])
     joblib.dump(observations, path)
     return observations
 
@@ -74,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     observations = [o for chunk in tqdm(chunks, "tables", total=-(-args.tasks // CHUNK), unit="x50")
                     for o in chunk]  # fmt: skip
     looked = time.perf_counter() - begun
-    typical = typical_spreads(observations)
+    typical = typical_spread(observations, KINDS)
     module, history = train(
         new_module(closed_form(), args.seed),
         described(observations, typical),

@@ -125,7 +125,7 @@ class KernelDensityDetector(BaseFewShotDetector):
                 criterion=PairwiseLoss, optimizer=torch.optim.Adam
             ),
         )
-        arrays = {"log_weights": module.log_weights.detach().cpu().double().numpy()}
+        arrays = {"log_weights": module.log_weights.detach().double().numpy()}
         info = {"n_tasks": tasks.n_tasks, "history": history}
         names = tasks.feature_names_in
         return MetaState(type(self).__name__, {}, arrays, d, names, info)

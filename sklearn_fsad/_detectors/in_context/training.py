@@ -30,19 +30,6 @@ from .representation import support_facts
 N_FOLDS, _N_STAGES = 5, 3
 
 
-def observe_tables(
-    tasks: TaskSet, sampler: EpisodeSampler, n_episodes: int, verbose: int = 0
-) -> list[Observation]:
-    """Evidence about any table in episodes."""
-    evidence = FoldedEvidence(tasks, tuple(TABULAR.values()), "none", None)
-    return observe(evidence, sampler, n_episodes, [range(tasks.n_tasks)], verbose=verbose)
-
-
-def typical_spreads(observations: Sequence[Observation]) -> Array:
-    """How far left-out evidence spreads, as a line over the log of the number of normals."""
-    return typical_spread(observations, tuple(TABULAR.values()))
-
-
 def described(observations: Sequence[Observation], typical: Array) -> list[Episode]:
     """Episodes as the network sees them."""
     episodes = []
