@@ -102,9 +102,9 @@ FEW_TREES = {  # forests as small as tests of a contract need
     "sklearn_fsad._evidence.table_anomalies._N_TREES_OF_PART": 3,
 }
 FEW_LESSONS = {  # what methods learn beside the epochs of their network
-    "sklearn_fsad._detectors.maml.detector._MIX_EPOCHS": 8,
-    "sklearn_fsad._detectors.maml.detector._SELF_TAUGHT_EPISODES": 8,
-    "sklearn_fsad._detectors.maml.detector._SELF_TAUGHT_EPOCHS": 2,
+    "sklearn_fsad._detectors.maml.learning._MIX_EPOCHS": 8,
+    "sklearn_fsad._detectors.maml.learning._SELF_TAUGHT_EPISODES": 8,
+    "sklearn_fsad._detectors.maml.learning._SELF_TAUGHT_EPOCHS": 2,
     "sklearn_fsad._detectors.neural_process.knowledge._EPISODES_A_TASK": 2,
 }
 

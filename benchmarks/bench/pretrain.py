@@ -29,6 +29,7 @@ from sklearn_fsad.prior import TabularPrior
 from sklearn_fsad.tasks._episodes import EpisodeSampler
 
 CHUNK = 50
+KINDS = tuple(TABULAR.values())
 N_NORMAL, N_ANOMALOUS, N_QUERY = (8, 500), (0, 10), 64
 
 

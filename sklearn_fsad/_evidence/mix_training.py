@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .._stats.ranking import column_aucs
+from .._stats.ranking import clearly_better, column_aucs
 from .._training.batches import EpisodeDataset
+from .._training.held_out import REGIMES, HeldOutEpisode, HeldOutReport, group_means
 from .._training.loop import train_episodic
 from .._training.losses import PairwiseLoss
 from .._training.settings import TrainingSettings
@@ -20,6 +21,8 @@ from ..tasks._episodes import Episode
 from .episodes import Observation, typical_spread
 from .kinds import Evidence
 from .mix import CLOSED_FORM, MIX, SINGLE, EvidenceMix
+
+_CHOICE = "evidence weights"
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,8 @@ class LearnedMix:
     typical_spread : ndarray of shape (2, n_evidence)
     choice : tuple of two int
         What held-out tasks favour without and with labelled anomalies.
-    report : list of dict
-        Per regime, mean held-out AUC of the mix, the closed form and the best single evidence.
+    reports : list of HeldOutReport
+        In each regime the mix, the closed form and the best single kind of evidence.
     history : list of dict
         Loss of each epoch.
     theta_without : dict of int to ndarray
@@ -43,7 +46,7 @@ class LearnedMix:
     theta: Array
     typical_spread: Array
     choice: tuple[int, int]
-    report: list[dict[str, Any]]
+    reports: list[HeldOutReport]
     history: list[dict[str, float]]
     theta_without: dict[int, Array]
 
@@ -54,7 +57,7 @@ class LearnedMix:
 
     def info(self) -> dict[str, Any]:
         """Facts for a :class:`MetaState`."""
-        return {"held_out": self.report, "history": self.history}
+        return {"held_out": [r.to_info() for r in self.reports], "history": self.history}
 
 
 def learn_mix(
@@ -63,7 +66,7 @@ def learn_mix(
     new_mix: Callable[..., EvidenceMix],
     settings: TrainingSettings,
 ) -> LearnedMix:
-    """Train a mix on all tasks, and judge on held-out ones whether to use it.
+    """Train a mix on all tasks, and decide on held-out ones whether to use it.
 
     Parameters
     ----------
@@ -89,7 +92,7 @@ def learn_mix(
         return train_episodic(new_mix(), data, None, replace(how, batch_size=len(part)))
 
     mix, history = trained(np.ones(len(folds), dtype=bool), settings)
-    held_out: dict[tuple[int, int], list[Array]] = {}
+    held_out: list[HeldOutEpisode] = []
     theta_without = {}
     if len(set(folds)) > 1:
         for fold in sorted(set(folds)):
@@ -99,49 +102,41 @@ def learn_mix(
             for e, o in zip(episodes, observations, strict=True):
                 if o.fold == fold and 0 < (e.query_y == 1).sum() < len(e.query_y):
                     regime = int((e.support_y == 1).any())
-                    held_out.setdefault((regime, o.group), []).append(_judge(e, options))
-    choices, report = [], []
-    for regime in (0, 1):
-        choice, summary = _choose(regime, held_out, evidence)
-        choices.append(choice)
-        report.append(summary)
+                    aucs = _aucs_of_options(e, options)
+                    held_out.append(HeldOutEpisode(o.fold, o.group, regime, aucs))
+    used, reports = zip(
+        *(_choose(regime, held_out, evidence) for regime in range(len(REGIMES))), strict=True
+    )
     theta = mix.theta.detach().numpy()
-    used = choices[0], choices[1]
-    return LearnedMix(theta, typical, used, report, history, theta_without)
+    return LearnedMix(theta, typical, used, list(reports), history, theta_without)
 
 
-def _judge(episode: Episode, options: Sequence[EvidenceMix]) -> Array:
-    """AUC of the mix, the closed form and every single kind of evidence on a held-out episode."""
+def _aucs_of_options(episode: Episode, options: Sequence[EvidenceMix]) -> Array:
+    """ROC AUC of the mix, the closed form and every single kind of evidence: (2 + n_evidence,)."""
     weights = np.array([o.weights(episode.support_X, episode.support_y) for o in options])
     scores = np.concatenate([episode.query_X @ weights.T, episode.query_X], axis=1)
     return column_aucs(scores, episode.query_y == 1)
 
 
 def _choose(
-    regime: int, held_out: dict[tuple[int, int], list[Array]], evidence: Sequence[Evidence]
-) -> tuple[int, dict[str, Any]]:
+    regime: int, held_out: Sequence[HeldOutEpisode], evidence: Sequence[Evidence]
+) -> tuple[int, HeldOutReport]:
     """What to use in a regime: the mix, unless another option clearly beats it on held-out tasks.
 
     Clearly means by more than one standard error over at least three groups of sibling tasks: the
     best of a dozen options looks better than it is. Evidence that needs labels never stands alone,
     since it would be blind to anomalies unlike the labelled ones.
     """
-    name = "labelled" if regime else "unlabelled"
-    aucs = np.array([np.mean(a, axis=0) for (seen, _), a in held_out.items() if seen == regime])
+    _, aucs = group_means([e for e in held_out if e.regime == regime])
     if len(aucs) < 2:
-        return CLOSED_FORM, {"regime": name, "used": "closed form"}
+        return CLOSED_FORM, HeldOutReport(_CHOICE, REGIMES[regime], "closed form", {})
     means = aucs.mean(axis=0)  # (2 + n_evidence,)
     label_free = [SINGLE + j for j, e in enumerate(evidence) if not e.needs_anomalies]
     single = max(label_free, key=means.__getitem__) if label_free else CLOSED_FORM
-    rival = max(CLOSED_FORM, single, key=means.__getitem__)
-    gain = aucs[:, rival] - aucs[:, MIX]
-    clear = len(gain) > 2 and gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain))
+    other = max(CLOSED_FORM, single, key=means.__getitem__)
     names = {MIX: "mix", CLOSED_FORM: "closed form"}
     if single != CLOSED_FORM:
         names[single] = evidence[single - SINGLE].name
-    best = rival if clear else MIX
-    return best, {
-        "regime": name,
-        "used": names[best],
-        **{names[o]: round(float(means[o]), 4) for o in names},
-    }
+    best = other if clearly_better(aucs[:, other] - aucs[:, MIX]) else MIX
+    roc_auc = {names[option]: float(means[option]) for option in names}
+    return best, HeldOutReport(_CHOICE, REGIMES[regime], names[best], roc_auc)

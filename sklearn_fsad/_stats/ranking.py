@@ -1,4 +1,4 @@
-"""Compute ROC AUCs of columns of scores, and the gain of one score over another."""
+"""Compute ROC AUCs of columns of scores, and whether one score is better than another."""
 
 from __future__ import annotations
 
@@ -7,6 +7,44 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from .._typing import Array
+
+LEAST_GROUPS = 3
+
+
+def standard_error(values: Array) -> Array:
+    """Standard error of the mean of values: (n, ...) -> (...); infinite for a single one."""
+    n = len(values)
+    if n < 2:
+        return np.full(values.shape[1:], np.inf)
+    return values.std(axis=0, ddof=1) / np.sqrt(n)
+
+
+def clear_gain(gains: Array, least: int = LEAST_GROUPS) -> Array:
+    """Mean gain minus one standard error: (n, ...) -> (...); -inf for fewer than ``least`` gains.
+
+    Parameters
+    ----------
+    gains : ndarray of shape (n, ...)
+        By how much a candidate is better than a baseline, on each group of tasks.
+    least : int, default=3
+        Fewest gains that tell anything.
+    """
+    if len(gains) < least:
+        return np.full(gains.shape[1:], -np.inf)
+    return gains.mean(axis=0) - standard_error(gains)
+
+
+def clearly_better(gains: Array, least: int = LEAST_GROUPS) -> bool:
+    """Whether a candidate is better by more than one standard error: (n,), as of `clear_gain`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_fsad._stats.ranking import clearly_better
+    >>> clearly_better(np.array([0.1, 0.2, 0.1])), clearly_better(np.array([0.3, -0.2, 0.0]))
+    (True, False)
+    """
+    return bool(clear_gain(gains, least) > 0)
 
 
 def column_aucs(scores: Array, anomalous: NDArray[np.bool_]) -> Array:

@@ -1,23 +1,35 @@
-"""Compare a candidate with a baseline on held-out tasks, group by group."""
+"""Compare options on held-out tasks, group by group of sibling tasks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from .._stats.ranking import clearly_better
 from .._typing import Array
 
-REGIMES = ("unlabelled", "labelled")
-LEAST_GROUPS = 3
-_COMPARED = ("closed form", "adapted", "not adapted", "swapped support", "permuted labels")
+REGIMES = ("unlabelled", "labelled")  # supports without and with labelled anomalies
 
 
 @dataclass(frozen=True)
-class Judged:
-    """AUCs of one held-out episode, in the order of ``_COMPARED``."""
+class HeldOutEpisode:
+    """ROC AUC of each option on one episode of a task that was held out from training.
+
+    Attributes
+    ----------
+    fold : int
+        Fold of the task.
+    group : int
+        Number of the group of siblings that the task belongs to.
+    regime : int
+        Position in ``REGIMES``.
+    aucs : ndarray of shape (n_options,)
+        That of the baseline is the first.
+    """
 
     fold: int
     group: int
@@ -25,51 +37,102 @@ class Judged:
     aucs: Array
 
 
-class Verdict:
-    """What held-out episodes say of a network, group by group of sibling tasks.
+@dataclass(frozen=True)
+class HeldOutReport:
+    """What was compared on held-out tasks in one regime, and which option is used.
 
-    A network is used where it beats the closed form by more than one standard error over at least
-    three groups, and in no fold falls behind it: what is learned on siblings often fails others,
-    and two groups that were left out tell little about a third.
+    Attributes
+    ----------
+    choice : str
+        What the options are for.
+    regime : str
+        One of ``REGIMES``.
+    used : str
+        Name of the option that is used.
+    roc_auc : mapping of str to float
+        Name of each option -> its mean over groups; NaN where it could not be measured.
     """
 
-    def __init__(self, judged: Sequence[Judged], gate: bool) -> None:
-        self.report: list[dict[str, Any]] = []
-        approvals, quality = [], []
+    choice: str
+    regime: str
+    used: str
+    roc_auc: Mapping[str, float]
+
+    def to_info(self) -> dict[str, Any]:
+        """Return an entry of ``MetaState.info["held_out"]``."""
+        known = {name: auc for name, auc in self.roc_auc.items() if np.isfinite(auc)}
+        rounded = {name: round(float(auc), 4) for name, auc in known.items()}
+        return {"choice": self.choice, "regime": self.regime, "used": self.used, "roc_auc": rounded}
+
+
+class HeldOutComparison:
+    """Decide in each regime whether to use a candidate in place of a baseline.
+
+    It is used where it beats the baseline by more than one standard error over at least three
+    groups, and in no fold falls behind it: what is learned on siblings often fails others, and two
+    groups that were left out tell little about a third.
+
+    Parameters
+    ----------
+    episodes : sequence of HeldOutEpisode
+    choice : str
+        What the options are for.
+    options : sequence of str
+        Names of the baseline, the candidate and whatever else was scored.
+    gate : bool, default=True
+        Whether the candidate has to be better to be used.
+
+    Attributes
+    ----------
+    used : tuple of two bool
+        Whether to use the candidate without and with labelled anomalies.
+    reports : list of HeldOutReport
+        One for each regime that has episodes.
+    quality : float
+        Mean ROC AUC of what is used, 0 without any episode.
+    """
+
+    def __init__(
+        self,
+        episodes: Sequence[HeldOutEpisode],
+        choice: str,
+        options: Sequence[str],
+        gate: bool = True,
+    ) -> None:
+        self.reports: list[HeldOutReport] = []
+        used, quality = [], []
         for regime, name in enumerate(REGIMES):
-            means = _by_group([j for j in judged if j.regime == regime])
-            approved = not gate or _approved(means)
-            approvals.append(approved)
-            if means:
-                aucs = np.mean([auc for _, auc in means], axis=0)
-                quality.append(aucs[1] if approved else aucs[0])
-                shown = zip(_COMPARED, aucs, strict=True)
-                self.report.append(
-                    {"regime": name, "used": "network" if approved else "closed form"}
-                    | {score: round(float(auc), 4) for score, auc in shown if np.isfinite(auc)}
-                )
-        self.approved = (approvals[0], approvals[1])
+            folds, aucs = group_means([e for e in episodes if e.regime == regime])
+            wins = not gate or _is_better(folds, aucs)
+            used.append(wins)
+            if len(aucs):
+                means = aucs.mean(axis=0)
+                quality.append(means[int(wins)])
+                roc_auc = dict(zip(options, map(float, means), strict=True))
+                self.reports.append(HeldOutReport(choice, name, options[int(wins)], roc_auc))
+        self.used = (used[0], used[1])
         self.quality = float(np.mean(quality)) if quality else 0.0
 
 
-def _by_group(judged: Sequence[Judged]) -> list[tuple[int, Array]]:
-    """(fold, mean AUCs) of each group."""
+def group_means(episodes: Sequence[HeldOutEpisode]) -> tuple[NDArray[np.intp], Array]:
+    """Fold and mean ROC AUCs of each group: (n_groups,), (n_groups, n_options)."""
     groups: dict[tuple[int, int], list[Array]] = {}
-    for j in judged:
-        groups.setdefault((j.fold, j.group), []).append(j.aucs)
-    return [(fold, np.mean(aucs, axis=0)) for (fold, _), aucs in groups.items()]
+    for e in episodes:
+        groups.setdefault((e.fold, e.group), []).append(e.aucs)
+    folds = np.array([fold for fold, _ in groups], dtype=np.intp)
+    return folds, np.array([np.mean(aucs, axis=0) for aucs in groups.values()])
 
 
-def falls_behind(judged: Sequence[Judged]) -> bool:
-    """Whether a network is behind the closed form on episodes of one fold and regime."""
-    gains = [aucs[1] - aucs[0] for _, aucs in _by_group(judged)]
-    return bool(np.mean(gains) < 0)
+def is_behind(episodes: Sequence[HeldOutEpisode]) -> bool:
+    """Whether the candidate has the lower mean ROC AUC over the groups of some episodes."""
+    _, aucs = group_means(episodes)
+    return bool((aucs[:, 1] - aucs[:, 0]).mean() < 0)
 
 
-def _approved(means: Sequence[tuple[int, Array]]) -> bool:
-    if len(means) < LEAST_GROUPS:
+def _is_better(folds: NDArray[np.intp], aucs: Array) -> bool:
+    """Whether the candidate is clearly better, and behind in no fold."""
+    if not len(aucs):
         return False
-    folds = np.array([fold for fold, _ in means])
-    gain = np.array([aucs[1] - aucs[0] for _, aucs in means])
-    clear = gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain))
-    return bool(clear and all(gain[folds == fold].mean() >= 0 for fold in set(folds)))
+    gain = aucs[:, 1] - aucs[:, 0]
+    behind = any(gain[folds == fold].mean() < 0 for fold in set(folds))
+    return clearly_better(gain) and not behind

@@ -11,6 +11,7 @@ from .checkpoint import checkpoints_in, without_checkpoints
 from .net import EpisodicNet, EpochProgress, Interrupted
 from .seeding import torch_seed
 from .settings import TrainingSettings
+from .weights import to_arrays
 
 M = TypeVar("M", bound=torch.nn.Module)
 
@@ -82,7 +83,7 @@ def _callbacks(
     if verbose:
         callbacks.append(("progress", EpochProgress()))
     for checkpoint in checkpoints_in(settings.callbacks):
-        weights = {name: value.cpu().numpy() for name, value in module.state_dict().items()}
+        weights = to_arrays(module.state_dict(), "")
         episodes = [data.facts() for data in (train, valid) if data is not None]
         how = (settings.seed, str(settings.dtype), settings.parameters, settings.of_net())
         callbacks.append(("checkpoint", checkpoint.keeper(weights, *how, episodes)))

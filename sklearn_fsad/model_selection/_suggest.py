@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.base import clone
 
 from .._input.labels import codes_to_labels
+from .._stats.ranking import clearly_better, standard_error
 from .._typing import Array
 from ..exceptions import TaskWarning
 from ..tasks._task_set import TaskSet
@@ -183,11 +184,10 @@ def _choose(scores: Mapping[str, Array]) -> tuple[str, str]:
     best = max(names, key=lambda name: scores[name].mean())
     for name in names[: names.index(best)]:
         gain = scores[best] - scores[name]
-        error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
-        if gain.mean() <= error:
+        if not clearly_better(gain, least=2):
             return name, (
                 f"{name}: {best} is ahead by {gain.mean():.3f} on {len(gain)} held-out tasks, "
-                f"which is within one standard error ({error:.3f})."
+                f"which is within one standard error ({standard_error(gain):.3f})."
             )
     simpler = f" and clearly ahead of what is simpler than {best}" if names[0] != best else ""
     return best, f"{best}: best on {len(scores[best])} held-out tasks{simpler}."

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _LOSSES = {"train_loss": ("training episodes", NORMAL_COLOR, "-"),
            "valid_loss": ("held-out tasks", ANOMALY_COLOR, "--")}  # fmt: skip
-_USED = {"network": "adapted", "as before": "before"}  # where a report uses another word
+_EARLIER_OPTIONS = {"adapted": "network", "as before": "before"}  # of states of version 0.1
 _REGIMES = {"unlabelled": "normals only", "labelled": "with labelled anomalies"}
 
 
@@ -34,8 +34,8 @@ class MetaTrainingDisplay:
     history : sequence of dict
         ``train_loss`` and, where there is one, ``valid_loss`` of each epoch.
     held_out : sequence of dict, default=()
-        Reports with the title of a choice (``regime``), which option was ``used`` and the ROC AUC
-        of each option.
+        Reports with the title of a ``choice``, the kind of support (``regime``), which option was
+        ``used`` and, in ``roc_auc``, the ROC AUC of each option.
     name : str, default=None
         Name of the detector, for the title.
 
@@ -112,8 +112,8 @@ class MetaTrainingDisplay:
         title = type(detector).__name__ if name is None else name
         if state is None:
             raise ValueError(f"This {title} was not meta-fitted: call meta_fit first.")
-        history, held_out = state.info.get("history", []), _reports(state.info.get("held_out", []))
-        if not history and not held_out:
+        history, held_out = state.info.get("history", []), state.info.get("held_out", [])
+        if not history and not _reports(held_out):
             raise ValueError(
                 f"The state of this {title} tells of no training: it is a closed form, or came "
                 "without its history."
@@ -145,7 +145,8 @@ class MetaTrainingDisplay:
             Itself, with ``ax_``, ``axes_`` and ``figure_``.
         """
         check_matplotlib(f"{type(self).__name__}.plot")
-        panels = [p for p in ("history", "held_out") if len(getattr(self, p))]
+        drawable = {"history": self.history, "held_out": _reports(self.held_out)}
+        panels = [name for name, content in drawable.items() if len(content)]
         if ax is None:
             import matplotlib.pyplot as plt
 
@@ -169,7 +170,8 @@ class MetaTrainingDisplay:
         return self
 
     def _height(self) -> float:
-        return max(4.0, 0.8 + 0.28 * sum(1.6 + len(_options(r)) for r in self.held_out))
+        reports = _reports(self.held_out)
+        return max(4.0, 0.8 + 0.28 * sum(1.6 + len(r["roc_auc"]) for r in reports))
 
     def _plot_history(self, ax: Axes, kwargs: dict[str, Any]) -> None:
         epochs = np.arange(1, len(self.history) + 1)
@@ -186,14 +188,13 @@ class MetaTrainingDisplay:
 
     def _plot_held_out(self, ax: Axes) -> None:
         ticks, labels, row = [], [], 0.0
-        for report in self.held_out:
-            options = _options(report)
-            used = _USED.get(report["used"], report["used"])
-            regime = _REGIMES.get(report["regime"], report["regime"]).capitalize()
-            ax.text(0.0, row, f"{regime}: {report['used']}",
+        reports = _reports(self.held_out)
+        for report in reports:
+            used = report["used"]
+            ax.text(0.0, row, f"{_title(report)}: {used}",
                     transform=ax.get_yaxis_transform(), fontweight="bold", fontsize="small",
                     va="center")  # fmt: skip
-            for option, auc in options.items():
+            for option, auc in report["roc_auc"].items():
                 row -= 1.0
                 color = NORMAL_COLOR if option == used else GREY
                 face = color if option == used else "white"
@@ -204,7 +205,7 @@ class MetaTrainingDisplay:
                 ticks.append(row)
                 labels.append(option)
             row -= 1.6
-        values = [auc for report in self.held_out for auc in _options(report).values()]
+        values = [auc for report in reports for auc in report["roc_auc"].values()]
         low, high = min(values), max(values)
         margin = max(0.02, 0.25 * (high - low))
         ax.set(xlim=(low - margin, high + 1.3 * margin), ylim=(row + 0.8, 0.8))
@@ -215,36 +216,50 @@ class MetaTrainingDisplay:
         ax.spines["left"].set_visible(False)
 
 
+def _title(report: Mapping[str, Any]) -> str:
+    """What was chosen and for which supports, in words."""
+    regime = _REGIMES.get(report["regime"], report["regime"])
+    return ", ".join(part for part in (report["choice"], regime) if part).capitalize()
+
+
 def _reports(held_out: Any) -> list[dict[str, Any]]:
-    """The reports of any detector as a list of them."""
-    if not isinstance(held_out, Mapping):
-        return [dict(report) for report in held_out]
+    """The reports that compare anything, those of earlier versions in the form of today's."""
+    if isinstance(held_out, Mapping):
+        reports = _of_earlier_processes(held_out)
+    else:
+        reports = [r if "roc_auc" in r else _of_earlier_version(r) for r in held_out]
+    return [dict(report) for report in reports if report["roc_auc"]]
+
+
+def _of_earlier_version(report: Mapping[str, Any]) -> dict[str, Any]:
+    """A report of version 0.1, in which options stood beside the other keys."""
+    options = {name: auc for name, auc in report.items() if name not in ("regime", "used")}
+    stages = options.pop("stages", [])
+    options |= {f"stage {i}": auc for i, auc in enumerate(stages, start=1)}
+    roc_auc = {_EARLIER_OPTIONS.get(name, name): float(auc)
+               for name, auc in options.items() if np.isfinite(auc)}  # fmt: skip
+    used = _EARLIER_OPTIONS.get(report["used"], report["used"])
+    return {"choice": "", "regime": report["regime"], "used": used, "roc_auc": roc_auc}
+
+
+def _of_earlier_processes(held_out: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The reports of a neural process of version 0.1, which were a mapping."""
     reports = []
     by_rows = held_out.get("prior_rows")
     if by_rows:
-        options = {f"worth {float(rows):g} rows": auc for rows, auc in by_rows.items()}
-        best = max(options, key=options.__getitem__)
-        reports.append({"regime": "covariance of other tasks", "used": best, **options})
-    for key, regime, without, option in (
-        ("weights", "weights of features", "equal weights", "learned weights"),
-        ("network", "network", "closed form", "network"),
-    ):
-        for report in held_out.get(key, []):
-            used = option if report["used"] == "network" else without
-            names = {"closed form": without, "adapted": option}
-            aucs = {name: report[old] for old, name in names.items() if old in report}
-            reports.append({"regime": regime, "used": used, **aucs})
+        roc_auc = {f"{float(rows):g} rows": float(auc) for rows, auc in by_rows.items()}
+        best = max(roc_auc, key=roc_auc.__getitem__)
+        reports.append(
+            {"choice": "covariance prior", "regime": "", "used": best, "roc_auc": roc_auc}
+        )
+    for key, choice, names in (
+        ("weights", "feature weights", {"closed form": "equal weights",
+                                        "network": "learned weights"}),
+        ("network", "network", {"closed form": "closed form", "network": "network"}),
+    ):  # fmt: skip
+        for report in map(_of_earlier_version, held_out.get(key, [])):
+            roc_auc = {names[name]: auc for name, auc in report["roc_auc"].items() if name in names}
+            reports.append(
+                {**report, "choice": choice, "used": names[report["used"]], "roc_auc": roc_auc}
+            )
     return reports
-
-
-def _options(report: Mapping[str, Any]) -> dict[str, float]:
-    """Name of each option -> its held-out ROC AUC."""
-    options: dict[str, float] = {}
-    for name, value in report.items():
-        if name in ("regime", "used"):
-            continue
-        if name == "stages":
-            options |= {f"stage {i}": float(auc) for i, auc in enumerate(value, start=1)}
-        elif np.isfinite(value):
-            options[name] = float(value)
-    return options

@@ -16,6 +16,8 @@ from .._stats.scaling import ScaledSupport, ScalePrior
 from ..exceptions import TaskWarning
 from ._task_set import Task, TaskSet
 
+_NONE = "no training task has both labelled anomalies and three normal rows"
+
 
 @dataclass(frozen=True)
 class Episode:
@@ -106,6 +108,30 @@ class EpisodeSampler:
                     stacklevel=2,
                 )
 
+    def require(self, remedy: str) -> None:
+        """Raise an error if there is no task to draw.
+
+        Parameters
+        ----------
+        remedy : str
+            What to do then, a sentence.
+        """
+        if not self.drawable:
+            raise ValueError(f"No task can be drawn: {_NONE}. {remedy}")
+
+    def warn_if_empty(self, kept: str) -> None:
+        """Warn if there is no task to draw.
+
+        Parameters
+        ----------
+        kept : str
+            What is used without learning, a clause.
+        """
+        if not self.drawable:
+            warnings.warn(
+                f"There is nothing to learn from, and {kept}: {_NONE}.", TaskWarning, stacklevel=5
+            )
+
     def restricted_to(self, positions: Iterable[int]) -> EpisodeSampler:
         """Copy the sampler, restricted to the tasks at some positions.
 
@@ -138,11 +164,7 @@ class EpisodeSampler:
         episode : Episode
             The same for the same numbers.
         """
-        if not self.drawable:
-            raise ValueError(
-                "No task can be drawn: each has no anomaly or fewer than 3 normal rows. Give "
-                "tasks with labelled anomalies."
-            )
+        self.require("Give such tasks.")
         turn = np.random.default_rng([self.seed, epoch]).permutation(self.drawable)
         position = int(turn[index % len(turn)])
         rng = np.random.default_rng([self.seed, epoch, index])

@@ -11,6 +11,7 @@ from sklearn_fsad._evidence.episodes import FoldedEvidence, observe, typical_spr
 from sklearn_fsad._evidence.kinds import EVIDENCE, FAMILY, resolve_evidence
 from sklearn_fsad._evidence.mix import CLOSED_FORM, MIX, SINGLE, EvidenceMix, closed_form
 from sklearn_fsad._evidence.mix_training import _choose, learn_mix
+from sklearn_fsad._training.held_out import HeldOutEpisode
 from sklearn_fsad._training.settings import TrainingSettings
 from sklearn_fsad.tasks import Episode, EpisodeSampler, TaskSet
 
@@ -185,9 +186,9 @@ def test_training_gives_weight_to_the_evidence_that_separates():
     assert weights.argmax() == good
     losses = [epoch["train_loss"] for epoch in learned.history]
     assert losses[-1] < 0.5 * losses[0]
-    labelled = learned.report[1]
-    assert labelled["regime"] == "labelled"
-    assert labelled["mix"] > labelled["closed form"] + 0.2
+    labelled = learned.reports[1]
+    assert labelled.regime == "labelled"
+    assert labelled.roc_auc["mix"] > labelled.roc_auc["closed form"] + 0.2
     assert learned.choice[0] == CLOSED_FORM  # no episode without anomalies was seen
 
 
@@ -201,19 +202,17 @@ def test_training_gives_weight_to_the_evidence_that_separates():
     ],
 )
 def test_the_mix_is_kept_unless_another_option_is_clearly_better(mix, closed, single, used):
-    held_out = {
-        (1, task): [np.array([mix[task], closed[task], 0.5, single[task], 0.5])]
+    held_out = [
+        HeldOutEpisode(0, task, 1, np.array([mix[task], closed[task], 0.5, single[task], 0.5]))
         for task in range(3)
-    }
+    ]
     kinds = KINDS[:3]
     choice, report = _choose(1, held_out, kinds)
     assert choice == used
-    assert report["mix"] == pytest.approx(np.mean(mix), abs=1e-4)
+    assert report.roc_auc["mix"] == pytest.approx(np.mean(mix), abs=1e-4)
     assert _choose(0, held_out, kinds)[0] == CLOSED_FORM
-    one_group = {(1, 0): held_out[1, 0]}
-    assert _choose(1, one_group, kinds)[0] == CLOSED_FORM
-    two_groups = {**one_group, (1, 1): held_out[1, 1]}
-    assert _choose(1, two_groups, kinds)[0] == MIX  # they tell little about a third
+    assert _choose(1, held_out[:1], kinds)[0] == CLOSED_FORM
+    assert _choose(1, held_out[:2], kinds)[0] == MIX  # they tell little about a third
 
 
 def test_an_episode_is_seen_without_what_its_own_fold_would_tell():

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -236,15 +237,41 @@ def test_training_display_draws_losses_and_held_out_tasks(meta_fitted):
                 "prior_rows": {"0.0": 0.7, "8.0": 0.8},
                 "weights": [{"regime": "unlabelled", "used": "network", "closed form": 0.7,
                              "adapted": 0.8, "not adapted": np.nan}],
-                "network": [],
+                "network": [{"regime": "unlabelled", "used": "closed form", "closed form": 0.8,
+                             "adapted": 0.7}],
             },
-            ["worth 0 rows", "worth 8 rows", "equal weights", "learned weights"],
+            ["0 rows", "8 rows", "equal weights", "learned weights", "closed form", "network"],
         ),
+        (
+            [{"regime": "labelled", "used": "network", "closed form": 0.7, "adapted": 0.8,
+              "not adapted": 0.6}],
+            ["closed form", "network", "not adapted"],
+        ),
+        ([{"regime": "labelled", "used": "mix", "mix": 0.8, "closed form": 0.7}],
+         ["mix", "closed form"]),
     ],
 )  # fmt: skip
-def test_reports_of_other_detectors_are_read(held_out, shown):
+def test_reports_of_earlier_versions_are_read(held_out, shown):
     display = MetaTrainingDisplay.from_estimator(with_info({"held_out": held_out}))
     assert [t.get_text() for t in display.ax_.get_yticklabels()] == shown
+
+
+def test_a_report_is_drawn_under_its_choice_with_what_is_used_filled():
+    report = {"choice": "network", "regime": "labelled", "used": "closed form",
+              "roc_auc": {"closed form": 0.8, "network": 0.7}}  # fmt: skip
+    nothing = {"choice": "network", "regime": "unlabelled", "used": "closed form", "roc_auc": {}}
+    ax = MetaTrainingDisplay.from_estimator(with_info({"held_out": [nothing, report]})).ax_
+    assert ax.texts[0].get_text() == "Network, with labelled anomalies: closed form"
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["closed form", "network"]
+    filled = [line.get_markerfacecolor() != "white" for line in ax.lines]
+    assert filled == [True, False]
+
+
+@pytest.mark.parametrize("name", ["mix", "neural_process"])
+def test_held_out_tasks_of_states_of_earlier_versions_are_drawn(name):
+    state = MetaState.load(Path(__file__).parent / "golden" / f"{name}.safetensors")
+    display = MetaTrainingDisplay([], state.info["held_out"]).plot()
+    assert any(line.get_markerfacecolor() != "white" for line in display.ax_.lines)
 
 
 def test_validation_losses_are_drawn_on_one_given_axis():

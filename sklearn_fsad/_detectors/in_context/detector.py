@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, ClassVar
@@ -13,7 +12,6 @@ from sklearn.utils._param_validation import Interval
 from ..._input.labels import ANOMALOUS
 from ..._state import MetaState, resolve_state
 from ..._typing import Array, Codes, Mask
-from ...exceptions import TaskWarning
 from ...tasks._task_set import TaskSet
 from ..base.adaptation import Adaptation, SupportSet
 from ..base.detector import BaseFewShotDetector
@@ -165,13 +163,8 @@ class InContextDetector(BaseFewShotDetector):
         arrays, info = self._start()
         info |= {"n_tasks": tasks.n_tasks}
         sampler = self._sampler(tasks, seed)
+        sampler.warn_if_empty("the weights stay as they were")
         if not sampler.drawable:
-            warnings.warn(
-                "No task has both labelled anomalies and three normal rows: there is nothing to "
-                "learn from, and the weights stay as they were.",
-                TaskWarning,
-                stacklevel=4,
-            )
             return MetaState(type(self).__name__, {}, arrays, None, info=info)
         tuned = fine_tune(
             arrays,
@@ -182,7 +175,7 @@ class InContextDetector(BaseFewShotDetector):
         )
         info |= {
             "evidence": [e.name for e in kinds_of(tuned.arrays)],
-            "held_out": tuned.report,
+            "held_out": [report.to_info() for report in tuned.reports],
             "history": tuned.history,
         }
         return MetaState(type(self).__name__, {}, tuned.arrays, None, info=info)

@@ -15,8 +15,9 @@ from ..._evidence.episodes import FoldedEvidence, Observation, observe, typical_
 from ..._evidence.kinds import FAMILY, TABULAR
 from ..._evidence.pooled import Pooled
 from ..._input.labels import ANOMALOUS
-from ..._stats.ranking import column_aucs
+from ..._stats.ranking import clear_gain, column_aucs
 from ..._training.batches import EpisodeDataset
+from ..._training.held_out import REGIMES, HeldOutEpisode, HeldOutReport, group_means
 from ..._training.loop import train_episodic
 from ..._training.losses import TopLoss
 from ..._training.settings import TrainingSettings
@@ -27,19 +28,6 @@ from .module import NET, ContextMix, arrays_of, module_of
 from .representation import support_facts
 
 N_FOLDS, _N_STAGES = 5, 3
-
-
-def observe_tables(
-    tasks: TaskSet, sampler: EpisodeSampler, n_episodes: int, verbose: int = 0
-) -> list[Observation]:
-    """Evidence about any table in episodes."""
-    evidence = FoldedEvidence(tasks, tuple(TABULAR.values()), "none", None)
-    return observe(evidence, sampler, n_episodes, [range(tasks.n_tasks)], verbose=verbose)
-
-
-def typical_spreads(observations: Sequence[Observation]) -> Array:
-    """How far left-out evidence spreads, as a line over the log of the number of normals."""
-    return typical_spread(observations, tuple(TABULAR.values()))
 
 
 def described(observations: Sequence[Observation], typical: Array) -> list[Episode]:
@@ -93,12 +81,12 @@ class FineTuned:
     Attributes
     ----------
     arrays : dict of str to ndarray
-    report : list of dict
+    reports : list of HeldOutReport
     history : list of dict
     """
 
     arrays: dict[str, Array]
-    report: list[dict[str, Any]]
+    reports: list[HeldOutReport]
     history: list[dict[str, float]]
 
 
@@ -112,9 +100,9 @@ def fine_tune(
     """Train further on tasks of one's own, as long as held-out ones get better.
 
     Tasks that share their columns also have evidence of what they have in common. The tasks are
-    held out in five folds; after each third of the epochs the network is judged on
-    them, with and without labelled anomalies. What is clearly better than the network to start
-    with, by more than one standard error over groups, is trained on all tasks and used.
+    held out in five folds; after each third of the epochs the network scores them, with and without
+    labelled anomalies. What is clearly better than the network to start with, by more than one
+    standard error over groups, is trained on all tasks and used.
     """
     folds = tasks.folds(N_FOLDS, settings.seed)
     shared = tasks.n_features is not None and len(folds) > 1
@@ -141,31 +129,32 @@ def fine_tune(
         _, history = train(module, part, how.with_callbacks([("snapshots", snapshots)]))
         return [module_of(taken) for taken in snapshots.taken_], history
 
-    gains: dict[tuple[int, int], list[Array]] = {}  # (regime, group) -> AUC of each rival
+    held_out: list[HeldOutEpisode] = []
     if len(folds) > 1 and stages:
-        sitting = module_of(start)
+        baseline = module_of(start)
         for f in sorted(set(fold)):
-            rivals, _ = stages_of(fold != f, settings.for_held_out())
+            candidates, _ = stages_of(fold != f, settings.for_held_out())
             for i in np.flatnonzero(fold == f):
                 e = episodes["own"][i]
                 if not 0 < (e.query_y == 1).sum() < len(e.query_y):
                     continue
-                scores = [_scores(sitting, episodes["before"][i]), *(_scores(r, e) for r in rivals)]
+                scores = [_scores(baseline, episodes["before"][i])]
+                scores += [_scores(candidate, e) for candidate in candidates]
                 regime = int((e.support_y == ANOMALOUS).any())
                 aucs = column_aucs(np.column_stack(scores), e.query_y == 1)
-                gains.setdefault((regime, observations[i].group), []).append(aucs)
-    chosen, report = _choose(gains)
+                held_out.append(HeldOutEpisode(f, observations[i].group, regime, aucs))
+    chosen, reports = _choose(held_out)
     if not any(chosen):
-        return FineTuned(dict(arrays), report, [])
+        return FineTuned(dict(arrays), reports, [])
     modules, history = stages_of(np.ones(len(fold), dtype=bool), settings)
     reached = min(max(chosen), len(modules))  # fewer where it was cut short
     if not reached:
-        return FineTuned(dict(arrays), report, [])
+        return FineTuned(dict(arrays), reports, [])
     module = modules[reached - 1]
     departs = np.tile(np.array(chosen) > 0, (2, 1)).astype(np.float64)
     shared_arrays = {} if pooled is None else pooled.to_arrays()
     tuned = {**shared_arrays, **arrays_of(module, departs), "typical_spread": typical}
-    return FineTuned(tuned, report, history[: stages[reached - 1]])
+    return FineTuned(tuned, reports, history[: stages[reached - 1]])
 
 
 class _Snapshots(Callback):
@@ -188,26 +177,17 @@ def _scores(module: ContextMix, e: Episode) -> Array:
 
 
 def _choose(
-    gains: Mapping[tuple[int, int], list[Array]],
-) -> tuple[tuple[int, int], list[dict[str, Any]]]:
+    held_out: Sequence[HeldOutEpisode],
+) -> tuple[tuple[int, int], list[HeldOutReport]]:
     """The stage to use in each regime, 0 to stay with what was there; both use the same one."""
-    chosen, report = [0, 0], []
-    means = {
-        r: np.array([np.mean(aucs, axis=0) for (regime, _), aucs in gains.items() if regime == r])
-        for r in (0, 1)
-    }
-    clear = {}
+    means = {r: group_means([e for e in held_out if e.regime == r])[1] for r in (0, 1)}
+    means = {r: aucs for r, aucs in means.items() if len(aucs)}
+    clear = {r: clear_gain(aucs[:, 1:] - aucs[:, :1]) for r, aucs in means.items()}
+    best = int(np.argmax(sum(np.maximum(c, 0.0) for c in clear.values())))
+    chosen = [best + 1 if r in clear and clear[r][best] > 0 else 0 for r in (0, 1)]
+    reports = []
     for r, aucs in means.items():
-        if len(aucs) > 2:
-            gain = aucs[:, 1:] - aucs[:, :1]
-            clear[r] = gain.mean(axis=0) - gain.std(axis=0, ddof=1) / np.sqrt(len(gain))
-    if clear:
-        total = np.sum([np.maximum(c, 0.0) for c in clear.values()], axis=0)
-        best = int(total.argmax())
-        chosen = [best + 1 if r in clear and clear[r][best] > 0 else 0 for r in (0, 1)]
-    for r, name in enumerate(("unlabelled", "labelled")):
-        if len(means[r]):
-            aucs = means[r].mean(axis=0).round(4).tolist()
-            used = "fine-tuned" if chosen[r] else "as before"
-            report.append({"regime": name, "used": used, "before": aucs[0], "stages": aucs[1:]})
-    return (chosen[0], chosen[1]), report
+        names = ["before", *(f"stage {i}" for i in range(1, aucs.shape[1]))]
+        roc_auc = dict(zip(names, map(float, aucs.mean(axis=0)), strict=True))
+        reports.append(HeldOutReport("fine-tuning", REGIMES[r], names[chosen[r]], roc_auc))
+    return (chosen[0], chosen[1]), reports

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -14,44 +12,23 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from torch import nn
 
-from ..._evidence.calibration import CalibratedEvidence
-from ..._evidence.episodes import FoldedEvidence, Observation, observe
-from ..._evidence.kinds import EVIDENCE, Evidence
-from ..._evidence.mix import CLOSED_FORM, EvidenceMix, closed_form
-from ..._evidence.mix_training import learn_mix
-from ..._input.labels import ANOMALOUS, INJECTED, PADDING
+from ..._input.labels import ANOMALOUS, PADDING
 from ..._state import MetaState
-from ..._stats.scaling import ScaledSupport
-from ..._training.held_out import REGIMES
 from ..._training.layers import aligned
-from ..._training.settings import TrainingSettings
 from ..._typing import Array, Codes
-from ...exceptions import AdaptationWarning, TaskWarning
-from ...tasks._episodes import EpisodeSampler
+from ...exceptions import AdaptationWarning
 from ...tasks._task_set import TaskSet
 from ..base.adaptation import Adaptation, Representation, SupportSet
 from ..base.detector import BaseFewShotDetector
 from ..base.documentation import with_shared_parameters
-from .episodes import exercise
-from .injection import inject_anomalies, tasks_from_rows
 from .inner_loop import ALGORITHMS, ClosedFormOnly, GradientAdaptation, scores_after
-from .learners import LEARNERS, Learner, make_learner
+from .learners import LEARNERS
+from .learning import closed_form_state, learned_state, module_of, represent, self_taught_state
 from .report import adaptation_advice, adaptation_report
-from .representation import AnchoredDescription, NetworkView, PlainDescription
-from .training import Trained, learn_to_adapt
-
-_START_RATE = 0.3
-_MIX_EPISODES, _MIX_EPOCHS = 480, 200
-_SELF_TAUGHT_EPISODES, _SELF_TAUGHT_EPOCHS = 32, 8
 
 
 def _reconstructs(detector: MAMLDetector) -> bool:
     return detector.learner == "autoencoder"
-
-
-def _evidence(needs_pooled: bool) -> tuple[Evidence, ...]:
-    """The evidence of the closed form, with or without that pooled from tasks."""
-    return tuple(e for e in EVIDENCE.values() if needs_pooled or not e.needs_pooled)
 
 
 @with_shared_parameters
@@ -280,22 +257,14 @@ class MAMLDetector(BaseFewShotDetector):
     def _meta_train(self, tasks: TaskSet, seed: int) -> MetaState:
         sampler = self._sampler(tasks, seed)
         tasks.one_feature_space()
-        if not sampler.drawable and not self.residual:
-            raise ValueError(
-                "No training task has both labelled anomalies and three normal rows: the network "
-                "has nothing to learn from. Add such tasks, or use residual=True."
-            )
-        if not sampler.drawable:
-            warnings.warn(
-                "No training task has both labelled anomalies and three normal rows: there is "
-                "nothing to learn from, and the closed form is kept.",
-                TaskWarning,
-                stacklevel=5,
-            )
+        if not self.residual:
+            sampler.require("The network needs some: add such tasks, or use residual=True.")
+        sampler.warn_if_empty("the closed form is kept")
         n_episodes = 0
         if sampler.drawable:
             n_episodes = self.episodes_per_epoch or min(48 * len(sampler.drawable), 960)
-        return self._learn(
+        return learned_state(
+            self,
             tasks,
             sampler,
             n_episodes,
@@ -307,44 +276,18 @@ class MAMLDetector(BaseFewShotDetector):
 
     def _untrained_state(self, X: Array, y: Codes) -> MetaState:
         if self.residual:
-            evidence = _evidence(needs_pooled=False)
-            return self._state(evidence, {"closed": closed_form(evidence, X.shape[1])}, X.shape[1])
+            return closed_form_state(self, X.shape[1])
         if self.verbose:
             print(f"{type(self).__name__}: no meta_fit; learning from the {len(X)} rows of fit")
-        seed = self._seed()
-        tasks = tasks_from_rows(X, y, seed)
-        n, k = min(int((y != ANOMALOUS).sum()), 40), min(int((y == ANOMALOUS).sum()), 16)
-        sampler = EpisodeSampler(tasks, n_normal=(n, n), n_anomalous=(k, k), n_query=40, seed=seed)
-        settings = self._net_settings(lr=4e-3, seed=seed)
-        settings = replace(settings, max_epochs=_SELF_TAUGHT_EPOCHS, verbose=0, accelerator=None)
-        return self._learn(
-            tasks, sampler, _SELF_TAUGHT_EPISODES, settings, augment=False, gate=False
-        )
+        return self_taught_state(self, X, y)
 
     def _module(self, state: MetaState) -> nn.Module:
         if "use" not in state.arrays:
             return ClosedFormOnly()
-        return GradientAdaptation.from_arrays(
-            state.arrays, lambda: self._learner(state.info["network"]), **self._inner_settings()
-        )
+        return module_of(self, state)
 
     def _represent(self, support: SupportSet, state: MetaState) -> Representation:
-        X, y = support.X, support.y
-        view = NetworkView.from_arrays(state.arrays, self._network_scaler())
-        features = view.features(X, y)
-        adapts = "use" in state.arrays
-        injected = self._injected(X, y, [state.info["seed"]]) if adapts else X[:0]
-        if not self.residual:
-            return PlainDescription(features, injected)
-        evidence = CalibratedEvidence.from_arrays(
-            state.arrays,
-            ScaledSupport(X, y, "none"),
-            y,
-            [EVIDENCE[name] for name in state.info["evidence"]],
-        )
-        shots = {name: tuple(state.info[name]) for name in ("n_normal", "n_anomalous")}
-        mix = EvidenceMix.from_arrays(state.arrays, **shots)
-        return AnchoredDescription(features, evidence, mix, injected)
+        return represent(self, support.X, support.y, state)
 
     def _left_out_scores(self, adaptation: Adaptation) -> Array:
         """Score of each support row by a network that adapted to the others, all at once.
@@ -428,160 +371,3 @@ class MAMLDetector(BaseFewShotDetector):
                 AdaptationWarning,
                 stacklevel=4,
             )
-
-    # --- meta-training ----------------------------------------------------------------------------
-    def _learn(
-        self,
-        tasks: TaskSet,
-        sampler: EpisodeSampler,
-        n_episodes: int,
-        settings: TrainingSettings,
-        *,
-        augment: Any,
-        gate: bool,
-        n_tasks: int = 0,
-    ) -> MetaState:
-        seed = settings.seed
-        folds = tasks.folds(5, seed)
-        evidence = _evidence(needs_pooled=len(folds) > 1)
-        if not self.residual and not gate:
-            evidence = ()  # nothing to correct and nothing to compare with
-        folded = FoldedEvidence(tasks, evidence, "none", None)
-        pooled = folded.pooled()
-        n_features = tasks[0].X.shape[1]
-        arrays = {"closed": closed_form(evidence, n_features)}
-        arrays |= {} if pooled is None else pooled.to_arrays()
-        info: dict[str, Any] = {"n_tasks": n_tasks, "seed": seed}
-        architecture: dict[str, Any] = {}
-        if n_episodes and settings.max_epochs:
-            observations = observe(
-                folded,
-                sampler,
-                n_episodes,
-                folds,
-                inject=lambda e, i: self._injected(e.support_X, e.support_y, [seed, i]),
-                verbose=int(self.verbose),
-            )
-            closed_forms, learned = self._closed_forms(
-                observations, evidence, arrays["closed"], seed
-            )
-            if "typical_spread" in learned:
-                observations = [o.shrunk_to(learned["typical_spread"]) for o in observations]
-            view = NetworkView.from_tasks(tasks, self._network_scaler())
-            exercises = [
-                exercise(o, closed_forms[o.fold], view, self.residual) for o in observations
-            ]
-            shape = self._shape(exercises[0].episode.support_X.shape[1], len(evidence))
-            architecture = {name: shape[name] for name in ("embedding_dim", "hidden")}
-            info["network"] = shape
-            trained = learn_to_adapt(
-                exercises,
-                lambda: GradientAdaptation(self._learner(shape), **self._inner_settings()),
-                augment=augment,
-                gate=gate,
-                needed=not self.residual,
-                settings=settings,
-            )
-            arrays |= learned | view.to_arrays() | self._network_arrays(trained)
-            info |= {"held_out": trained.report, "history": trained.history}
-            info["permuted_features"] = trained.permuted
-        return self._state(evidence, arrays, n_features, tasks.feature_names_in, architecture, info)
-
-    def _closed_forms(
-        self,
-        observations: Sequence[Observation],
-        evidence: Sequence[Evidence],
-        closed: Array,
-        seed: int,
-    ) -> tuple[dict[int, EvidenceMix], dict[str, Array]]:
-        """The closed form without each fold of tasks, and with all of them as arrays."""
-
-        def new_mix(**given: Any) -> EvidenceMix:
-            return EvidenceMix(closed, self.n_normal, self.n_anomalous, **given)
-
-        folds = {o.fold for o in observations}
-        if not self.residual:
-            return dict.fromkeys(folds, new_mix(choice=(CLOSED_FORM, CLOSED_FORM))), {}
-        learned = learn_mix(
-            observations[:_MIX_EPISODES],
-            evidence,
-            new_mix,
-            TrainingSettings(lr=0.08, max_epochs=_MIX_EPOCHS, seed=seed),
-        )
-        thetas = {fold: learned.theta_without.get(fold, learned.theta) for fold in folds}
-        mixes = {f: new_mix(theta=theta, choice=learned.choice) for f, theta in thetas.items()}
-        return mixes, learned.arrays()
-
-    def _network_arrays(self, trained: Trained) -> dict[str, Array]:
-        """The network and where to use it; warns where held-out tasks favour the closed form."""
-        lost = [name for name, won in zip(REGIMES, trained.approved, strict=True) if not won]
-        if lost:
-            kept = (
-                "the closed form is used" if self.residual else "the network is used all the same"
-            )
-            warnings.warn(
-                "On held-out tasks the network was not clearly better than the closed form with "
-                f"{' and '.join(lost)} supports: {kept}. See pretrained.info['held_out'].",
-                AdaptationWarning,
-                stacklevel=6,
-            )
-        if trained.module is None:
-            return {}
-        use = trained.approved if self.residual else (True, True)
-        return {**trained.module.to_arrays(), "use": np.array(use)}
-
-    def _state(
-        self,
-        evidence: Sequence[Evidence],
-        arrays: dict[str, Array],
-        n_features: int,
-        feature_names: Any = None,
-        architecture: dict[str, Any] | None = None,
-        info: dict[str, Any] | None = None,
-    ) -> MetaState:
-        mine = {name: self._architecture_value(name) for name in self._architecture}
-        shots = {"n_normal": list(self.n_normal), "n_anomalous": list(self.n_anomalous)}
-        facts = {"evidence": [e.name for e in evidence], "n_tasks": 0, **shots, **(info or {})}
-        learned = {**mine, **(architecture or {})}
-        return MetaState(type(self).__name__, learned, arrays, n_features, feature_names, facts)
-
-    def _injected(self, X: Array, y: Codes, seed: Sequence[int]) -> Array:
-        """Rows that a classifier sees as anomalies: none where it has labelled ones."""
-        one_class = self.inner_batch == "one-class" or not (y == ANOMALOUS).any()
-        if self.learner != "classifier" or not self.inject or not one_class:
-            return X[:0]
-        return inject_anomalies(X[y != ANOMALOUS], np.random.default_rng([*seed, INJECTED]))
-
-    def _shape(self, n_columns: int, n_evidence: int) -> dict[str, Any]:
-        """What fixes the shape of a network for rows of so many columns."""
-        n_evidence = n_evidence if self.residual else 0
-        n_features = n_columns - n_evidence - self.residual
-        usual = {
-            "classifier": ((64, 64), None),
-            "autoencoder": ((64,), max(2, n_features // 3)),
-            "svdd": ((64, 64), 16),
-        }
-        hidden, width = usual[self.learner]
-        return {
-            "n_features": n_features,
-            "n_evidence": n_evidence,
-            "hidden": list(hidden if self.hidden is None else self.hidden),
-            "embedding_dim": width if self.embedding_dim is None else self.embedding_dim,
-        }
-
-    def _learner(self, shape: Mapping[str, Any]) -> Learner:
-        return make_learner(self.learner, **shape, residual=self.residual)
-
-    def _network_scaler(self) -> Any:
-        return "shrunk" if self._scaler_follows else self.scaler
-
-    def _inner_settings(self) -> dict[str, Any]:
-        learned = self.inner_lr == "learned"
-        return {
-            "algorithm": self.algorithm,
-            "n_steps": self.n_inner_steps,
-            "inner_lr": _START_RATE if learned else self.inner_lr,
-            "learn_rates": learned,
-            "one_class": self.inner_batch == "one-class",
-            "multi_step_loss": self.multi_step_loss,
-        }

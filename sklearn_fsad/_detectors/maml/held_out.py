@@ -12,17 +12,20 @@ from numpy.typing import NDArray
 from ..._input.labels import ANOMALOUS, NORMAL
 from ..._stats.ranking import column_aucs
 from ..._training.batches import collate_episodes
-from ..._training.held_out import REGIMES, Judged
+from ..._training.held_out import REGIMES, HeldOutEpisode
 from ..._typing import Array
 from .episodes import Exercise
 from .inner_loop import GradientAdaptation
 
-_JUDGED_AT_ONCE = 32
+OPTIONS = ("closed form", "network", "not adapted", "swapped support", "permuted labels")
+_SCORED_AT_ONCE = 32
 
 
-def judge(module: GradientAdaptation, exercises: Sequence[Exercise], fold: int) -> list[Judged]:
-    """AUCs of a network, which never saw a fold of tasks, on the exercises of that fold."""
-    judged = []
+def score_held_out(
+    module: GradientAdaptation, exercises: Sequence[Exercise], fold: int
+) -> list[HeldOutEpisode]:
+    """Score the exercises of a fold by a network that never saw it, and by all ``OPTIONS``."""
+    scored = []
     for regime in range(len(REGIMES)):
         part = [
             e
@@ -30,15 +33,14 @@ def judge(module: GradientAdaptation, exercises: Sequence[Exercise], fold: int) 
             if int((e.episode.support_y == 1).any()) == regime
             and 0 < (e.episode.query_y == 1).sum() < len(e.episode.query_y)
         ]
-        for start in range(0, len(part), _JUDGED_AT_ONCE):
-            some = part[start : start + _JUDGED_AT_ONCE]
+        for start in range(0, len(part), _SCORED_AT_ONCE):
+            some = part[start : start + _SCORED_AT_ONCE]
             for exercise, scores in zip(some, _all_scores(module, some, regime), strict=True):
                 e = exercise.episode
                 columns = np.column_stack([exercise.closed, scores[: len(e.query_y)]])
-                judged.append(
-                    Judged(fold, exercise.group, regime, column_aucs(columns, e.query_y == 1))
-                )
-    return judged
+                aucs = column_aucs(columns, e.query_y == 1)
+                scored.append(HeldOutEpisode(fold, exercise.group, regime, aucs))
+    return scored
 
 
 def _all_scores(module: GradientAdaptation, exercises: Sequence[Exercise], regime: int) -> Array:
@@ -68,7 +70,7 @@ def _positions_of_others(tasks: NDArray[np.intp]) -> NDArray[np.intp]:
 
 
 def permuted_labels(y: NDArray[Any]) -> NDArray[Any]:
-    """Labels of a support dealt out anew among its own rows."""
+    """Shuffle the known labels of a support."""
     known = np.flatnonzero((y == NORMAL) | (y == ANOMALOUS))
     shuffled = y.copy()
     shuffled[known] = np.random.default_rng(0).permutation(y[known])

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..._stats.ranking import LEAST_GROUPS
 from ..._training.batches import EpisodeDataset
-from ..._training.held_out import LEAST_GROUPS, Judged, Verdict
+from ..._training.held_out import HeldOutComparison, HeldOutEpisode, HeldOutReport
 from ..._training.loop import train_episodic
 from ..._training.losses import PairwiseLoss
 from ..._training.seeding import torch_seed
 from ..._training.settings import TrainingSettings
 from ...tasks._episodes import Episode
 from .episodes import Exercise, permuted_features
-from .held_out import judge
+from .held_out import OPTIONS, score_held_out
 from .inner_loop import GradientAdaptation
 
 _GATE_FOLDS = 3
@@ -31,21 +32,21 @@ class Trained:
     ----------
     module : GradientAdaptation or None
         In float64; None where held-out tasks favour the closed form throughout.
-    approved : tuple of two bool
+    used : tuple of two bool
         Whether held-out tasks favour it without and with labelled anomalies.
     permuted : bool
         Whether its training permuted the features.
-    report : list of dict
-        Per regime, mean held-out AUC of the closed form and of the network: adapted, not adapted,
-        adapted to the support of another task and to permuted labels.
+    reports : list of HeldOutReport
+        In each regime the closed form and the network: adapted, not adapted, adapted to the support
+        of another task and to permuted labels.
     history : list of dict
         Loss of each epoch.
     """
 
     module: GradientAdaptation | None
-    approved: tuple[bool, bool]
+    used: tuple[bool, bool]
     permuted: bool
-    report: list[dict[str, Any]]
+    reports: list[HeldOutReport]
     history: list[dict[str, float]]
 
 
@@ -58,7 +59,7 @@ def learn_to_adapt(
     needed: bool,
     settings: TrainingSettings,
 ) -> Trained:
-    """Train on all tasks, and judge on held-out ones how to train and whether to use the network.
+    """Train on all tasks; held-out ones decide how to train and whether to use the network.
 
     Parameters
     ----------
@@ -81,26 +82,26 @@ def learn_to_adapt(
             module = new_module()
         return _train(module, part, how, permute=permute)
 
-    def judged(permute: bool) -> Verdict:
-        outcome: list[Judged] = []
+    def compared(permute: bool) -> HeldOutComparison:
+        scored: list[HeldOutEpisode] = []
         for fold in sorted(set(folds)):
             rest = [e for e, f in zip(exercises, folds, strict=True) if f != fold]
             held_out = [e for e, f in zip(exercises, folds, strict=True) if f == fold]
             module, _ = trained(rest, permute, settings.for_held_out())
-            outcome += judge(module, held_out, fold)
-        return Verdict(outcome, gate)
+            scored += score_held_out(module, held_out, fold)
+        return HeldOutComparison(scored, "network", OPTIONS, gate)
 
     comparable = len(set(folds)) > 1 and len({e.group for e in exercises}) >= LEAST_GROUPS
     if comparable and (gate or len(variants) > 1):
-        verdicts = {permute: judged(permute) for permute in variants}
+        comparisons = {permute: compared(permute) for permute in variants}
     else:
-        verdicts = {variants[-1]: Verdict([], gate)}
-    permute = max(verdicts, key=lambda p: verdicts[p].quality)
-    verdict = verdicts[permute]
+        comparisons = {variants[-1]: HeldOutComparison([], "network", OPTIONS, gate)}
+    permute = max(comparisons, key=lambda p: comparisons[p].quality)
+    best = comparisons[permute]
     module, history = None, []
-    if needed or any(verdict.approved):
+    if needed or any(best.used):
         module, history = trained(exercises, permute, settings)
-    return Trained(module, verdict.approved, permute, verdict.report, history)
+    return Trained(module, best.used, permute, best.reports, history)
 
 
 def _train(

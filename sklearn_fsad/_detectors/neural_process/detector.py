@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -15,38 +13,21 @@ from sklearn.utils.metaestimators import available_if
 
 from ..._input.labels import ANOMALOUS
 from ..._state import MetaState
-from ..._stats.moments import is_embedding
-from ..._stats.scaling import ScaledSupport, ScalePrior
 from ..._training.layers import aligned
-from ..._training.seeding import torch_seed
-from ..._training.settings import TrainingSettings
-from ..._training.weights import from_arrays, to_arrays
 from ..._typing import Array, Codes
-from ...exceptions import AdaptationWarning
-from ...tasks._episodes import EpisodeSampler
 from ...tasks._task_set import TaskSet
 from ..base.adaptation import Adaptation, SupportSet
 from ..base.detector import BaseFewShotDetector
 from ..base.documentation import with_shared_parameters
-from .closed_forms import KernelAnchor, LinearAnchor
-from .knowledge import Judge, Knowledge, learn_knowledge, network_verdict
+from .learning import meta_learned_state, self_taught_state
 from .likelihoods import LIKELIHOODS
-from .masks import MaskPlan, chain_plan, scoring_plan
+from .masks import MaskPlan, scoring_plan
 from .module import SCORES, NeuralProcess
-from .networks import KINDS, make_network
-from .reduction import REDUCTIONS, Reduction
+from .networks import KINDS
+from .reduction import REDUCTIONS
 from .representation import MaskedSupport
-from .targets import check_grid, resolve_targets
-from .training import MOST_CONTEXT, MOST_QUERIES, NormalEpisodes, train_process
+from .states import ANCHORS, WEIGHT, describe, module_of
 
-_WEIGHT = "net."
-_ANCHORS = {"both": ("linear", "kernel"), "linear": ("linear",), "kernel": ("kernel",), "none": ()}
-_ORDERS, _CHAIN_BLOCKS = 4, 4
-_WIDTH = 32
-_EPISODES, _META_EPOCHS = 200, 20
-_EPOCHS = {50: 4, 400: 8, np.inf: 16}  # of self-teaching, below so many rows
-_PRIOR_ANOMALIES = 2.0
-_JUDGED_QUERIES = 100
 _FOLDS, _CROSS_FITTED_SHARE = 3, 0.75
 _MOST_ROWS = 1024
 
@@ -205,7 +186,7 @@ default="auto"
         **BaseFewShotDetector._parameter_constraints,
         "kind": [StrOptions(set(KINDS))],
         "anomaly_score": [StrOptions(set(SCORES))],
-        "anchor": [StrOptions({"auto", *_ANCHORS})],
+        "anchor": [StrOptions({"auto", *ANCHORS})],
         "likelihood": [StrOptions(set(LIKELIHOODS))],
         "n_masks": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left"), None],
         "target_features": [None, list, tuple, np.ndarray],
@@ -303,121 +284,36 @@ default="auto"
 
     # --- what the shell asks for ------------------------------------------------------------------
     def _meta_train(self, tasks: TaskSet, seed: int) -> MetaState:
-        tasks.one_feature_space()
-        tasks = tasks.subset(i for i, task in enumerate(tasks) if len(task.normals) >= 2)
-        if not tasks.n_tasks:
-            raise ValueError("No task has two normal rows: there is nothing to learn from.")
-        n_epochs = _META_EPOCHS if self.max_epochs is None else self.max_epochs
-        settings = replace(self._net_settings(lr=5e-3, seed=seed), max_epochs=n_epochs)
-        draft = self._draft(
-            [task.normals for task in tasks],
-            ScalePrior.from_normals(task.normals for task in tasks),
-            seed,
-            tasks.feature_names_in,
-            {"n_tasks": tasks.n_tasks},
-        )
-
-        def train(part: TaskSet, state: MetaState, how: TrainingSettings = settings) -> MetaState:
-            return self._trained(
-                state,
-                [task.normals for task in part],
-                [task.anomalies for task in part],
-                n_normal=self.n_normal,
-                n_query=self.n_query,
-                settings=how,
-            )
-
-        if draft.architecture["anchor"] == "none" or draft.info["targets"] is not None:
-            return train(tasks, draft)
-        sampler = EpisodeSampler(
-            tasks,
-            n_normal=self.n_normal,
-            n_anomalous=(0, 0),
-            n_query=_JUDGED_QUERIES,
-            seed=seed,
-            support_contamination=self.support_contamination,
-        )
-        judge = Judge.from_tasks(tasks, sampler, seed)
-        if not judge.is_fair:
-            return train(tasks, draft)
-
-        def describe(X: Array, y: Codes) -> MaskedSupport:
-            return self._described(X, y, draft)
-
-        def closed(known: Knowledge) -> NeuralProcess:
-            return self._module(draft.with_arrays(known.to_arrays()))
-
-        def network(known: Knowledge, positions: Sequence[int]) -> NeuralProcess:
-            borrowed = draft.with_arrays(known.to_arrays())
-            part = tasks.subset(positions)
-            return self._module(train(part, borrowed, settings.for_held_out()))
-
-        knowledge, without, report = learn_knowledge(
-            tasks, judge, describe, closed, self.weigh_features
-        )
-        state = draft.with_arrays(knowledge.to_arrays(), held_out=report)
-        if not self.gate or not n_epochs:
-            return train(tasks, state)
-        verdict = network_verdict(judge, without, describe, closed, network)
-        state = state.with_arrays({}, held_out={**report, "network": verdict.report})
-        if verdict.approved[0]:
-            return train(tasks, state)
-        warnings.warn(
-            "On held-out tasks the network was not clearly better than its closed form, which is "
-            "used. See pretrained.info['held_out']; gate=False keeps the network.",
-            AdaptationWarning,
-            stacklevel=5,
-        )
-        return state
+        return meta_learned_state(self, tasks, seed)
 
     def _untrained_state(self, X: Array, y: Codes) -> MetaState:
         if self.verbose:
             print(f"{type(self).__name__}: no meta_fit; learning from the {len(X)} rows of fit")
-        return self._self_taught_state(X[y != ANOMALOUS], self._seed())
+        return self_taught_state(self, X[y != ANOMALOUS], self._seed())
 
     def _self_taught_state(
         self, normals: Array, seed: int, share: float = 1.0, n_rows: int | None = None
     ) -> MetaState:
-        """What normal rows teach when some of them are the context of others.
-
-        They are trained on for a share of the epochs that ``n_rows`` rows, None: they, would be.
-        """
-        n, n_epochs = len(normals), self.max_epochs
-        if n_epochs is None:
-            n_epochs = next(e for most, e in _EPOCHS.items() if (n_rows or n) < most)
-        settings = replace(
-            self._net_settings(lr=5e-3, seed=seed),
-            max_epochs=round(share * n_epochs),
-            verbose=0,
-            accelerator=None,
-        )
-        names = getattr(self, "feature_names_in_", None)
-        prior = ScalePrior.from_normals([normals])
-        draft = self._draft([normals], prior, seed, names, {"n_tasks": 0})
-        n_context = min(max(n * 4 // 5, 1), MOST_CONTEXT)
-        return self._trained(
-            draft,
-            [normals],
-            n_normal=(n_context, n_context),
-            n_query=MOST_QUERIES,
-            settings=settings,
-        )
+        return self_taught_state(self, normals, seed, share, n_rows)
 
     def _module(self, state: MetaState, plans: Sequence[MaskPlan] | None = None) -> NeuralProcess:
-        weights = from_arrays(state.arrays, _WEIGHT)
-        plans = self._plans(state) if plans is None else plans
-        module = self._new_module(state, plans, bool(weights)).double().eval()
-        if weights:
-            module.network.load_state_dict(weights)
-        return module
+        return module_of(self, state, plans)
 
     def _represent(self, support: SupportSet, state: MetaState) -> MaskedSupport:
-        return self._described(support.X, support.y, state).thinned(_MOST_ROWS)
+        return describe(self, support.X, support.y, state).thinned(_MOST_ROWS)
+
+    def _architecture_value(self, name: str) -> Any:
+        value = getattr(self, name)
+        if name == "anchor":
+            return None if value == "auto" else value
+        if name == "target_features" and value is not None:
+            return [f if isinstance(f, str) else int(f) for f in value]
+        return super()._architecture_value(name)
 
     def _left_out_scores(self, adaptation: Adaptation) -> Array:
         """Score of each support row from the others, by weights that have not seen it."""
         support, state = adaptation.support, adaptation.state
-        if state.info["n_tasks"] or not any(k.startswith(_WEIGHT) for k in state.arrays):
+        if state.info["n_tasks"] or not any(k.startswith(WEIGHT) for k in state.arrays):
             return super()._left_out_scores(adaptation)
         scores = adaptation.score_fresh(support.X)  # stays for labelled anomalies
         normal, seed = np.flatnonzero(support.y != ANOMALOUS), state.info["seed"]
@@ -546,153 +442,3 @@ default="auto"
         columns = slice(None) if targets is None else list(targets)
         own = self._adaptation.representation.in_own_units(mean, std)
         return own[0][:, columns], own[1][:, columns]
-
-    # --- training ---------------------------------------------------------------------------------
-    def _draft(
-        self,
-        normals: Sequence[Array],
-        prior: ScalePrior,
-        seed: int,
-        feature_names: Any,
-        info: dict[str, Any],
-    ) -> MetaState:
-        """A state with all but the network."""
-        n_features = normals[0].shape[1]
-        names = None if feature_names is None else list(feature_names)
-        targets = resolve_targets(self.target_features, n_features, names)
-        architecture = {name: self._architecture_value(name) for name in self._architecture}
-        architecture["embedding_dim"] = self.embedding_dim or _WIDTH
-        if architecture["scaler"] is None:
-            of_table = "joint" if is_embedding(n_features) else "task"
-            architecture["scaler"] = of_table if targets is None else "pooled"
-        arrays = prior.to_arrays() if architecture["scaler"] in ("shrunk", "pooled") else {}
-        arrays |= self._reduction_arrays(normals, prior, architecture["scaler"], seed, targets)
-        reduction = Reduction.from_arrays(arrays)
-        seen = n_features if reduction is None else reduction.n_codes + 1
-        if self.anchor == "auto":
-            of_table = "linear" if is_embedding(seen) else "both"
-            architecture["anchor"] = of_table if targets is None else "none"
-        check_grid(self.grid_shape, seen)
-        width = architecture["embedding_dim"]
-        if self.kind in ("anp", "tnp") and width % self.n_heads:
-            raise ValueError(f"embedding_dim={width} is not a multiple of n_heads={self.n_heads}.")
-        info = {**info, "seed": seed, "targets": targets, "n_features": seen}
-        return MetaState(type(self).__name__, architecture, arrays, n_features, names, info)
-
-    def _trained(
-        self,
-        draft: MetaState,
-        normals: Sequence[Array],
-        anomalies: Sequence[Array] = (),
-        *,
-        n_normal: tuple[int, int],
-        n_query: int,
-        settings: TrainingSettings,
-    ) -> MetaState:
-        """A draft with a network that learned from normal rows; none where closed forms do."""
-        if not settings.max_epochs and draft.architecture["anchor"] != "none":
-            return draft
-        seed = draft.info["seed"]
-        module = self._new_module(draft, [], True)
-        history: list[dict[str, float]] = []
-        if settings.max_epochs:
-
-            def describe(X: Array, y: Codes) -> MaskedSupport:
-                return self._described(X, y, draft)
-
-            one_task = not draft.info["n_tasks"]
-            if one_task:  # its contexts share their units
-                zeros = np.zeros(len(normals[0]), dtype=np.int8)
-                normals = [describe(normals[0], zeros).support]
-            episodes = NormalEpisodes(
-                normals,
-                None if one_task else describe,
-                n_normal=n_normal,
-                n_query=n_query,
-                targets=draft.info["targets"],
-                seed=seed,
-                anomalies=anomalies,
-                support_contamination=self.support_contamination,
-            )
-            n_episodes = self.episodes_per_epoch or _EPISODES
-            module, history = train_process(module, episodes, n_episodes, settings)
-        weights = to_arrays(module.network.double().state_dict(), _WEIGHT)
-        return draft.with_arrays(weights, history=history)
-
-    def _new_module(
-        self, state: MetaState, plans: Sequence[MaskPlan], has_network: bool
-    ) -> NeuralProcess:
-        """A module without what a network has learned."""
-        architecture, info = state.architecture, state.info
-        known = Knowledge.from_arrays(state.arrays)
-        anchors: dict[str, LinearAnchor | KernelAnchor] = {
-            "linear": LinearAnchor(None if known is None else known.prior),
-            "kernel": KernelAnchor(),
-        }
-        anchors = {name: anchors[name] for name in _ANCHORS[architecture["anchor"]]}
-        network = None
-        if has_network:
-            with torch_seed(info["seed"]):
-                network = make_network(
-                    architecture["kind"],
-                    info["n_features"],
-                    width=architecture["embedding_dim"],
-                    n_out=2 * max(len(anchors), 1),
-                    n_layers=architecture["n_layers"],
-                    n_heads=architecture["n_heads"],
-                    n_latent_samples=self.n_latent_samples,
-                    grid_shape=architecture["grid_shape"] or (info["n_features"],),
-                    seed=info["seed"],
-                )
-        return NeuralProcess(
-            network,
-            anchors=anchors,
-            likelihood=architecture["likelihood"],
-            plans=plans,
-            score=self.anomaly_score,
-            weights=None if known is None else known.weights,
-            n_prior_anomalies=_PRIOR_ANOMALIES if self.weigh_features else None,
-            objective=self.objective,
-        )
-
-    def _described(self, X: Array, y: Codes, state: MetaState) -> MaskedSupport:
-        scaler = state.architecture["scaler"] if self._scaler_follows else self.scaler
-        return MaskedSupport(
-            X,
-            y,
-            scaler,
-            ScalePrior.from_arrays(state.arrays),
-            Reduction.from_arrays(state.arrays),
-            mark_departures=state.info["targets"] is None,
-        )
-
-    def _plans(self, state: MetaState) -> list[MaskPlan]:
-        n_features, targets = state.info["n_features"], state.info["targets"]
-        if self.anomaly_score == "density" and targets is None:
-            return chain_plan(n_features, _ORDERS, _CHAIN_BLOCKS, 0)
-        return [scoring_plan(n_features, self.n_masks, targets, 0)]
-
-    def _reduction_arrays(
-        self, normals: Sequence[Array], prior: ScalePrior, scaler: str, seed: int, targets: Any
-    ) -> dict[str, Array]:
-        if self.reduce is None:
-            return {}
-        if targets is not None or self.kind == "convcnp":
-            raise ValueError(
-                f"reduce={self.reduce!r} leaves neither target_features nor a grid: give one of "
-                "them up."
-            )
-        how = scaler if self._scaler_follows else self.scaler
-        scaled = [
-            ScaledSupport(rows, np.zeros(len(rows), dtype=np.int8), how, prior).support
-            for rows in normals
-        ]
-        return Reduction.fit(self.reduce, scaled, self.reduce_dim, seed).to_arrays()
-
-    def _architecture_value(self, name: str) -> Any:
-        value = getattr(self, name)
-        if name == "anchor":
-            return None if value == "auto" else value
-        if name == "target_features" and value is not None:
-            return [f if isinstance(f, str) else int(f) for f in value]
-        return super()._architecture_value(name)

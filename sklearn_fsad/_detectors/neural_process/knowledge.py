@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,8 +11,14 @@ from numpy.typing import NDArray
 
 from ..._input.labels import ANOMALOUS
 from ..._stats.moments import is_embedding
-from ..._stats.ranking import column_aucs
-from ..._training.held_out import LEAST_GROUPS, Judged, Verdict, falls_behind
+from ..._stats.ranking import LEAST_GROUPS, column_aucs
+from ..._training.held_out import (
+    REGIMES,
+    HeldOutComparison,
+    HeldOutEpisode,
+    HeldOutReport,
+    is_behind,
+)
 from ..._typing import Array
 from ...tasks._episodes import Episode, EpisodeSampler
 from ...tasks._task_set import TaskSet
@@ -98,7 +103,7 @@ def pooled_covariance(normals: Sequence[Array], describe: Describe) -> tuple[Arr
 
 
 @dataclass(frozen=True)
-class Judge:
+class HeldOutTasks:
     """Episodes of past tasks with anomalies, and in which fold each is held out."""
 
     episodes: list[Episode]
@@ -106,7 +111,7 @@ class Judge:
     groups: list[int]
 
     @classmethod
-    def from_tasks(cls, tasks: TaskSet, sampler: EpisodeSampler, seed: int) -> Judge:
+    def from_tasks(cls, tasks: TaskSet, sampler: EpisodeSampler, seed: int) -> HeldOutTasks:
         """Draw episodes evenly from the tasks that have anomalies."""
         wide = is_embedding(tasks[0].X.shape[1])
         most = _MOST_WIDE_EPISODES if wide else _MOST_EPISODES
@@ -119,8 +124,8 @@ class Judge:
         )
 
     @property
-    def is_fair(self) -> bool:
-        """Whether there are enough groups of tasks with anomalies to tell which rival is better."""
+    def suffice(self) -> bool:
+        """Whether there are enough groups of tasks with anomalies to tell what is better."""
         return len({self.groups[e.task] for e in self.episodes}) >= LEAST_GROUPS
 
     def fold_of(self, episode: Episode) -> int:
@@ -147,14 +152,15 @@ class Judge:
         """The episodes of a fold."""
         return [e for e in self.episodes if self.fold_of(e) == fold]
 
-    def compared(self, fold: int, first: list[Array], second: list[Array]) -> list[Judged]:
-        """Compare scores of two rivals on the episodes of a fold: the first is the sitting."""
-        judged = []
-        for e, *both in zip(self.of_fold(fold), first, second, strict=True):
+    def compared(
+        self, fold: int, baseline: list[Array], candidate: list[Array]
+    ) -> list[HeldOutEpisode]:
+        """ROC AUC of the scores of a baseline and a candidate in the episodes of a fold."""
+        compared = []
+        for e, *both in zip(self.of_fold(fold), baseline, candidate, strict=True):
             aucs = column_aucs(np.column_stack(both), e.query_y == ANOMALOUS)
-            aucs = np.concatenate([aucs, np.full(3, np.nan)])
-            judged.append(Judged(fold, self.groups[e.task], 0, aucs))
-        return judged
+            compared.append(HeldOutEpisode(fold, self.groups[e.task], 0, aucs))
+        return compared
 
 
 def feature_weights(episodes: Sequence[Episode], terms: Sequence[Array]) -> Array:
@@ -165,11 +171,11 @@ def feature_weights(episodes: Sequence[Episode], terms: Sequence[Array]) -> Arra
 
 def learn_knowledge(
     tasks: TaskSet,
-    judge: Judge,
+    held_out: HeldOutTasks,
     describe: Describe,
     new_module: Callable[[Knowledge], NeuralProcess],
     weigh: bool,
-) -> tuple[Knowledge, dict[int, Knowledge], dict[str, Any]]:
+) -> tuple[Knowledge, dict[int, Knowledge], list[HeldOutReport]]:
     """Choose on held-out tasks what to borrow from others.
 
     Returns
@@ -178,69 +184,95 @@ def learn_knowledge(
         From all tasks.
     without : dict of int to Knowledge
         From all tasks but those of each fold.
-    report : dict
-        Mean held-out AUC of each choice.
+    reports : list of HeldOutReport
+        How many rows the covariance counts for and, if asked for, whether to weigh features.
     """
 
     def pooled(positions: Sequence[int]) -> tuple[Array, float]:
         return pooled_covariance([tasks[i].normals for i in positions], describe)
 
-    folds = [f for f in range(len(judge.folds)) if judge.of_fold(f)]
-    covariance = {f: pooled(judge.rest_of(f)) for f in folds}
+    folds = [f for f in range(len(held_out.folds)) if held_out.of_fold(f)]
+    covariance = {f: pooled(held_out.rest_of(f)) for f in folds}
     everything = pooled(range(tasks.n_tasks))
-    n_features = len(everything[0])
-    equal = np.ones(n_features)
-    by_rows: dict[float, dict[int, list[Array]]] = {}
-    quality: dict[float, float] = {}
-    for rows in _PRIOR_ROWS:
-        by_rows[rows] = {
-            f: judge.terms(new_module(Knowledge(*covariance[f], rows, equal)), describe, f)
+    equal = np.ones(len(everything[0]))
+    by_rows = {
+        rows: {
+            f: held_out.terms(new_module(Knowledge(*covariance[f], rows, equal)), describe, f)
             for f in folds
         }
-        quality[rows] = float(np.mean([
-            column_aucs(t.sum(axis=1)[:, None], e.query_y == ANOMALOUS)[0]
-            for f in folds
-            for e, t in zip(judge.of_fold(f), by_rows[rows][f], strict=True)
-        ]))  # fmt: skip
-    rows = max(quality, key=quality.__getitem__)
-    report: dict[str, Any] = {"prior_rows": {str(k): round(v, 4) for k, v in quality.items()}}
-    weights, weights_without = equal, dict.fromkeys(folds, equal)
+        for rows in _PRIOR_ROWS
+    }
+    rows, report = _best_rows(held_out, by_rows)
+    reports, weights, weights_without = [report], equal, dict.fromkeys(folds, equal)
     if weigh:
-        every = {f: feature_weights(judge.of_fold(f), by_rows[rows][f]) for f in folds}
-        others = {f: np.mean([every[g] for g in folds if g != f], axis=0) for f in folds}
-        judged = []
-        for f in folds:
-            terms = by_rows[rows][f]
-            judged += judge.compared(
-                f, [t.sum(axis=1) for t in terms], [t @ others[f] for t in terms]
-            )
-        verdict = Verdict(judged, gate=True)
-        report["weights"] = verdict.report
-        if verdict.approved[0]:
-            weights, weights_without = np.mean(list(every.values()), axis=0), others
+        learned, learned_without = _weights(held_out, by_rows[rows])
+        comparison = _compare_weights(held_out, by_rows[rows], learned_without)
+        reports += comparison.reports
+        if comparison.used[0]:
+            weights, weights_without = learned, learned_without
     without = {f: Knowledge(*covariance[f], rows, weights_without[f]) for f in folds}
-    return Knowledge(*everything, rows, weights), without, report
+    return Knowledge(*everything, rows, weights), without, reports
 
 
-def network_verdict(
-    judge: Judge,
+Terms = Mapping[int, list[Array]]  # of the queries of each fold's episodes: (m, d) each
+
+
+def _best_rows(
+    held_out: HeldOutTasks, by_rows: Mapping[float, Terms]
+) -> tuple[float, HeldOutReport]:
+    """The number of rows for the covariance to count for that ranks held-out queries best."""
+    quality = {
+        rows: float(np.mean([
+            column_aucs(t.sum(axis=1)[:, None], e.query_y == ANOMALOUS)[0]
+            for f in terms
+            for e, t in zip(held_out.of_fold(f), terms[f], strict=True)
+        ]))
+        for rows, terms in by_rows.items()
+    }  # fmt: skip
+    best = max(quality, key=quality.__getitem__)
+    names = {rows: f"{rows:g} rows" for rows in quality}
+    roc_auc = {names[rows]: auc for rows, auc in quality.items()}
+    return best, HeldOutReport("covariance prior", REGIMES[0], names[best], roc_auc)
+
+
+def _weights(held_out: HeldOutTasks, terms: Terms) -> tuple[Array, dict[int, Array]]:
+    """Weights of features learned from all folds, and without each of them."""
+    every = {f: feature_weights(held_out.of_fold(f), terms[f]) for f in terms}
+    without = {f: np.mean([every[g] for g in terms if g != f], axis=0) for f in terms}
+    return np.mean(list(every.values()), axis=0), without
+
+
+def _compare_weights(
+    held_out: HeldOutTasks, terms: Terms, weights: Mapping[int, Array]
+) -> HeldOutComparison:
+    """Compare weights learned without each fold with equal ones on it."""
+    compared: list[HeldOutEpisode] = []
+    for f in terms:
+        equal, weighted = [t.sum(axis=1) for t in terms[f]], [t @ weights[f] for t in terms[f]]
+        compared += held_out.compared(f, equal, weighted)
+    return HeldOutComparison(compared, "feature weights", ("equal weights", "learned weights"))
+
+
+def compare_network(
+    held_out: HeldOutTasks,
     without: Mapping[int, Knowledge],
     describe: Describe,
     closed: Callable[[Knowledge], NeuralProcess],
     network: Callable[[Knowledge, Sequence[int]], NeuralProcess],
-) -> Verdict:
+) -> HeldOutComparison:
     """Compare networks trained without each fold, and their closed forms, on its tasks.
 
     The first fold in which a network falls behind decides: the others are not trained.
     """
-    judged: list[Judged] = []
+    compared: list[HeldOutEpisode] = []
     for fold, known in without.items():
-        modules = closed(known), network(known, judge.rest_of(fold))
+        modules = closed(known), network(known, held_out.rest_of(fold))
         scores = (
-            [terms.sum(axis=1) for terms in judge.terms(module, describe, fold)]
+            [terms.sum(axis=1) for terms in held_out.terms(module, describe, fold)]
             for module in modules
         )
-        judged += judge.compared(fold, *scores)
-        if falls_behind([j for j in judged if j.fold == fold]):
+        of_fold = held_out.compared(fold, *scores)
+        compared += of_fold
+        if is_behind(of_fold):
             break
-    return Verdict(judged, gate=True)
+    return HeldOutComparison(compared, "network", ("closed form", "network"))

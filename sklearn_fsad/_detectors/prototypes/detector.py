@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
-import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from torch import nn
 
-from ..._evidence.calibration import CalibratedEvidence
-from ..._evidence.episodes import FoldedEvidence, observe
-from ..._evidence.kinds import EVIDENCE, Evidence, resolve_evidence
-from ..._evidence.mix import EvidenceMix, closed_form
-from ..._evidence.mix_training import learn_mix
-from ..._input.labels import ANOMALOUS
+from ..._evidence.kinds import resolve_evidence
 from ..._state import MetaState
-from ..._stats.scaling import ScaledSupport, ScalePrior, choose_without_tasks
-from ..._training.layers import aligned
 from ..._typing import Array, Codes
-from ...exceptions import TaskWarning
-from ...tasks._episodes import EpisodeSampler
 from ...tasks._task_set import TaskSet
 from ..base.adaptation import Adaptation, Representation, SupportSet
 from ..base.detector import BaseFewShotDetector
 from ..base.documentation import with_shared_parameters
-from .network import PrototypicalNetwork, best_scaler, train_network
-
-Learned = tuple[dict[str, Any], dict[str, Array], dict[str, Any]]  # architecture, arrays, info
+from .mix import PooledMethod
+from .network import NetworkMethod
 
 
 def _weighs_evidence(detector: ProtoNetDetector) -> bool:
@@ -195,63 +182,26 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         self.scaler = scaler
 
     # --- what the shell asks for ------------------------------------------------------------------
-    def _meta_train(self, tasks: TaskSet, seed: int) -> MetaState:
-        sampler = self._sampler(tasks, seed)
-        any_width = self._fits_any_width()
-        n_features = None if any_width else tasks.one_feature_space()
-        prior = None if any_width else ScalePrior.from_normals(task.normals for task in tasks)
-        if self.embedding == "pooled":
-            architecture, arrays, info = self._train_mix(tasks, sampler, prior, seed)
-        else:
-            assert prior is not None
-            architecture, arrays, info = self._train_network(tasks, sampler, prior, seed)
-        info |= {
-            "n_tasks": tasks.n_tasks,
-            "n_normal": list(self.n_normal),
-            "n_anomalous": list(self.n_anomalous),
-        }
-        return MetaState(
-            type(self).__name__,
-            {"embedding": self.embedding, "embedding_dim": self.embedding_dim, **architecture},
-            {**arrays, **(prior.to_arrays() if prior is not None else {})},
-            n_features,
-            None if any_width else tasks.feature_names_in,
-            info,
-        )
+    def _method(self) -> PooledMethod | NetworkMethod:
+        return PooledMethod(self) if self.embedding == "pooled" else NetworkMethod(self)
 
-    def _fits_any_width(self) -> bool:
-        """Whether nothing of what is learned belongs to a feature."""
-        if self.embedding == "mlp" or not isinstance(self.scaler, str) or self.scaler == "shrunk":
-            return False
-        return not any(e.needs_pooled for e in resolve_evidence(self.evidence))
+    def _meta_train(self, tasks: TaskSet, seed: int) -> MetaState:
+        return self._method().meta_train(tasks, self._sampler(tasks, seed), seed)
 
     def _untrained_state(self, X: Array, y: Codes) -> MetaState:
-        architecture: dict[str, Any] = {"embedding": self.embedding, "embedding_dim": None}
-        arrays: dict[str, Array] = {}
-        if self.embedding == "pooled":
-            evidence = self._evidence_without_tasks("call meta_fit first")
-            architecture |= {"evidence": [e.name for e in evidence], "scaler": "none"}
-            arrays = {"closed": closed_form(evidence, X.shape[1])}
-        else:
-            architecture |= {"hidden": None, "scaler": choose_without_tasks(X[y != ANOMALOUS])}
-        if not self._scaler_follows:
-            architecture["scaler"] = self._architecture_value("scaler")
-        info = {"n_tasks": 0, "n_normal": self.n_normal, "n_anomalous": self.n_anomalous}
-        return MetaState(type(self).__name__, architecture, arrays, X.shape[1], info=info)
+        return self._method().untrained_state(X, y)
 
     def _module(self, state: MetaState) -> nn.Module:
-        if self.embedding == "mlp":
-            return PrototypicalNetwork.from_arrays(state.arrays)
-        shots = {name: tuple(state.info[name]) for name in ("n_normal", "n_anomalous")}
-        return EvidenceMix.from_arrays(state.arrays, **shots)
+        return self._method().module(state)
 
     def _represent(self, support: SupportSet, state: MetaState) -> Representation:
-        X, y = support.X, support.y
-        scaler = state.architecture["scaler"] if self._scaler_follows else self.scaler
-        scaled = ScaledSupport(X, y, scaler, ScalePrior.from_arrays(state.arrays))
-        if self.embedding == "mlp":
-            return scaled
-        return CalibratedEvidence.from_arrays(state.arrays, scaled, y, self._evidence_of(state))
+        return self._method().represent(support.X, support.y, state)
+
+    def _architecture_value(self, name: str) -> Any:
+        value = getattr(self, name)
+        if name == "evidence" and value is not None:
+            return [e.name for e in resolve_evidence(value)]
+        return super()._architecture_value(name)
 
     def _left_out_scores(self, adaptation: Adaptation) -> Array:
         if self.embedding == "mlp":
@@ -318,104 +268,5 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         return self._embed(self.support_X_[:1]).shape[1]
 
     def _embed(self, X: Array) -> Array:
-        representation = self._adaptation.representation
-        if self.embedding == "pooled":
-            return representation.embed(X)
-        with torch.no_grad():
-            Z = aligned(representation.transform(X))
-            return self._adaptation.module.embed(Z).numpy()
-
-    # --- meta-training ----------------------------------------------------------------------------
-    def _train_mix(
-        self, tasks: TaskSet, sampler: EpisodeSampler, prior: ScalePrior | None, seed: int
-    ) -> Learned:
-        evidence = resolve_evidence(self.evidence)
-        folds = tasks.folds(5, seed)
-        if len(folds) < 2:  # nothing to cross-fit pooled statistics with
-            evidence = self._evidence_without_tasks("give at least two groups of tasks")
-        scaler = "none" if self._scaler_follows else self.scaler
-        folded = FoldedEvidence(tasks, evidence, scaler, prior, rank=self.embedding_dim)
-        architecture = {
-            "evidence": [e.name for e in evidence],
-            "scaler": self._architecture_value("scaler") or "none",
-            "hidden": None,
-        }
-        closed = closed_form(evidence, tasks[0].X.shape[1])
-        everything = folded.pooled()
-        arrays = {"closed": closed} | (everything.to_arrays() if everything is not None else {})
-        if not sampler.drawable:
-            warnings.warn(
-                "No training task has both labelled anomalies and three normal rows: there is "
-                "nothing to learn a mix from, and the closed form is kept.",
-                TaskWarning,
-                stacklevel=5,
-            )
-        if not sampler.drawable or self.max_epochs == 0:
-            return architecture, arrays, {}
-
-        n_episodes = self.episodes_per_epoch or min(24 * len(sampler.drawable), 480)
-        observations = observe(folded, sampler, n_episodes, folds, verbose=int(self.verbose))
-        learned = learn_mix(
-            observations,
-            evidence,
-            lambda **given: EvidenceMix(closed, self.n_normal, self.n_anomalous, **given),
-            self._net_settings(lr=0.08, seed=seed),
-        )
-        return architecture, {**arrays, **learned.arrays()}, learned.info()
-
-    def _train_network(
-        self, tasks: TaskSet, sampler: EpisodeSampler, prior: ScalePrior, seed: int
-    ) -> Learned:
-        if not sampler.drawable:
-            raise ValueError(
-                "No training task has both labelled anomalies and three normal rows: the network "
-                'has nothing to learn from. Add such tasks, or use embedding="pooled".'
-            )
-        hidden = (128, 128) if self.hidden is None else tuple(self.hidden)
-        width = 32 if self.embedding_dim is None else self.embedding_dim
-        scaler = best_scaler(sampler, prior) if self._scaler_follows else self.scaler
-        network, history = train_network(
-            tasks,
-            sampler,
-            scaler,
-            prior,
-            hidden=hidden,
-            embedding_dim=width,
-            n_episodes=self.episodes_per_epoch or 256,
-            settings=replace(
-                self._net_settings(lr=3e-3, seed=seed), adversarial_eps=self.adversarial_eps
-            ),
-        )
-        architecture = {
-            "embedding_dim": width,
-            "hidden": list(hidden),
-            "evidence": None,
-            "scaler": self._architecture_value("scaler") or scaler,
-        }
-        return architecture, network.to_arrays(), {"history": history}
-
-    def _evidence_without_tasks(self, remedy: str) -> tuple[Evidence, ...]:
-        """The evidence that needs nothing pooled; refuses what was asked for by name but does."""
-        evidence = resolve_evidence(self.evidence)
-        pooled = [e.name for e in evidence if e.needs_pooled]
-        if pooled and self.evidence is not None:
-            raise ValueError(f"evidence {pooled} is pooled from training tasks: {remedy}.")
-        return tuple(e for e in evidence if not e.needs_pooled)
-
-    def _evidence_of(self, state: MetaState) -> tuple[Evidence, ...]:
-        """The evidence that a state weighs, the user's own functions included."""
-        own = [item for item in self.evidence or () if callable(item)]
-        known = {e.name: e for e in (*EVIDENCE.values(), *resolve_evidence(own or None))}
-        missing = [name for name in state.architecture["evidence"] if name not in known]
-        if missing:
-            raise ValueError(
-                f"The meta-learned state weighs evidence of your own named {missing}: pass these "
-                "functions in evidence=."
-            )
-        return tuple(known[name] for name in state.architecture["evidence"])
-
-    def _architecture_value(self, name: str) -> Any:
-        value = getattr(self, name)
-        if name == "evidence" and value is not None:
-            return [e.name for e in resolve_evidence(value)]
-        return super()._architecture_value(name)
+        adaptation = self._adaptation
+        return self._method().embed(adaptation.module, adaptation.representation, X)

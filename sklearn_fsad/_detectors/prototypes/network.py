@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from skorch.callbacks import EarlyStopping
 from torch import Tensor, nn
 
+from ..._input.labels import ANOMALOUS
+from ..._state import MetaState
 from ..._stats.ranking import column_aucs
-from ..._stats.scaling import ScalePrior
+from ..._stats.scaling import ScaledSupport, ScalePrior, choose_without_tasks
 from ..._training.batches import EpisodeDataset
-from ..._training.layers import masked_mean, mlp
+from ..._training.layers import aligned, masked_mean, mlp
 from ..._training.loop import train_episodic
 from ..._training.losses import PairwiseLoss
 from ..._training.seeding import torch_seed
 from ..._training.settings import TrainingSettings
 from ..._training.weights import from_arrays, to_arrays
-from ..._typing import Array
+from ..._typing import Array, Codes
 from ...tasks._episodes import Episode, EpisodeSampler, scaled_episode
 from ...tasks._task_set import TaskSet
+from .method import Method
 
 _PATIENCE = 20
 _LAYER = "embed."
@@ -79,6 +83,58 @@ class PrototypicalNetwork(nn.Module):
     def forward(self, support_X: Tensor, support_y: Tensor, query_X: Tensor) -> Tensor:
         """Scores of queries."""
         return self.score(self.adapt(support_X, support_y), query_X)
+
+
+@dataclass(frozen=True)
+class NetworkMethod(Method):
+    """Prototypes in an embedding that is learned across tasks."""
+
+    def meta_train(self, tasks: TaskSet, sampler: EpisodeSampler, seed: int) -> MetaState:
+        """Train the embedding on episodes."""
+        d = self.detector
+        tasks.one_feature_space()
+        prior = ScalePrior.from_normals(task.normals for task in tasks)
+        sampler.require('The network needs some: add such tasks, or use embedding="pooled".')
+        hidden = (128, 128) if d.hidden is None else tuple(d.hidden)
+        width = 32 if d.embedding_dim is None else d.embedding_dim
+        scaler = best_scaler(sampler, prior) if d._scaler_follows else d.scaler
+        settings = d._net_settings(lr=3e-3, seed=seed)
+        network, history = train_network(
+            tasks,
+            sampler,
+            scaler,
+            prior,
+            hidden=hidden,
+            embedding_dim=width,
+            n_episodes=d.episodes_per_epoch or 256,
+            settings=replace(settings, adversarial_eps=d.adversarial_eps),
+        )
+        architecture = {
+            "embedding_dim": width,
+            "hidden": list(hidden),
+            "evidence": None,
+            "scaler": d._architecture_value("scaler") or scaler,
+        }
+        info = {"history": history}
+        return self._learned(tasks, prior, architecture, network.to_arrays(), info)
+
+    def untrained_state(self, X: Array, y: Codes) -> MetaState:
+        """Prototypes of scaled rows."""
+        scaler = choose_without_tasks(X[y != ANOMALOUS])
+        return self._without_tasks(X.shape[1], {"hidden": None, "scaler": scaler}, {})
+
+    def module(self, state: MetaState) -> PrototypicalNetwork:
+        """The network of a state."""
+        return PrototypicalNetwork.from_arrays(state.arrays)
+
+    def represent(self, X: Array, y: Codes, state: MetaState) -> ScaledSupport:
+        """Scale rows relative to a support."""
+        return self._scaled(X, y, state)
+
+    def embed(self, module: PrototypicalNetwork, representation: ScaledSupport, X: Array) -> Array:
+        """Rows in the learned embedding: (m, d) -> (m, embedding_dim)."""
+        with torch.no_grad():
+            return module.embed(aligned(representation.transform(X))).numpy()
 
 
 def _squared_distance(Z: Tensor, prototype: Tensor) -> Tensor:

@@ -23,13 +23,11 @@ from sklearn_fsad._detectors.in_context.representation import (
 from sklearn_fsad._detectors.in_context.training import (
     described,
     fine_tune,
-    observe_tables,
     train,
-    typical_spreads,
     with_pooled,
 )
 from sklearn_fsad._evidence.calibration import CalibratedEvidence
-from sklearn_fsad._evidence.episodes import FoldedEvidence
+from sklearn_fsad._evidence.episodes import FoldedEvidence, observe, typical_spread
 from sklearn_fsad._evidence.kinds import FAMILY, TABULAR
 from sklearn_fsad._stats.scaling import ScaledSupport
 from sklearn_fsad._training.settings import TrainingSettings
@@ -215,11 +213,15 @@ def fine_tuned_on_a_family():
     return fine_tuned(make_family(12))
 
 
+def tables(tasks):
+    return FoldedEvidence(tasks, KINDS, "none", None)
+
+
 def test_episodes_are_described_by_calibrated_evidence_and_facts():
     tasks = TaskSet(make_family())
     sampler = EpisodeSampler(tasks, n_normal=(4, 16), n_anomalous=(1, 4), n_query=30, seed=0)
-    seen = observe_tables(tasks, sampler, 6)
-    arrays = {"typical_spread": typical_spreads(seen)}
+    seen = observe(tables(tasks), sampler, 6, [range(tasks.n_tasks)])
+    arrays = {"typical_spread": typical_spread(seen, KINDS)}
     for o, e in zip(seen, described(seen, arrays["typical_spread"]), strict=True):
         X, y = o.raw.support_X, o.raw.support_y
         alone = CalibratedEvidence.from_arrays(arrays, ScaledSupport(X, y, "none"), y, KINDS)
@@ -231,11 +233,13 @@ def test_episodes_are_described_by_calibrated_evidence_and_facts():
 
 def test_fine_tuning_departs_where_held_out_tasks_get_better():
     before, tuned = fine_tuned_on_a_family()
-    assert [part["regime"] for part in tuned.report] == ["unlabelled", "labelled"]
-    used = [float(part["used"] == "fine-tuned") for part in tuned.report]
+    assert [report.regime for report in tuned.reports] == ["unlabelled", "labelled"]
+    used = [float(report.used != "before") for report in tuned.reports]
     assert used[0] == 1.0
     np.testing.assert_array_equal(tuned.arrays["departs"], [used, used])
-    assert max(tuned.report[0]["stages"]) > tuned.report[0]["before"] + 0.01
+    roc_auc = tuned.reports[0].roc_auc
+    assert list(roc_auc) == ["before", "stage 1", "stage 2", "stage 3"]
+    assert roc_auc[tuned.reports[0].used] > roc_auc["before"] + 0.01
     assert len(tuned.history) in (2, 4, 6)  # one of three stages
     assert set(before) < set(tuned.arrays)
 
@@ -284,7 +288,8 @@ def test_fine_tuning_on_noise_or_on_too_few_tasks_changes_nothing():
 def test_a_network_learns_from_synthetic_tables():
     tasks = TabularPrior(n_features=(2, 6), n_normal=120, n_anomalous=40, random_state=0).sample(12)
     sampler = EpisodeSampler(tasks, n_normal=(10, 40), n_anomalous=(1, 8), n_query=40, seed=0)
-    episodes = described(seen := observe_tables(tasks, sampler, 24), typical_spreads(seen))
+    seen = observe(tables(tasks), sampler, 24, [range(tasks.n_tasks)])
+    episodes = described(seen, typical_spread(seen, KINDS))
     settings = TrainingSettings(lr=5e-3, max_epochs=6, batch_size=8)
     module, history = train(new_module(closed_form(), 0), episodes, settings)
     assert history[-1]["train_loss"] < history[0]["train_loss"]

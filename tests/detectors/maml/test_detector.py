@@ -108,11 +108,11 @@ def test_a_network_that_held_out_tasks_favour_is_used_and_is_better(one_sided):
     settings = {"n_normal": (5, 30), "n_query": 40, "episodes_per_epoch": 72, "random_state": 0}
     detector = MAMLDetector(**settings).meta_fit(train)
     held_out, labelled = detector.pretrained.info["held_out"]
-    scores = {"closed form", "adapted", "not adapted", "swapped support"}  # how tasks fared
-    assert scores <= set(held_out)
-    assert scores | {"permuted labels"} <= set(labelled)
-    assert held_out["used"] == "network"
-    assert held_out["adapted"] > held_out["closed form"] + 0.02
+    options = {"closed form", "network", "not adapted", "swapped support"}
+    assert set(held_out["roc_auc"]) == options
+    assert set(labelled["roc_auc"]) == options | {"permuted labels"}
+    assert (held_out["choice"], held_out["used"]) == ("network", "network")
+    assert held_out["roc_auc"]["network"] > held_out["roc_auc"]["closed form"] + 0.02
     assert detector.pretrained.info["permuted_features"] is False
     closed = ProtoNetDetector(n_normal=(5, 30), random_state=0).meta_fit(train)
     assert mean_auc(detector, test, 0) > mean_auc(closed, test, 0) + 0.02
@@ -208,7 +208,7 @@ def test_a_network_on_its_own_first_learns_from_the_support(k, capsys):
 
 
 def test_a_fold_that_the_mix_saw_no_episode_of_is_described_by_the_mix_of_all(family, monkeypatch):
-    monkeypatch.setattr("sklearn_fsad._detectors.maml.detector._MIX_EPISODES", 3)  # of five folds
+    monkeypatch.setattr("sklearn_fsad._detectors.maml.learning._MIX_EPISODES", 3)  # of five folds
     settings = {**QUICK, "max_epochs": 1, "gate": False, "augment": False}
     state = MAMLDetector(**settings).meta_fit(family).pretrained
     assert state.info["n_tasks"] == len(family)

@@ -35,7 +35,7 @@ def episodes_of(monkeypatch, made, permute, seed=0):
         caught.append(data)
         raise Drawn
 
-    monkeypatch.setattr("sklearn_fsad._training.loop.train_episodic", instead)
+    monkeypatch.setattr("sklearn_fsad._detectors.maml.training.train_episodic", instead)
     with pytest.raises(Drawn):
         _train(module_apart(), made, replace(QUICK, seed=seed), permute=permute)
     assert isinstance(caught[0], EpisodeDataset)
@@ -126,9 +126,9 @@ def test_meta_steps_follow_a_cycle_of_rates_and_gradients_of_bounded_length():
 def test_where_all_anomalies_are_alike_the_features_stay_as_they_are(seed):
     result = learned(exercises(same_everywhere), seed=seed)
     assert not result.permuted
-    assert result.approved == (True, True)
-    for report in result.report:
-        assert report["adapted"] > report["closed form"] + 0.05
+    assert result.used == (True, True)
+    for report in result.reports:
+        assert report.roc_auc["network"] > report.roc_auc["closed form"] + 0.05
     assert len(result.history) == QUICK.max_epochs
 
 
@@ -137,30 +137,30 @@ def test_where_each_fold_has_anomalies_of_its_own_the_features_are_permuted(seed
     made = exercises(of_its_fold_alone)
     result = learned(made, seed=seed, max_epochs=10)
     assert result.permuted
-    assert result.approved[1]
-    memorised = learned(made, augment=False, seed=seed, max_epochs=10).report[1]
-    assert result.report[1]["adapted"] > memorised["adapted"] + 0.05
+    assert result.used[1]
+    memorised = learned(made, augment=False, seed=seed, max_epochs=10).reports[1]
+    assert result.reports[1].roc_auc["network"] > memorised.roc_auc["network"] + 0.05
 
 
 @pytest.mark.parametrize("augment", ["auto", False, True])
 def test_a_perfect_closed_form_is_kept(augment):
     result = learned(exercises(perfect=True), augment=augment)
-    assert result.approved == (False, False)
-    assert [r["closed form"] for r in result.report] == [1.0, 1.0]
-    assert [r["used"] for r in result.report] == ["closed form"] * 2
+    assert result.used == (False, False)
+    assert [r.roc_auc["closed form"] for r in result.reports] == [1.0, 1.0]
+    assert [r.used for r in result.reports] == ["closed form"] * 2
     assert result.module is None
     assert result.history == []
 
 
 def test_a_network_that_is_needed_is_trained_though_the_closed_form_is_better():
     result = learned(exercises(perfect=True), augment=False, needed=True)
-    assert result.approved == (False, False)
+    assert result.used == (False, False)
     assert isinstance(result.module, GradientAdaptation)
     assert len(result.history) == QUICK.max_epochs
 
 
 TRAIN = "sklearn_fsad._detectors.maml.training._train"
-JUDGE = "sklearn_fsad._detectors.maml.held_out.judge"
+SCORE = "sklearn_fsad._detectors.maml.training.score_held_out"
 
 
 class Spy:
@@ -178,7 +178,7 @@ class Spy:
         monkeypatch.setattr(name, noting)
 
 
-def test_folds_that_have_no_episode_leave_none_to_be_judged_untrained(monkeypatch):
+def test_folds_that_have_no_episode_leave_none_to_be_scored_untrained(monkeypatch):
     made = [replace(e, fold=3 * (e.fold % 2)) for e in exercises()]
     sizes = []
 
@@ -192,7 +192,7 @@ def test_folds_that_have_no_episode_leave_none_to_be_judged_untrained(monkeypatc
     assert sum(sizes[:2]) == len(made)
     sizes.clear()
     learned([replace(e, fold=3) for e in made], augment=False)
-    assert sizes == []  # one fold: nothing can be held out, and nothing is approved
+    assert sizes == []  # one fold: nothing can be held out, and nothing is used
 
 
 @pytest.mark.parametrize(
@@ -200,24 +200,21 @@ def test_folds_that_have_no_episode_leave_none_to_be_judged_untrained(monkeypatc
 )
 def test_held_out_tasks_are_never_trained_on(monkeypatch, augment, variants):
     made = exercises(n_folds=5, n_tasks=10, per_task=2)
-    trainings, judgings = (
-        Spy(monkeypatch, TRAIN),
-        Spy(monkeypatch, JUDGE),
-    )
+    trainings, scorings = Spy(monkeypatch, TRAIN), Spy(monkeypatch, SCORE)
     result = learned(made, augment=augment, max_epochs=1)
     *gate, (last_args, last_given, last_result) = trainings.calls
     assert [given["permute"] for _, given, _ in gate] == [v for v in variants for _ in range(3)]
-    assert len(gate) == len(judgings.calls)
-    judged = []
+    assert len(gate) == len(scorings.calls)
+    scored = []
     for (args, _, (module, _)), ((seen, held_out, _), _, _) in zip(
-        gate, judgings.calls, strict=True
+        gate, scorings.calls, strict=True
     ):
         assert seen is module
         tasks = [{e.episode.task for e in part} for part in (args[1], held_out)]
         assert not tasks[0] & tasks[1]
         assert tasks[0] | tasks[1] == set(range(10))
-        judged += tasks[1]
-    assert sorted(judged) == sorted([*range(10)] * len(variants))
+        scored += tasks[1]
+    assert sorted(scored) == sorted([*range(10)] * len(variants))
     assert last_args[1] == made
     assert last_given["permute"] == result.permuted
     assert last_result[0] is result.module
@@ -266,7 +263,7 @@ def test_tasks_are_held_out_only_where_something_is_to_be_decided(monkeypatch, g
     assert len(trainings.calls) == n_trainings
     assert result.module is trainings.calls[-1][2][0]
     if not given["gate"]:
-        assert result.approved == (True, True)
+        assert result.used == (True, True)
 
 
 @pytest.mark.parametrize("gate", [True, False])
@@ -274,15 +271,15 @@ def test_of_two_groups_of_siblings_nothing_can_be_said(monkeypatch, gate):
     trainings = Spy(monkeypatch, TRAIN)
     made = [replace(e, group=e.group % 2, fold=e.group % 2) for e in exercises()]
     result = learned(made, gate=gate, max_epochs=1)
-    assert result.approved == (not gate, not gate)
-    assert result.report == []
+    assert result.used == (not gate, not gate)
+    assert result.reports == []
     assert (result.module is None) == gate
     assert len(trainings.calls) == (not gate)
 
 
 def test_learning_is_the_same_for_the_same_seed():
     first, again, other = (learned(exercises(), augment=False, seed=seed) for seed in (0, 0, 1))
-    assert first.report == again.report != other.report
+    assert first.reports == again.reports != other.reports
     assert first.history == again.history != other.history
     for name, value in first.module.to_arrays().items():
         np.testing.assert_array_equal(value, again.module.to_arrays()[name])

@@ -50,8 +50,9 @@ def test_a_network_that_does_not_help_is_dropped_with_a_warning(task):
     with pytest.warns(AdaptationWarning, match="not clearly better than its closed form"):
         detector.meta_fit(make_family())
     assert not is_trained(detector.pretrained)
-    held_out = detector.pretrained.info["held_out"]
-    assert held_out["network"][0]["used"] == "closed form"
+    *_, report = detector.pretrained.info["held_out"]
+    assert (report["choice"], report["used"]) == ("network", "closed form")
+    assert set(report["roc_auc"]) == {"closed form", "network"}
     closed = NeuralProcessDetector(**{**META, "max_epochs": 0}).meta_fit(make_family())
     found, expected = (d.fit(X, y).score_samples(query) for d in (detector, closed))
     np.testing.assert_array_equal(found, expected)
@@ -60,15 +61,16 @@ def test_a_network_that_does_not_help_is_dropped_with_a_warning(task):
 def test_without_a_gate_the_network_stays(of_kind):
     state = of_kind["tnp"].pretrained
     assert is_trained(state)
-    assert "network" not in state.info["held_out"]
+    assert "network" not in [report["choice"] for report in state.info["held_out"]]
     assert len(state.info["history"]) == BRIEF["max_epochs"]
 
 
 def test_past_tasks_choose_prior_rows_and_weights(judged):
     state = judged.pretrained
-    rows = state.info["held_out"]["prior_rows"]
-    assert float(max(rows, key=rows.get)) == state.arrays["knowledge.prior_rows"]
-    assert state.info["held_out"]["weights"][0]["used"] == "network"
+    rows, weights, _ = state.info["held_out"]
+    assert rows["used"] == max(rows["roc_auc"], key=rows["roc_auc"].get)
+    assert rows["used"] == f"{state.arrays['knowledge.prior_rows']:g} rows"
+    assert weights["used"] == "learned weights"
     assert state.arrays["knowledge.weights"].mean() == pytest.approx(1.0)
     assert state.arrays["knowledge.weights"].std() > 0.01
 

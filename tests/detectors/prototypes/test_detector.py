@@ -187,8 +187,8 @@ def test_the_state_reports_how_the_mix_fared_on_held_out_tasks(meta_fitted):
     assert unlabelled["regime"] == "unlabelled"
     assert labelled["regime"] == "labelled"
     for report in (unlabelled, labelled):
-        assert 0.7 < report["mix"] <= 1.0
-        assert report["used"] in report
+        assert 0.7 < report["roc_auc"]["mix"] <= 1.0
+        assert report["used"] in report["roc_auc"]
     assert meta_fitted.pretrained.info["n_tasks"] == 8
     assert len(meta_fitted.pretrained.info["history"]) == QUICK["max_epochs"]
 

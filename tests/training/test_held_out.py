@@ -1,4 +1,4 @@
-"""What held-out tasks say of a network: how it is judged, and when it is approved of."""
+"""Held-out tasks: how a candidate is scored on them, and when it is used."""
 
 from dataclasses import replace
 
@@ -13,19 +13,20 @@ from made_exercises import (
 from sklearn.metrics import roc_auc_score
 
 from sklearn_fsad._detectors.maml.held_out import (
+    OPTIONS,
     _all_scores,
     _positions_of_others,
-    judge,
     permuted_labels,
+    score_held_out,
 )
 from sklearn_fsad._detectors.maml.training import _train
-from sklearn_fsad._training.held_out import Judged, Verdict, _approved
+from sklearn_fsad._training.held_out import HeldOutComparison, HeldOutEpisode, _is_better
 
 NO_AUC = np.nan
 
 
-# --- judging --------------------------------------------------------------------------------------
-def test_an_episode_is_judged_by_the_auc_of_its_closed_form_and_of_the_network():
+# --- scoring --------------------------------------------------------------------------------------
+def test_an_episode_has_the_auc_of_its_closed_form_and_of_the_network():
     made = exercises(n_tasks=3)
     shorter = replace(made[1].episode, support_X=made[1].episode.support_X[1:],
                       support_y=made[1].episode.support_y[1:],
@@ -33,11 +34,11 @@ def test_an_episode_is_judged_by_the_auc_of_its_closed_form_and_of_the_network()
                       query_y=made[1].episode.query_y[:-5])  # fmt: skip
     made[1] = replace(made[1], episode=shorter, closed=made[1].closed[:-5])
     module, _ = _train(module_apart().float(), made, QUICK, permute=False)
-    judged = judge(module, made, fold=7)
-    assert [(j.fold, j.group, j.regime) for j in judged] == (
+    scored = score_held_out(module, made, fold=7)
+    assert [(j.fold, j.group, j.regime) for j in scored] == (
         [(7, task, 0) for task in range(3)] + [(7, t, 1) for t in (0, 0, 1, 1, 2, 2)]
     )
-    for j, e in zip(judged, [made[i] for i in (0, 3, 6, 1, 2, 4, 5, 7, 8)], strict=True):
+    for j, e in zip(scored, [made[i] for i in (0, 3, 6, 1, 2, 4, 5, 7, 8)], strict=True):
         parts = (e.episode.support_X, e.episode.support_y, e.episode.query_X)
         with torch.no_grad():
             adapted = module(*map(torch.from_numpy, parts))
@@ -46,27 +47,27 @@ def test_an_episode_is_judged_by_the_auc_of_its_closed_form_and_of_the_network()
         np.testing.assert_allclose(j.aucs[:3], aucs)
         assert np.isnan(j.aucs[4]) == (j.regime == 0)
         assert 0 <= j.aucs[3] <= 1
-    assert len({j.aucs[1] for j in judged}) > 3
+    assert len({j.aucs[1] for j in scored}) > 3
 
 
-def test_a_query_of_one_class_is_not_judged():
+def test_a_query_of_one_class_is_not_scored():
     made = exercises(n_tasks=2)
     for i, label in ((0, 0), (1, 1)):
         alike = np.full(30, label, dtype=np.int8)
         made[i] = replace(made[i], episode=replace(made[i].episode, query_y=alike))
-    judged = judge(module_apart(), made, 0)
-    assert sorted((j.group, j.regime) for j in judged) == [(0, 1), (1, 0), (1, 1), (1, 1)]
+    scored = score_held_out(module_apart(), made, 0)
+    assert sorted((j.group, j.regime) for j in scored) == [(0, 1), (1, 0), (1, 1), (1, 1)]
 
 
-def test_more_episodes_than_are_judged_at_once_come_out_as_one_by_one():
+def test_more_episodes_than_are_scored_at_once_come_out_as_one_by_one():
     made = exercises(n_tasks=25)
     module, _ = _train(module_apart().float(), made[:9], QUICK, permute=False)
-    judged = judge(module, made, 0)
-    assert len(judged) == 75
-    labelled = [j for j in judged if j.regime == 1]
+    scored = score_held_out(module, made, 0)
+    assert len(scored) == 75
+    labelled = [j for j in scored if j.regime == 1]
     for i in (0, 31, 32, 49):
         task, which = divmod(i, 2)
-        [alone] = judge(module, [made[3 * task + 1 + which]], 0)
+        [alone] = score_held_out(module, [made[3 * task + 1 + which]], 0)
         np.testing.assert_allclose(alone.aucs[:3], labelled[i].aucs[:3])
         assert alone.group == labelled[i].group == task
         assert np.isnan(alone.aucs[3])  # there is no other task to take a support from
@@ -96,13 +97,13 @@ def test_labels_are_permuted_among_the_rows_of_the_support_alone():
     assert y.tolist() == [0, 0, 0, 0, 2, 1, 1, 1, 1, 2, -1, -1]
 
 
-# --- the verdict ----------------------------------------------------------------------------------
+# --- the comparison -------------------------------------------------------------------------------
 def aucs(closed, adapted):
     return np.array([closed, adapted, 0.5, NO_AUC, NO_AUC])
 
 
 @pytest.mark.parametrize(
-    ("gains", "approved"),
+    ("gains", "used"),
     [
         ([(0, 0.1), (1, 0.1), (2, 0.1)], True),
         ([(0, 0.1), (0, 0.2), (1, 0.1), (1, 0.15), (2, 0.1), (2, 0.12)], True),
@@ -128,73 +129,81 @@ def aucs(closed, adapted):
         "none",
     ],
 )
-def test_a_network_is_approved_where_it_clearly_wins_and_loses_in_no_fold(gains, approved):
-    assert _approved([(fold, aucs(0.6, 0.6 + gain)) for fold, gain in gains]) is approved
+def test_a_candidate_is_used_where_it_clearly_wins_and_loses_in_no_fold(gains, used):
+    folds = np.array([fold for fold, _ in gains])
+    assert _is_better(folds, np.array([aucs(0.6, 0.6 + gain) for _, gain in gains])) is used
 
 
-def judgements(regime, gains, closed=0.6, episodes=2):
-    """Judged episodes of a group in each fold, some better and some worse than their mean."""
+def compared(episodes, gate):
+    return HeldOutComparison(episodes, "network", OPTIONS, gate)
+
+
+def episodes_of(regime, gains, closed=0.6, episodes=2):
+    """Episodes of a group in each fold, some better and some worse than their mean."""
     return [
-        Judged(fold, fold, regime, aucs(closed, closed + gain + off))
+        HeldOutEpisode(fold, fold, regime, aucs(closed, closed + gain + off))
         for fold, gain in enumerate(gains)
         for off in np.linspace(-0.05, 0.05, episodes)
     ]
 
 
-def test_the_two_regimes_are_judged_apart():
-    won, lost = judgements(0, [0.1, 0.1, 0.1]), judgements(1, [0.1, 0.1, -0.1])
-    assert Verdict(won + lost, gate=True).approved == (True, False)
-    assert Verdict(won, gate=True).approved == (True, False)
-    assert Verdict([replace(j, regime=1) for j in won], gate=True).approved == (False, True)
-    assert Verdict([], gate=True).approved == (False, False)
+def test_the_two_regimes_are_compared_apart():
+    won, lost = episodes_of(0, [0.1, 0.1, 0.1]), episodes_of(1, [0.1, 0.1, -0.1])
+    assert compared(won + lost, gate=True).used == (True, False)
+    assert compared(won, gate=True).used == (True, False)
+    assert compared([replace(j, regime=1) for j in won], gate=True).used == (False, True)
+    assert compared([], gate=True).used == (False, False)
 
 
-def test_without_a_gate_everything_is_approved():
-    for judged in ([], judgements(0, [-0.1, -0.1, -0.1])):
-        assert Verdict(judged, gate=False).approved == (True, True)
+def test_without_a_gate_the_candidate_is_used():
+    for scored in ([], episodes_of(0, [-0.1, -0.1, -0.1])):
+        assert compared(scored, gate=False).used == (True, True)
 
 
 def test_a_group_weighs_the_same_however_many_episodes_it_has():
-    often = judgements(0, [-0.2], episodes=50)
-    seldom = [replace(j, fold=j.fold + 1, group=j.group + 1) for j in judgements(0, [0.1] * 4)]
-    [report] = Verdict(often + seldom, gate=False).report
-    assert report["adapted"] == pytest.approx(0.6 + (0.4 - 0.2) / 5)
+    often = episodes_of(0, [-0.2], episodes=50)
+    seldom = [replace(j, fold=j.fold + 1, group=j.group + 1) for j in episodes_of(0, [0.1] * 4)]
+    [report] = compared(often + seldom, gate=False).reports
+    assert report.roc_auc["network"] == pytest.approx(0.6 + (0.4 - 0.2) / 5)
 
 
 def test_siblings_count_once():
-    alike = [Judged(fold, 5, 0, aucs(0.6, 0.7)) for fold in (0, 0, 0, 0)]
-    assert Verdict(alike, gate=True).approved == (False, False)
+    alike = [HeldOutEpisode(fold, 5, 0, aucs(0.6, 0.7)) for fold in (0, 0, 0, 0)]
+    assert compared(alike, gate=True).used == (False, False)
     apart = [replace(j, group=i, fold=i % 3) for i, j in enumerate(alike)]
-    assert Verdict(apart, gate=True).approved == (True, False)
+    assert compared(apart, gate=True).used == (True, False)
 
 
 def test_the_report_names_what_was_compared():
-    judged = [
-        Judged(i, i, 1, np.array([0.6, 0.81234, 0.7, 0.65 + 0.01 * i, 0.5])) for i in range(3)
+    scored = [
+        HeldOutEpisode(i, i, 1, np.array([0.6, 0.81234, 0.7, 0.65 + 0.01 * i, 0.5]))
+        for i in range(3)
     ]
-    judged += judgements(0, [-0.1, -0.1, -0.1])
-    unlabelled, labelled = Verdict(judged, gate=True).report
+    scored += episodes_of(0, [-0.1, -0.1, -0.1])
+    unlabelled, labelled = (report.to_info() for report in compared(scored, gate=True).reports)
     assert labelled == {
+        "choice": "network",
         "regime": "labelled",
         "used": "network",
-        "closed form": 0.6,
-        "adapted": 0.8123,
-        "not adapted": 0.7,
-        "swapped support": 0.66,
-        "permuted labels": 0.5,
+        "roc_auc": {
+            "closed form": 0.6,
+            "network": 0.8123,
+            "not adapted": 0.7,
+            "swapped support": 0.66,
+            "permuted labels": 0.5,
+        },
     }
     assert unlabelled == {
+        "choice": "network",
         "regime": "unlabelled",
         "used": "closed form",
-        "closed form": 0.6,
-        "adapted": 0.5,
-        "not adapted": 0.5,
+        "roc_auc": {"closed form": 0.6, "network": 0.5, "not adapted": 0.5},
     }
-    assert all(type(value) in (str, float) for value in labelled.values())
-    assert Verdict([], gate=True).report == []
+    assert all(type(auc) is float for auc in labelled["roc_auc"].values())
+    assert compared([], gate=True).reports == []
 
 
 def test_quality_is_the_auc_of_what_would_be_used():
-    won, lost = judgements(0, [0.1, 0.1, 0.1]), judgements(1, [-0.1, -0.1, -0.1], closed=0.9)
-    assert Verdict(won + lost, gate=True).quality == pytest.approx((0.7 + 0.9) / 2)
-    assert Verdict(won + lost, gate=False).quality == pytest.approx((0.7 + 0.8) / 2)
+    won, lost = episodes_of(0, [0.1, 0.1, 0.1]), episodes_of(1, [-0.1, -0.1, -0.1], closed=0.9)
+    assert compared(won + lost, gate=True).quality == pytest.approx((0.7 + 0.9) / 2)
+    assert compared(won + lost, gate=False).quality == pytest.approx((0.7 + 0.8) / 2)

@@ -1,0 +1,274 @@
+"""States of a detector that adapts a network: from tasks, from one support and from none."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..._evidence.calibration import CalibratedEvidence
+from ..._evidence.episodes import FoldedEvidence, Observation, observe
+from ..._evidence.kinds import EVIDENCE, Evidence
+from ..._evidence.mix import CLOSED_FORM, EvidenceMix, closed_form
+from ..._evidence.mix_training import learn_mix
+from ..._input.labels import ANOMALOUS, INJECTED
+from ..._state import MetaState
+from ..._stats.scaling import ScaledSupport
+from ..._training.held_out import REGIMES
+from ..._training.settings import TrainingSettings
+from ..._typing import Array, Codes
+from ...exceptions import AdaptationWarning
+from ...tasks._episodes import EpisodeSampler
+from ...tasks._task_set import TaskSet
+from ..base.detector import BaseFewShotDetector
+from .episodes import Exercise, exercise
+from .injection import inject_anomalies, tasks_from_rows
+from .inner_loop import GradientAdaptation
+from .learners import Learner, make_learner
+from .representation import AnchoredDescription, NetworkView, PlainDescription
+from .training import Trained, learn_to_adapt
+
+_START_RATE = 0.3
+_MIX_EPISODES, _MIX_EPOCHS = 480, 200
+_SELF_TAUGHT_EPISODES, _SELF_TAUGHT_EPOCHS = 32, 8
+
+
+# --- states ---------------------------------------------------------------------------------------
+def closed_form_state(detector: BaseFewShotDetector, n_features: int) -> MetaState:
+    """The state of a detector that learned nothing: its closed form."""
+    evidence = _evidence(needs_pooled=False)
+    arrays = {"closed": closed_form(evidence, n_features)}
+    return _state(detector, evidence, arrays, n_features)
+
+
+def self_taught_state(detector: BaseFewShotDetector, X: Array, y: Codes) -> MetaState:
+    """Train a network on episodes made out of a support alone."""
+    seed = detector._seed()
+    tasks = tasks_from_rows(X, y, seed)
+    n, k = min(int((y != ANOMALOUS).sum()), 40), min(int((y == ANOMALOUS).sum()), 16)
+    sampler = EpisodeSampler(tasks, n_normal=(n, n), n_anomalous=(k, k), n_query=40, seed=seed)
+    settings = detector._net_settings(lr=4e-3, seed=seed)
+    settings = replace(settings, max_epochs=_SELF_TAUGHT_EPOCHS, verbose=0, accelerator=None)
+    return learned_state(
+        detector, tasks, sampler, _SELF_TAUGHT_EPISODES, settings, augment=False, gate=False
+    )
+
+
+def learned_state(
+    detector: BaseFewShotDetector,
+    tasks: TaskSet,
+    sampler: EpisodeSampler,
+    n_episodes: int,
+    settings: TrainingSettings,
+    *,
+    augment: str | bool,
+    gate: bool,
+    n_tasks: int = 0,
+) -> MetaState:
+    """Pool what tasks have in common, and train a network on episodes drawn from them.
+
+    Parameters
+    ----------
+    detector : MAMLDetector
+    tasks : TaskSet
+    sampler : EpisodeSampler
+        Draws the episodes.
+    n_episodes : int
+        Episodes of an epoch; 0 trains nothing.
+    settings : TrainingSettings
+        Of the network.
+    augment, gate
+        As in :func:`learn_to_adapt`.
+    n_tasks : int, default=0
+        Past tasks that the state is from.
+    """
+    seed, folds = settings.seed, tasks.folds(5, settings.seed)
+    evidence = _evidence(needs_pooled=len(folds) > 1)
+    if not detector.residual and not gate:
+        evidence = ()  # nothing to correct and nothing to compare with
+    folded = FoldedEvidence(tasks, evidence, "none", None)
+    pooled, n_features = folded.pooled(), tasks[0].X.shape[1]
+    arrays = {"closed": closed_form(evidence, n_features)}
+    arrays |= {} if pooled is None else pooled.to_arrays()
+    info: dict[str, Any] = {"n_tasks": n_tasks, "seed": seed}
+    architecture: dict[str, Any] = {}
+    if n_episodes and settings.max_epochs:
+        observations = observe(
+            folded,
+            sampler,
+            n_episodes,
+            folds,
+            inject=lambda e, i: _injected(detector, e.support_X, e.support_y, [seed, i]),
+            verbose=int(detector.verbose),
+        )
+        view = NetworkView.from_tasks(tasks, _scaler(detector))
+        exercises, learned = _exercises(detector, observations, evidence, view, seed)
+        shape = _shape(detector, exercises[0].episode.support_X.shape[1], len(evidence))
+        trained = learn_to_adapt(
+            exercises,
+            lambda: GradientAdaptation(_learner(detector, shape), **_inner(detector)),
+            augment=augment,
+            gate=gate,
+            needed=not detector.residual,
+            settings=settings,
+        )
+        arrays |= learned | view.to_arrays() | _network_arrays(detector, trained)
+        architecture = {name: shape[name] for name in ("embedding_dim", "hidden")}
+        info |= {"network": shape, "held_out": [r.to_info() for r in trained.reports]}
+        info |= {"history": trained.history, "permuted_features": trained.permuted}
+    names = tasks.feature_names_in
+    return _state(detector, evidence, arrays, n_features, names, architecture, info)
+
+
+def _state(
+    detector: BaseFewShotDetector,
+    evidence: Sequence[Evidence],
+    arrays: dict[str, Array],
+    n_features: int,
+    feature_names: Any = None,
+    architecture: dict[str, Any] | None = None,
+    info: dict[str, Any] | None = None,
+) -> MetaState:
+    own = {name: detector._architecture_value(name) for name in detector._architecture}
+    shots = {"n_normal": list(detector.n_normal), "n_anomalous": list(detector.n_anomalous)}
+    facts = {"evidence": [e.name for e in evidence], "n_tasks": 0, **shots, **(info or {})}
+    learned = {**own, **(architecture or {})}
+    return MetaState(type(detector).__name__, learned, arrays, n_features, feature_names, facts)
+
+
+# --- the closed form ------------------------------------------------------------------------------
+def _evidence(needs_pooled: bool) -> tuple[Evidence, ...]:
+    """The evidence of the closed form, with or without that pooled from tasks."""
+    return tuple(e for e in EVIDENCE.values() if needs_pooled or not e.needs_pooled)
+
+
+def _exercises(
+    detector: BaseFewShotDetector,
+    observations: Sequence[Observation],
+    evidence: Sequence[Evidence],
+    view: NetworkView,
+    seed: int,
+) -> tuple[list[Exercise], dict[str, Array]]:
+    """Episodes as the network sees them, and what their closed form has learned, as arrays."""
+    mixes, learned = _closed_forms(detector, observations, evidence, seed)
+    if "typical_spread" in learned:
+        observations = [o.shrunk_to(learned["typical_spread"]) for o in observations]
+    return [exercise(o, mixes[o.fold], view, detector.residual) for o in observations], learned
+
+
+def _closed_forms(
+    detector: BaseFewShotDetector,
+    observations: Sequence[Observation],
+    evidence: Sequence[Evidence],
+    seed: int,
+) -> tuple[dict[int, EvidenceMix], dict[str, Array]]:
+    """The closed form without each fold of tasks, and with all of them as arrays."""
+    closed = closed_form(evidence, observations[0].raw.support_X.shape[1])
+
+    def new_mix(**given: Any) -> EvidenceMix:
+        return EvidenceMix(closed, detector.n_normal, detector.n_anomalous, **given)
+
+    folds = {o.fold for o in observations}
+    if not detector.residual:
+        return dict.fromkeys(folds, new_mix(choice=(CLOSED_FORM, CLOSED_FORM))), {}
+    settings = TrainingSettings(lr=0.08, max_epochs=_MIX_EPOCHS, seed=seed)
+    learned = learn_mix(observations[:_MIX_EPISODES], evidence, new_mix, settings)
+    thetas = {fold: learned.theta_without.get(fold, learned.theta) for fold in folds}
+    mixes = {f: new_mix(theta=theta, choice=learned.choice) for f, theta in thetas.items()}
+    return mixes, learned.arrays()
+
+
+# --- the network ----------------------------------------------------------------------------------
+def module_of(detector: BaseFewShotDetector, state: MetaState) -> GradientAdaptation:
+    """The network of a state, which has one."""
+    return GradientAdaptation.from_arrays(
+        state.arrays, lambda: _learner(detector, state.info["network"]), **_inner(detector)
+    )
+
+
+def represent(
+    detector: BaseFewShotDetector, X: Array, y: Codes, state: MetaState
+) -> AnchoredDescription | PlainDescription:
+    """Describe rows as the network sees them, relative to a support."""
+    features = NetworkView.from_arrays(state.arrays, _scaler(detector)).features(X, y)
+    adapts = "use" in state.arrays
+    injected = _injected(detector, X, y, [state.info["seed"]]) if adapts else X[:0]
+    if not detector.residual:
+        return PlainDescription(features, injected)
+    kinds = [EVIDENCE[name] for name in state.info["evidence"]]
+    scaled = ScaledSupport(X, y, "none")
+    evidence = CalibratedEvidence.from_arrays(state.arrays, scaled, y, kinds)
+    shots = {name: tuple(state.info[name]) for name in ("n_normal", "n_anomalous")}
+    mix = EvidenceMix.from_arrays(state.arrays, **shots)
+    return AnchoredDescription(features, evidence, mix, injected)
+
+
+def _learner(detector: BaseFewShotDetector, shape: Mapping[str, Any]) -> Learner:
+    """An untrained network of a shape that a state records."""
+    return make_learner(detector.learner, **shape, residual=detector.residual)
+
+
+def _inner(detector: BaseFewShotDetector) -> dict[str, Any]:
+    """Arguments of :class:`GradientAdaptation` beside the network."""
+    learned = detector.inner_lr == "learned"
+    return {
+        "algorithm": detector.algorithm,
+        "n_steps": detector.n_inner_steps,
+        "inner_lr": _START_RATE if learned else detector.inner_lr,
+        "learn_rates": learned,
+        "one_class": detector.inner_batch == "one-class",
+        "multi_step_loss": detector.multi_step_loss,
+    }
+
+
+def _scaler(detector: BaseFewShotDetector) -> Any:
+    """The scaling of the features that the network sees."""
+    return "shrunk" if detector._scaler_follows else detector.scaler
+
+
+def _injected(detector: BaseFewShotDetector, X: Array, y: Codes, seed: Sequence[int]) -> Array:
+    """Rows that a classifier sees as anomalies: none where it has labelled ones."""
+    one_class = detector.inner_batch == "one-class" or not (y == ANOMALOUS).any()
+    if detector.learner != "classifier" or not detector.inject or not one_class:
+        return X[:0]
+    return inject_anomalies(X[y != ANOMALOUS], np.random.default_rng([*seed, INJECTED]))
+
+
+def _shape(detector: BaseFewShotDetector, n_columns: int, n_evidence: int) -> dict[str, Any]:
+    """What fixes the shape of a network for rows of so many columns."""
+    n_evidence = n_evidence if detector.residual else 0
+    n_features = n_columns - n_evidence - detector.residual
+    usual = {
+        "classifier": ((64, 64), None),
+        "autoencoder": ((64,), max(2, n_features // 3)),
+        "svdd": ((64, 64), 16),
+    }
+    hidden, width = usual[detector.learner]
+    return {
+        "n_features": n_features,
+        "n_evidence": n_evidence,
+        "hidden": list(hidden if detector.hidden is None else detector.hidden),
+        "embedding_dim": width if detector.embedding_dim is None else detector.embedding_dim,
+    }
+
+
+def _network_arrays(detector: BaseFewShotDetector, trained: Trained) -> dict[str, Array]:
+    """The network and where to use it; warns where held-out tasks favour the closed form."""
+    lost = [name for name, won in zip(REGIMES, trained.used, strict=True) if not won]
+    if lost:
+        kept = (
+            "the closed form is used" if detector.residual else "the network is used all the same"
+        )
+        warnings.warn(
+            "On held-out tasks the network was not clearly better than the closed form with "
+            f"{' and '.join(lost)} supports: {kept}. See pretrained.info['held_out'].",
+            AdaptationWarning,
+            stacklevel=6,
+        )
+    if trained.module is None:
+        return {}
+    use = trained.used if detector.residual else (True, True)
+    return {**trained.module.to_arrays(), "use": np.array(use)}

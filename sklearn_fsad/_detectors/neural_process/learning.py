@@ -1,0 +1,207 @@
+"""States of a neural process that are learned: from past tasks and from one support alone."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..._state import MetaState
+from ..._training.settings import TrainingSettings
+from ..._training.weights import to_arrays
+from ..._typing import Array, Codes
+from ...exceptions import AdaptationWarning
+from ...tasks._episodes import EpisodeSampler
+from ...tasks._task_set import TaskSet
+from ..base.detector import BaseFewShotDetector
+from .knowledge import HeldOutTasks, Knowledge, compare_network, learn_knowledge
+from .module import NeuralProcess
+from .representation import MaskedSupport
+from .states import WEIGHT, describe, draft, module_of, new_module
+from .training import MOST_CONTEXT, MOST_QUERIES, NormalEpisodes, train_process
+
+_RATE = 5e-3
+_EPISODES, _META_EPOCHS = 200, 20
+_EPOCHS = {50: 4, 400: 8, np.inf: 16}  # of self-teaching, below so many rows
+_HELD_OUT_QUERIES = 100
+
+
+def meta_learned_state(detector: BaseFewShotDetector, tasks: TaskSet, seed: int) -> MetaState:
+    """Learn from the normal rows of past tasks, and from held-out ones what to keep of it."""
+    tasks.one_feature_space()
+    tasks = tasks.subset(i for i, task in enumerate(tasks) if len(task.normals) >= 2)
+    if not tasks.n_tasks:
+        raise ValueError("No task has two normal rows: there is nothing to learn from.")
+    past = _PastTasks.of(detector, tasks, seed)
+    held_out = past.held_out(seed)
+    if held_out is None:
+        return past.train(past.draft)
+    knowledge, without, reports = learn_knowledge(
+        tasks, held_out, past.describe, past.closed, detector.weigh_features
+    )
+    used = True
+    if detector.gate and past.settings.max_epochs:
+        comparison = compare_network(held_out, without, past.describe, past.closed, past.network)
+        reports += comparison.reports
+        used = comparison.used[0]
+    state = past.draft.with_arrays(
+        knowledge.to_arrays(), held_out=[report.to_info() for report in reports]
+    )
+    if used:
+        return past.train(state)
+    warnings.warn(
+        "On held-out tasks the network was not clearly better than its closed form, which is "
+        "used. See pretrained.info['held_out']; gate=False keeps the network.",
+        AdaptationWarning,
+        stacklevel=5,
+    )
+    return state
+
+
+@dataclass(frozen=True)
+class _PastTasks:
+    """Processes of past tasks, or of some of them.
+
+    Attributes
+    ----------
+    detector : NeuralProcessDetector
+    tasks : TaskSet
+    draft : MetaState
+        What all of them have in common.
+    settings : TrainingSettings
+    """
+
+    detector: BaseFewShotDetector
+    tasks: TaskSet
+    draft: MetaState
+    settings: TrainingSettings
+
+    @classmethod
+    def of(cls, detector: BaseFewShotDetector, tasks: TaskSet, seed: int) -> _PastTasks:
+        n_epochs = _META_EPOCHS if detector.max_epochs is None else detector.max_epochs
+        settings = replace(detector._net_settings(lr=_RATE, seed=seed), max_epochs=n_epochs)
+        normals = [task.normals for task in tasks]
+        common = draft(detector, normals, seed, tasks.feature_names_in, tasks.n_tasks)
+        return cls(detector, tasks, common, settings)
+
+    def held_out(self, seed: int) -> HeldOutTasks | None:
+        """Episodes to decide on; None where there is nothing to decide, or too few groups."""
+        if self.draft.architecture["anchor"] == "none" or self.draft.info["targets"] is not None:
+            return None
+        sampler = EpisodeSampler(
+            self.tasks,
+            n_normal=self.detector.n_normal,
+            n_anomalous=(0, 0),
+            n_query=_HELD_OUT_QUERIES,
+            seed=seed,
+            support_contamination=self.detector.support_contamination,
+        )
+        found = HeldOutTasks.from_tasks(self.tasks, sampler, seed)
+        return found if found.suffice else None
+
+    def train(self, state: MetaState) -> MetaState:
+        """A state with a network that learned from all tasks."""
+        return self._trained(state, self.tasks, self.settings)
+
+    def network(self, known: Knowledge, positions: Sequence[int]) -> NeuralProcess:
+        """The process with a network that learned from some tasks."""
+        state = self.draft.with_arrays(known.to_arrays())
+        part = self.tasks.subset(positions)
+        return module_of(self.detector, self._trained(state, part, self.settings.for_held_out()))
+
+    def closed(self, known: Knowledge) -> NeuralProcess:
+        """The process without a network."""
+        return module_of(self.detector, self.draft.with_arrays(known.to_arrays()))
+
+    def describe(self, X: Array, y: Codes) -> MaskedSupport:
+        """Describe a support as all these processes see it."""
+        return describe(self.detector, X, y, self.draft)
+
+    def _trained(self, state: MetaState, part: TaskSet, settings: TrainingSettings) -> MetaState:
+        return _trained(
+            self.detector,
+            state,
+            [task.normals for task in part],
+            [task.anomalies for task in part],
+            n_normal=self.detector.n_normal,
+            n_query=self.detector.n_query,
+            settings=settings,
+        )
+
+
+def self_taught_state(
+    detector: BaseFewShotDetector,
+    normals: Array,
+    seed: int,
+    share: float = 1.0,
+    n_rows: int | None = None,
+) -> MetaState:
+    """Learn from the normal rows of a support, some of them as the context of others.
+
+    Parameters
+    ----------
+    detector : NeuralProcessDetector
+    normals : ndarray of shape (n, d)
+    seed : int
+    share : float, default=1.0
+        Share of the epochs that ``n_rows`` rows would be trained for.
+    n_rows : int, default=None
+        None means those there are.
+    """
+    n, n_epochs = len(normals), detector.max_epochs
+    if n_epochs is None:
+        n_epochs = next(e for most, e in _EPOCHS.items() if (n_rows or n) < most)
+    settings = detector._net_settings(lr=_RATE, seed=seed)
+    settings = replace(settings, max_epochs=round(share * n_epochs), verbose=0, accelerator=None)
+    names = getattr(detector, "feature_names_in_", None)
+    n_context = min(max(n * 4 // 5, 1), MOST_CONTEXT)
+    return _trained(
+        detector,
+        draft(detector, [normals], seed, names, n_tasks=0),
+        [normals],
+        n_normal=(n_context, n_context),
+        n_query=MOST_QUERIES,
+        settings=settings,
+    )
+
+
+def _trained(
+    detector: BaseFewShotDetector,
+    draft: MetaState,
+    normals: Sequence[Array],
+    anomalies: Sequence[Array] = (),
+    *,
+    n_normal: tuple[int, int],
+    n_query: int,
+    settings: TrainingSettings,
+) -> MetaState:
+    """A draft with a network that learned from normal rows; none where closed forms do."""
+    if not settings.max_epochs and draft.architecture["anchor"] != "none":
+        return draft
+    module = new_module(detector, draft, [], True)
+    history: list[dict[str, float]] = []
+    if settings.max_epochs:
+
+        def described(X: Array, y: Codes) -> MaskedSupport:
+            return describe(detector, X, y, draft)
+
+        one_task = not draft.info["n_tasks"]
+        if one_task:  # its contexts share their units
+            zeros = np.zeros(len(normals[0]), dtype=np.int8)
+            normals = [described(normals[0], zeros).support]
+        episodes = NormalEpisodes(
+            normals,
+            None if one_task else described,
+            n_normal=n_normal,
+            n_query=n_query,
+            targets=draft.info["targets"],
+            seed=draft.info["seed"],
+            anomalies=anomalies,
+            support_contamination=detector.support_contamination,
+        )
+        n_episodes = detector.episodes_per_epoch or _EPISODES
+        module, history = train_process(module, episodes, n_episodes, settings)
+    weights = to_arrays(module.network.double().state_dict(), WEIGHT)
+    return draft.with_arrays(weights, history=history)

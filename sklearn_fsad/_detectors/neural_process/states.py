@@ -1,0 +1,179 @@
+"""Drafts of the state of a neural process, and the module that a state stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..._state import MetaState
+from ..._stats.moments import is_embedding
+from ..._stats.scaling import ScaledSupport, ScalePrior
+from ..._training.seeding import torch_seed
+from ..._training.weights import from_arrays
+from ..._typing import Array, Codes
+from ..base.detector import BaseFewShotDetector
+from .closed_forms import KernelAnchor, LinearAnchor
+from .knowledge import Knowledge
+from .masks import MaskPlan, chain_plan, scoring_plan
+from .module import NeuralProcess
+from .networks import make_network
+from .reduction import Reduction
+from .representation import MaskedSupport
+from .targets import check_grid, resolve_targets
+
+ANCHORS = {"both": ("linear", "kernel"), "linear": ("linear",), "kernel": ("kernel",), "none": ()}
+WEIGHT = "net."
+_ORDERS, _CHAIN_BLOCKS = 4, 4
+_WIDTH = 32
+_PRIOR_ANOMALIES = 2.0
+
+
+# --- before training ------------------------------------------------------------------------------
+def draft(
+    detector: BaseFewShotDetector,
+    normals: Sequence[Array],
+    seed: int,
+    feature_names: Any,
+    n_tasks: int,
+) -> MetaState:
+    """Make a state with all but the network and what is borrowed from other tasks.
+
+    Parameters
+    ----------
+    detector : NeuralProcessDetector
+    normals : sequence of ndarray of shape (n_t, d)
+        Normal rows of each task.
+    seed : int
+    feature_names : sequence of str or None
+    n_tasks : int
+        Past tasks that the state is from; 0 for a support alone.
+    """
+    d, n_features = detector, normals[0].shape[1]
+    names = None if feature_names is None else list(feature_names)
+    targets = resolve_targets(d.target_features, n_features, names)
+    architecture = {name: d._architecture_value(name) for name in d._architecture}
+    architecture["embedding_dim"] = d.embedding_dim or _WIDTH
+    if architecture["scaler"] is None:
+        of_table = "joint" if is_embedding(n_features) else "task"
+        architecture["scaler"] = of_table if targets is None else "pooled"
+    prior = ScalePrior.from_normals(normals)
+    arrays = prior.to_arrays() if architecture["scaler"] in ("shrunk", "pooled") else {}
+    scaler = architecture["scaler"] if d._scaler_follows else d.scaler
+    arrays |= _reduction_arrays(d, normals, prior, scaler, seed, targets)
+    reduction = Reduction.from_arrays(arrays)
+    seen = n_features if reduction is None else reduction.n_codes + 1
+    if d.anchor == "auto":
+        of_table = "linear" if is_embedding(seen) else "both"
+        architecture["anchor"] = of_table if targets is None else "none"
+    check_grid(d.grid_shape, seen)
+    _check_heads(d, architecture["embedding_dim"])
+    info = {"n_tasks": n_tasks, "seed": seed, "targets": targets, "n_features": seen}
+    return MetaState(type(d).__name__, architecture, arrays, n_features, names, info)
+
+
+def _check_heads(detector: BaseFewShotDetector, width: int) -> None:
+    """Refuse a width that the heads of the attention cannot share."""
+    if detector.kind in ("anp", "tnp") and width % detector.n_heads:
+        raise ValueError(f"embedding_dim={width} is not a multiple of n_heads={detector.n_heads}.")
+
+
+def _reduction_arrays(
+    detector: BaseFewShotDetector,
+    normals: Sequence[Array],
+    prior: ScalePrior,
+    scaler: Any,
+    seed: int,
+    targets: Sequence[int] | None,
+) -> dict[str, Array]:
+    if detector.reduce is None:
+        return {}
+    if targets is not None or detector.kind == "convcnp":
+        raise ValueError(
+            f"reduce={detector.reduce!r} leaves neither target_features nor a grid: give one of "
+            "them up."
+        )
+    scaled = [
+        ScaledSupport(rows, np.zeros(len(rows), dtype=np.int8), scaler, prior).support
+        for rows in normals
+    ]
+    return Reduction.fit(detector.reduce, scaled, detector.reduce_dim, seed).to_arrays()
+
+
+# --- what a state stands for ----------------------------------------------------------------------
+def describe(detector: BaseFewShotDetector, X: Array, y: Codes, state: MetaState) -> MaskedSupport:
+    """Describe a support, and rows relative to it, as the process of a state sees them."""
+    return MaskedSupport(
+        X,
+        y,
+        state.architecture["scaler"] if detector._scaler_follows else detector.scaler,
+        ScalePrior.from_arrays(state.arrays),
+        Reduction.from_arrays(state.arrays),
+        mark_departures=state.info["targets"] is None,
+    )
+
+
+def module_of(
+    detector: BaseFewShotDetector, state: MetaState, plans: Sequence[MaskPlan] | None = None
+) -> NeuralProcess:
+    """Make the module of a state, with the network if it has one.
+
+    Parameters
+    ----------
+    detector : NeuralProcessDetector
+    state : MetaState
+    plans : sequence of MaskPlan, default=None
+        What to hide of a row; None means what the detector's score asks for.
+    """
+    weights = from_arrays(state.arrays, WEIGHT)
+    plans = _plans(detector, state) if plans is None else plans
+    module = new_module(detector, state, plans, bool(weights)).double().eval()
+    if weights:
+        module.network.load_state_dict(weights)
+    return module
+
+
+def new_module(
+    detector: BaseFewShotDetector, state: MetaState, plans: Sequence[MaskPlan], has_network: bool
+) -> NeuralProcess:
+    """Make a module without what a network has learned."""
+    architecture, info = state.architecture, state.info
+    known = Knowledge.from_arrays(state.arrays)
+    anchors: dict[str, LinearAnchor | KernelAnchor] = {
+        "linear": LinearAnchor(None if known is None else known.prior),
+        "kernel": KernelAnchor(),
+    }
+    anchors = {name: anchors[name] for name in ANCHORS[architecture["anchor"]]}
+    network = None
+    if has_network:
+        with torch_seed(info["seed"]):
+            network = make_network(
+                architecture["kind"],
+                info["n_features"],
+                width=architecture["embedding_dim"],
+                n_out=2 * max(len(anchors), 1),
+                n_layers=architecture["n_layers"],
+                n_heads=architecture["n_heads"],
+                n_latent_samples=detector.n_latent_samples,
+                grid_shape=architecture["grid_shape"] or (info["n_features"],),
+                seed=info["seed"],
+            )
+    return NeuralProcess(
+        network,
+        anchors=anchors,
+        likelihood=architecture["likelihood"],
+        plans=plans,
+        score=detector.anomaly_score,
+        weights=None if known is None else known.weights,
+        n_prior_anomalies=_PRIOR_ANOMALIES if detector.weigh_features else None,
+        objective=detector.objective,
+    )
+
+
+def _plans(detector: BaseFewShotDetector, state: MetaState) -> list[MaskPlan]:
+    """What the score of the detector hides of a row."""
+    n_features, targets = state.info["n_features"], state.info["targets"]
+    if detector.anomaly_score == "density" and targets is None:
+        return chain_plan(n_features, _ORDERS, _CHAIN_BLOCKS, 0)
+    return [scoring_plan(n_features, detector.n_masks, targets, 0)]

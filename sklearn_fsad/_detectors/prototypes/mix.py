@@ -1,0 +1,105 @@
+"""Pooled prototypes: closed-form evidence and how to weigh it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..._evidence.calibration import CalibratedEvidence
+from ..._evidence.episodes import FoldedEvidence, observe
+from ..._evidence.kinds import EVIDENCE, Evidence, resolve_evidence
+from ..._evidence.mix import EvidenceMix, closed_form
+from ..._evidence.mix_training import learn_mix
+from ..._state import MetaState
+from ..._stats.scaling import ScalePrior
+from ..._typing import Array, Codes
+from ...tasks._episodes import EpisodeSampler
+from ...tasks._task_set import TaskSet
+from .method import Method
+
+
+@dataclass(frozen=True)
+class PooledMethod(Method):
+    """Evidence from pooled prototypes, weighed by a mix that is learned across tasks."""
+
+    def meta_train(self, tasks: TaskSet, sampler: EpisodeSampler, seed: int) -> MetaState:
+        """Pool the training tasks, and learn the mix if there are tasks to learn it from."""
+        d, prior = self.detector, None
+        if not self._fits_any_width():
+            tasks.one_feature_space()
+            prior = ScalePrior.from_normals(task.normals for task in tasks)
+        evidence = resolve_evidence(d.evidence)
+        folds = tasks.folds(5, seed)
+        if len(folds) < 2:  # nothing to cross-fit pooled statistics with
+            evidence = self._evidence_without_tasks("give at least two groups of tasks")
+        scaler = "none" if d._scaler_follows else d.scaler
+        folded = FoldedEvidence(tasks, evidence, scaler, prior, rank=d.embedding_dim)
+        architecture = {
+            "evidence": [e.name for e in evidence],
+            "scaler": d._architecture_value("scaler") or "none",
+            "hidden": None,
+        }
+        closed, pooled = closed_form(evidence, tasks[0].X.shape[1]), folded.pooled()
+        arrays = {"closed": closed} | ({} if pooled is None else pooled.to_arrays())
+        info: dict[str, Any] = {}
+        sampler.warn_if_empty("the closed form is kept")
+        if sampler.drawable and d.max_epochs:
+            n_episodes = d.episodes_per_epoch or min(24 * len(sampler.drawable), 480)
+            observed = observe(folded, sampler, n_episodes, folds, verbose=int(d.verbose))
+            settings = d._net_settings(lr=0.08, seed=seed)
+            learned = learn_mix(
+                observed,
+                evidence,
+                lambda **given: EvidenceMix(closed, d.n_normal, d.n_anomalous, **given),
+                settings,
+            )
+            arrays, info = {**arrays, **learned.arrays()}, learned.info()
+        return self._learned(tasks, prior, architecture, arrays, info)
+
+    def untrained_state(self, X: Array, y: Codes) -> MetaState:
+        """The closed form."""
+        evidence = self._evidence_without_tasks("call meta_fit first")
+        architecture = {"evidence": [e.name for e in evidence], "scaler": "none"}
+        arrays = {"closed": closed_form(evidence, X.shape[1])}
+        return self._without_tasks(X.shape[1], architecture, arrays)
+
+    def module(self, state: MetaState) -> EvidenceMix:
+        """The mix of a state."""
+        shots = {name: tuple(state.info[name]) for name in ("n_normal", "n_anomalous")}
+        return EvidenceMix.from_arrays(state.arrays, **shots)
+
+    def represent(self, X: Array, y: Codes, state: MetaState) -> CalibratedEvidence:
+        """Describe rows by evidence relative to a support."""
+        scaled = self._scaled(X, y, state)
+        return CalibratedEvidence.from_arrays(state.arrays, scaled, y, self._evidence_of(state))
+
+    def embed(self, module: EvidenceMix, representation: CalibratedEvidence, X: Array) -> Array:
+        """Rows in the pooled-whitened space: (m, d) -> (m, q)."""
+        return representation.embed(X)
+
+    def _fits_any_width(self) -> bool:
+        """Whether nothing of what is learned belongs to a feature."""
+        scaler = self.detector.scaler
+        if not isinstance(scaler, str) or scaler == "shrunk":
+            return False
+        return not any(e.needs_pooled for e in resolve_evidence(self.detector.evidence))
+
+    def _evidence_without_tasks(self, remedy: str) -> tuple[Evidence, ...]:
+        """The evidence that needs nothing pooled; refuses what was asked for by name but does."""
+        evidence = resolve_evidence(self.detector.evidence)
+        pooled = [e.name for e in evidence if e.needs_pooled]
+        if pooled and self.detector.evidence is not None:
+            raise ValueError(f"evidence {pooled} is pooled from training tasks: {remedy}.")
+        return tuple(e for e in evidence if not e.needs_pooled)
+
+    def _evidence_of(self, state: MetaState) -> tuple[Evidence, ...]:
+        """The evidence that a state weighs, the user's own functions included."""
+        own = [item for item in self.detector.evidence or () if callable(item)]
+        known = {e.name: e for e in (*EVIDENCE.values(), *resolve_evidence(own or None))}
+        missing = [name for name in state.architecture["evidence"] if name not in known]
+        if missing:
+            raise ValueError(
+                f"The meta-learned state weighs evidence of your own named {missing}: pass these "
+                "functions in evidence=."
+            )
+        return tuple(known[name] for name in state.architecture["evidence"])
