@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from skorch.callbacks import Callback, GradientNormClipping
 
 from ..._evidence.episodes import FoldedEvidence, Observation, observe, typical_spread
@@ -108,53 +107,86 @@ def fine_tune(
     shared = tasks.n_features is not None and len(folds) > 1
     evidence = FoldedEvidence(tasks, tuple((FAMILY if shared else TABULAR).values()), "none", None)
     observations = observe(evidence, sampler, n_episodes, folds, verbose=settings.verbose)
-    pooled, start = evidence.pooled(), arrays
-    if pooled is not None:
-        start = with_pooled(arrays, pooled)
+    pooled = evidence.pooled()
+    start = arrays if pooled is None else with_pooled(arrays, pooled)
     typical = typical_spread(observations, evidence.evidence)
-    episodes = {"own": described(observations, typical)}
-    before = start.get("typical_spread", typical)
-    episodes["before"] = described(observations, before)
-    last = settings.max_epochs
-    stages = sorted({-(-last * i // _N_STAGES) for i in range(1, _N_STAGES + 1)} - {0})
-    fold = np.array([o.fold for o in observations])
+    tuning = _Tuning(
+        start,
+        observations,
+        described(observations, typical),
+        described(observations, start.get("typical_spread", typical)),
+        settings,
+    )
+    held_out = tuning.held_out() if len(folds) > 1 else []
+    stage, used = _choose(held_out)
+    modules, history = tuning.train(range(len(observations)), settings) if stage else ([], [])
+    stage = min(stage, len(modules))  # fewer where it was cut short
+    reports = _reports(held_out, stage, used)
+    if not stage:
+        return FineTuned(dict(arrays), reports, [])
+    departs = np.tile(np.array(used), (2, 1)).astype(np.float64)
+    tuned = {} if pooled is None else pooled.to_arrays()
+    tuned |= {**arrays_of(modules[stage - 1], departs), "typical_spread": typical}
+    return FineTuned(tuned, reports, history[: tuning.stages[stage - 1]])
 
-    def stages_of(
-        keep: NDArray[np.bool_], how: TrainingSettings
-    ) -> tuple[list[ContextMix], list[Any]]:
-        snapshots = _Snapshots(stages)
-        part = [e for e, mine in zip(episodes["own"], keep, strict=True) if mine]
-        module = module_of(start, departs=None)
+
+@dataclass(frozen=True)
+class _Tuning:
+    """Trainings that go on from one network, on all episodes or without those of a fold.
+
+    Attributes
+    ----------
+    start : mapping of str to ndarray
+        Arrays of that network.
+    observations : sequence of Observation
+    episodes, before : sequence of Episode
+        As the trained network sees them, and as the one to start with does.
+    settings : TrainingSettings
+    """
+
+    start: Mapping[str, Array]
+    observations: Sequence[Observation]
+    episodes: Sequence[Episode]
+    before: Sequence[Episode]
+    settings: TrainingSettings
+
+    @property
+    def stages(self) -> list[int]:
+        """Epochs after which the network is looked at."""
+        last = self.settings.max_epochs
+        return sorted({-(-last * i // _N_STAGES) for i in range(1, _N_STAGES + 1)} - {0})
+
+    def train(
+        self, positions: Iterable[int], settings: TrainingSettings
+    ) -> tuple[list[ContextMix], list[dict[str, float]]]:
+        """The network after each stage of a training on some episodes, and its history."""
+        snapshots = _Snapshots(self.stages)
+        module = module_of(self.start, departs=None)
         module.own.requires_grad_(True)
-        _, history = train(module, part, how.with_callbacks([("snapshots", snapshots)]))
+        settings = settings.with_callbacks([("snapshots", snapshots)])
+        _, history = train(module, [self.episodes[i] for i in positions], settings)
         return [module_of(taken) for taken in snapshots.taken_], history
 
-    held_out: list[HeldOutEpisode] = []
-    if len(folds) > 1 and stages:
-        baseline = module_of(start)
+    def held_out(self) -> list[HeldOutEpisode]:
+        """Score the episodes of each fold as before and by the stages of a training without it."""
+        if not self.stages:
+            return []
+        baseline, scored = module_of(self.start), []
+        fold = np.array([o.fold for o in self.observations])
         for f in sorted(set(fold)):
-            candidates, _ = stages_of(fold != f, settings.for_held_out())
-            for i in np.flatnonzero(fold == f):
-                e = episodes["own"][i]
+            candidates, _ = self.train(
+                np.flatnonzero(fold != f).tolist(), self.settings.for_held_out()
+            )
+            for i in np.flatnonzero(fold == f).tolist():
+                e = self.episodes[i]
                 if not 0 < (e.query_y == 1).sum() < len(e.query_y):
                     continue
-                scores = [_scores(baseline, episodes["before"][i])]
+                scores = [_scores(baseline, self.before[i])]
                 scores += [_scores(candidate, e) for candidate in candidates]
                 regime = int((e.support_y == ANOMALOUS).any())
                 aucs = column_aucs(np.column_stack(scores), e.query_y == 1)
-                held_out.append(HeldOutEpisode(f, observations[i].group, regime, aucs))
-    chosen, reports = _choose(held_out)
-    if not any(chosen):
-        return FineTuned(dict(arrays), reports, [])
-    modules, history = stages_of(np.ones(len(fold), dtype=bool), settings)
-    reached = min(max(chosen), len(modules))  # fewer where it was cut short
-    if not reached:
-        return FineTuned(dict(arrays), reports, [])
-    module = modules[reached - 1]
-    departs = np.tile(np.array(chosen) > 0, (2, 1)).astype(np.float64)
-    shared_arrays = {} if pooled is None else pooled.to_arrays()
-    tuned = {**shared_arrays, **arrays_of(module, departs), "typical_spread": typical}
-    return FineTuned(tuned, reports, history[: stages[reached - 1]])
+                scored.append(HeldOutEpisode(f, self.observations[i].group, regime, aucs))
+        return scored
 
 
 class _Snapshots(Callback):
@@ -176,18 +208,25 @@ def _scores(module: ContextMix, e: Episode) -> Array:
         return module(*parts).numpy()
 
 
-def _choose(
-    held_out: Sequence[HeldOutEpisode],
-) -> tuple[tuple[int, int], list[HeldOutReport]]:
-    """The stage to use in each regime, 0 to stay with what was there; both use the same one."""
+def _choose(held_out: Sequence[HeldOutEpisode]) -> tuple[int, tuple[bool, bool]]:
+    """The stage to use, 0 for none, and whether to use it without and with labelled anomalies."""
     means = {r: group_means([e for e in held_out if e.regime == r])[1] for r in (0, 1)}
-    means = {r: aucs for r, aucs in means.items() if len(aucs)}
-    clear = {r: clear_gain(aucs[:, 1:] - aucs[:, :1]) for r, aucs in means.items()}
+    clear = {r: clear_gain(aucs[:, 1:] - aucs[:, :1]) for r, aucs in means.items() if len(aucs)}
     best = int(np.argmax(sum(np.maximum(c, 0.0) for c in clear.values())))
-    chosen = [best + 1 if r in clear and clear[r][best] > 0 else 0 for r in (0, 1)]
+    unlabelled, labelled = (r in clear and bool(clear[r][best] > 0) for r in (0, 1))
+    return (best + 1 if unlabelled or labelled else 0), (unlabelled, labelled)
+
+
+def _reports(
+    held_out: Sequence[HeldOutEpisode], stage: int, used: tuple[bool, bool]
+) -> list[HeldOutReport]:
+    """What each stage reached on held-out tasks, where there are any, and which one is used."""
     reports = []
-    for r, aucs in means.items():
-        names = ["before", *(f"stage {i}" for i in range(1, aucs.shape[1]))]
-        roc_auc = dict(zip(names, map(float, aucs.mean(axis=0)), strict=True))
-        reports.append(HeldOutReport("fine-tuning", REGIMES[r], names[chosen[r]], roc_auc))
-    return (chosen[0], chosen[1]), reports
+    for regime, name in enumerate(REGIMES):
+        _, aucs = group_means([e for e in held_out if e.regime == regime])
+        if len(aucs):
+            options = ["before", *(f"stage {i}" for i in range(1, aucs.shape[1]))]
+            roc_auc = dict(zip(options, map(float, aucs.mean(axis=0)), strict=True))
+            now = options[stage if used[regime] else 0]
+            reports.append(HeldOutReport("fine-tuning", name, now, roc_auc))
+    return reports
