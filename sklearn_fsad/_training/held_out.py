@@ -50,7 +50,7 @@ class HeldOutReport:
     used : str
         Name of the option that is used.
     roc_auc : mapping of str to float
-        Name of each option -> its mean over groups; NaN where it could not be measured.
+        Name of each option that could be measured -> its mean over groups.
     """
 
     choice: str
@@ -60,8 +60,7 @@ class HeldOutReport:
 
     def to_info(self) -> dict[str, Any]:
         """Return an entry of ``MetaState.info["held_out"]``."""
-        known = {name: auc for name, auc in self.roc_auc.items() if np.isfinite(auc)}
-        rounded = {name: round(float(auc), 4) for name, auc in known.items()}
+        rounded = {name: round(auc, 4) for name, auc in self.roc_auc.items()}
         return {"choice": self.choice, "regime": self.regime, "used": self.used, "roc_auc": rounded}
 
 
@@ -108,7 +107,8 @@ class HeldOutComparison:
             if len(aucs):
                 means = aucs.mean(axis=0)
                 quality.append(means[int(wins)])
-                roc_auc = dict(zip(options, map(float, means), strict=True))
+                measured = zip(options, map(float, means), strict=True)
+                roc_auc = {name: auc for name, auc in measured if np.isfinite(auc)}
                 self.reports.append(HeldOutReport(choice, name, options[int(wins)], roc_auc))
         self.used = (used[0], used[1])
         self.quality = float(np.mean(quality)) if quality else 0.0

@@ -184,7 +184,7 @@ def test_folds_that_have_no_episode_leave_none_to_be_scored_untrained(monkeypatc
 
     def spied(module, part, settings, **given):
         sizes.append(len(part))
-        return _train(module, part, **given)
+        return _train(module, part, settings, **given)
 
     monkeypatch.setattr(TRAIN, spied)
     learned(made, augment=False)
@@ -241,9 +241,9 @@ def test_every_training_starts_from_the_same_weights(monkeypatch):
 
 def test_callbacks_and_progress_bars_are_for_the_last_training_alone(monkeypatch):
     trainings = Spy(monkeypatch, TRAIN)
-    callbacks = []
-    learned(exercises(), augment=False, needed=True, verbose=0, callbacks=callbacks, max_epochs=1)
-    *gate, last = [given for _, given, _ in trainings.calls]
+    callbacks = [Recorder()]
+    learned(exercises(), augment=False, needed=True, verbose=1, callbacks=callbacks, max_epochs=1)
+    *gate, last = [settings for (_, _, settings), _, _ in trainings.calls]
     assert len(gate) == 3
     assert all(not settings.callbacks and settings.verbose == 0 for settings in gate)
     assert last.callbacks is callbacks
