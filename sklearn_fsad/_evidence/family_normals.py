@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from .._stats.moments import is_embedding
 from .._typing import Array
 from .support import QueryRows, Support
 
@@ -75,14 +74,14 @@ def off_axis(support: Support, rows: QueryRows) -> Array:
     Large where a row leaves across the axes along which normals vary, however little it leaves;
     small where it goes far along them. Raw features in an embedding, scaled ones in a table.
     """
-    if is_embedding(support.normals.shape[1]):
+    if support.is_embedding:
         return mahalanobis_raw(support, rows) - 2.0 * _log_nearest(rows.raw, support.raw.normals)
     return mahalanobis_scaled(support, rows) - 2.0 * nearest_scaled(support, rows)
 
 
 def off_axis_pooled(support: Support, rows: QueryRows) -> Array:
     """The same with the pooled metric."""
-    if is_embedding(support.normals.shape[1]):
+    if support.is_embedding:
         return mahalanobis_pooled(support, rows) - 2.0 * _log_nearest(rows.raw, support.raw.normals)
     return mahalanobis_pooled(support, rows) - 2.0 * nearest_scaled(support, rows)
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .._stats.moments import is_embedding
 from .._training.layers import log_shots
 from .._typing import Array
 from .kinds import EVIDENCE, Evidence
@@ -37,13 +36,12 @@ _EMBEDDING = {
 _OWN = {False: (0.5, 0.0, 0.0, 0.0), True: (0.0, 0.0, 0.5, 0.0)}  # evidence of the user's making
 
 
-def closed_form(evidence: Sequence[Evidence], n_features: int) -> Array:
-    """The closed form's four numbers of each kind of evidence: (4, n_evidence).
+def default_weights(evidence: Sequence[Evidence], embedding: bool) -> Array:
+    """Return the four numbers of each default weight, of tables or embeddings: (4, n_evidence).
 
-    Tables and embeddings (see :func:`is_embedding`) have one each. A subset of the evidence without
-    any that the closed form uses is weighed equally.
+    A subset of the evidence without any that has a default weight is weighed equally.
     """
-    table = _EMBEDDING if is_embedding(n_features) else _TABLE
+    table = _EMBEDDING if embedding else _TABLE
     weights = np.zeros((4, len(evidence)))
     for j, e in enumerate(evidence):
         own = (0.0,) * 4 if e.name in EVIDENCE else _OWN[e.needs_anomalies]
@@ -59,7 +57,7 @@ class EvidenceMix(nn.Module):
     Parameters
     ----------
     closed : ndarray of shape (4, n_evidence)
-        The closed form, as of :func:`closed_form`.
+        The closed form, as of :func:`default_weights`.
     n_normal, n_anomalous : tuple of (int, int)
         Shots of the training episodes; outside them the weights stay as at the border.
     theta : ndarray of shape (3, n_evidence) or None, default=None

@@ -16,7 +16,7 @@ NEAR = 5.0  # spreads within which features are not compressed
 _EPS = np.finfo(np.float64).eps
 _LEAST_SPREAD = 1e-6
 _DEAD_SPREAD = 1e-3
-_MOST_COLUMNS = 100
+MOST_COLUMNS = 100  # of a table; wider rows may be embeddings, and take long
 
 
 def stable_mean(rows: Array) -> Array:
@@ -52,18 +52,13 @@ def compressed(Z: Array) -> Array:
     return np.clip(Z, -NEAR, NEAR) + np.sign(Z) * np.log1p(excess)
 
 
-def is_embedding(n_features: int) -> bool:
-    """Tell whether rows with so many features are treated as an embedding: more than 100.
+def are_embeddings(rows: Array) -> bool:
+    """Tell whether rows are embeddings: more than 100 features, under half the values repeated.
 
     The columns of a table have units of their own; the coordinates of an embedding share one, and
-    their relative spread is information.
+    their relative spread is information. A wide table of counts or of ones and zeros is a table.
     """
-    return n_features > _MOST_COLUMNS
-
-
-def are_embeddings(rows: Array) -> bool:
-    """Tell whether rows are embeddings: more than 100 features, under half the values repeated."""
-    return is_embedding(rows.shape[1]) and repeated_share(rows) < 0.5
+    return rows.shape[1] > MOST_COLUMNS and repeated_share(rows) < 0.5
 
 
 def repeated_share(rows: Array) -> float:

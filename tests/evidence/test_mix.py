@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn_fsad import ProtoNetDetector
 from sklearn_fsad._evidence.episodes import FoldedEvidence, observe, typical_spread
 from sklearn_fsad._evidence.kinds import EVIDENCE, FAMILY, resolve_evidence
-from sklearn_fsad._evidence.mix import CLOSED_FORM, MIX, SINGLE, EvidenceMix, closed_form
+from sklearn_fsad._evidence.mix import CLOSED_FORM, MIX, SINGLE, EvidenceMix, default_weights
 from sklearn_fsad._evidence.mix_training import _choose, learn_mix
 from sklearn_fsad._training.held_out import HeldOutEpisode
 from sklearn_fsad._training.settings import TrainingSettings
@@ -30,7 +30,7 @@ def weights_of(mix, n, k):
 
 
 def new_mix(**given):
-    return EvidenceMix(closed_form(KINDS, 10), (5, 50), (0, 10), **given)
+    return EvidenceMix(default_weights(KINDS, False), (5, 50), (0, 10), **given)
 
 
 @pytest.mark.parametrize("k", [0, 1, 4])
@@ -52,7 +52,7 @@ def test_closed_form_of_tables(k):
 
 @pytest.mark.parametrize("k", [0, 1, 4])
 def test_closed_form_of_embeddings(k):
-    mix = EvidenceMix(closed_form(KINDS, 101), (5, 50), (0, 10), choice=(CLOSED_FORM,) * 2)
+    mix = EvidenceMix(default_weights(KINDS, True), (5, 50), (0, 10), choice=(CLOSED_FORM,) * 2)
     weights = dict(zip(NAMES, weights_of(mix, 10, k), strict=True))
     assert weights.pop("mahalanobis_raw") == pytest.approx(1.0)
     assert weights.pop("off_axis") == pytest.approx(0.4)
@@ -74,7 +74,9 @@ own_labelled.needs_anomalies = True
 def test_closed_form_of_a_subset_and_of_functions_of_ones_own():
     def weights(evidence, k):
         kinds = resolve_evidence(evidence)
-        return weights_of(EvidenceMix(closed_form(kinds, 5), (5, 50), (0, 10), None, (1, 1)), 9, k)
+        return weights_of(
+            EvidenceMix(default_weights(kinds, False), (5, 50), (0, 10), None, (1, 1)), 9, k
+        )
 
     assert weights(["nearest_scaled"], 0).tolist() == [0.5]
     np.testing.assert_allclose(
@@ -96,7 +98,10 @@ def test_learned_weights_are_never_negative(seed):
 
 def test_learned_weights_stay_as_at_the_border_outside_the_trained_shots():
     mix = EvidenceMix(
-        closed_form(KINDS, 10), (5, 50), (1, 10), np.random.default_rng(0).normal(size=(3, 12))
+        default_weights(KINDS, False),
+        (5, 50),
+        (1, 10),
+        np.random.default_rng(0).normal(size=(3, 12)),
     )
     for n, border in ((2, 5), (60, 50), (4000, 50)):
         np.testing.assert_array_equal(weights_of(mix, n, 3), weights_of(mix, border, 3))
@@ -139,7 +144,7 @@ def test_scores_are_the_weighted_sum_of_the_evidence():
 
 
 def test_a_state_without_learned_weights_is_the_closed_form():
-    closed = closed_form(KINDS, 10)
+    closed = default_weights(KINDS, False)
     mix = EvidenceMix.from_arrays({"closed": closed}, (5, 50), (0, 10))
     assert mix.choice == (CLOSED_FORM, CLOSED_FORM)
 
@@ -262,7 +267,11 @@ def test_typical_spread_is_a_line_in_log_n():
 
 def test_a_mix_is_read_from_the_arrays_of_its_state():
     theta = np.random.default_rng(0).normal(size=(3, len(KINDS)))
-    arrays = {"closed": closed_form(KINDS, 10), "theta": theta, "choice": np.array([MIX, SINGLE])}
+    arrays = {
+        "closed": default_weights(KINDS, False),
+        "theta": theta,
+        "choice": np.array([MIX, SINGLE]),
+    }
     mix = EvidenceMix.from_arrays(arrays, (5, 50), (0, 10))
     np.testing.assert_array_equal(mix.theta.detach(), theta)
     assert mix.choice == (MIX, SINGLE)

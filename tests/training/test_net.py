@@ -14,7 +14,7 @@ from torch import nn
 from sklearn_fsad import ProtoNetDetector
 from sklearn_fsad._detectors.prototypes.network import PrototypicalNetwork
 from sklearn_fsad._evidence.kinds import EVIDENCE
-from sklearn_fsad._evidence.mix import EvidenceMix, closed_form
+from sklearn_fsad._evidence.mix import EvidenceMix, default_weights
 from sklearn_fsad._training.batches import EpisodeDataset, collate_episodes
 from sklearn_fsad._training.layers import log_shots, masked_mean, mlp
 from sklearn_fsad._training.loop import train_episodic
@@ -101,7 +101,7 @@ def network():
 
 def mix():
     theta = np.random.default_rng(0).normal(size=(3, 12))
-    return EvidenceMix(closed_form(tuple(EVIDENCE.values()), 9), (5, 50), (0, 10), theta)
+    return EvidenceMix(default_weights(tuple(EVIDENCE.values()), False), (5, 50), (0, 10), theta)
 
 
 @pytest.mark.parametrize("make_module", [network, mix])

@@ -5,14 +5,39 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import torch
 from sklearn.base import BaseEstimator, clone
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from ..._state import MetaState
+from ..._stats.scaling import SCALERS
 from ...exceptions import WeightsError
+
+SHARED_CONSTRAINTS: dict[str, Any] = {
+    "n_normal": [tuple],
+    "n_anomalous": [tuple],
+    "n_query": [Interval(Integral, 2, None, closed="left")],
+    "max_epochs": [Interval(Integral, 0, None, closed="left")],
+    "episodes_per_epoch": [Interval(Integral, 1, None, closed="left"), None],
+    "batch_size": [Interval(Integral, 1, None, closed="left")],
+    "lr": [Interval(Real, 0, None, closed="neither"), None],
+    "scaler": [StrOptions({"auto", *SCALERS}), HasMethods(["fit", "transform"])],
+    "threshold": [StrOptions({"auto", "conformal", "f1"}), callable, HasMethods(["eval"])],
+    "alpha": [Interval(Real, 0, 1, closed="neither")],
+    "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
+    "outlier_label": "no_validation",
+    "clean_support": ["boolean", StrOptions({"all"})],
+    "support_contamination": [Interval(Real, 0, 0.5, closed="both")],
+    "pretrained": [None, MetaState, str, HasMethods("__fspath__")],
+    "device": [str],
+    "net_params": [None, dict],
+    "callbacks": [None, list],
+    "verbose": ["verbose"],
+    "random_state": ["random_state"],
+}
 
 
 @contextmanager

@@ -6,20 +6,16 @@ import copy
 import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
-from inspect import Parameter, Signature, signature
-from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import _fit_context, clone
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from ..._input.labels import ANOMALOUS, NORMAL, encode_labels, known_coding
 from ..._input.rows import refuse_huge
 from ..._state import MetaState, resolve_state
-from ..._stats.scaling import SCALERS
 from ..._training.interruption import kept_on_interrupt, warn_of_interruption
 from ..._training.settings import TrainingSettings
 from ..._typing import Array, Codes, Mask
@@ -28,6 +24,7 @@ from ...tasks._episodes import EpisodeSampler
 from ...tasks._task_set import TaskSet
 from .adaptation import Adaptation, Representation, SupportSet, left_out_scores
 from .checks import (
+    SHARED_CONSTRAINTS,
     as_weights_error,
     check_device,
     check_shots,
@@ -38,7 +35,7 @@ from .checks import (
 )
 from .cleaning import believed_normals, without_doubtful_anomalies
 from .decisions import Decisions
-from .documentation import with_shared_parameters
+from .documentation import spell_out_shared, with_shared_parameters
 from .explanations import Explanations
 from .probability import CURVE, learn_from_tasks
 
@@ -87,28 +84,7 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
     """
 
     _architecture: ClassVar[tuple[str, ...]] = ()
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "n_normal": [tuple],
-        "n_anomalous": [tuple],
-        "n_query": [Interval(Integral, 2, None, closed="left")],
-        "max_epochs": [Interval(Integral, 0, None, closed="left")],
-        "episodes_per_epoch": [Interval(Integral, 1, None, closed="left"), None],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "lr": [Interval(Real, 0, None, closed="neither"), None],
-        "scaler": [StrOptions({"auto", *SCALERS}), HasMethods(["fit", "transform"])],
-        "threshold": [StrOptions({"auto", "conformal", "f1"}), callable, HasMethods(["eval"])],
-        "alpha": [Interval(Real, 0, 1, closed="neither")],
-        "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
-        "outlier_label": "no_validation",
-        "clean_support": ["boolean", StrOptions({"all"})],
-        "support_contamination": [Interval(Real, 0, 0.5, closed="both")],
-        "pretrained": [None, MetaState, str, HasMethods("__fspath__")],
-        "device": [str],
-        "net_params": [None, dict],
-        "callbacks": [None, list],
-        "verbose": ["verbose"],
-        "random_state": ["random_state"],
-    }
+    _parameter_constraints: ClassVar[dict[str, Any]] = SHARED_CONSTRAINTS
 
     def __init__(
         self,
@@ -154,17 +130,8 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
         self.random_state = random_state
 
     def __init_subclass__(cls, **given: Any) -> None:
-        """Replace ``**shared`` in the signature of a constructor by the parameters of its base."""
         super().__init_subclass__(**given)
-        constructor: Any = vars(cls).get("__init__")
-        if constructor is None:
-            return
-        *own, last = signature(constructor).parameters.values()
-        if last.kind == Parameter.VAR_KEYWORD:
-            known = {parameter.name for parameter in own}
-            of_base = signature(super(cls, cls).__init__).parameters.values()
-            shared = [p for p in of_base if p.name not in known]
-            constructor.__signature__ = Signature([*own, *shared])
+        spell_out_shared(cls)
 
     # --- what a method provides -------------------------------------------------------------------
     @abstractmethod

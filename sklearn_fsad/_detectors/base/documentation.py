@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TypeVar
+from inspect import Parameter, Signature, signature
+from typing import Any, TypeVar
 
 T = TypeVar("T", bound=type)
 
@@ -72,3 +73,19 @@ def with_shared_parameters(cls: T) -> T:
     if cls.__doc__ is not None:  # python -OO drops it
         cls.__doc__ = re.sub(r"^    \{(\w+)\}$", described, cls.__doc__, flags=re.MULTILINE)
     return cls
+
+
+def spell_out_shared(cls: type) -> None:
+    """Put the parameters of the base in place of ``**shared`` in the signature of a constructor.
+
+    scikit-learn reads the names of parameters from that signature.
+    """
+    constructor: Any = vars(cls).get("__init__")
+    if constructor is None:
+        return
+    *own, last = signature(constructor).parameters.values()
+    if last.kind == Parameter.VAR_KEYWORD:
+        known = {parameter.name for parameter in own}
+        of_base: Any = cls.__mro__[1].__init__  # type: ignore[misc]
+        shared = [p for p in signature(of_base).parameters.values() if p.name not in known]
+        constructor.__signature__ = Signature([*own, *shared])

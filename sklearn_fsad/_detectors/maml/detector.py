@@ -14,6 +14,7 @@ from torch import nn
 
 from ..._input.labels import ANOMALOUS, PADDING
 from ..._state import MetaState
+from ..._stats.moments import are_embeddings
 from ..._training.layers import aligned
 from ..._typing import Array, Codes
 from ...exceptions import AdaptationWarning
@@ -269,6 +270,7 @@ class MAMLDetector(BaseFewShotDetector):
             sampler,
             n_episodes,
             self._net_settings(lr=4e-3, seed=seed),
+            embedding=all(are_embeddings(task.normals) for task in tasks),
             augment=self.augment,
             gate=self.gate,
             n_tasks=tasks.n_tasks,
@@ -276,7 +278,7 @@ class MAMLDetector(BaseFewShotDetector):
 
     def _untrained_state(self, X: Array, y: Codes) -> MetaState:
         if self.residual:
-            return closed_form_state(self, X.shape[1])
+            return closed_form_state(self, X[y != ANOMALOUS])
         if self.verbose:
             print(f"{type(self).__name__}: no meta_fit; learning from the {len(X)} rows of fit")
         return self_taught_state(self, X, y)

@@ -12,10 +12,11 @@ import numpy as np
 from ..._evidence.calibration import CalibratedEvidence
 from ..._evidence.episodes import FoldedEvidence, Observation, observe
 from ..._evidence.kinds import EVIDENCE, Evidence
-from ..._evidence.mix import CLOSED_FORM, EvidenceMix, closed_form
+from ..._evidence.mix import CLOSED_FORM, EvidenceMix, default_weights
 from ..._evidence.mix_training import learn_mix
 from ..._input.labels import ANOMALOUS, INJECTED
 from ..._state import MetaState
+from ..._stats.moments import are_embeddings
 from ..._stats.scaling import ScaledSupport
 from ..._training.held_out import REGIMES
 from ..._training.settings import TrainingSettings
@@ -37,11 +38,11 @@ _SELF_TAUGHT_EPISODES, _SELF_TAUGHT_EPOCHS = 32, 8
 
 
 # --- states ---------------------------------------------------------------------------------------
-def closed_form_state(detector: BaseFewShotDetector, n_features: int) -> MetaState:
+def closed_form_state(detector: BaseFewShotDetector, normals: Array) -> MetaState:
     """The state of a detector that learned nothing: its closed form."""
     evidence = _evidence(needs_pooled=False)
-    arrays = {"closed": closed_form(evidence, n_features)}
-    return _state(detector, evidence, arrays, n_features)
+    arrays = {"closed": default_weights(evidence, are_embeddings(normals))}
+    return _state(detector, evidence, arrays, normals.shape[1])
 
 
 def self_taught_state(detector: BaseFewShotDetector, X: Array, y: Codes) -> MetaState:
@@ -53,7 +54,14 @@ def self_taught_state(detector: BaseFewShotDetector, X: Array, y: Codes) -> Meta
     settings = detector._net_settings(lr=4e-3, seed=seed)
     settings = replace(settings, max_epochs=_SELF_TAUGHT_EPOCHS, verbose=0, accelerator=None)
     return learned_state(
-        detector, tasks, sampler, _SELF_TAUGHT_EPISODES, settings, augment=False, gate=False
+        detector,
+        tasks,
+        sampler,
+        _SELF_TAUGHT_EPISODES,
+        settings,
+        embedding=are_embeddings(X[y != ANOMALOUS]),  # jitter hides repeated values
+        augment=False,
+        gate=False,
     )
 
 
@@ -64,6 +72,7 @@ def learned_state(
     n_episodes: int,
     settings: TrainingSettings,
     *,
+    embedding: bool,
     augment: str | bool,
     gate: bool,
     n_tasks: int = 0,
@@ -80,6 +89,8 @@ def learned_state(
         Episodes of an epoch; 0 trains nothing.
     settings : TrainingSettings
         Of the network.
+    embedding : bool
+        Whether rows are embeddings.
     augment, gate
         As in :func:`learn_to_adapt`.
     n_tasks : int, default=0
@@ -91,7 +102,8 @@ def learned_state(
         evidence = ()  # nothing to correct and nothing to compare with
     folded = FoldedEvidence(tasks, evidence, "none", None)
     pooled, n_features = folded.pooled(), tasks[0].X.shape[1]
-    arrays = {"closed": closed_form(evidence, n_features)}
+    closed = default_weights(evidence, embedding)
+    arrays = {"closed": closed}
     arrays |= {} if pooled is None else pooled.to_arrays()
     info: dict[str, Any] = {"n_tasks": n_tasks, "seed": seed}
     architecture: dict[str, Any] = {}
@@ -104,8 +116,8 @@ def learned_state(
             inject=lambda e, i: _injected(detector, e.support_X, e.support_y, [seed, i]),
             verbose=int(detector.verbose),
         )
-        view = NetworkView.from_tasks(tasks, _scaler(detector))
-        exercises, learned = _exercises(detector, observations, evidence, view, seed)
+        view = NetworkView.from_tasks(tasks, _scaler(detector), embedding)
+        exercises, learned = _exercises(detector, observations, evidence, closed, view, seed)
         shape = _shape(detector, exercises[0].episode.support_X.shape[1], len(evidence))
         trained = learn_to_adapt(
             exercises,
@@ -149,11 +161,12 @@ def _exercises(
     detector: BaseFewShotDetector,
     observations: Sequence[Observation],
     evidence: Sequence[Evidence],
+    closed: Array,
     view: NetworkView,
     seed: int,
 ) -> tuple[list[Exercise], dict[str, Array]]:
     """Episodes as the network sees them, and what their closed form has learned, as arrays."""
-    mixes, learned = _closed_forms(detector, observations, evidence, seed)
+    mixes, learned = _closed_forms(detector, observations, evidence, closed, seed)
     if "typical_spread" in learned:
         observations = [o.shrunk_to(learned["typical_spread"]) for o in observations]
     return [exercise(o, mixes[o.fold], view, detector.residual) for o in observations], learned
@@ -163,10 +176,10 @@ def _closed_forms(
     detector: BaseFewShotDetector,
     observations: Sequence[Observation],
     evidence: Sequence[Evidence],
+    closed: Array,
     seed: int,
 ) -> tuple[dict[int, EvidenceMix], dict[str, Array]]:
     """The closed form without each fold of tasks, and with all of them as arrays."""
-    closed = closed_form(evidence, observations[0].raw.support_X.shape[1])
 
     def new_mix(**given: Any) -> EvidenceMix:
         return EvidenceMix(closed, detector.n_normal, detector.n_anomalous, **given)

@@ -12,7 +12,7 @@ from ..._evidence.calibration import CalibratedEvidence
 from ..._evidence.mix import EvidenceMix
 from ..._evidence.pooled import whitening
 from ..._input.labels import ANOMALOUS, INJECTED
-from ..._stats.moments import FAR, is_embedding
+from ..._stats.moments import FAR
 from ..._stats.scaling import ScaledSupport, ScalePrior
 from ..._typing import Array, Codes
 from ...tasks._task_set import TaskSet
@@ -40,10 +40,10 @@ class NetworkView:
     basis: Array | None = None
 
     @classmethod
-    def from_tasks(cls, tasks: TaskSet, scaler: Any) -> NetworkView:
+    def from_tasks(cls, tasks: TaskSet, scaler: Any, embedding: bool) -> NetworkView:
         """A view of all features, in an embedding of the main directions of the normals."""
         normals, basis = [task.normals for task in tasks], None
-        if is_embedding(tasks[0].X.shape[1]):
+        if embedding:
             basis = _main_directions(normals)
         return cls(scaler, ScalePrior.from_normals(normals, basis), basis)
 

@@ -7,13 +7,11 @@ from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from ..._input.labels import ANOMALOUS
 from ..._state import MetaState
-from ..._training.layers import aligned
 from ..._typing import Array, Codes
 from ...tasks._task_set import TaskSet
 from ..base.adaptation import Adaptation, SupportSet
@@ -21,9 +19,10 @@ from ..base.detector import BaseFewShotDetector
 from ..base.documentation import with_shared_parameters
 from .learning import meta_learned_state, self_taught_state
 from .likelihoods import LIKELIHOODS
-from .masks import MaskPlan, scoring_plan
+from .masks import MaskPlan
 from .module import SCORES, NeuralProcess
 from .networks import KINDS
+from .predictions import Predictor, feature_terms
 from .reduction import REDUCTIONS
 from .representation import MaskedSupport
 from .states import ANCHORS, WEIGHT, describe, module_of
@@ -114,8 +113,9 @@ class NeuralProcessDetector(BaseFewShotDetector):
     scaler : {"auto", "task", "joint", "none", "robust", "shrunk", "pooled"} or transformer, \
 default="auto"
         Scaling of the features by the support, the same in every episode and at ``fit``. "auto" is
-        "task", each feature by its own spread; "joint", all by one, for more than 100 features; and
-        "pooled", by the spread over all tasks, with ``target_features``.
+        "task", each feature by its own spread; "joint", all by one, for embeddings: more than 100
+        features whose values rarely repeat; and "pooled", by the spread over all tasks, with
+        ``target_features``.
     {threshold}
         Without ``meta_fit`` three more networks are trained, each on two thirds of the support, to
         score the rest.
@@ -348,20 +348,7 @@ default="auto"
         """
         self._check_fitted()
         rows = self._validated(X, reset=False)
-        adaptation = self._adaptation
-        values, represented = adaptation.tensors(), adaptation.representation
-
-        def contributions(part: Array) -> Array:
-            with torch.no_grad():
-                Z = aligned(represented.transform(part))
-                terms = adaptation.module.terms(values, Z).numpy()
-            return represented.spread_terms(part, terms)
-
-        found, own = adaptation.in_blocks(contributions, rows), adaptation.lookup.find(rows) >= 0
-        if own.any():
-            rest = self._anomaly_scores(rows[own]) - found[own].sum(axis=1)
-            found[own] += (rest / found.shape[1])[:, None]
-        return found
+        return feature_terms(self._adaptation, rows)
 
     def predict_distribution(self, X: Any) -> tuple[Array, Array]:
         """Predict the target features of rows from the others, or each feature from all others.
@@ -377,18 +364,8 @@ default="auto"
             Mean and standard deviation in the unit of each feature; without ``target_features``
             there is one for every feature.
         """
-        module, values = self._predictive()
-
-        def both(part: Array) -> Array:
-            with torch.no_grad():
-                Z = aligned(self._adaptation.representation.transform(part))
-                belief = module.predict(values, Z)
-            return np.column_stack([part.numpy() for part in belief])
-
-        mean, std = np.split(
-            self._adaptation.in_blocks(both, self._validated(X, reset=False)), 2, axis=1
-        )
-        return self._in_own_units(mean, std)
+        predictor = self._predictor()
+        return predictor.distribution(self._validated(X, reset=False))
 
     @available_if(lambda self: self.kind == "np")
     def sample_functions(self, X: Any) -> Array:
@@ -404,41 +381,20 @@ default="auto"
         functions : ndarray of shape (n_latent_samples, n_samples, n_targets)
             The means, each sample one function; columns as in :meth:`predict_distribution`.
         """
-        module, values = self._predictive()
-        if module.network is None:
+        predictor = self._predictor()
+        if predictor.module.network is None:
             raise ValueError(
                 "There is no latent variable to sample: held-out tasks favoured the closed form, "
                 "or max_epochs=0. Use gate=False, or train."
             )
+        return predictor.functions(self._validated(X, reset=False))
 
-        def functions(part: Array) -> Array:
-            with torch.no_grad():
-                Z = aligned(self._adaptation.representation.transform(part))
-                means = module.predict_samples(values, Z)  # (samples, m, d)
-            return means.movedim(0, -1).flatten(1).numpy()
-
-        flat = self._adaptation.in_blocks(functions, self._validated(X, reset=False))
-        n_samples = len(module.network.aggregator.noise)
-        samples = np.moveaxis(flat.reshape(len(flat), -1, n_samples), -1, 0)
-        return np.stack([self._in_own_units(mean, np.ones_like(mean))[0] for mean in samples])
-
-    def _predictive(self) -> tuple[NeuralProcess, dict[str, torch.Tensor]]:
-        """A module that hides the targets, or each feature in turn, adapted to the support."""
+    def _predictor(self) -> Predictor:
+        """Return what predicts features, unless they are reduced ones."""
         self._check_fitted()
-        state, described = self.state_, self._adaptation.representation
-        if state.architecture["reduce"] is not None:
+        if self.state_.architecture["reduce"] is not None:
             raise ValueError(
                 "With reduce the process predicts reduced features, not those of X: use "
                 "reduce=None for predictive distributions."
             )
-        plan = scoring_plan(self.n_features_in_, None, state.info["targets"], 0)
-        module = self._adaptation.method._module(state, [plan])
-        with torch.no_grad():
-            values = module.adapt(aligned(described.support), aligned(described.support_y))
-        return module, values
-
-    def _in_own_units(self, mean: Array, std: Array) -> tuple[Array, Array]:
-        targets = self.state_.info["targets"]
-        columns = slice(None) if targets is None else list(targets)
-        own = self._adaptation.representation.in_own_units(mean, std)
-        return own[0][:, columns], own[1][:, columns]
+        return Predictor(self._adaptation, self.n_features_in_)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..._input.labels import ANOMALOUS
-from ..._stats.moments import is_embedding
+from ..._stats.moments import MOST_COLUMNS
 from ..._stats.ranking import LEAST_GROUPS, column_aucs
 from ..._training.held_out import (
     REGIMES,
@@ -113,7 +113,7 @@ class HeldOutTasks:
     @classmethod
     def from_tasks(cls, tasks: TaskSet, sampler: EpisodeSampler, seed: int) -> HeldOutTasks:
         """Draw episodes evenly from the tasks that have anomalies."""
-        wide = is_embedding(tasks[0].X.shape[1])
+        wide = tasks[0].X.shape[1] > MOST_COLUMNS
         most = _MOST_WIDE_EPISODES if wide else _MOST_EPISODES
         n = min(_EPISODES_A_TASK * len(sampler.drawable), most)
         names = list(dict.fromkeys(tasks.groups))

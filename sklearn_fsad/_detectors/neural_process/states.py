@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..._state import MetaState
-from ..._stats.moments import is_embedding
+from ..._stats.moments import MOST_COLUMNS, are_embeddings
 from ..._stats.scaling import ScaledSupport, ScalePrior
 from ..._training.seeding import torch_seed
 from ..._training.weights import from_arrays
@@ -56,7 +56,7 @@ def draft(
     architecture = {name: d._architecture_value(name) for name in d._architecture}
     architecture["embedding_dim"] = d.embedding_dim or _WIDTH
     if architecture["scaler"] is None:
-        of_table = "joint" if is_embedding(n_features) else "task"
+        of_table = "joint" if all(map(are_embeddings, normals)) else "task"
         architecture["scaler"] = of_table if targets is None else "pooled"
     prior = ScalePrior.from_normals(normals)
     arrays = prior.to_arrays() if architecture["scaler"] in ("shrunk", "pooled") else {}
@@ -65,7 +65,7 @@ def draft(
     reduction = Reduction.from_arrays(arrays)
     seen = n_features if reduction is None else reduction.n_codes + 1
     if d.anchor == "auto":
-        of_table = "linear" if is_embedding(seen) else "both"
+        of_table = "linear" if seen > MOST_COLUMNS else "both"
         architecture["anchor"] = of_table if targets is None else "none"
     check_grid(d.grid_shape, seen)
     _check_heads(d, architecture["embedding_dim"])

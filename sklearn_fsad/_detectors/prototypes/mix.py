@@ -8,9 +8,11 @@ from typing import Any
 from ..._evidence.calibration import CalibratedEvidence
 from ..._evidence.episodes import FoldedEvidence, observe
 from ..._evidence.kinds import EVIDENCE, Evidence, resolve_evidence
-from ..._evidence.mix import EvidenceMix, closed_form
+from ..._evidence.mix import EvidenceMix, default_weights
 from ..._evidence.mix_training import learn_mix
+from ..._input.labels import ANOMALOUS
 from ..._state import MetaState
+from ..._stats.moments import are_embeddings
 from ..._stats.scaling import ScalePrior
 from ..._typing import Array, Codes
 from ...tasks._episodes import EpisodeSampler
@@ -39,7 +41,8 @@ class PooledMethod(Method):
             "scaler": d._architecture_value("scaler") or "none",
             "hidden": None,
         }
-        closed, pooled = closed_form(evidence, tasks[0].X.shape[1]), folded.pooled()
+        embedding = all(are_embeddings(task.normals) for task in tasks)
+        closed, pooled = default_weights(evidence, embedding), folded.pooled()
         arrays = {"closed": closed} | ({} if pooled is None else pooled.to_arrays())
         info: dict[str, Any] = {}
         sampler.warn_if_empty("the closed form is kept")
@@ -60,7 +63,7 @@ class PooledMethod(Method):
         """The closed form."""
         evidence = self._evidence_without_tasks("call meta_fit first")
         architecture = {"evidence": [e.name for e in evidence], "scaler": "none"}
-        arrays = {"closed": closed_form(evidence, X.shape[1])}
+        arrays = {"closed": default_weights(evidence, are_embeddings(X[y != ANOMALOUS]))}
         return self._without_tasks(X.shape[1], architecture, arrays)
 
     def module(self, state: MetaState) -> EvidenceMix:

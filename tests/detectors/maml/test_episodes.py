@@ -15,7 +15,7 @@ from sklearn_fsad._detectors.maml.representation import (
 from sklearn_fsad._evidence.calibration import CalibratedEvidence
 from sklearn_fsad._evidence.episodes import FoldedEvidence, observe
 from sklearn_fsad._evidence.kinds import EVIDENCE
-from sklearn_fsad._evidence.mix import CLOSED_FORM, EvidenceMix, closed_form
+from sklearn_fsad._evidence.mix import CLOSED_FORM, EvidenceMix, default_weights
 from sklearn_fsad._stats.scaling import ScaledSupport
 from sklearn_fsad.tasks import EpisodeSampler, TaskSet
 
@@ -33,8 +33,10 @@ def test_training_shows_the_network_a_support_as_fit_will(residual):
         tasks.folds(4, 0),
         inject=lambda e, i: inject_anomalies(e.support_X, np.random.default_rng(i), 7),
     )
-    mix = EvidenceMix(closed_form(kinds, 5), (4, 16), (0, 5), None, (CLOSED_FORM, CLOSED_FORM))
-    view = NetworkView.from_tasks(tasks, "shrunk")
+    mix = EvidenceMix(
+        default_weights(kinds, False), (4, 16), (0, 5), None, (CLOSED_FORM, CLOSED_FORM)
+    )
+    view = NetworkView.from_tasks(tasks, "shrunk", False)
     assert len({len(o.raw.support_y) for o in observations}) > 1
     for o in observations:
         X, y = o.raw.support_X, o.raw.support_y

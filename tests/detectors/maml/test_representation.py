@@ -15,7 +15,7 @@ from sklearn_fsad._detectors.maml.representation import (
 )
 from sklearn_fsad._evidence.calibration import CalibratedEvidence
 from sklearn_fsad._evidence.kinds import EVIDENCE
-from sklearn_fsad._evidence.mix import CLOSED_FORM, EvidenceMix, closed_form
+from sklearn_fsad._evidence.mix import CLOSED_FORM, EvidenceMix, default_weights
 from sklearn_fsad._stats.scaling import SCALERS, ScaledSupport, ScalePrior
 from sklearn_fsad.tasks import TaskSet
 
@@ -189,7 +189,7 @@ def test_a_view_hands_its_scaler_prior_and_basis_to_the_features():
 
 
 def test_a_view_of_tables_comes_back_out_of_its_arrays():
-    view = NetworkView.from_tasks(TaskSet(make_family()), "shrunk")
+    view = NetworkView.from_tasks(TaskSet(make_family()), "shrunk", False)
     assert view.basis is None
     arrays = view.to_arrays()
     assert set(arrays) == {"scale_mean", "scale_mean_variance", "scale_variance"}
@@ -198,7 +198,7 @@ def test_a_view_of_tables_comes_back_out_of_its_arrays():
 
 def test_a_view_of_embeddings_comes_back_out_of_its_arrays():
     tasks, _ = embeddings()
-    view = NetworkView.from_tasks(tasks, "shrunk")
+    view = NetworkView.from_tasks(tasks, "shrunk", True)
     arrays = {**view.to_arrays(), "weights of something else": np.ones(3)}
     X, y = tasks[0].X, tasks[0].y
     back = NetworkView.from_arrays(arrays, "shrunk")
@@ -216,7 +216,7 @@ def test_without_arrays_the_view_is_of_plain_features():
 @pytest.mark.parametrize(("d", "q"), [(100, None), (101, 32), (200, 32)])
 def test_more_than_a_hundred_features_are_projected_on_an_orthonormal_basis(d, q):
     tasks, _ = embeddings(d=d)
-    view = NetworkView.from_tasks(tasks, "task")
+    view = NetworkView.from_tasks(tasks, "task", q is not None)
     if q is None:
         assert view.basis is None
     else:
@@ -227,12 +227,12 @@ def test_more_than_a_hundred_features_are_projected_on_an_orthonormal_basis(d, q
 
 def test_the_basis_holds_the_main_directions_of_normals_of_tasks_that_weigh_the_same():
     tasks, directions = embeddings()
-    projected = directions.T @ NetworkView.from_tasks(tasks, "task").basis
+    projected = directions.T @ NetworkView.from_tasks(tasks, "task", True).basis
     held = (projected**2).sum(axis=1)  # how much of each true direction
     assert (held[:24] > 0.95).all()
     assert held[-1] < 0.5
     loudest = TaskSet([(tasks[i].X * 10.0 ** (3 - i), tasks[i].y) for i in range(4)])
-    other = directions.T @ NetworkView.from_tasks(loudest, "task").basis
+    other = directions.T @ NetworkView.from_tasks(loudest, "task", True).basis
     np.testing.assert_allclose(other @ other.T, projected @ projected.T, atol=1e-8)
 
 
@@ -241,7 +241,9 @@ def described(k=4, n_injected=6, d=N_FEATURES):
     X, y, query = support(k=k)
     features = NetworkFeatures(X, y, "shrunk", prior())
     evidence = CalibratedEvidence(ScaledSupport(X, y, "none"), y, KINDS)
-    mix = EvidenceMix(closed_form(KINDS, d), (5, 50), (0, 10), None, (CLOSED_FORM, CLOSED_FORM))
+    mix = EvidenceMix(
+        default_weights(KINDS, d > 100), (5, 50), (0, 10), None, (CLOSED_FORM, CLOSED_FORM)
+    )
     injected = query[:n_injected] + 1.0
     description = AnchoredDescription(features, evidence, mix, injected)
     return description, features, evidence, mix.weights(evidence.support, y), injected, query
