@@ -67,3 +67,10 @@ def test_the_root_holds_public_faces_and_little_else():
     private = {name for name in files if name.startswith("_")}
     assert private == {"__init__.py", "_state.py", "_typing.py", "_version.py", "_warn.py"}
     assert len(files) <= 15
+
+
+def test_files_are_short():
+    lengths = {file: len(file.read_text().splitlines()) for file in ROOT.rglob("*.py")}
+    assert max(lengths.values()) <= 400, max(lengths, key=lengths.get)
+    written = sorted(n for n in lengths.values() if n)
+    assert written[len(written) // 2] < 150
