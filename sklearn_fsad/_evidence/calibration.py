@@ -1,4 +1,4 @@
-"""All evidence of a support about a row, on one scale."""
+"""Put all evidence about a row on one scale, by the leave-one-out scores of the support."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .support import Support
 
 @dataclass(frozen=True)
 class Calibration:
-    """Scale of each kind of evidence on one support, from its scores on left-out normals.
+    """Standardise each kind of evidence by its leave-one-out scores of a support's normals.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class Calibration:
         evidence: Sequence[Evidence],
         active: NDArray[np.bool_],
     ) -> Calibration:
-        """Calibrate by the left-out evidence of a support with labels ``y``."""
+        """Calibrate by the leave-one-out scores of a support with labels ``y``."""
         normals = left_out[y != ANOMALOUS]
         spread = np.array([e.spread for e in evidence])
         mean, own_spread = normals.mean(axis=0), normals.std(axis=0)
@@ -69,7 +69,7 @@ class Calibration:
         return replace(self, prior_spread=spread, n_prior_rows=5.0)
 
     def standardise(self, scores: Array) -> Array:
-        """Evidence in units of its left-out spread: linear near zero, logarithmic far out."""
+        """Standardise evidence by its leave-one-out spread: linear near 0, logarithmic far out."""
         z = 2.0 * np.arcsinh((scores - self.mean) / (2.0 * self._spread))
         return np.where(self.active, z, 0.0)
 
@@ -81,7 +81,7 @@ class Calibration:
 
 
 class CalibratedEvidence:
-    """All evidence of a support about a row, standardised by left-out scores of its normals.
+    """Score rows by all evidence of a support, standardised by leave-one-out scores.
 
     Features are scaled first, by a scale that the support was given.
 
@@ -122,7 +122,7 @@ class CalibratedEvidence:
         self._evidence = tuple(evidence)
         self._active = np.array(
             [
-                e.speaks(self._support.is_embedding, len(anomalous), pooled is not None)
+                e.applies(self._support.is_embedding, len(anomalous), pooled is not None)
                 for e in evidence
             ]
         )
@@ -139,25 +139,25 @@ class CalibratedEvidence:
         y: NDArray[np.int8],
         evidence: Sequence[Evidence],
     ) -> CalibratedEvidence:
-        """Evidence with what a state's arrays have learned from other tasks."""
+        """Make evidence with what a state's arrays have learned from other tasks."""
         pooled = Pooled.from_arrays(arrays)
         return cls(scaled, y, evidence, pooled, arrays.get("typical_spread"))
 
     @property
     def support(self) -> Array:
-        """Standardised left-out evidence of the support: (n_support, n_evidence)."""
+        """Standardised leave-one-out evidence of the support: (n_support, n_evidence)."""
         return self.calibration.standardise(self.calibration.left_out)
 
     def transform(self, X: Array) -> Array:
-        """Standardised evidence about rows: (m, d) -> (m, n_evidence)."""
+        """Compute standardised evidence about rows: (m, d) -> (m, n_evidence)."""
         return self.calibration.standardise(self.evaluate(X))
 
     def evaluate(self, X: Array) -> Array:
-        """Evidence about rows, each kind on its own scale: (m, d) -> (m, n_evidence)."""
+        """Compute evidence about rows, each kind on its own scale: (m, d) -> (m, n_evidence)."""
         return self._evaluate(self._support, self._scaled.transform(X))
 
     def embed(self, X: Array) -> Array:
-        """Rows in the pooled-whitened space, or scaled by the support: (m, d) -> (m, q)."""
+        """Map rows to the pooled-whitened space, or scale them by the support: (m, d) -> (m, q)."""
         rows = self._support.rows(self._scaled.transform(X))
         pooled = self._support.pooled
         return rows.scaled if pooled is None else pooled.raw.embed(rows.raw)
@@ -170,7 +170,7 @@ class CalibratedEvidence:
         return scores
 
     def _left_out(self) -> Array:
-        """Evidence about each support row from the others, normals first: (n + k, n_evidence)."""
+        """Compute leave-one-out evidence of the support, normals first: (n + k, n_evidence)."""
         N, A = self._support.normals, self._support.anomalies
         n, k = len(N), len(A)
         folds = min(self.n_folds, n)
@@ -188,5 +188,5 @@ class CalibratedEvidence:
 
 
 def _canonical_order(X: Array, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-    """The rows sorted by value: folds, and so scores, do not depend on the order of the support."""
+    """Sort rows by value: folds and scores do not depend on their given order."""
     return rows[np.lexsort(X[rows].T[::-1])] if len(rows) else rows

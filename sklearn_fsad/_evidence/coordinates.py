@@ -1,4 +1,4 @@
-"""Coordinate systems that the normals of a support define, and what is known of them in each."""
+"""Coordinate systems that the normals of a support define."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .._typing import Array
 
 
 class Coordinates:
-    """Normals and anomalies of a support in one coordinate system.
+    """Hold the normals and anomalies of a support in one coordinate system.
 
     Parameters
     ----------
@@ -69,19 +69,19 @@ class Coordinates:
 
     @cached_property
     def normal_discriminant(self) -> Array:
-        """The same with the normals' covariance alone, at unit length in its metric: (q,)."""
+        """Fisher's direction with the normals' covariance alone, of unit length in it: (q,)."""
         direction = self.covariance.solve(self.anomaly_mean[:, None])[:, 0]
         return direction / np.sqrt(max(float(direction @ self.anomaly_mean), TINY))
 
     def own_neighbours(self, metric: str) -> Neighbours:
-        """Nearest other normals of each normal, searched once."""
+        """Find the nearest other normals of each normal, once for each metric."""
         if metric not in self._neighbours:
             self._neighbours[metric] = nearest(self.normals, self.normals, metric, themselves=False)
         return self._neighbours[metric]
 
 
 class NormalScores:
-    """Column by column the normal quantile of a value's rank among the normals [1]_.
+    """Map each value to the normal quantile of its rank in its column of the normals [1]_.
 
     Between two values of the normals it is interpolated, and beyond the last it grows with the
     distance in spreads.
@@ -107,7 +107,7 @@ class NormalScores:
             self._knots.append((values, heights))
 
     def __call__(self, Z: Array) -> Array:
-        """Scores of rows in the same units: (m, d) -> (m, d)."""
+        """Map rows in the same units: (m, d) -> (m, d)."""
         scores = np.empty_like(Z)
         for j, (values, heights) in enumerate(self._knots):
             z = Z[:, j]
@@ -118,7 +118,7 @@ class NormalScores:
 
 
 class Boxes:
-    """Column by column the place of a value between the least and the greatest of the normals."""
+    """Map each value to its place between the extremes of its column of the normals."""
 
     def __init__(self, normals: Array) -> None:
         self._low = normals.min(axis=0)
@@ -126,5 +126,5 @@ class Boxes:
         self._width = np.where(width > 0, width, 1.0)
 
     def __call__(self, Z: Array) -> Array:
-        """Places of rows in the same units: (m, d) -> (m, d)."""
+        """Map rows in the same units: (m, d) -> (m, d)."""
         return compressed((Z - self._low) / self._width)

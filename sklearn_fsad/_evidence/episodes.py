@@ -1,4 +1,4 @@
-"""Evidence about episodes, with what is pooled over other tasks than theirs."""
+"""Compute evidence about episodes, with what is pooled over the tasks of other folds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .pooled import Pooled
 
 
 class FoldedEvidence:
-    """Calibrated evidence of supports, ignorant of the tasks of one fold at a time.
+    """Make calibrated evidence that knows nothing of the tasks of one fold.
 
     Parameters
     ----------
@@ -47,21 +47,21 @@ class FoldedEvidence:
         self._scaler, self._prior, self._rank = scaler, prior, rank
 
     def pooled(self, left_out: Sequence[int] = ()) -> Pooled | None:
-        """What the other tasks have in common; None where no evidence asks for it."""
+        """Pool the other tasks; None if no evidence needs that."""
         if not any(e.needs_pooled for e in self.evidence):
             return None
         kept = (task for i, task in enumerate(self.tasks) if i not in left_out)
         return Pooled.from_tasks([self._scaled_classes(task) for task in kept], rank=self._rank)
 
     def without(self, fold: Sequence[int]) -> Callable[..., CalibratedEvidence]:
-        """``(X, y) -> evidence`` of a support that knows nothing of a fold of tasks."""
+        """Return ``(X, y) -> evidence`` of a support, without what a fold of tasks tells."""
         pooled = self.pooled(fold)
         return lambda X, y: CalibratedEvidence(
             ScaledSupport(X, y, self._scaler, self._prior), y, self.evidence, pooled
         )
 
     def _scaled_classes(self, task: Task) -> tuple[Array, Array]:
-        """Normals and anomalies of a training task, scaled as a support would be."""
+        """Scale the normals and anomalies of a training task as a support would be."""
         codes = (task.y == ANOMALOUS).astype(np.int8)
         rows = ScaledSupport(task.X, codes, self._scaler, self._prior).support
         return rows[codes == 0], rows[codes == 1]
@@ -69,7 +69,7 @@ class FoldedEvidence:
 
 @dataclass(frozen=True)
 class Observation:
-    """What the evidence of one episode says, before it is standardised.
+    """Hold the evidence about one episode before it is standardised.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class Observation:
         return replace(self, support=self.support.shrunk_to(line))
 
     def episode(self, typical: Array) -> Episode:
-        """The episode in evidence that is standardised by a typical spread: (2, n_evidence)."""
+        """Return the episode in evidence standardised by a typical spread: (2, n_evidence)."""
         calibration = self.support.shrunk_to(typical)
         support, query = map(calibration.standardise, (calibration.left_out, self.query))
         return replace(self.raw, support_X=support, query_X=query)
@@ -114,7 +114,7 @@ def observe(
     inject: Callable[[Episode, int], Array] | None = None,
     verbose: int = 0,
 ) -> list[Observation]:
-    """Evidence in episodes, each with what is pooled over the tasks of the other folds.
+    """Compute evidence about episodes, each with what is pooled over the tasks of other folds.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def observe(
 
 
 def typical_spread(observations: Sequence[Observation], evidence: Sequence[Evidence]) -> Array:
-    """Straight line of log spread against log n, per kind of evidence: (2, n_evidence)."""
+    """Fit a line of log spread against log n to each kind of evidence: (2, n_evidence)."""
     log_n = np.log([o.support.n_normal for o in observations])
     spreads = np.array([o.support.own_spread for o in observations])
     line = np.zeros((2, len(evidence)))

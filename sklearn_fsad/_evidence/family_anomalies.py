@@ -17,22 +17,22 @@ _MOST_NEIGHBOURS = 1000
 
 
 def discriminant_raw(support: Support, rows: QueryRows) -> Array:
-    """Fisher's discriminant towards the anomalies' prototype, raw features."""
+    """Project on Fisher's discriminant towards the anomalies' prototype, raw features."""
     return rows.raw @ support.raw.discriminant
 
 
 def discriminant_scaled(support: Support, rows: QueryRows) -> Array:
-    """Fisher's discriminant towards the anomalies' prototype, scaled features."""
+    """Project on Fisher's discriminant towards the anomalies' prototype, scaled features."""
     return rows.scaled @ support.scaled.discriminant
 
 
 def discriminant_pooled(support: Support, rows: QueryRows) -> Array:
-    """Discriminant towards the anomalies' prototype with the pooled metric of the normals."""
+    """Project on the discriminant with the pooled metric of the normals."""
     return rows.pooled_raw @ support.pooled_raw.normal_discriminant
 
 
 def ratio_scaled(support: Support, rows: QueryRows) -> Array:
-    """Distance to the nearest normal over that plus the distance to the nearest anomaly."""
+    """Divide the distance to the nearest normal by its sum with that to the nearest anomaly."""
     return distance_share(
         cdist(rows.scaled, support.scaled.normals).min(axis=1),
         cdist(rows.scaled, support.scaled.anomalies).min(axis=1),
@@ -40,7 +40,7 @@ def ratio_scaled(support: Support, rows: QueryRows) -> Array:
 
 
 def subspace_ratio(support: Support, rows: QueryRows) -> Array:
-    """Neighbour ratios over small subspaces, weighted by how well each separates the support."""
+    """Average neighbour ratios over subspaces, weighted by how well each separates the support."""
     total = np.zeros(len(rows.X))
     weights = subspace_weights(support)
     N, A = thinned(support.scaled.normals, _MOST_NEIGHBOURS), support.scaled.anomalies
@@ -54,7 +54,7 @@ def subspace_ratio(support: Support, rows: QueryRows) -> Array:
 
 @lru_cache(maxsize=8)
 def subspaces(n_features: int) -> list[NDArray[np.intp]]:
-    """All single features and pairs up to 12 features, else 48 fixed random subsets."""
+    """Return all single features and pairs up to 12 features, else 48 fixed random subsets."""
     if n_features <= 12:
         features = range(n_features)
         return [np.array(s) for size in (1, 2) for s in combinations(features, size)]
@@ -64,7 +64,7 @@ def subspaces(n_features: int) -> list[NDArray[np.intp]]:
 
 
 def subspace_weights(support: Support) -> Array:
-    """Weight of each subspace by the leave-one-out AUC of its ratio on the support."""
+    """Weigh each subspace by the leave-one-out AUC of its ratio on the support."""
     return support.once("subspace weights", lambda: _subspace_weights(support))
 
 
@@ -87,7 +87,7 @@ def _subspace_weights(support: Support) -> Array:
 
 
 def thinned(rows: Array, most: int) -> Array:
-    """At most so many rows, evenly spaced."""
+    """Return at most so many rows, evenly spaced."""
     if len(rows) <= most:
         return rows
     return rows[np.linspace(0, len(rows) - 1, most).astype(np.intp)]

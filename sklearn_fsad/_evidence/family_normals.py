@@ -1,4 +1,4 @@
-"""Evidence from the normals of a support, and from what other tasks say of normals."""
+"""Evidence from the normals of a support and of other tasks."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ _TINY = 1e-100
 
 # --- distance to the normals ----------------------------------------------------------------------
 def mahalanobis_raw(support: Support, rows: QueryRows) -> Array:
-    """Log Mahalanobis distance, Ledoit-Wolf covariance of the raw normals."""
+    """Compute the log Mahalanobis distance, Ledoit-Wolf covariance of the raw normals."""
     return np.log(support.raw.covariance.distance(rows.raw) + _TINY)
 
 
 def mahalanobis_scaled(support: Support, rows: QueryRows) -> Array:
-    """Log Mahalanobis distance, Ledoit-Wolf covariance of the scaled normals."""
+    """Compute the log Mahalanobis distance, Ledoit-Wolf covariance of the scaled normals."""
     return np.log(support.scaled.covariance.distance(rows.scaled) + _TINY)
 
 
 def mahalanobis_pooled(support: Support, rows: QueryRows) -> Array:
-    """Log Mahalanobis distance, the normals' covariance shrunk to the pooled one."""
+    """Compute the log Mahalanobis distance, covariance shrunk to the pooled one."""
     return np.log(support.pooled_raw.covariance.distance(rows.pooled_raw) + _TINY)
 
 
 # --- nearest normals ------------------------------------------------------------------------------
 def nearest_pooled(support: Support, rows: QueryRows) -> Array:
-    """Log distance to the nearest normal in the metric of :func:`mahalanobis_pooled`."""
+    """Compute the log distance to the nearest normal, metric of :func:`mahalanobis_pooled`."""
     space = support.pooled_raw
     distances = cdist(space.covariance.whiten(rows.pooled_raw), space.white_normals)
     return np.log(distances.min(axis=1) + _TINY)
 
 
 def nearest_scaled(support: Support, rows: QueryRows) -> Array:
-    """Log mean distance to the five nearest scaled normals."""
+    """Compute the log mean distance to the five nearest scaled normals."""
     return _log_nearest(rows.scaled, support.scaled.normals)
 
 
 def nearest_relevant(support: Support, rows: QueryRows) -> Array:
-    """The same with features stretched by how far anomalies of other tasks left along them."""
+    """Compute the same with features stretched by how far anomalies of other tasks left."""
     stretch = np.sqrt(support.relevance)
     return _log_nearest(rows.scaled * stretch, support.scaled.normals * stretch)
 
 
 def coordinatewise(support: Support, rows: QueryRows) -> Array:
-    """Mean over features of the log distance to the nearest normal in that feature alone."""
+    """Average over features the log distance to the nearest normal in that feature alone."""
     total = np.zeros(len(rows.X))
     for u, v in zip(rows.scaled.T, np.sort(support.scaled.normals, axis=0).T, strict=True):
         above = np.searchsorted(v, u)
@@ -60,7 +60,7 @@ def coordinatewise(support: Support, rows: QueryRows) -> Array:
 
 
 def _log_nearest(U: Array, N: Array, k: int = 5) -> Array:
-    """Log mean distance to the k nearest rows: (m, d), (n, d) -> (m,)."""
+    """Compute the log mean distance to the k nearest rows: (m, d), (n, d) -> (m,)."""
     distances = cdist(U, N)
     k = min(k, distances.shape[1])
     nearest = np.sort(np.partition(distances, k - 1, axis=1)[:, :k], axis=1)
@@ -69,7 +69,7 @@ def _log_nearest(U: Array, N: Array, k: int = 5) -> Array:
 
 # --- across the normals' own axes -----------------------------------------------------------------
 def off_axis(support: Support, rows: QueryRows) -> Array:
-    """Mahalanobis distance of a row for its plain distance to the nearest normals.
+    """Compute the log Mahalanobis distance minus twice the log distance to nearest normals.
 
     Large where a row leaves across the axes along which normals vary, however little it leaves;
     small where it goes far along them. Raw features in an embedding, scaled ones in a table.
@@ -80,30 +80,30 @@ def off_axis(support: Support, rows: QueryRows) -> Array:
 
 
 def off_axis_pooled(support: Support, rows: QueryRows) -> Array:
-    """The same with the pooled metric."""
+    """Compute the same with the pooled metric."""
     if support.is_embedding:
         return mahalanobis_pooled(support, rows) - 2.0 * _log_nearest(rows.raw, support.raw.normals)
     return mahalanobis_pooled(support, rows) - 2.0 * nearest_scaled(support, rows)
 
 
 def own_over_pooled(support: Support, rows: QueryRows) -> Array:
-    """Log ratio of the distances by the support's own and by the pooled covariance."""
+    """Compute the log ratio of distances by the support's own and by the pooled covariance."""
     return mahalanobis_raw(support, rows) - mahalanobis_pooled(support, rows)
 
 
 # --- directions in which anomalies of other tasks leave -------------------------------------------
 def directions_pooled(support: Support, rows: QueryRows) -> Array:
-    """Log likelihood ratio of a normal law widened along the pooled anomaly directions, raw."""
+    """Compare a Gaussian with one widened along pooled anomaly directions, raw features."""
     return _widened(support.pooled_raw, support._whitening.raw.directions, rows.pooled_raw)
 
 
 def directions_scaled(support: Support, rows: QueryRows) -> Array:
-    """The same on scaled features."""
+    """Compare a Gaussian with one widened along pooled anomaly directions, scaled features."""
     return _widened(support.pooled_scaled, support._whitening.scaled.directions, rows.pooled_scaled)
 
 
 def _widened(space: Any, directions: Array, U: Array) -> Array:
-    """Log [d2_S(u) - d2_{S + C}(u)], C = (tr S / d) L L', by Woodbury's identity."""
+    """Compute log [d2_S(u) - d2_{S + C}(u)], C = (tr S / d) L L', by Woodbury's identity."""
     covariance = space.covariance
     gain = covariance.solve(directions)  # (d, r)
     core = np.eye(directions.shape[1]) / covariance.level + directions.T @ gain

@@ -37,7 +37,7 @@ from .table_normals import NORMALS, EvidenceFunction, reads_columns
 
 @dataclass(frozen=True)
 class Evidence:
-    """One kind of evidence and what it needs.
+    """Describe one kind of evidence and what it needs.
 
     Attributes
     ----------
@@ -49,11 +49,11 @@ class Evidence:
         Typical standard deviation of its left-out scores: what a support of two or three rows,
         whose own says little, falls back on.
     needs_anomalies : bool
-        Whether it speaks only when the support has anomalies.
+        Whether it applies only when the support has anomalies.
     needs_pooled : bool
         Whether it needs statistics of training tasks.
     tables_only, embeddings_only : bool
-        Whether it is silent on embeddings, whose single coordinates mean nothing, or on tables,
+        Whether it applies to no embedding, whose single coordinates mean nothing, or to no table,
         whose columns share no unit.
     """
 
@@ -65,8 +65,8 @@ class Evidence:
     tables_only: bool = False
     embeddings_only: bool = False
 
-    def speaks(self, embedding: bool, n_anomalous: int, has_pooled: bool = True) -> bool:
-        """Whether it says anything about a support of that kind."""
+    def applies(self, embedding: bool, n_anomalous: int, has_pooled: bool = True) -> bool:
+        """Return whether it applies to a support of that kind."""
         if self.needs_pooled and not has_pooled:
             return False
         if self.tables_only if embedding else self.embeddings_only:
@@ -120,7 +120,7 @@ FAMILY: dict[str, Evidence] = TABULAR | {name: e for name, e in EVIDENCE.items()
 def resolve_evidence(
     evidence: Sequence[str | EvidenceFunction] | str | None,
 ) -> tuple[Evidence, ...]:
-    """The evidence that names and functions stand for.
+    """Return the evidence that names and functions stand for.
 
     None stands for all that is built in, "support" for what needs no statistics of other tasks. A
     function of one's own may carry the attribute ``needs_anomalies = True``.

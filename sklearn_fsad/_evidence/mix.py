@@ -1,4 +1,4 @@
-"""How to weigh kinds of evidence: a closed form, and a mix learned across tasks."""
+"""Weights of evidence: default ones, and those learned across tasks."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def default_weights(evidence: Sequence[Evidence], embedding: bool) -> Array:
 
 
 class EvidenceMix(nn.Module):
-    """Non-negative weights of evidence, smooth in log n and log(k + 1).
+    """Weigh evidence by non-negative weights, smooth in log n and log(k + 1).
 
     Parameters
     ----------
@@ -92,31 +92,31 @@ class EvidenceMix(nn.Module):
     def from_arrays(
         cls, arrays: Mapping[str, Array], n_normal: tuple[int, int], n_anomalous: tuple[int, int]
     ) -> EvidenceMix:
-        """The mix in a state's arrays: the closed form where nothing was learned."""
+        """Make the mix of a state's arrays: default weights where nothing was learned."""
         choice = arrays["choice"].tolist() if "choice" in arrays else (CLOSED_FORM, CLOSED_FORM)
         return cls(arrays["closed"], n_normal, n_anomalous, arrays.get("theta"), choice)
 
     def adapt(self, X: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """Weights for a support: (..., n, n_evidence), (..., n) -> (..., n_evidence)."""
+        """Return the weights for a support: (..., n, n_evidence), (..., n) -> (..., n_evidence)."""
         log_n, log_k1 = log_shots(y)
         weights = [self._weights(choice, log_n, log_k1) for choice in self.choice]
         return {"weights": torch.where((log_k1 > 0).unsqueeze(-1), weights[1], weights[0])}
 
     def weights(self, X: Array, y: NDArray[np.int8]) -> Array:
-        """Weights for one support, as an array: (n, n_evidence), (n,) -> (n_evidence,)."""
+        """Return the weights for one support: (n, n_evidence), (n,) -> (n_evidence,)."""
         with torch.no_grad():
             return self.adapt(torch.from_numpy(X), torch.from_numpy(y))["weights"].numpy()
 
     def score(self, state: dict[str, Tensor], X: Tensor) -> Tensor:
-        """Weighted evidence: (..., m, n_evidence) -> (..., m)."""
+        """Sum weighted evidence: (..., m, n_evidence) -> (..., m)."""
         return (X @ state["weights"].unsqueeze(-1)).squeeze(-1)
 
     def forward(self, support_X: Tensor, support_y: Tensor, query_X: Tensor) -> Tensor:
-        """Scores of queries from standardised evidence."""
+        """Score query rows from standardised evidence."""
         return self.score(self.adapt(support_X, support_y), query_X)
 
     def penalty(self) -> Tensor:
-        """Keeps the dependence on n and k smooth where episodes say nothing."""
+        """Keep the dependence on n and k smooth where there are no episodes."""
         return self.ridge * (self.theta[1:] ** 2).sum()
 
     def _weights(self, choice: int, log_n: Tensor, log_k1: Tensor) -> Tensor:

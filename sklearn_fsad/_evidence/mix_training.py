@@ -27,7 +27,7 @@ _CHOICE = "evidence weights"
 
 @dataclass(frozen=True)
 class LearnedMix:
-    """A trained mix and how it fared on held-out tasks.
+    """Hold a trained mix and its held-out comparison.
 
     Attributes
     ----------
@@ -51,12 +51,12 @@ class LearnedMix:
     theta_without: dict[int, Array]
 
     def arrays(self) -> dict[str, Array]:
-        """Named arrays for a :class:`MetaState`."""
+        """Return named arrays for a :class:`MetaState`."""
         choice = np.array(self.choice)
         return {"theta": self.theta, "typical_spread": self.typical_spread, "choice": choice}
 
     def info(self) -> dict[str, Any]:
-        """Facts for a :class:`MetaState`."""
+        """Return the info of a :class:`MetaState`."""
         return {"held_out": [r.to_info() for r in self.reports], "history": self.history}
 
 
@@ -112,7 +112,7 @@ def learn_mix(
 
 
 def _aucs_of_options(episode: Episode, options: Sequence[EvidenceMix]) -> Array:
-    """ROC AUC of the mix, the closed form and every single kind of evidence: (2 + n_evidence,)."""
+    """Compute ROC AUCs of the mix, default weights and each kind of evidence: (2 + n_evidence,)."""
     weights = np.array([o.weights(episode.support_X, episode.support_y) for o in options])
     scores = np.concatenate([episode.query_X @ weights.T, episode.query_X], axis=1)
     return column_aucs(scores, episode.query_y == 1)
@@ -121,7 +121,7 @@ def _aucs_of_options(episode: Episode, options: Sequence[EvidenceMix]) -> Array:
 def _choose(
     regime: int, held_out: Sequence[HeldOutEpisode], evidence: Sequence[Evidence]
 ) -> tuple[int, HeldOutReport]:
-    """What to use in a regime: the mix, unless another option clearly beats it on held-out tasks.
+    """Choose the mix, unless another option is clearly better on held-out tasks.
 
     Clearly means by more than one standard error over at least three groups of sibling tasks: the
     best of a dozen options looks better than it is. Evidence that needs labels never stands alone,

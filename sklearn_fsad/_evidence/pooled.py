@@ -1,4 +1,4 @@
-"""What training tasks have in common: covariances, and directions in which anomalies leave."""
+"""Statistics pooled over training tasks: covariances and directions of anomalies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .._typing import Array
 
 @dataclass(frozen=True)
 class Whitening:
-    """Map to the space in which a pooled covariance is the identity.
+    """Map rows to the space in which a pooled covariance is the identity.
 
     Attributes
     ----------
@@ -37,13 +37,13 @@ class Whitening:
         return U * self.rest + ((U @ self.basis) * (self.gain - self.rest)) @ self.basis.T
 
     def embed(self, U: Array) -> Array:
-        """Coordinates along the leading directions: (m, d) -> (m, q)."""
+        """Return coordinates along the leading directions: (m, d) -> (m, q)."""
         return (U @ self.basis) * self.gain
 
 
 @dataclass(frozen=True)
 class Pooled:
-    """What the training tasks have in common.
+    """Hold the statistics pooled over training tasks.
 
     Attributes
     ----------
@@ -91,7 +91,7 @@ class Pooled:
         )
 
     def to_arrays(self) -> dict[str, Array]:
-        """Named arrays for a :class:`MetaState`."""
+        """Return named arrays for a :class:`MetaState`."""
         return {
             f"pooled_{space}_{name}": np.asarray(value)
             for space, white in (("raw", self.raw), ("scaled", self.scaled))
@@ -100,7 +100,7 @@ class Pooled:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> Pooled | None:
-        """The pooled statistics in a state's arrays, if it has any."""
+        """Return the pooled statistics in a state's arrays, if it has any."""
         if "pooled_raw_basis" not in arrays:
             return None
         names = ("basis", "gain", "rest", "directions")
@@ -110,7 +110,7 @@ class Pooled:
 
 
 def _relevance(anomalies: Sequence[Array]) -> Array:
-    """See :class:`Pooled`; ones where no task has anomalies."""
+    """Compute the relevance of :class:`Pooled`; ones where no task has anomalies."""
     medians = [np.log(np.median(A * A, axis=0) + 0.1) for A in anomalies if len(A)]
     return np.exp(np.mean(medians, axis=0)) if medians else np.ones(anomalies[0].shape[1])
 
@@ -118,7 +118,7 @@ def _relevance(anomalies: Sequence[Array]) -> Array:
 def whitening(
     centred: Sequence[tuple[Array, Array]], rank: int | None, intensity: float = 0.1
 ) -> Whitening:
-    """Whitening by the covariance pooled within tasks, from their centred (normals, anomalies)."""
+    """Make a whitening by the covariance pooled within tasks, from centred (normals, anomalies)."""
     d = centred[0][0].shape[1]
     pooled = np.zeros((d, d))
     for N, _ in centred:
@@ -142,7 +142,7 @@ def whitening(
 
 
 def _anomaly_directions(centred: Sequence[tuple[Array, Array]], white: Whitening) -> Array:
-    """Scaled eigenvectors of the anomalies' excess scatter over the normals', mean over tasks."""
+    """Find scaled eigenvectors of the anomalies' excess scatter over the normals', over tasks."""
     d = white.basis.shape[0]
     excess, n_tasks = np.zeros((d, d)), 0
     for N, A in centred:

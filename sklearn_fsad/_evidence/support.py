@@ -1,4 +1,4 @@
-"""A support set seen in several coordinate systems, each with a shrunken covariance.
+"""A support set in several coordinate systems, each with a shrunken covariance.
 
 The coordinate systems are the raw features, the features scaled by the support's own spread, and
 both again after whitening by what the training tasks have in common (an empirical Bayes prior).
@@ -22,7 +22,7 @@ from .pooled import Pooled
 
 
 class Support:
-    """A support set and the coordinate systems in which evidence looks at it.
+    """Hold a support set in the coordinate systems that evidence uses.
 
     Parameters
     ----------
@@ -58,13 +58,13 @@ class Support:
         self._found: dict[Hashable, Any] = {}
 
     def once(self, key: Hashable, find: Callable[[], Any]) -> Any:
-        """What evidence finds out about the support alone, found when it is first asked for."""
+        """Return what evidence computes from the support alone, computed once."""
         if key not in self._found:
             self._found[key] = find()
         return self._found[key]
 
     def rows(self, X: Array) -> QueryRows:
-        """QueryRows to be judged, relative to this support."""
+        """Return query rows relative to this support."""
         return QueryRows(X, self)
 
     def _centred(self, N: Array, A: Array, intensity: float | None, name: str) -> Coordinates:
@@ -133,7 +133,7 @@ class Support:
 
     @property
     def relevance(self) -> Array:
-        """How far anomalies of the training tasks leave along each feature: (d,)."""
+        """Distance that anomalies of the training tasks leave along each feature: (d,)."""
         return self._whitening.relevance
 
     @property
@@ -144,7 +144,7 @@ class Support:
 
 
 class QueryRows:
-    """QueryRows to be judged, in each coordinate system of a support; each is computed once.
+    """Hold query rows in each coordinate system of a support, computed once.
 
     Attributes
     ----------
@@ -184,7 +184,7 @@ class QueryRows:
         return self._support._whiten(self.compressed)
 
     def neighbours(self, name: str, metric: str) -> Neighbours:
-        """The nearest normals in a coordinate system of the support, searched once."""
+        """Find the nearest normals in a coordinate system of the support, once."""
         if (name, metric) not in self._neighbours:
             normals = getattr(self._support, name).normals
             self._neighbours[name, metric] = nearest(getattr(self, name), normals, metric)

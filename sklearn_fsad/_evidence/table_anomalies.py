@@ -1,4 +1,4 @@
-"""Evidence about rows of any table from labelled anomalies of a support."""
+"""Evidence about rows of any table from the labelled anomalies of a support."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ _N_TREES, _N_TREES_OF_PART = 40, 12
 
 @dataclass(frozen=True)
 class Ratio:
-    """Log distance to the nearest normals against that to the nearest labelled anomaly."""
+    """Compare the log distance to the nearest normals with that to the nearest labelled anomaly."""
 
     coordinates: str
     k: int = 5
     metric: str = "euclidean"
 
     def __call__(self, support: Support, rows: QueryRows) -> Array:
-        """(m,)."""
+        """Score rows: (m,)."""
         near = _to_anomalies(self.coordinates, self.metric, support, rows).min(axis=1)
         return rows.neighbours(self.coordinates, self.metric).reach(self.k) - np.log(near + _LEAST)
 
 
 @dataclass(frozen=True)
 class Closeness:
-    """Minus the log distance to the labelled anomalies: the nearest, or their centre."""
+    """Compute minus the log distance to the labelled anomalies: the nearest, or their centre."""
 
     coordinates: str
     centre: bool = False
 
     def __call__(self, support: Support, rows: QueryRows) -> Array:
-        """(m,)."""
+        """Score rows: (m,)."""
         if not self.centre:
             return -np.log(
                 _to_anomalies(self.coordinates, "euclidean", support, rows).min(axis=1) + _LEAST
@@ -63,12 +63,12 @@ class Closeness:
 
 @dataclass(frozen=True)
 class Cosine:
-    """Largest cosine of the angle to a labelled anomaly, as seen from the normals' mean."""
+    """Compute the largest cosine of the angle to a labelled anomaly, about the normals' mean."""
 
     coordinates: str
 
     def __call__(self, support: Support, rows: QueryRows) -> Array:
-        """(m,)."""
+        """Score rows: (m,)."""
         space: Coordinates = getattr(support, self.coordinates)
         centre = space.centre
         U, A = getattr(rows, self.coordinates) - centre, space.anomalies - centre
@@ -79,13 +79,13 @@ class Cosine:
 
 @dataclass(frozen=True)
 class Discriminant:
-    """Fisher's discriminant, with the covariance within both classes or its diagonal."""
+    """Project on Fisher's discriminant, with the covariance within classes or its diagonal."""
 
     coordinates: str
     diagonal: bool = False
 
     def __call__(self, support: Support, rows: QueryRows) -> Array:
-        """(m,)."""
+        """Score rows: (m,)."""
         centre, direction = support.once(self, lambda: self._direction(support))
         return (getattr(rows, self.coordinates) - centre) @ direction
 
@@ -104,12 +104,12 @@ class Discriminant:
 
 @dataclass(frozen=True)
 class Excess:
-    """Squares of columns weighed by how much more the anomalies spread in them than the normals."""
+    """Sum squared deviations, each column weighted by the anomalies' excess variance."""
 
     coordinates: str
 
     def __call__(self, support: Support, rows: QueryRows) -> Array:
-        """(m,)."""
+        """Score rows: (m,)."""
         space: Coordinates = getattr(support, self.coordinates)
         centre = space.centre
         normal = ((space.normals - centre) ** 2).mean(axis=0)
@@ -120,7 +120,7 @@ class Excess:
 
 
 def column_likelihoods(support: Support, rows: QueryRows) -> Array:
-    """Log ratio of the densities of anomalies and normals, column by column: naive Bayes."""
+    """Compute the log ratio of densities of anomalies and normals by column: naive Bayes."""
     G, A = rows.gaussian, support.gaussian.anomalies
     total = np.zeros(len(G))
     normaliser = -0.5 * np.log(2 * np.pi)
@@ -135,12 +135,12 @@ def column_likelihoods(support: Support, rows: QueryRows) -> Array:
 
 @dataclass(frozen=True)
 class SubspaceRatio:
-    """Ratios of neighbour distances over single columns and pairs, by how each separates."""
+    """Average neighbour ratios over columns and pairs, weighted by how well each separates."""
 
     coordinates: str
 
     def __call__(self, support: Support, rows: QueryRows) -> Array:
-        """(m,)."""
+        """Score rows: (m,)."""
         U = getattr(rows, self.coordinates)
         total = np.zeros(len(U))
         for columns, weight, searches in support.once(self, lambda: self._subspaces(support)):
@@ -149,7 +149,7 @@ class SubspaceRatio:
         return total
 
     def _subspaces(self, support: Support) -> list[tuple[NDArray[np.intp], float, list[Search]]]:
-        """Columns, weight and searches of the nearest normal and anomaly, for each subspace."""
+        """Return columns, weight and searches of nearest rows for each subspace."""
         space: Coordinates = getattr(support, self.coordinates)
         N, A = thinned(space.normals, _MOST_NORMALS), space.anomalies
         sets = [np.array([j]) for j in range(N.shape[1])]
@@ -167,7 +167,7 @@ class SubspaceRatio:
 
 
 def forest(support: Support, rows: QueryRows) -> Array:
-    """Vote of extremely randomised trees that tell labelled anomalies from normals [1]_.
+    """Let extremely randomised trees tell labelled anomalies from normals [1]_.
 
     Columns that are equal in the support cannot be told apart: the trees see their mean.
 
@@ -193,20 +193,20 @@ def forest(support: Support, rows: QueryRows) -> Array:
 
 
 def _equal_columns(space: Coordinates) -> NDArray[np.intp] | None:
-    """Group of each column, those that are equal in the support together; None if none are."""
+    """Group columns that are equal in the support; None if no two are."""
     columns = np.concatenate([space.normals, space.anomalies]).T
     distinct, groups = np.unique(columns, axis=0, return_inverse=True)
     return None if len(distinct) == len(columns) else groups.ravel()
 
 
 def _means_of_columns(Z: Array, groups: NDArray[np.intp]) -> Array:
-    """QueryRows with each column replaced by the mean of its group: (m, d) -> (m, d)."""
+    """Replace each column by the mean of its group: (m, d) -> (m, d)."""
     member = groups[:, None] == np.arange(groups.max() + 1)  # (d, n_groups)
     return (Z @ (member / member.sum(axis=0)))[:, groups]
 
 
 def _separations(N: Array, A: Array, sets: list[NDArray[np.intp]]) -> Array:
-    """Leave-one-out AUC of the ratio in each set of columns: (n_sets,)."""
+    """Compute the leave-one-out AUC of the ratio in each set of columns: (n_sets,)."""
     if len(A) < 2 or len(N) < 2:
         return np.full(len(sets), 0.6)
     rows, anomalous = np.concatenate([N, A]), np.arange(len(N) + len(A)) >= len(N)
@@ -220,7 +220,7 @@ def _separations(N: Array, A: Array, sets: list[NDArray[np.intp]]) -> Array:
 
 
 def _column_separations(N: Array, A: Array) -> Array:
-    """The same in each column alone, all at once: (d,)."""
+    """Compute the leave-one-out AUC of the ratio in each column alone: (d,)."""
     if len(A) < 2 or len(N) < 2:
         return np.full(N.shape[1], 0.6)
     anomalous = np.arange(len(N) + len(A)) >= len(N)
@@ -235,7 +235,7 @@ def _column_separations(N: Array, A: Array) -> Array:
 
 
 def _to_others(V: Array) -> Array:
-    """Distance of each value to the nearest other one of its column: (n, d) -> (n, d)."""
+    """Compute distances of values to the nearest other one of their column: (n, d) -> (n, d)."""
     order = np.argsort(V, axis=0)
     gaps = np.diff(np.take_along_axis(V, order, axis=0), axis=0)
     beyond = np.full((1, V.shape[1]), np.inf)

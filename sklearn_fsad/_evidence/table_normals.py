@@ -1,4 +1,4 @@
-"""Evidence about rows of any table from its normals, free of units and of the order of columns."""
+"""Evidence about rows of any table from its normals, without units or an order of columns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LEAST = 1e-4
 # --- neighbours -----------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Nearest:
-    """Log mean distance to the k nearest normals in a coordinate system [1]_.
+    """Compute the log mean distance to the k nearest normals in a coordinate system [1]_.
 
     References
     ----------
@@ -33,13 +33,13 @@ class Nearest:
     metric: str = "euclidean"
 
     def __call__(self, support: Support, rows: QueryRows) -> Array:
-        """(m,)."""
+        """Score rows: (m,)."""
         return rows.neighbours(self.coordinates, self.metric).reach(self.k)
 
 
 @dataclass(frozen=True)
 class LocalDensity:
-    """The same relative to what the neighbours' own distances are: the local outlier factor [1]_.
+    """Compute the same relative to the neighbours' own distances: the local outlier factor [1]_.
 
     References
     ----------
@@ -50,7 +50,7 @@ class LocalDensity:
     k: int
 
     def __call__(self, support: Support, rows: QueryRows) -> Array:
-        """(m,)."""
+        """Score rows: (m,)."""
         space: Coordinates = getattr(support, self.coordinates)
         found = rows.neighbours(self.coordinates, "euclidean")
         own = space.own_neighbours("euclidean").reach(self.k)
@@ -60,7 +60,7 @@ class LocalDensity:
 # --- covariance -----------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Distance:
-    """Log Mahalanobis distance in a coordinate system, along some of the normals' axes.
+    """Compute the log Mahalanobis distance along some of the normals' axes.
 
     ``axes="minor"`` are those that hold the last fifth of their variance, "major" the others [1]_.
 
@@ -74,7 +74,7 @@ class Distance:
     axes: str = "all"
 
     def __call__(self, support: Support, rows: QueryRows) -> Array:
-        """(m,)."""
+        """Score rows: (m,)."""
         space: Coordinates = getattr(support, self.coordinates)
         U = getattr(rows, self.coordinates) - space.centre
         covariance = space.covariance
@@ -90,7 +90,7 @@ class Distance:
 
 @dataclass(frozen=True)
 class Conditional:
-    """How unlikely each column is given the others, under a Gaussian law with heavy tails.
+    """Score each column given the others, under a Gaussian with heavy tails.
 
     The mean over columns, or the largest: a row may be in range everywhere and break a relation.
     """
@@ -99,7 +99,7 @@ class Conditional:
     most: bool = False
 
     def __call__(self, support: Support, rows: QueryRows) -> Array:
-        """(m,)."""
+        """Score rows: (m,)."""
         space: Coordinates = getattr(support, self.coordinates)
         U = getattr(rows, self.coordinates) - space.centre
         precision = support.once(
@@ -113,7 +113,7 @@ class Conditional:
 # --- one column at a time -------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Tails:
-    """Minus the log of how far out in its column a value is, over the columns [1]_.
+    """Compute minus the log tail probability of values in their columns [1]_.
 
     ``how`` is "mean", "most", "three" (the mean of the largest three) or "side" (the larger sum of
     the one-sided ones).
@@ -127,7 +127,7 @@ class Tails:
     how: str
 
     def __call__(self, support: Support, rows: QueryRows) -> Array:
-        """(m,)."""
+        """Score rows: (m,)."""
         G = rows.gaussian
         if self.how == "side":
             return np.maximum(-log_ndtr(G).mean(axis=1), -log_ndtr(-G).mean(axis=1))
@@ -140,12 +140,12 @@ class Tails:
 
 @dataclass(frozen=True)
 class Size:
-    """Log size of a row in its columns' spreads: the root mean square, the mean or the largest."""
+    """Compute the log size of a row in spreads: root mean square, mean or largest."""
 
     how: str
 
     def __call__(self, support: Support, rows: QueryRows) -> Array:
-        """(m,)."""
+        """Score rows: (m,)."""
         Z = np.abs(rows.compressed)
         if self.how == "most":
             return np.log(Z.max(axis=1) + _LEAST)
@@ -153,7 +153,7 @@ class Size:
 
 
 def departures(support: Support, rows: QueryRows) -> Array:
-    """Number of columns that never varied among the normals and differ in a row."""
+    """Count the columns that never varied among the normals and differ in a row."""
     constant = (support.N[0] == support.N).all(axis=0)
     return (rows.raw[:, constant] != support.N[0, constant]).sum(axis=1).astype(np.float64)
 
@@ -190,6 +190,6 @@ NORMALS: dict[str, EvidenceFunction] = {
 
 
 def reads_columns(name: str) -> bool:
-    """Whether evidence looks at columns one by one: those of an embedding mean nothing alone."""
+    """Return whether evidence reads single columns, which mean nothing in an embedding."""
     columns = ("gaussian", "boxed", "tails", "column_likelihoods", "subspaces", "conditional")
     return any(part in name for part in columns)

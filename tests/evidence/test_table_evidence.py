@@ -117,9 +117,9 @@ def test_closeness_to_a_labelled_anomaly_raises_its_evidence(name, k):
 
 def test_what_reads_columns_is_silent_on_embeddings():
     for name in OF_TABLES:
-        assert TABULAR[name].speaks(True, 5) != reads_columns(name), name
-        assert TABULAR[name].speaks(False, 5)
-        assert TABULAR[name].speaks(False, 0) == (name in NORMALS)
+        assert TABULAR[name].applies(True, 5) != reads_columns(name), name
+        assert TABULAR[name].applies(False, 5)
+        assert TABULAR[name].applies(False, 0) == (name in NORMALS)
     assert all(map(reads_columns, ("tails_mean", "nearest_5_gaussian", "conditional_most")))
     assert not any(map(reads_columns, ("nearest_5_compressed", "distance_minor", "forest")))
 

@@ -51,7 +51,7 @@ def test_the_sdist_holds_tests_pages_and_benchmarks_without_results(archives):
         "tests/integration/test_release.py",
         "tests/families.py",
         "docs/start.md",
-        "benchmarks/quality.py",
+        "benchmarks/run.py",
         "constraints.txt",
     }
     assert wanted <= inside

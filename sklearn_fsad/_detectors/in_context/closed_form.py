@@ -42,8 +42,8 @@ def closed_form() -> Array:
 
 
 def speaking(kinds: Sequence[Evidence] = tuple(TABULAR.values())) -> Array:
-    """Which evidence speaks in the same cases: (2, 2, n_evidence), 1 where it does."""
+    """Return 1 where evidence applies in the same cases, else 0: (2, 2, n_evidence)."""
     return np.array([
-        [[float(e.speaks(embedding, k)) for e in kinds] for k in (0, 1)]
+        [[float(e.applies(embedding, k)) for e in kinds] for k in (0, 1)]
         for embedding in (False, True)
     ])  # fmt: skip

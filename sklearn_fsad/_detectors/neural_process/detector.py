@@ -1,4 +1,4 @@
-"""Neural processes: what a support leads one to expect of a row's features, given the others."""
+"""NeuralProcessDetector: score rows by how unlikely their features are given the others."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MOST_ROWS = 1024
 
 @with_shared_parameters
 class NeuralProcessDetector(BaseFewShotDetector):
-    """Anomalies by what a support leads one to expect of each feature, given the others.
+    """Detect rows whose features are unlikely given the other features and the support.
 
     A neural process [1]_ predicts the hidden features of a row from the visible ones and from a
     context, the support; a row whose features are unlikely under its predictions is an anomaly.
@@ -332,7 +332,7 @@ default="auto"
 
     # --- what a process tells beside scores -------------------------------------------------------
     def feature_scores(self, X: Any) -> Array:
-        """What each feature adds to the strangeness of rows: which of them are off.
+        """Split the anomaly scores of rows over features: which of them are off.
 
         Parameters
         ----------
@@ -343,8 +343,8 @@ default="auto"
         -------
         contributions : ndarray of shape (n_samples, n_features)
             They add up to ``-score_samples(X)``: larger = more anomalous. With ``reduce`` the terms
-            of the reduced features are dealt out by what each feature brings to them. What a row
-            of the support is stranger by when it is left out is dealt out evenly.
+            of the reduced features are split by what each feature brings to them. What the
+            leave-one-out score of a row of the support adds is split evenly.
         """
         self._check_fitted()
         rows = self._validated(X, reset=False)
@@ -390,7 +390,7 @@ default="auto"
         return predictor.functions(self._validated(X, reset=False))
 
     def _predictor(self) -> Predictor:
-        """Return what predicts features, unless they are reduced ones."""
+        """Return the predictor of features, unless these are reduced ones."""
         self._check_fitted()
         if self.state_.architecture["reduce"] is not None:
             raise ValueError(
