@@ -46,6 +46,7 @@ def assert_scores_alone_are_those_in_a_batch(detector, n_support):
     chunks = np.split(query, [1, 4, 130, 131])
     np.testing.assert_array_equal(np.concatenate([*map(detector.score_samples, chunks)]), batch)
     np.testing.assert_array_equal(detector.score_samples(query[::-1])[::-1], batch)
+    np.testing.assert_array_equal(detector.predict(query[:1]), detector.predict(query)[:1])
 
 
 def test_a_row_scores_the_same_alone_and_in_a_batch(detector):
