@@ -46,7 +46,7 @@ class EpisodeDataset(Dataset):
     def __getitem__(self, index: int) -> Episode:
         return self.draw(self.epoch, index)
 
-    def facts(self) -> list[Any]:
+    def fingerprint(self) -> list[Any]:
         """What training on these episodes depends on.
 
         Returns

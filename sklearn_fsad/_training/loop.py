@@ -84,7 +84,7 @@ def _callbacks(
         callbacks.append(("progress", EpochProgress()))
     for checkpoint in checkpoints_in(settings.callbacks):
         weights = to_arrays(module.state_dict(), "")
-        episodes = [data.facts() for data in (train, valid) if data is not None]
+        episodes = [data.fingerprint() for data in (train, valid) if data is not None]
         how = (settings.seed, str(settings.dtype), settings.parameters, settings.of_net())
         callbacks.append(("checkpoint", checkpoint.keeper(weights, *how, episodes)))
     return callbacks

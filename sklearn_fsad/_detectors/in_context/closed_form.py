@@ -41,7 +41,7 @@ def closed_form() -> Array:
     ])  # fmt: skip
 
 
-def speaking(kinds: Sequence[Evidence] = tuple(TABULAR.values())) -> Array:
+def applicable(kinds: Sequence[Evidence] = tuple(TABULAR.values())) -> Array:
     """Which evidence speaks in the same cases: (2, 2, n_evidence), 1 where it does."""
     return np.array([
         [[float(e.speaks(embedding, k)) for e in kinds] for k in (0, 1)]

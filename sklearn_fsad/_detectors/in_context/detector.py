@@ -19,7 +19,7 @@ from ..base.documentation import with_shared_parameters
 from .cleaning import trusted
 from .closed_form import closed_form, kinds_of
 from .module import ContextMix, module_of
-from .representation import TableDescription
+from .representation import TableRepresentation
 from .training import fine_tune
 
 _SHIPPED = "tabular-v1"
@@ -212,9 +212,9 @@ class InContextDetector(BaseFewShotDetector):
         kept = trusted(X[normal], np.ones(len(normal), dtype=bool), len(X) - len(normal))
         return np.isin(np.arange(len(X)), normal[kept])
 
-    def _represent(self, support: SupportSet, state: MetaState) -> TableDescription:
+    def _represent(self, support: SupportSet, state: MetaState) -> TableRepresentation:
         doubtful = None if self.clean_support else support.unlabelled  # else they are left out
-        return TableDescription(support.X, support.y, state.arrays, self.max_context, doubtful)
+        return TableRepresentation(support.X, support.y, state.arrays, self.max_context, doubtful)
 
     def _left_out_scores(self, adaptation: Adaptation) -> Array:
         """Of rows in the context from the others; the rest are fresh as they are."""

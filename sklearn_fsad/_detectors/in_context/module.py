@@ -14,7 +14,7 @@ from ..._input.labels import ANOMALOUS, NORMAL
 from ..._training.seeding import torch_seed
 from ..._training.weights import from_arrays, to_arrays
 from ..._typing import Array
-from .closed_form import kinds_of, speaking
+from .closed_form import applicable, kinds_of
 
 N_FACTS = 7  # columns that describe the support as a whole
 _N_STATISTICS = 9
@@ -39,7 +39,7 @@ class ContextMix(nn.Module):
     closed : ndarray of shape (2, 3, n_evidence)
         Weights of the closed form: of tables and of embeddings, with no labelled anomaly, with one
         and with ten; in between they change with log(1 + k).
-    speaks : ndarray of shape (2, 2, n_evidence)
+    applies : ndarray of shape (2, 2, n_evidence)
         Where evidence says anything, without and with labelled anomalies; it is zero elsewhere.
     departs : ndarray of shape (2, 2) or None, default=None
         One where the network departs from it, else zero: for tables and embeddings, without and
@@ -57,7 +57,7 @@ class ContextMix(nn.Module):
     def __init__(
         self,
         closed: Array,
-        speaks: Array,
+        applies: Array,
         departs: Array | None = None,
         width: int = 24,
     ) -> None:
@@ -69,8 +69,8 @@ class ContextMix(nn.Module):
         )
         self.closed: Tensor
         self.register_buffer("closed", torch.tensor(closed, dtype=torch.float64))
-        self.speaks: Tensor
-        self.register_buffer("speaks", torch.tensor(speaks > 0))
+        self.applies: Tensor
+        self.register_buffer("applies", torch.tensor(applies > 0))
         self.kind = nn.Parameter(0.3 * torch.randn(n_evidence, width))
         self.says = nn.Linear(_N_STATISTICS, width)
         self.facts = nn.Sequential(nn.Linear(N_FACTS, width), nn.SiLU(), nn.Linear(width, width))
@@ -103,15 +103,15 @@ class ContextMix(nn.Module):
         normal, anomalous = (y == NORMAL), (y == ANOMALOUS)
         has_anomalies = anomalous.any(-1)
         embedding, k = (facts[:, -1] > 0).long(), anomalous.sum(-1)
-        speaks = self.speaks[embedding, has_anomalies.long()]  # (b, n_evidence)
+        applies = self.applies[embedding, has_anomalies.long()]  # (b, n_evidence)
         none, one, ten = self.closed[embedding].unbind(1)
         share = _share_of_ten(k).unsqueeze(-1)
         closed = torch.where(has_anomalies.unsqueeze(-1), one + share * (ten - one), none)
         statistics = torch.cat([_normals(evidence, normal),
                                 _anomalies(evidence, normal, anomalous)], -1)  # fmt: skip
         tokens = self.kind + self.says(statistics) + self.facts(facts).unsqueeze(1)
-        heard, _ = self.attention(tokens, tokens, tokens, key_padding_mask=~speaks)
-        factor = _MOST_FACTOR * torch.tanh(self.gate(self.norm(tokens + heard)).squeeze(-1))
+        attended, _ = self.attention(tokens, tokens, tokens, key_padding_mask=~applies)
+        factor = _MOST_FACTOR * torch.tanh(self.gate(self.norm(tokens + attended)).squeeze(-1))
         # a single anomaly cannot be left out, and so tells nothing of evidence; few normals little
         n = normal.sum(-1, keepdim=True)
         far = torch.where(has_anomalies.unsqueeze(-1), share, 1.0).to(X.dtype) * n / (n + _FEW)
@@ -120,7 +120,7 @@ class ContextMix(nn.Module):
         none, one, ten = self.own
         own = torch.where(has_anomalies.unsqueeze(-1), one + share.to(X.dtype) * (ten - one), none)
         weights = (weights + departs * own).clamp(min=0.0)
-        weights = weights * speaks
+        weights = weights * applies
         if self.training:
             weights = weights * (torch.rand_like(weights) > self.dropout)
         return weights
@@ -168,7 +168,7 @@ NET = "net."
 def new_module(closed: Array, seed: int, **given: Any) -> ContextMix:
     """A network that has learned nothing: it is the closed form."""
     with torch_seed(seed):
-        return ContextMix(closed, speaking(kinds_of({"closed": closed})), **given)
+        return ContextMix(closed, applicable(kinds_of({"closed": closed})), **given)
 
 
 def module_of(arrays: Mapping[str, Array], **given: Any) -> ContextMix:

@@ -19,7 +19,7 @@ from .closed_form import kinds_of
 _MOST_REFINEMENTS = 4  # of what tells columns and rows apart
 
 
-class TableDescription:
+class TableRepresentation:
     """A support and rows as evidence about them, whatever the order of columns and rows.
 
     Columns and rows are put in an order of their own first, so that sums and draws come out alike.
@@ -70,7 +70,7 @@ class TableDescription:
         kinds = kinds_of(arrays)
         self._seen = CalibratedEvidence.from_arrays(arrays, ScaledSupport(X, y, "none"), y, kinds)
         evidence = self._seen.support
-        self._facts = support_facts(X, y == ANOMALOUS, evidence)
+        self._facts = support_summary(X, y == ANOMALOUS, evidence)
         self.support = self._with_facts(evidence)
         self.support_y = y
 
@@ -112,7 +112,7 @@ def _classes(former: NDArray[np.intp], marks: NDArray[np.intp]) -> NDArray[np.in
     return numbers.ravel()
 
 
-def support_facts(X: Array, anomalous: NDArray[np.bool_], evidence: Array) -> Array:
+def support_summary(X: Array, anomalous: NDArray[np.bool_], evidence: Array) -> Array:
     """Facts of a support that its evidence does not tell: (n, d), (n,), (n, e) -> (N_FACTS,).
 
     Logarithms of the numbers of normals, columns and anomalies; the share of repeated values; the

@@ -24,7 +24,7 @@ from ..._typing import Array
 from ...tasks._episodes import Episode, EpisodeSampler
 from ...tasks._task_set import TaskSet
 from .module import NET, ContextMix, arrays_of, module_of
-from .representation import support_facts
+from .representation import support_summary
 
 N_FOLDS, _N_STAGES = 5, 3
 
@@ -34,7 +34,7 @@ def described(observations: Sequence[Observation], typical: Array) -> list[Episo
     episodes = []
     for o in observations:
         raw, e = o.raw, o.episode(typical)
-        facts = support_facts(raw.support_X, raw.support_y == ANOMALOUS, e.support_X)
+        facts = support_summary(raw.support_X, raw.support_y == ANOMALOUS, e.support_X)
         support, query = (
             np.column_stack([part, np.tile(facts, (len(part), 1))])
             for part in (e.support_X, e.query_X)

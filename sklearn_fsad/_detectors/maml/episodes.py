@@ -10,11 +10,11 @@ from ..._evidence.episodes import Observation
 from ..._evidence.mix import EvidenceMix
 from ..._typing import Array
 from ...tasks._episodes import Episode
-from .representation import NetworkView, anchored, with_injected
+from .representation import FeatureMap, anchored, with_injected
 
 
 @dataclass(frozen=True)
-class Exercise:
+class PreparedEpisode:
     """An episode as the network sees it.
 
     Attributes
@@ -35,16 +35,16 @@ class Exercise:
     closed: Array
 
 
-def exercise(
-    observation: Observation, mix: EvidenceMix, view: NetworkView, residual: bool
-) -> Exercise:
+def prepare_episode(
+    observation: Observation, mix: EvidenceMix, feature_map: FeatureMap, residual: bool
+) -> PreparedEpisode:
     """An episode as the network sees it, the closed form being a mix of evidence."""
     raw, calibration = observation.raw, observation.support
     support, query, injected = map(
         calibration.standardise, (calibration.left_out, observation.query, observation.injected)
     )
     weights = mix.weights(support, raw.support_y)
-    features = view.features(raw.support_X, raw.support_y)
+    features = feature_map.features(raw.support_X, raw.support_y)
     parts = [
         (features.support, support),
         (features.transform(observation.injected_X), injected),
@@ -57,7 +57,7 @@ def exercise(
         support_y=with_injected(raw.support_y, len(injected)),
         query_X=described[2],
     )
-    return Exercise(observation.fold, observation.group, episode, query @ weights)
+    return PreparedEpisode(observation.fold, observation.group, episode, query @ weights)
 
 
 def permuted_features(episode: Episode, n_features: int, rng: np.random.Generator) -> Episode:
@@ -68,13 +68,13 @@ def permuted_features(episode: Episode, n_features: int, rng: np.random.Generato
     order = rng.permutation(n_features)
     sign = rng.choice([-1.0, 1.0], size=n_features)
 
-    def view(Z: Array) -> Array:
+    def permuted(Z: Array) -> Array:
         return np.concatenate([Z[:, order] * sign, Z[:, n_features:]], axis=1)
 
     return Episode(
         episode.task,
-        view(episode.support_X),
+        permuted(episode.support_X),
         episode.support_y,
-        view(episode.query_X),
+        permuted(episode.query_X),
         episode.query_y,
     )

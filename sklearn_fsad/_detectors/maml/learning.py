@@ -24,11 +24,11 @@ from ...exceptions import AdaptationWarning
 from ...tasks._episodes import EpisodeSampler
 from ...tasks._task_set import TaskSet
 from ..base.detector import BaseFewShotDetector
-from .episodes import Exercise, exercise
+from .episodes import PreparedEpisode, prepare_episode
 from .injection import inject_anomalies, tasks_from_rows
 from .inner_loop import GradientAdaptation
 from .learners import Learner, make_learner
-from .representation import AnchoredDescription, NetworkView, PlainDescription
+from .representation import EvidenceRepresentation, FeatureMap, FeatureRepresentation
 from .training import Trained, learn_to_adapt
 
 _START_RATE = 0.3
@@ -104,18 +104,18 @@ def learned_state(
             inject=lambda e, i: _injected(detector, e.support_X, e.support_y, [seed, i]),
             verbose=int(detector.verbose),
         )
-        view = NetworkView.from_tasks(tasks, _scaler(detector))
-        exercises, learned = _exercises(detector, observations, evidence, view, seed)
-        shape = _shape(detector, exercises[0].episode.support_X.shape[1], len(evidence))
+        feature_map = FeatureMap.from_tasks(tasks, _scaler(detector))
+        prepared, learned = _prepared(detector, observations, evidence, feature_map, seed)
+        shape = _shape(detector, prepared[0].episode.support_X.shape[1], len(evidence))
         trained = learn_to_adapt(
-            exercises,
+            prepared,
             lambda: GradientAdaptation(_learner(detector, shape), **_inner(detector)),
             augment=augment,
             gate=gate,
             needed=not detector.residual,
             settings=settings,
         )
-        arrays |= learned | view.to_arrays() | _network_arrays(detector, trained)
+        arrays |= learned | feature_map.to_arrays() | _network_arrays(detector, trained)
         architecture = {name: shape[name] for name in ("embedding_dim", "hidden")}
         info |= {"network": shape, "held_out": [r.to_info() for r in trained.reports]}
         info |= {"history": trained.history, "permuted_features": trained.permuted}
@@ -145,18 +145,19 @@ def _evidence(needs_pooled: bool) -> tuple[Evidence, ...]:
     return tuple(e for e in EVIDENCE.values() if needs_pooled or not e.needs_pooled)
 
 
-def _exercises(
+def _prepared(
     detector: BaseFewShotDetector,
     observations: Sequence[Observation],
     evidence: Sequence[Evidence],
-    view: NetworkView,
+    feature_map: FeatureMap,
     seed: int,
-) -> tuple[list[Exercise], dict[str, Array]]:
+) -> tuple[list[PreparedEpisode], dict[str, Array]]:
     """Episodes as the network sees them, and what their closed form has learned, as arrays."""
     mixes, learned = _closed_forms(detector, observations, evidence, seed)
     if "typical_spread" in learned:
         observations = [o.shrunk_to(learned["typical_spread"]) for o in observations]
-    return [exercise(o, mixes[o.fold], view, detector.residual) for o in observations], learned
+    residual = detector.residual
+    return [prepare_episode(o, mixes[o.fold], feature_map, residual) for o in observations], learned
 
 
 def _closed_forms(
@@ -191,19 +192,19 @@ def module_of(detector: BaseFewShotDetector, state: MetaState) -> GradientAdapta
 
 def represent(
     detector: BaseFewShotDetector, X: Array, y: Codes, state: MetaState
-) -> AnchoredDescription | PlainDescription:
+) -> EvidenceRepresentation | FeatureRepresentation:
     """Describe rows as the network sees them, relative to a support."""
-    features = NetworkView.from_arrays(state.arrays, _scaler(detector)).features(X, y)
+    features = FeatureMap.from_arrays(state.arrays, _scaler(detector)).features(X, y)
     adapts = "use" in state.arrays
     injected = _injected(detector, X, y, [state.info["seed"]]) if adapts else X[:0]
     if not detector.residual:
-        return PlainDescription(features, injected)
+        return FeatureRepresentation(features, injected)
     kinds = [EVIDENCE[name] for name in state.info["evidence"]]
     scaled = ScaledSupport(X, y, "none")
     evidence = CalibratedEvidence.from_arrays(state.arrays, scaled, y, kinds)
     shots = {name: tuple(state.info[name]) for name in ("n_normal", "n_anomalous")}
     mix = EvidenceMix.from_arrays(state.arrays, **shots)
-    return AnchoredDescription(features, evidence, mix, injected)
+    return EvidenceRepresentation(features, evidence, mix, injected)
 
 
 def _learner(detector: BaseFewShotDetector, shape: Mapping[str, Any]) -> Learner:

@@ -23,7 +23,7 @@ _LEAST_LEFT_OUT = 4
 
 
 @dataclass(frozen=True)
-class NetworkView:
+class FeatureMap:
     """What turns rows into the features of a network: the same for all tasks.
 
     Attributes
@@ -40,7 +40,7 @@ class NetworkView:
     basis: Array | None = None
 
     @classmethod
-    def from_tasks(cls, tasks: TaskSet, scaler: Any) -> NetworkView:
+    def from_tasks(cls, tasks: TaskSet, scaler: Any) -> FeatureMap:
         """A view of all features, in an embedding of the main directions of the normals."""
         normals, basis = [task.normals for task in tasks], None
         if is_embedding(tasks[0].X.shape[1]):
@@ -53,7 +53,7 @@ class NetworkView:
         return prior if self.basis is None else {**prior, "view_basis": self.basis}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Array], scaler: Any) -> NetworkView:
+    def from_arrays(cls, arrays: Mapping[str, Array], scaler: Any) -> FeatureMap:
         """The view in a state's arrays: of plain features where it has none."""
         return cls(scaler, ScalePrior.from_arrays(arrays), arrays.get("view_basis"))
 
@@ -121,7 +121,7 @@ class NetworkFeatures:
         return X if self._basis is None else X @ self._basis
 
 
-class AnchoredDescription:
+class EvidenceRepresentation:
     """Features, evidence and the closed form's score of rows, side by side.
 
     Parameters
@@ -157,10 +157,10 @@ class AnchoredDescription:
         return anchored(self._features.transform(X), self._evidence.transform(X), self._weights)
 
 
-class PlainDescription:
+class FeatureRepresentation:
     """Features of rows alone, for a network that stands on its own.
 
-    Parameters and attributes are those of :class:`AnchoredDescription`.
+    Parameters and attributes are those of :class:`EvidenceRepresentation`.
     """
 
     def __init__(self, features: NetworkFeatures, injected: Array) -> None:

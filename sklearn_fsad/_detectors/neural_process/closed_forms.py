@@ -24,7 +24,7 @@ _SIZES = 8
 _EXACT = "donot_use_mm_for_euclid_dist"
 
 
-class Rows(NamedTuple):
+class MaskedRows(NamedTuple):
     """Rows with missing entries.
 
     Attributes
@@ -49,7 +49,7 @@ class Belief(NamedTuple):
 Summary = dict[str, Tensor]
 
 
-class Prior(NamedTuple):
+class CovariancePrior(NamedTuple):
     """A covariance ``factor factor' + rest I`` that counts as so many rows of every context."""
 
     factor: Tensor  # (d, r)
@@ -65,7 +65,7 @@ class LinearAnchor:
 
     Parameters
     ----------
-    prior : Prior or None, default=None
+    prior : CovariancePrior or None, default=None
         What other tasks say of the covariance.
 
     References
@@ -76,15 +76,15 @@ class LinearAnchor:
 
     per_mask = ("inverse",)
 
-    def __init__(self, prior: Prior | None = None) -> None:
+    def __init__(self, prior: CovariancePrior | None = None) -> None:
         self.prior = prior
 
-    def summarise(self, context: Rows, counted: Tensor, hidden: Tensor) -> Summary:
+    def summarise(self, context: MaskedRows, counted: Tensor, hidden: Tensor) -> Summary:
         """Keep what predicting takes.
 
         Parameters
         ----------
-        context : Rows of shape (..., n, d)
+        context : MaskedRows of shape (..., n, d)
         counted : Tensor of shape (..., n)
             Which rows are not padding.
         hidden : Tensor of shape (..., d) or (m, ..., d)
@@ -102,7 +102,7 @@ class LinearAnchor:
         }
 
     def predict(
-        self, summary: Summary, rows: Rows, hidden: Tensor, leave_out: bool = False
+        self, summary: Summary, rows: MaskedRows, hidden: Tensor, leave_out: bool = False
     ) -> Belief:
         """Predict every feature from those not hidden: (..., q, d), (..., d) -> (..., q, d).
 
@@ -140,12 +140,12 @@ class KernelAnchor:
 
     per_mask = ("width",)
 
-    def summarise(self, context: Rows, counted: Tensor, hidden: Tensor) -> Summary:
+    def summarise(self, context: MaskedRows, counted: Tensor, hidden: Tensor) -> Summary:
         """Keep what predicting takes; see :meth:`LinearAnchor.summarise`."""
-        rows = Rows(context.values.double(), context.visible.double())
+        rows = MaskedRows(context.values.double(), context.visible.double())
         seen = (1.0 - hidden.double()).unsqueeze(-2)
         n_probes = min(rows.values.shape[-2], _MOST_PROBES)
-        probes = Rows(*(part[..., :n_probes, :] for part in rows))
+        probes = MaskedRows(*(part[..., :n_probes, :] for part in rows))
         if (rows.visible == 1).all():
             distance = torch.cdist(probes.values * seen, rows.values * seen, compute_mode=_EXACT)
             distance = distance.square()
@@ -158,15 +158,15 @@ class KernelAnchor:
         return {**rows._asdict(), "counted": counted, "width": width[..., None, None]}
 
     def predict(
-        self, summary: Summary, rows: Rows, hidden: Tensor, leave_out: bool = False
+        self, summary: Summary, rows: MaskedRows, hidden: Tensor, leave_out: bool = False
     ) -> Belief:
         """Predict every feature from those not hidden: (..., q, d), (..., d) -> (..., q, d).
 
         With ``leave_out`` rows that are in the context are predicted from the others.
         """
-        context = Rows(summary["values"], summary["visible"])
+        context = MaskedRows(summary["values"], summary["visible"])
         seen = (1.0 - hidden.double()).unsqueeze(-2)
-        query = Rows(rows.values.double(), rows.visible.double())
+        query = MaskedRows(rows.values.double(), rows.visible.double())
         distance = _squared_distance(query, context, seen)  # (..., q, n)
         twins = _twins(query, context) if leave_out else torch.zeros((), dtype=torch.bool)
         distance = distance.masked_fill(twins, _FAR)
@@ -184,7 +184,7 @@ class KernelAnchor:
 
 
 def _shrunk_covariance(
-    context: Rows, counted: Tensor, prior: Prior | None
+    context: MaskedRows, counted: Tensor, prior: CovariancePrior | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Mean, factor U and level r of the covariance U U' + r I of a context."""
     values = context.values.double()
@@ -246,7 +246,7 @@ def _with_missing(gain: Tensor, missing: Tensor, predicted: Tensor) -> tuple[Ten
     return flat.reshape(predicted.shape), left.reshape(predicted.shape)
 
 
-def _moments(weight: Tensor, context: Rows) -> tuple[Tensor, Tensor]:
+def _moments(weight: Tensor, context: MaskedRows) -> tuple[Tensor, Tensor]:
     """Weighed mean and variance of the visible entries: (..., q, n), rows -> (..., q, d) each."""
     share = row_product(weight, context.visible).clamp(min=_LEAST_SHARE**2)
     mean = row_product(weight, context.values) / share
@@ -254,7 +254,7 @@ def _moments(weight: Tensor, context: Rows) -> tuple[Tensor, Tensor]:
     return mean, (square - mean.square()).clamp(min=0.0)
 
 
-def _twins(rows: Rows, others: Rows) -> Tensor:
+def _twins(rows: MaskedRows, others: MaskedRows) -> Tensor:
     """The first other row that equals a row, if any: (..., q, d), (..., n, d) -> (..., q, n)."""
     everything = torch.ones_like(rows.values[..., :1, :])
     distance = _squared_distance(rows, others, everything)
@@ -267,7 +267,7 @@ def _twins(rows: Rows, others: Rows) -> Tensor:
     return same & (same.cumsum(-1) == 1)
 
 
-def _squared_distance(rows: Rows, others: Rows, seen: Tensor) -> Tensor:
+def _squared_distance(rows: MaskedRows, others: MaskedRows, seen: Tensor) -> Tensor:
     """Squared distance in the features seen in both, scaled up for those that one of them lacks.
 
     (..., q, d), (..., n, d), (..., 1, d) -> (..., q, n)

@@ -22,9 +22,9 @@ from ..._training.held_out import (
 from ..._typing import Array
 from ...tasks._episodes import Episode, EpisodeSampler
 from ...tasks._task_set import TaskSet
-from .closed_forms import Prior
+from .closed_forms import CovariancePrior
 from .module import NeuralProcess, separation
-from .representation import MaskedSupport
+from .representation import MaskedRepresentation
 
 N_FOLDS = 3
 _PRIOR_ROWS = (0.0, 2.0, 8.0, 32.0, 128.0)
@@ -54,11 +54,11 @@ class Knowledge:
     weights: Array
 
     @property
-    def prior(self) -> Prior | None:
+    def prior(self) -> CovariancePrior | None:
         """The prior of the linear anchor."""
         if self.prior_rows == 0:
             return None
-        return Prior(torch.tensor(self.factor), self.rest, self.prior_rows)
+        return CovariancePrior(torch.tensor(self.factor), self.rest, self.prior_rows)
 
     def to_arrays(self) -> dict[str, Array]:
         """Named arrays for a :class:`MetaState`."""
@@ -83,7 +83,7 @@ class Knowledge:
         return cls(arrays["knowledge.factor"], rest, rows, weights)
 
 
-Describe = Callable[[Array, NDArray[np.int8]], MaskedSupport]
+Describe = Callable[[Array, NDArray[np.int8]], MaskedRepresentation]
 
 
 def pooled_covariance(normals: Sequence[Array], describe: Describe) -> tuple[Array, float]:

@@ -18,7 +18,7 @@ from ...tasks._task_set import TaskSet
 from ..base.detector import BaseFewShotDetector
 from .knowledge import HeldOutTasks, Knowledge, compare_network, learn_knowledge
 from .module import NeuralProcess
-from .representation import MaskedSupport
+from .representation import MaskedRepresentation
 from .states import WEIGHT, describe, draft, module_of, new_module
 from .training import MOST_CONTEXT, MOST_QUERIES, NormalEpisodes, train_process
 
@@ -115,7 +115,7 @@ class _PastTasks:
         """The process without a network."""
         return module_of(self.detector, self.draft.with_arrays(known.to_arrays()))
 
-    def describe(self, X: Array, y: Codes) -> MaskedSupport:
+    def describe(self, X: Array, y: Codes) -> MaskedRepresentation:
         """Describe a support as all these processes see it."""
         return describe(self.detector, X, y, self.draft)
 
@@ -184,7 +184,7 @@ def _trained(
     history: list[dict[str, float]] = []
     if settings.max_epochs:
 
-        def described(X: Array, y: Codes) -> MaskedSupport:
+        def described(X: Array, y: Codes) -> MaskedRepresentation:
             return describe(detector, X, y, draft)
 
         one_task = not draft.info["n_tasks"]

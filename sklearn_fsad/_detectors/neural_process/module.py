@@ -14,7 +14,7 @@ from torch.distributions import Normal, kl_divergence
 from torch.nn import functional as F
 
 from ..._typing import Array
-from .closed_forms import LEAST_SCALE, Belief, KernelAnchor, LinearAnchor, Rows, Summary
+from .closed_forms import LEAST_SCALE, Belief, KernelAnchor, LinearAnchor, MaskedRows, Summary
 from .likelihoods import LIKELIHOODS
 from .masks import MaskPlan
 from .networks import LatentAggregator, Network
@@ -130,14 +130,14 @@ class NeuralProcess(nn.Module):
     def _latent_loss(
         self,
         state: State,
-        context: Rows,
+        context: MaskedRows,
         counted: Tensor,
-        query: Rows,
+        query: MaskedRows,
         hides: Tensor,
         asked: Tensor,
     ) -> Tensor:
         """The bound of Garnelo et al., or the importance-weighted one, the same for each query."""
-        rows = Rows(*(torch.cat(parts, -2) for parts in zip(context, query, strict=True)))
+        rows = MaskedRows(*(torch.cat(parts, -2) for parts in zip(context, query, strict=True)))
         counted = torch.cat([counted, query.visible.any(-1)], -1)
         encoder, aggregator = self.network.encoder, self.network.aggregator
         prior = _latent(_part(state, "net"))
@@ -195,7 +195,7 @@ class NeuralProcess(nn.Module):
         return torch.stack(parts).sum(0)
 
     def _by_masks(
-        self, state: State, query: Rows, plan: MaskPlan, first: int = 0
+        self, state: State, query: MaskedRows, plan: MaskPlan, first: int = 0
     ) -> Iterator[tuple[Tensor, dict[str, Belief], Belief]]:
         """Weights, (masks, 1, d), and beliefs of anchors and of all views, some masks at a time.
 
@@ -213,7 +213,7 @@ class NeuralProcess(nn.Module):
             closed = self._closed(part, query, hidden)
             yield weight, closed, self._beliefs(part, query, hidden, closed)
 
-    def _anomaly_terms(self, query: Rows, beliefs: Belief) -> Tensor:
+    def _anomaly_terms(self, query: MaskedRows, beliefs: Belief) -> Tensor:
         """By the view to which an entry is the strangest: (..., q, d)."""
         residual = query.values - beliefs.mean  # (views, samples, ..., q, d)
         if self.score_name == "variance":
@@ -243,7 +243,7 @@ class NeuralProcess(nn.Module):
             state |= _named("net", self.network.aggregator.summarise(tokens, context, counted))
         return state
 
-    def _closed(self, state: State, query: Rows, hidden: Tensor) -> dict[str, Belief]:
+    def _closed(self, state: State, query: MaskedRows, hidden: Tensor) -> dict[str, Belief]:
         """What the anchors believe: (..., q, d), (..., d) -> (..., q, d) each."""
         with torch.no_grad():
             return {
@@ -254,7 +254,7 @@ class NeuralProcess(nn.Module):
     def _beliefs(
         self,
         state: State,
-        query: Rows,
+        query: MaskedRows,
         hidden: Tensor,
         closed: Mapping[str, Belief] | None = None,
         read: Tensor | None = None,
@@ -266,7 +266,7 @@ class NeuralProcess(nn.Module):
         if self.network is None:
             return Belief(*views)
         shown = query.visible * (1.0 - hidden).unsqueeze(-2)  # (..., q, d)
-        seen = Rows(query.values * shown, shown)
+        seen = MaskedRows(query.values * shown, shown)
         if read is None:
             aggregator, tokens = self.network.aggregator, self.network.encoder(seen)
             read = aggregator.read(_part(state, "net"), tokens, seen, hidden)
@@ -308,9 +308,9 @@ def _mean_density(per_order: list[Tensor], asked: Tensor) -> Tensor:
     return mixed + asked * rest / asked.sum(-1, keepdim=True).clamp(min=1.0)
 
 
-def _rows(X: Tensor, d: int) -> Rows:
+def _rows(X: Tensor, d: int) -> MaskedRows:
     """The values and marks of described rows of d features."""
-    return Rows(X[..., :d], X[..., d : 2 * d])
+    return MaskedRows(X[..., :d], X[..., d : 2 * d])
 
 
 def _latent(summary: Summary) -> Normal:

@@ -3,7 +3,7 @@
 What the rows of a context say is encoded row by row, aggregated over rows and decoded into a
 distribution of what a query hides. The kinds differ in their aggregator; the convolutional one also
 in its encoder and decoder. Wherever rows appear, entries that are missing or hidden are zero and
-``visible`` tells so: ``Rows(values, visible)``, each (..., n, d).
+``visible`` tells so: ``MaskedRows(values, visible)``, each (..., n, d).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..._training.layers import Linear, mlp, row_product
-from .closed_forms import Rows, Summary
+from .closed_forms import MaskedRows, Summary
 
 _GAIN = 1.4
 KINDS = ("cnp", "np", "anp", "tnp", "convcnp")
@@ -33,7 +33,7 @@ class RowEncoder(nn.Module):
         super().__init__()
         self.net = _spread(mlp(2 * n_features, [width, width], width), first_biases=1.0)
 
-    def forward(self, rows: Rows) -> Tensor:
+    def forward(self, rows: MaskedRows) -> Tensor:
         """(..., n, d) -> (..., n, width)."""
         return self.net(torch.cat(rows, -1))
 
@@ -51,7 +51,7 @@ class GridEncoder(nn.Module):
         self.grid_shape = tuple(grid_shape)
         self.net = _convolutions(len(grid_shape), 2, width, width)
 
-    def forward(self, rows: Rows) -> Tensor:
+    def forward(self, rows: MaskedRows) -> Tensor:
         """(..., n, d) -> (..., n, width * d)."""
         grids = torch.stack(torch.broadcast_tensors(*rows), -2)  # (..., n, 2, d)
         return _on_grids(self.net, grids, self.grid_shape).flatten(-2)
@@ -66,11 +66,11 @@ class MeanAggregator(nn.Module):
     .. [1] M. Garnelo et al., "Conditional neural processes", ICML 2018.
     """
 
-    def summarise(self, tokens: Tensor, context: Rows, counted: Tensor) -> Summary:
+    def summarise(self, tokens: Tensor, context: MaskedRows, counted: Tensor) -> Summary:
         """(..., n, width), rows, (..., n) -> what adaptation keeps."""
         return {"mean": _mean(tokens, counted)}
 
-    def read(self, summary: Summary, tokens: Tensor, query: Rows, hidden: Tensor) -> Tensor:
+    def read(self, summary: Summary, tokens: Tensor, query: MaskedRows, hidden: Tensor) -> Tensor:
         """What the context says to queries: (..., q, width), rows, (..., d) -> (..., 1, width)."""
         return summary["mean"]
 
@@ -95,12 +95,12 @@ class LatentAggregator(nn.Module):
         half = torch.randn((n_samples + 1) // 2, width, generator=generator, dtype=torch.float64)
         self.register_buffer("noise", torch.cat([half, -half])[:n_samples], persistent=False)
 
-    def summarise(self, tokens: Tensor, context: Rows, counted: Tensor) -> Summary:
+    def summarise(self, tokens: Tensor, context: MaskedRows, counted: Tensor) -> Summary:
         """(..., n, width), rows, (..., n) -> what adaptation keeps."""
         location, scale = self.net(_mean(tokens, counted)).chunk(2, -1)
         return {"location": location, "scale": 0.1 + 0.9 * torch.sigmoid(scale)}
 
-    def read(self, summary: Summary, tokens: Tensor, query: Rows, hidden: Tensor) -> Tensor:
+    def read(self, summary: Summary, tokens: Tensor, query: MaskedRows, hidden: Tensor) -> Tensor:
         """Samples of the latent variable: (n_samples, ..., 1, width)."""
         location, scale = summary["location"], summary["scale"]  # (..., 1, width)
         noise = self.noise.to(location.dtype)
@@ -125,7 +125,7 @@ class AttentionAggregator(nn.Module):
         self.key = mlp(2 * n_features, [width], width)
         self.attention = Attention(width, n_heads)
 
-    def summarise(self, tokens: Tensor, context: Rows, counted: Tensor) -> Summary:
+    def summarise(self, tokens: Tensor, context: MaskedRows, counted: Tensor) -> Summary:
         """(..., n, width), rows, (..., n) -> what adaptation keeps."""
         return {
             "tokens": tokens,
@@ -134,10 +134,10 @@ class AttentionAggregator(nn.Module):
             "counted": counted,
         }
 
-    def read(self, summary: Summary, tokens: Tensor, query: Rows, hidden: Tensor) -> Tensor:
+    def read(self, summary: Summary, tokens: Tensor, query: MaskedRows, hidden: Tensor) -> Tensor:
         """What the context says to queries: (..., q, width), rows, (..., d) -> (..., q, width)."""
         shown = (1.0 - hidden).unsqueeze(-2)  # (..., 1, d)
-        context = Rows(summary["values"] * shown, summary["visible"] * shown)
+        context = MaskedRows(summary["values"] * shown, summary["visible"] * shown)
         keys, values = self.attention.heads(self.key(torch.cat(context, -1)), summary["tokens"])
         return self.attention(self.key(torch.cat(query, -1)), keys, values, summary["counted"])
 
@@ -155,7 +155,7 @@ class TransformerAggregator(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList([TransformerLayer(width, n_heads) for _ in range(n_layers)])
 
-    def summarise(self, tokens: Tensor, context: Rows, counted: Tensor) -> Summary:
+    def summarise(self, tokens: Tensor, context: MaskedRows, counted: Tensor) -> Summary:
         """(..., n, width), rows, (..., n) -> what adaptation keeps."""
         summary = {"counted": counted}
         layer: Any
@@ -165,7 +165,7 @@ class TransformerAggregator(nn.Module):
             tokens = layer(tokens, keys, values, counted)
         return summary
 
-    def read(self, summary: Summary, tokens: Tensor, query: Rows, hidden: Tensor) -> Tensor:
+    def read(self, summary: Summary, tokens: Tensor, query: MaskedRows, hidden: Tensor) -> Tensor:
         """What the context says to queries: (..., q, width), rows, (..., d) -> (..., q, width)."""
         for i, layer in enumerate(self.layers):
             keys, values = summary[f"keys{i}"], summary[f"values{i}"]
@@ -187,7 +187,7 @@ class RowDecoder(nn.Module):
         """The layer whose zeros mean no departure from the anchors."""
         return self.net[-1]
 
-    def forward(self, query: Rows, read: Tensor) -> Tensor:
+    def forward(self, query: MaskedRows, read: Tensor) -> Tensor:
         """(..., q, d), (..., q or 1, width) -> (..., q, d, n_out)."""
         rows = torch.cat(query, -1)
         shape = torch.broadcast_shapes(rows.shape[:-1], read.shape[:-1])
@@ -208,7 +208,7 @@ class GridDecoder(nn.Module):
         """The layer whose zeros mean no departure from the anchors."""
         return self.net[-1]
 
-    def forward(self, query: Rows, read: Tensor) -> Tensor:
+    def forward(self, query: MaskedRows, read: Tensor) -> Tensor:
         """(..., q, d), (..., q or 1, width * d) -> (..., q, d, n_out)."""
         rows = torch.stack(query, -2)  # (..., q, 2, d)
         cells = read.unflatten(-1, (-1, rows.shape[-1]))  # (..., q or 1, width, d)

@@ -14,7 +14,7 @@ from ..._typing import Array
 from .reduction import Reduction
 
 
-class MaskedSupport:
+class MaskedRepresentation:
     """How a neural process sees rows: scaled by a support, missing entries marked.
 
     A described row is ``[values, visible, departed]``, each of d columns: its entries in units of
@@ -66,7 +66,7 @@ class MaskedSupport:
         self.support = self._describe(Z)
         self.support_y = y
 
-    def thinned(self, n_rows: int) -> MaskedSupport:
+    def thinned(self, n_rows: int) -> MaskedRepresentation:
         """The same units with a support of so many normals at most, and all anomalies."""
         normal = np.flatnonzero(self.support_y != 1)
         if len(normal) <= n_rows:
@@ -110,3 +110,6 @@ class MaskedSupport:
         departed = np.where(self._dead & visible, compressed(Z - self._constant), 0.0)
         values = np.where(self._dead, 0.0, compressed(Z))
         return np.concatenate([values, visible.astype(np.float64), departed], axis=1)
+
+
+MaskedSupport = MaskedRepresentation  # the former name, which the detector still imports

@@ -20,7 +20,7 @@ from .masks import MaskPlan, chain_plan, scoring_plan
 from .module import NeuralProcess
 from .networks import make_network
 from .reduction import Reduction
-from .representation import MaskedSupport
+from .representation import MaskedRepresentation
 from .targets import check_grid, resolve_targets
 
 ANCHORS = {"both": ("linear", "kernel"), "linear": ("linear",), "kernel": ("kernel",), "none": ()}
@@ -102,9 +102,11 @@ def _reduction_arrays(
 
 
 # --- what a state stands for ----------------------------------------------------------------------
-def describe(detector: BaseFewShotDetector, X: Array, y: Codes, state: MetaState) -> MaskedSupport:
+def describe(
+    detector: BaseFewShotDetector, X: Array, y: Codes, state: MetaState
+) -> MaskedRepresentation:
     """Describe a support, and rows relative to it, as the process of a state sees them."""
-    return MaskedSupport(
+    return MaskedRepresentation(
         X,
         y,
         state.architecture["scaler"] if detector._scaler_follows else detector.scaler,

@@ -16,7 +16,7 @@ from ..._typing import Array
 from ...tasks._episodes import Episode, draw_hidden
 from .masks import training_mask
 from .module import NeuralProcess
-from .representation import MaskedSupport
+from .representation import MaskedRepresentation
 
 MOST_CONTEXT, MOST_QUERIES = 64, 32
 
@@ -29,8 +29,8 @@ class NormalEpisodes:
     normals : sequence of ndarray of shape (n_t, d)
         Normal rows of each task, at least two.
     describe : callable or None
-        ``(X, y) -> MaskedSupport``, by which a context describes itself and its query; None where
-        the rows are described already.
+        ``(X, y) -> MaskedRepresentation``, which describes a context and its query; None where the
+        rows are described already.
     n_normal : tuple of (int, int)
         Lowest and highest number of rows in a context, drawn log-uniformly.
     n_query : int
@@ -47,7 +47,7 @@ class NormalEpisodes:
     def __init__(
         self,
         normals: Sequence[Array],
-        describe: Callable[[Array, NDArray[np.int8]], MaskedSupport] | None,
+        describe: Callable[[Array, NDArray[np.int8]], MaskedRepresentation] | None,
         *,
         n_normal: tuple[int, int],
         n_query: int,
