@@ -163,7 +163,7 @@ def _held_out_scores(
     scoring: Any,
     learns: bool,
 ) -> Array:
-    """Score each task, if it can be scored, by a detector that did not learn from it: (n_tasks,)."""
+    """Score each task that can be scored by a detector that did not learn from it: (n_tasks,)."""
     found: dict[int, float] = {}
     for fold in folds:
         estimator = TaskEstimator(clone(detector), splitter=splitter, scoring=scoring)

@@ -74,8 +74,8 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
     scaler : {"auto", "none", "task", "robust", "shrunk"} or transformer, default="auto"
         Scaling before everything else, the same in every episode and in ``fit``. "auto" is "none"
         for "pooled", whose evidence uses raw and scaled features; for "mlp" it is chosen on the
-        training tasks, and without any "task" where the spreads of the features
-        differ more than five-fold.
+        training tasks, and without any "task" where the spreads of the features differ more than
+        five-fold.
     {threshold}
     {alpha}
     {contamination}

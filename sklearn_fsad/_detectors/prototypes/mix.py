@@ -85,7 +85,7 @@ class PooledMethod(Method):
         return not any(e.needs_pooled for e in resolve_evidence(self.detector.evidence))
 
     def _evidence_without_tasks(self, remedy: str) -> tuple[Evidence, ...]:
-        """Select the evidence that needs nothing pooled; refuse pooled evidence asked for by name."""
+        """Select the evidence that needs nothing pooled; refuse pooled evidence given by name."""
         evidence = resolve_evidence(self.detector.evidence)
         pooled = [e.name for e in evidence if e.needs_pooled]
         if pooled and self.detector.evidence is not None:
