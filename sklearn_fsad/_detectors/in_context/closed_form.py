@@ -13,7 +13,7 @@ from ..._typing import Array
 
 
 def kinds_of(arrays: Mapping[str, Array]) -> tuple[Evidence, ...]:
-    """List the evidence that a state weighs: for any table, or for a family with its own columns."""
+    """List the evidence that a state weighs: for any table, or for a family of own columns."""
     n_kinds = arrays["closed"].shape[-1] if "closed" in arrays else len(TABULAR)
     return tuple(FAMILY.values())[:n_kinds]
 

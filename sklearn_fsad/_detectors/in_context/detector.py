@@ -158,7 +158,7 @@ class InContextDetector(BaseFewShotDetector):
         )
         self.max_context = max_context
 
-    # --- what the shell asks for ------------------------------------------------------------------
+    # --- hooks of the base class ------------------------------------------------------------------
     def _meta_train(self, tasks: TaskSet, seed: int) -> MetaState:
         arrays, info = self._start()
         info |= {"n_tasks": tasks.n_tasks}
@@ -184,7 +184,7 @@ class InContextDetector(BaseFewShotDetector):
         return MetaState(type(self).__name__, {}, _CLOSED_FORM, None, info={"n_tasks": 0})
 
     def _start(self) -> tuple[Mapping[str, Array], dict[str, Any]]:
-        """Return the arrays to fine-tune and their origin: after a ``meta_fit`` those it began with."""
+        """Return arrays to fine-tune and their origin; after ``meta_fit`` those it began with."""
         state, name = resolve_state(self.pretrained), self.pretrained
         if state is not None and "start" in state.info:
             name = state.info["start"]

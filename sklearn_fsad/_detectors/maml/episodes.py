@@ -1,4 +1,4 @@
-"""Episodes as a network that adapts by gradient steps sees them."""
+"""Prepare episodes as input of a network that adapts by gradient steps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .representation import FeatureMap, anchored, with_injected
 
 @dataclass(frozen=True)
 class PreparedEpisode:
-    """An episode as the network sees it.
+    """Hold a represented episode and the scores of its baseline.
 
     Attributes
     ----------
@@ -24,9 +24,9 @@ class PreparedEpisode:
     group : int
         Number of the group of siblings that its task belongs to.
     episode : Episode
-        Its rows described.
+        The episode, its rows represented.
     closed : ndarray of shape (n_query,)
-        What the closed form, which never saw the fold, says of the queries.
+        Scores of the queries by the closed form, learned without the fold.
     """
 
     fold: int
@@ -38,7 +38,7 @@ class PreparedEpisode:
 def prepare_episode(
     observation: Observation, mix: EvidenceMix, feature_map: FeatureMap, residual: bool
 ) -> PreparedEpisode:
-    """An episode as the network sees it, the closed form being a mix of evidence."""
+    """Represent the rows of an episode, with a mix of evidence as the closed form."""
     raw, calibration = observation.raw, observation.support
     support, query, injected = map(
         calibration.standardise, (calibration.left_out, observation.query, observation.injected)
@@ -61,9 +61,9 @@ def prepare_episode(
 
 
 def permuted_features(episode: Episode, n_features: int, rng: np.random.Generator) -> Episode:
-    """The episode with its features in another order and with other signs.
+    """Permute the features of an episode, and flip random signs.
 
-    Which sensor moves, and to which side, then says nothing: a network cannot memorise it.
+    A network then cannot memorise which feature moves in anomalies, and to which side.
     """
     order = rng.permutation(n_features)
     sign = rng.choice([-1.0, 1.0], size=n_features)

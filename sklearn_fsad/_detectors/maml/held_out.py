@@ -1,4 +1,4 @@
-"""Score held-out episodes with a network that adapts, and with what it is compared with."""
+"""Score held-out episodes by a network that adapts, and by its baselines."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SCORED_AT_ONCE = 32
 def score_held_out(
     module: GradientAdaptation, prepared: Sequence[PreparedEpisode], fold: int
 ) -> list[HeldOutEpisode]:
-    """Score the prepared of a fold by a network that never saw it, and by all ``OPTIONS``."""
+    """Score the episodes of a fold by all ``OPTIONS``, the network trained without the fold."""
     scored = []
     for regime in range(len(REGIMES)):
         part = [
@@ -35,18 +35,18 @@ def score_held_out(
         ]
         for start in range(0, len(part), _SCORED_AT_ONCE):
             some = part[start : start + _SCORED_AT_ONCE]
-            for one, scores in zip(some, _all_scores(module, some, regime), strict=True):
-                e = one.episode
-                columns = np.column_stack([one.closed, scores[: len(e.query_y)]])
+            for p, scores in zip(some, _all_scores(module, some, regime), strict=True):
+                e = p.episode
+                columns = np.column_stack([p.closed, scores[: len(e.query_y)]])
                 aucs = column_aucs(columns, e.query_y == 1)
-                scored.append(HeldOutEpisode(fold, one.group, regime, aucs))
+                scored.append(HeldOutEpisode(fold, p.group, regime, aucs))
     return scored
 
 
 def _all_scores(
     module: GradientAdaptation, prepared: Sequence[PreparedEpisode], regime: int
 ) -> Array:
-    """Scores adapted, not adapted, on another support, on other labels: (n_episodes, m, 4)."""
+    """Score queries adapted, not adapted, by another support, by other labels: (b, m, 4)."""
     episodes = [e.episode for e in prepared]
     parts, _ = collate_episodes(episodes, torch.float64)
     X, y, query = parts["support_X"], parts["support_y"], parts["query_X"]
@@ -64,7 +64,7 @@ def _all_scores(
 
 
 def _positions_of_others(tasks: NDArray[np.intp]) -> NDArray[np.intp]:
-    """For each episode the next one of another task, or itself if there is none."""
+    """Find for each episode the next one of another task, or itself if there is none."""
     n = len(tasks)
     following = [np.roll(np.arange(n), -i) for i in range(n)]
     return np.array([next((j for j in row if tasks[j] != tasks[i]), i)

@@ -1,4 +1,4 @@
-"""States of a detector that adapts a network: from tasks, from one support and from none."""
+"""Make states of a detector that adapts a network: from tasks, from one support or none."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ _SELF_TAUGHT_EPISODES, _SELF_TAUGHT_EPOCHS = 32, 8
 
 # --- states ---------------------------------------------------------------------------------------
 def closed_form_state(detector: BaseFewShotDetector, n_features: int) -> MetaState:
-    """The state of a detector that learned nothing: its closed form."""
+    """Make the state of a detector that learned nothing: its default weights."""
     evidence = _evidence(needs_pooled=False)
     arrays = {"closed": closed_form(evidence, n_features)}
     return _state(detector, evidence, arrays, n_features)
 
 
 def self_taught_state(detector: BaseFewShotDetector, X: Array, y: Codes) -> MetaState:
-    """Train a network on episodes made out of a support alone."""
+    """Train a network on episodes that are made out of one support."""
     seed = detector._seed()
     tasks = tasks_from_rows(X, y, seed)
     n, k = min(int((y != ANOMALOUS).sum()), 40), min(int((y == ANOMALOUS).sum()), 16)
@@ -68,22 +68,24 @@ def learned_state(
     gate: bool,
     n_tasks: int = 0,
 ) -> MetaState:
-    """Pool what tasks have in common, and train a network on episodes drawn from them.
+    """Pool statistics over tasks, and train a network on episodes drawn from them.
 
     Parameters
     ----------
     detector : MAMLDetector
+        The detector whose parameters are used.
     tasks : TaskSet
+        Training tasks.
     sampler : EpisodeSampler
         Draws the episodes.
     n_episodes : int
-        Episodes of an epoch; 0 trains nothing.
+        Episodes in an epoch; 0 trains nothing.
     settings : TrainingSettings
-        Of the network.
+        Settings of the training of the network.
     augment, gate
         As in :func:`learn_to_adapt`.
     n_tasks : int, default=0
-        Past tasks that the state is from.
+        Number of past tasks that the state is from.
     """
     seed, folds = settings.seed, tasks.folds(5, settings.seed)
     evidence = _evidence(needs_pooled=len(folds) > 1)
@@ -141,7 +143,7 @@ def _state(
 
 # --- the closed form ------------------------------------------------------------------------------
 def _evidence(needs_pooled: bool) -> tuple[Evidence, ...]:
-    """The evidence of the closed form, with or without that pooled from tasks."""
+    """List the evidence of the closed form, with or without that pooled from tasks."""
     return tuple(e for e in EVIDENCE.values() if needs_pooled or not e.needs_pooled)
 
 
@@ -152,7 +154,7 @@ def _prepared(
     feature_map: FeatureMap,
     seed: int,
 ) -> tuple[list[PreparedEpisode], dict[str, Array]]:
-    """Episodes as the network sees them, and what their closed form has learned, as arrays."""
+    """Prepare episodes for the network; also return the learned closed form as arrays."""
     mixes, learned = _closed_forms(detector, observations, evidence, seed)
     if "typical_spread" in learned:
         observations = [o.shrunk_to(learned["typical_spread"]) for o in observations]
@@ -166,7 +168,7 @@ def _closed_forms(
     evidence: Sequence[Evidence],
     seed: int,
 ) -> tuple[dict[int, EvidenceMix], dict[str, Array]]:
-    """The closed form without each fold of tasks, and with all of them as arrays."""
+    """Learn the closed form without each fold of tasks, and from all of them as arrays."""
     closed = closed_form(evidence, observations[0].raw.support_X.shape[1])
 
     def new_mix(**given: Any) -> EvidenceMix:
@@ -184,7 +186,7 @@ def _closed_forms(
 
 # --- the network ----------------------------------------------------------------------------------
 def module_of(detector: BaseFewShotDetector, state: MetaState) -> GradientAdaptation:
-    """The network of a state, which has one."""
+    """Make the network of a state that has one."""
     return GradientAdaptation.from_arrays(
         state.arrays, lambda: _learner(detector, state.info["network"]), **_inner(detector)
     )
@@ -193,7 +195,7 @@ def module_of(detector: BaseFewShotDetector, state: MetaState) -> GradientAdapta
 def represent(
     detector: BaseFewShotDetector, X: Array, y: Codes, state: MetaState
 ) -> EvidenceRepresentation | FeatureRepresentation:
-    """Describe rows as the network sees them, relative to a support."""
+    """Represent rows relative to a support, as input of the network."""
     features = FeatureMap.from_arrays(state.arrays, _scaler(detector)).features(X, y)
     adapts = "use" in state.arrays
     injected = _injected(detector, X, y, [state.info["seed"]]) if adapts else X[:0]
@@ -208,12 +210,12 @@ def represent(
 
 
 def _learner(detector: BaseFewShotDetector, shape: Mapping[str, Any]) -> Learner:
-    """An untrained network of a shape that a state records."""
+    """Make an untrained network of a shape that a state records."""
     return make_learner(detector.learner, **shape, residual=detector.residual)
 
 
 def _inner(detector: BaseFewShotDetector) -> dict[str, Any]:
-    """Arguments of :class:`GradientAdaptation` beside the network."""
+    """Return the arguments of :class:`GradientAdaptation` other than the network."""
     learned = detector.inner_lr == "learned"
     return {
         "algorithm": detector.algorithm,
@@ -226,12 +228,12 @@ def _inner(detector: BaseFewShotDetector) -> dict[str, Any]:
 
 
 def _scaler(detector: BaseFewShotDetector) -> Any:
-    """The scaling of the features that the network sees."""
+    """Return the scaler of the features of the network."""
     return "shrunk" if detector._scaler_follows else detector.scaler
 
 
 def _injected(detector: BaseFewShotDetector, X: Array, y: Codes, seed: Sequence[int]) -> Array:
-    """Rows that a classifier sees as anomalies: none where it has labelled ones."""
+    """Inject anomalies for a classifier; none where it has labelled ones."""
     one_class = detector.inner_batch == "one-class" or not (y == ANOMALOUS).any()
     if detector.learner != "classifier" or not detector.inject or not one_class:
         return X[:0]
@@ -239,7 +241,7 @@ def _injected(detector: BaseFewShotDetector, X: Array, y: Codes, seed: Sequence[
 
 
 def _shape(detector: BaseFewShotDetector, n_columns: int, n_evidence: int) -> dict[str, Any]:
-    """What fixes the shape of a network for rows of so many columns."""
+    """Return the shape of a network for rows of ``n_columns``, as keyword arguments."""
     n_evidence = n_evidence if detector.residual else 0
     n_features = n_columns - n_evidence - detector.residual
     usual = {
@@ -257,7 +259,7 @@ def _shape(detector: BaseFewShotDetector, n_columns: int, n_evidence: int) -> di
 
 
 def _network_arrays(detector: BaseFewShotDetector, trained: Trained) -> dict[str, Array]:
-    """The network and where to use it; warns where held-out tasks favour the closed form."""
+    """Return the network and where to use it; warn where the held-out comparison failed."""
     lost = [name for name, won in zip(REGIMES, trained.used, strict=True) if not won]
     if lost:
         kept = (

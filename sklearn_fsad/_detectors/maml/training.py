@@ -1,4 +1,4 @@
-"""Meta-training of a network that gradient steps adapt."""
+"""Meta-train a network that gradient steps adapt."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ _GATE_FOLDS = 3
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network and what held-out tasks say about it.
+    """Hold a trained network and the result of its held-out comparison.
 
     Attributes
     ----------
     module : GradientAdaptation or None
-        In float64; None where held-out tasks favour the closed form throughout.
+        The network, in float64; None where the closed form is used in all regimes.
     used : tuple of two bool
-        Whether held-out tasks favour it without and with labelled anomalies.
+        Whether the network won the comparison without and with labelled anomalies.
     permuted : bool
         Whether its training permuted the features.
     reports : list of HeldOutReport
-        In each regime the closed form and the network: adapted, not adapted, adapted to the support
-        of another task and to permuted labels.
+        ROC AUC in each regime of the closed form and of the network: adapted, not adapted, adapted
+        to the support of another task and to permuted labels.
     history : list of dict
         Loss of each epoch.
     """
@@ -59,20 +59,23 @@ def learn_to_adapt(
     needed: bool,
     settings: TrainingSettings,
 ) -> Trained:
-    """Train on all tasks; held-out ones decide how to train and whether to use the network.
+    """Train on all tasks; choose on held-out ones how to train and whether to use the network.
 
     Parameters
     ----------
     prepared : sequence of PreparedEpisode
+        Episodes to train on.
     new_module : callable
         Makes an untrained module.
     augment : "auto" or bool
-        Whether episodes permute the features and flip their signs; "auto" lets held-out tasks say.
+        Whether to permute the features of episodes and flip their signs; "auto" chooses on held-out
+        tasks.
     gate : bool
         Whether to compare the network with the closed form on held-out tasks.
     needed : bool
-        Whether there must be a network even where it does not beat the closed form.
+        Whether a network is trained even where it does not beat the closed form.
     settings : TrainingSettings
+        Settings of the training on all tasks.
     """
     folds = np.unique([e.fold for e in prepared], return_inverse=True)[1] % _GATE_FOLDS
     variants = (False, True) if augment == "auto" else (bool(augment),)
@@ -111,7 +114,7 @@ def _train(
     *,
     permute: bool,
 ) -> tuple[GradientAdaptation, list[dict[str, float]]]:
-    """Train on prepared, each once an epoch; the module ends in float64."""
+    """Train on prepared episodes, each once an epoch; return the module in float64."""
     n_features, seed = module.learner.n_features, settings.seed
 
     def draw(epoch: int, index: int) -> Episode:

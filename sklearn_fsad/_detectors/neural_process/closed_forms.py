@@ -1,7 +1,7 @@
-"""Closed forms of the distribution of hidden features given the visible ones and a context.
+"""Predict hidden features from visible ones and a context by closed forms.
 
-What a neural process starts from: it learns departures from them. All of it is computed in double
-precision, over leading dimensions of any number.
+A neural process learns departures from these distributions. All of them are computed in double
+precision, over any number of leading dimensions.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..._training.layers import row_product
 
-LEAST_SCALE = 0.03  # of a feature's spread in the support: what keeps a density finite
+LEAST_SCALE = 0.03  # of a feature's spread in the support: keeps densities finite
 _LEAST_SHRINKAGE = 1e-6
 _LEAST_WIDTH = 1e-3
 _FAR = 1e9
@@ -25,14 +25,14 @@ _EXACT = "donot_use_mm_for_euclid_dist"
 
 
 class MaskedRows(NamedTuple):
-    """Rows with missing entries.
+    """Hold rows with missing entries.
 
     Attributes
     ----------
     values : Tensor of shape (..., n, d)
         Zero where an entry is missing.
     visible : Tensor of shape (..., n, d)
-        1 where it is not, else 0.
+        1 where an entry is not missing, else 0.
     """
 
     values: Tensor
@@ -40,7 +40,7 @@ class MaskedRows(NamedTuple):
 
 
 class Belief(NamedTuple):
-    """Location and scale of the distribution of each entry: (..., n, d) each."""
+    """Hold location and scale of the distribution of each entry: (..., n, d) each."""
 
     mean: Tensor
     scale: Tensor
@@ -50,7 +50,7 @@ Summary = dict[str, Tensor]
 
 
 class CovariancePrior(NamedTuple):
-    """A covariance ``factor factor' + rest I`` that counts as so many rows of every context."""
+    """Hold a covariance ``factor factor' + rest I`` that counts as ``n_rows`` rows of a context."""
 
     factor: Tensor  # (d, r)
     rest: float
@@ -58,15 +58,15 @@ class CovariancePrior(NamedTuple):
 
 
 class LinearAnchor:
-    """A Gaussian whose covariance is that of the context, shrunk to a multiple of the identity.
+    """Predict features by a Gaussian with the shrunk covariance of the context.
 
-    The intensity is that of the oracle approximating shrinkage [1]_; missing entries of the context
-    leave out the pairs of features that they belong to.
+    The covariance is shrunk to a multiple of the identity, by the intensity of oracle approximating
+    shrinkage [1]_. Pairs of features with a missing entry in a row of the context are left out.
 
     Parameters
     ----------
     prior : CovariancePrior or None, default=None
-        What other tasks say of the covariance.
+        Covariance of other tasks.
 
     References
     ----------
@@ -80,18 +80,20 @@ class LinearAnchor:
         self.prior = prior
 
     def summarise(self, context: MaskedRows, counted: Tensor, hidden: Tensor) -> Summary:
-        """Keep what predicting takes.
+        """Summarise a context by the tensors that prediction needs.
 
         Parameters
         ----------
         context : MaskedRows of shape (..., n, d)
+            Rows of the support.
         counted : Tensor of shape (..., n)
-            Which rows are not padding.
+            True for rows that are not padding.
         hidden : Tensor of shape (..., d) or (m, ..., d)
-            Which features are to be predicted, for each of m ways to hide some.
+            1 for features to predict, else 0, for each of m masks.
         """
         mean, factor, rest = _shrunk_covariance(context, counted, self.prior)
         seen = (1.0 - hidden.double()).unsqueeze(-1)  # (..., d, 1)
+        # inversion lemma: a system of r equations for every mask, rather than of d
         inner = (factor * seen).mT @ factor  # (..., r, r)
         inner = inner + rest * torch.eye(factor.shape[-1], dtype=factor.dtype)
         return {
@@ -106,7 +108,7 @@ class LinearAnchor:
     ) -> Belief:
         """Predict every feature from those not hidden: (..., q, d), (..., d) -> (..., q, d).
 
-        One row more or less in the context hardly matters here: ``leave_out`` changes nothing.
+        ``leave_out`` is ignored: one row more or less in the context hardly changes a covariance.
         """
         mean, factor, rest = summary["mean"], summary["factor"], summary["rest"]
         seen = rows.visible.double() * (1.0 - hidden.double()).unsqueeze(-2)  # (..., q, d)
@@ -120,17 +122,18 @@ class LinearAnchor:
             predicted, own = _with_missing(coded @ factor.mT, lacks, predicted)
             left = torch.where(lacks.any(-1, keepdim=True), own, left)
         left = torch.where(some, left, factor.square().sum(-1).unsqueeze(-2) / rest)
+        # conditional variance: own noise plus the uncertainty about factors that visible ones leave
         variance = rest * (1.0 + left)
         return Belief(mean + predicted, variance.clamp(min=LEAST_SCALE**2).sqrt())
 
 
 class KernelAnchor:
-    """Regression on the rows of the context that resemble a row, weighed by a Gaussian kernel.
+    """Predict features by a Gaussian kernel regression on similar rows of the context [1]_.
 
-    The kernel's width is the median squared distance of a row of the context to its nearest
-    neighbour in the visible features [1]_. The scale joins the local spread and, so that it knows
-    when a row is unlike all others, the distance to the nearest of them. A row that is in the
-    context itself is judged by the others.
+    The width of the kernel is the median squared distance of a row of the context to its nearest
+    neighbour in the visible features. The scale adds up the local variance and the squared distance
+    to the nearest row, so that it is large for a row unlike all others. A row that is in the context
+    itself can be predicted from the others.
 
     References
     ----------
@@ -141,7 +144,7 @@ class KernelAnchor:
     per_mask = ("width",)
 
     def summarise(self, context: MaskedRows, counted: Tensor, hidden: Tensor) -> Summary:
-        """Keep what predicting takes; see :meth:`LinearAnchor.summarise`."""
+        """Summarise a context by its rows and the kernel width; see :meth:`LinearAnchor.summarise`."""
         rows = MaskedRows(context.values.double(), context.visible.double())
         seen = (1.0 - hidden.double()).unsqueeze(-2)
         n_probes = min(rows.values.shape[-2], _MOST_PROBES)
@@ -173,12 +176,13 @@ class KernelAnchor:
         distance = distance.masked_fill(~summary["counted"].unsqueeze(-2), torch.inf)
         weight = torch.softmax(-0.5 * distance / summary["width"], -1)
         mean, local = _moments(weight, context)
-        if not (context.visible == 1).all():  # no near row may show a feature that far ones do
+        if not (context.visible == 1).all():  # far rows where all near ones lack a feature
             slow = summary["width"] / (summary["width"] + distance)
             far_mean, far_local = _moments(slow.masked_fill(twins, 0.0), context)
             few = row_product(weight, context.visible) < _LEAST_SHARE
             mean, local = torch.where(few, far_mean, mean), torch.where(few, far_local, local)
         n_seen = (query.visible * seen).sum(-1, keepdim=True).clamp(min=1.0)
+        # never below the width: within it, distances say nothing about a row
         apart = torch.maximum(distance.amin(-1, keepdim=True), summary["width"]) / n_seen
         return Belief(mean, (local + apart + (2 * LEAST_SCALE) ** 2).sqrt())
 
@@ -186,7 +190,7 @@ class KernelAnchor:
 def _shrunk_covariance(
     context: MaskedRows, counted: Tensor, prior: CovariancePrior | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean, factor U and level r of the covariance U U' + r I of a context."""
+    """Estimate mean, factor U and level r of the covariance U U' + r I of a context."""
     values = context.values.double()
     visible = context.visible.double() * counted.unsqueeze(-1)  # (..., n, d)
     n_rows = counted.double().sum(-1)[..., None, None].clamp(min=1.0)
@@ -202,6 +206,7 @@ def _shrunk_covariance(
         root = vectors * eigenvalues.clamp(min=0.0).sqrt().unsqueeze(-2)  # (..., d, d)
     rest = torch.zeros_like(n_rows)
     if prior is not None:
+        # the posterior mean of a covariance under a conjugate prior, kept as a factor
         share = prior.n_rows / (n_rows + prior.n_rows)
         pooled = prior.factor.expand(*root.shape[:-1], -1)
         root = torch.cat([root * (1.0 - share).sqrt(), pooled * share.sqrt()], -1)
@@ -211,6 +216,7 @@ def _shrunk_covariance(
     trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
     level = trace / d + rest
     mean_square = (gram.square().sum((-2, -1), keepdim=True) + rest * (2 * trace + d * rest)) / d**2
+    # intensity of Chen et al., up to terms of order 1 / d, for a covariance in factors
     gap = (n_rows + 1.0) * (mean_square - level.square() / d)
     intensity = torch.where(gap > 0, (mean_square + level.square()) / gap, torch.ones_like(gap))
     intensity = intensity.clamp(max=1.0)
@@ -219,11 +225,11 @@ def _shrunk_covariance(
 
 
 def _with_missing(gain: Tensor, missing: Tensor, predicted: Tensor) -> tuple[Tensor, Tensor]:
-    """Predictions, and what variance they leave, of rows that lack some of what ``gain`` used.
+    """Correct predictions and remaining variances for entries that ``gain`` used and rows lack.
 
-    By the matrix inversion lemma: a system of as many equations as a row lacks entries, rounded up
-    so that rows of one size are solved at once. (..., d, d), (..., q, d), (..., q, d) ->
-    (..., q, d) each.
+    By the matrix inversion lemma each row needs a system of as many equations as it lacks entries;
+    the number is rounded up so that rows of one size are solved at once. (..., d, d), (..., q, d),
+    (..., q, d) -> (..., q, d) each.
     """
     leading, (q, d) = predicted.shape[:-2], predicted.shape[-2:]
     gain = gain.expand(*leading, d, d).flatten(0, -3) if leading else gain[None]
@@ -247,7 +253,7 @@ def _with_missing(gain: Tensor, missing: Tensor, predicted: Tensor) -> tuple[Ten
 
 
 def _moments(weight: Tensor, context: MaskedRows) -> tuple[Tensor, Tensor]:
-    """Weighed mean and variance of the visible entries: (..., q, n), rows -> (..., q, d) each."""
+    """Compute weighted mean and variance of visible entries: (..., q, n) -> (..., q, d) each."""
     share = row_product(weight, context.visible).clamp(min=_LEAST_SHARE**2)
     mean = row_product(weight, context.values) / share
     square = row_product(weight, context.values.square()) / share
@@ -255,7 +261,7 @@ def _moments(weight: Tensor, context: MaskedRows) -> tuple[Tensor, Tensor]:
 
 
 def _twins(rows: MaskedRows, others: MaskedRows) -> Tensor:
-    """The first other row that equals a row, if any: (..., q, d), (..., n, d) -> (..., q, n)."""
+    """Mark the first other row that equals a row: (..., q, d), (..., n, d) -> (..., q, n)."""
     everything = torch.ones_like(rows.values[..., :1, :])
     distance = _squared_distance(rows, others, everything)
     common = rows.visible @ others.visible.mT
@@ -268,7 +274,7 @@ def _twins(rows: MaskedRows, others: MaskedRows) -> Tensor:
 
 
 def _squared_distance(rows: MaskedRows, others: MaskedRows, seen: Tensor) -> Tensor:
-    """Squared distance in the features seen in both, scaled up for those that one of them lacks.
+    """Compute squared distances in features visible in both rows, scaled up for the others.
 
     (..., q, d), (..., n, d), (..., 1, d) -> (..., q, n)
     """

@@ -183,7 +183,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         self.adversarial_eps = adversarial_eps
         self.scaler = scaler
 
-    # --- what the shell asks for ------------------------------------------------------------------
+    # --- hooks of the base class ------------------------------------------------------------------
     def _method(self) -> PooledMethod | NetworkMethod:
         return PooledMethod(self) if self.embedding == "pooled" else NetworkMethod(self)
 
