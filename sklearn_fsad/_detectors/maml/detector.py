@@ -128,9 +128,9 @@ class MAMLDetector(BaseFewShotDetector):
     -----
     The memory of ``fit`` does not depend on ``n_inner_steps``. The memory that a meta-step of
     ``meta_fit`` needs for its gradient grows with every step that is differentiated through: with
-    the defaults, 8 tasks of at most 82 rows and 8 features, by 4.1 MiB a step for "maml" and "metasgd" and 1.0
-    MiB for "anil"; at first order by 0.2 MiB, the weights, for "fomaml", and by nothing for
-    "reptile". It is proportional to ``batch_size``, to the rows and to the layers.
+    the defaults, 8 tasks of at most 82 rows and 8 features, by 4.1 MiB a step for "maml" and
+    "metasgd" and 1.0 MiB for "anil"; at first order by 0.2 MiB, the weights, for "fomaml", and by
+    nothing for "reptile". It is proportional to ``batch_size``, to the rows and to the layers.
 
     References
     ----------
@@ -308,7 +308,7 @@ class MAMLDetector(BaseFewShotDetector):
         left_out = scores_after(adaptation, labels)[fold, np.arange(n)]
         return np.where(y == ANOMALOUS, left_out, np.maximum(left_out, in_sample))
 
-    # --- report on the steps ------------------------------------------------------------------------
+    # --- report on the steps ----------------------------------------------------------------------
     @property
     def adaptation_report_(self) -> dict[str, Any]:
         """Loss of the support at each step, and the change of its scores by other adaptations.

@@ -132,8 +132,8 @@ class KernelAnchor:
 
     The width of the kernel is the median squared distance of a row of the context to its nearest
     neighbour in the visible features. The scale adds up the local variance and the squared distance
-    to the nearest row, so that it is large for a row unlike all others. A row that is in the context
-    itself can be predicted from the others.
+    to the nearest row, so that it is large for a row unlike all others. A row that is in the
+    context itself can be predicted from the others.
 
     References
     ----------
@@ -144,7 +144,7 @@ class KernelAnchor:
     per_mask = ("width",)
 
     def summarise(self, context: MaskedRows, counted: Tensor, hidden: Tensor) -> Summary:
-        """Summarise a context by its rows and the kernel width; see :meth:`LinearAnchor.summarise`."""
+        """Summarise a context by rows and kernel width; see :meth:`LinearAnchor.summarise`."""
         rows = MaskedRows(context.values.double(), context.visible.double())
         seen = (1.0 - hidden.double()).unsqueeze(-2)
         n_probes = min(rows.values.shape[-2], _MOST_PROBES)
@@ -206,7 +206,7 @@ def _shrunk_covariance(
         root = vectors * eigenvalues.clamp(min=0.0).sqrt().unsqueeze(-2)  # (..., d, d)
     rest = torch.zeros_like(n_rows)
     if prior is not None:
-        # the posterior mean of a covariance under a conjugate prior, kept as a factor
+        # sample and pooled covariance weigh by their rows, as under a conjugate prior
         share = prior.n_rows / (n_rows + prior.n_rows)
         pooled = prior.factor.expand(*root.shape[:-1], -1)
         root = torch.cat([root * (1.0 - share).sqrt(), pooled * share.sqrt()], -1)
@@ -216,7 +216,7 @@ def _shrunk_covariance(
     trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
     level = trace / d + rest
     mean_square = (gram.square().sum((-2, -1), keepdim=True) + rest * (2 * trace + d * rest)) / d**2
-    # intensity of Chen et al., up to terms of order 1 / d, for a covariance in factors
+    # the intensity of Chen et al. without its terms in 2 / d, as in scikit-learn's OAS
     gap = (n_rows + 1.0) * (mean_square - level.square() / d)
     intensity = torch.where(gap > 0, (mean_square + level.square()) / gap, torch.ones_like(gap))
     intensity = intensity.clamp(max=1.0)

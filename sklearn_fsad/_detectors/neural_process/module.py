@@ -295,8 +295,9 @@ def separation(terms: Array, anomalous: NDArray[np.bool_]) -> Array:
 
 
 def _departures(closed: Sequence[Tensor], out: Tensor) -> Belief:
-    """Shift and scale beliefs of the anchors by the decoder: (samples, ..., q, d, 2 per anchor)."""
-    shift, stretch = out.unflatten(-1, (-1, 2)).movedim((-2, -1), (1, 0))  # (predictions, samples, ...)
+    """Shift and scale beliefs of the anchors by ``out``: (samples, ..., q, d, 2 predictions)."""
+    # (predictions, samples, ..., q, d) each
+    shift, stretch = out.unflatten(-1, (-1, 2)).movedim((-2, -1), (1, 0))
     if not closed:
         return Belief(shift, LEAST_SCALE + F.softplus(stretch))
     mean, scale = closed
