@@ -15,7 +15,7 @@ _LEAST_CONTEXT = 8
 
 
 def trusted(N: Array, doubtful: NDArray[np.bool_], n_labelled: int) -> NDArray[np.intp]:
-    """Select the normals without the doubtful ones farthest from their 20 nearest: positions."""
+    """Select positions of normals, without the doubtful ones farthest from 20 neighbours."""
     support = Support(N, N[:0])
     coordinates = (
         (support.compressed,) if support.is_embedding else (support.compressed, support.gaussian)

@@ -78,7 +78,7 @@ class TableRepresentation:
         self.support_y = y
 
     def transform(self, X: Array) -> Array:
-        """Describe rows: (m, d) -> (m, n_evidence + N_FACTS)."""
+        """Represent rows: (m, d) -> (m, n_evidence + N_FACTS)."""
         return self._with_facts(self._seen.transform(X[:, self._columns]))
 
     def _with_facts(self, evidence: Array) -> Array:

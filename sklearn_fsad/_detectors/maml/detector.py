@@ -38,8 +38,8 @@ class MAMLDetector(BaseFewShotDetector):
     ``meta_fit`` learns initial weights from which few steps suffice [1]_. The network is a
     correction, zero at first, of a closed form, the weighted evidence of
     :class:`ProtoNetDetector`; where it is not better on held-out tasks, the closed form is kept
-    and a warning says so. Choose it for tasks that are alike, such as
-    recordings of one kind of machine; for tasks that differ, prototypes are the better choice.
+    and a warning is given. Choose it for tasks that are alike, such as recordings of one kind of
+    machine; for tasks that differ, prototypes are the better choice.
 
     Without ``meta_fit`` the detector is the closed form; with ``residual=False`` it first trains
     on episodes made out of the support itself.

@@ -104,7 +104,7 @@ class OneClassLearner(Learner):
         return _mean_where(error, y == 0) + _mean_where(F.softplus(level - log_error), y == 1)
 
     def score(self, weights: Weights, Z: Tensor) -> Tensor:
-        """Compute the log error of rows, residual or not: (..., m, columns) -> (..., m)."""
+        """Score rows by their log error, added to the closed form if residual: (..., m)."""
         log_error = torch.log(self.error(weights, Z) + _TINY)
         return Z[..., -1] + self.gain * log_error if self.residual else log_error
 

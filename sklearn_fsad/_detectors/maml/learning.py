@@ -259,7 +259,7 @@ def _shape(detector: BaseFewShotDetector, n_columns: int, n_evidence: int) -> di
 
 
 def _network_arrays(detector: BaseFewShotDetector, trained: Trained) -> dict[str, Array]:
-    """Return the network and where to use it; warn where the held-out comparison failed."""
+    """Return the network and where to use it; warn where it lost the held-out comparison."""
     lost = [name for name, won in zip(REGIMES, trained.used, strict=True) if not won]
     if lost:
         kept = (

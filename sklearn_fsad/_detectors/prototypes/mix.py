@@ -69,7 +69,7 @@ class PooledMethod(Method):
         return EvidenceMix.from_arrays(state.arrays, **shots)
 
     def represent(self, X: Array, y: Codes, state: MetaState) -> CalibratedEvidence:
-        """Describe rows by evidence relative to a support."""
+        """Represent rows by evidence relative to a support."""
         scaled = self._scaled(X, y, state)
         return CalibratedEvidence.from_arrays(state.arrays, scaled, y, self._evidence_of(state))
 
