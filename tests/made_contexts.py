@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_fsad._detectors.neural_process.closed_forms import KernelAnchor, LinearAnchor, Rows
+from sklearn_fsad._detectors.neural_process.closed_forms import (
+    KernelAnchor,
+    LinearAnchor,
+    MaskedRows,
+)
 
 ANCHORS = {"linear": LinearAnchor, "kernel": KernelAnchor}
 both_anchors = pytest.mark.parametrize("name", sorted(ANCHORS))
@@ -19,11 +23,11 @@ def some_rows(n, d=4, missing=0.0, seed=0):
     mixing = np.random.default_rng(d).normal(size=(d, d))
     values = rng.normal(size=(n, d)) @ mixing + np.arange(d)
     visible = (rng.random((n, d)) >= missing).astype(np.float64)
-    return Rows(torch.from_numpy(values * visible), torch.from_numpy(visible))
+    return MaskedRows(torch.from_numpy(values * visible), torch.from_numpy(visible))
 
 
 def whole(values):
-    return Rows(values, torch.ones_like(values))
+    return MaskedRows(values, torch.ones_like(values))
 
 
 def all_counted(rows):

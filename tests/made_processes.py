@@ -5,7 +5,11 @@ import pytest
 import torch
 from scipy import stats
 
-from sklearn_fsad._detectors.neural_process.closed_forms import KernelAnchor, LinearAnchor, Rows
+from sklearn_fsad._detectors.neural_process.closed_forms import (
+    KernelAnchor,
+    LinearAnchor,
+    MaskedRows,
+)
 from sklearn_fsad._detectors.neural_process.masks import chain_plan, scoring_plan
 from sklearn_fsad._detectors.neural_process.module import SCORES, NeuralProcess
 from sklearn_fsad._detectors.neural_process.networks import KINDS, make_network
@@ -57,7 +61,7 @@ def rows_of(n, missing=0.0, seed=0):
 
 
 def split(X):
-    return Rows(X[..., :D], X[..., D : 2 * D])
+    return MaskedRows(X[..., :D], X[..., D : 2 * D])
 
 
 def normals(n):

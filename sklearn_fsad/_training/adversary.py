@@ -1,4 +1,4 @@
-"""Queries moved against a network, which so learns to hold out."""
+"""Perturb query rows by projected gradient, for robust meta-training."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ def attacked(loss: Callable[[Tensor], Tensor], query: Tensor, eps: float) -> Ten
     Parameters
     ----------
     loss : callable
-        Of query rows, such as these.
+        Loss of query rows of this shape.
     query : Tensor of shape (..., n_query, d)
     eps : float
-        Furthest that any value moves.
+        Largest change of any value.
 
     Returns
     -------
     query : Tensor of shape (..., n_query, d)
-        Detached from everything.
+        The moved rows, detached from the graph.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Episodes as a data set, and batches of them."""
+"""Draw episodes as a data set, and collate them to batches."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from ..tasks._episodes import Episode
 
 
 class EpisodeDataset(Dataset):
-    """Episodes of one epoch after another.
+    """Draw the episodes of one epoch after another.
 
     Parameters
     ----------
     draw : callable
         ``(epoch, index) -> Episode``, a pure function.
     n_episodes : int
-        Episodes an epoch.
+        Number of episodes in an epoch.
     drawn_from : sequence of ndarray, default=()
-        The rows of the episodes, where the first epoch does not show all of them: they tell one
-        training from another.
+        Rows that the episodes are drawn from, where the first epoch does not show all of them; part
+        of the fingerprint.
     """
 
     def __init__(
@@ -46,13 +46,13 @@ class EpisodeDataset(Dataset):
     def __getitem__(self, index: int) -> Episode:
         return self.draw(self.epoch, index)
 
-    def facts(self) -> list[Any]:
-        """What training on these episodes depends on.
+    def fingerprint(self) -> list[Any]:
+        """Return what identifies a training on these episodes.
 
         Returns
         -------
-        facts : list
-            The episodes of the first epoch and the rows that all are drawn from.
+        fingerprint : list
+            The episodes of the first epoch, and the rows that all of them are drawn from.
         """
         return [[self.draw(0, i) for i in range(len(self))], list(self.drawn_from)]
 
@@ -76,7 +76,7 @@ def _pad(parts: Sequence[tuple[Any, Any]], dtype: torch.dtype) -> tuple[Tensor, 
 
 
 class Collate:
-    """Picklable collate function of one precision."""
+    """Collate episodes in one precision; picklable, unlike a closure."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype

@@ -1,4 +1,4 @@
-"""A checkpoint for meta-training: one that was killed goes on where it was."""
+"""Save meta-training to files, and resume it after the last whole epoch."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _PARTS = ("module_", "criterion_", "optimizer_")
 
 
 class Checkpoint(Callback):
-    """Keep every training of ``meta_fit`` in a folder, so that a killed one goes on where it was.
+    """Save every training of ``meta_fit`` to a folder, so that a killed one can be resumed.
 
     Pass it in ``callbacks=[Checkpoint(folder)]`` and call ``meta_fit`` again after a crash, with
-    the same parameters and tasks: trainings that were finished are read, one that was under way
-    goes on after its last whole epoch, and on the CPU the result is the same bit for bit as that
+    the same parameters and tasks: finished trainings are read, an unfinished one is resumed after
+    its last whole epoch, and on the CPU the result is the same bit for bit as that
     of a ``meta_fit`` that nothing interrupted.
 
     Each training has a file of its own, those on held-out tasks too. Its name is a digest of
     the initial weights, the seed, the settings, the tasks and the versions of the packages: a
-    training that differs in any of them never goes on from it and starts with its first epoch. The
-    files are safetensors, never pickles, and replaced only when whole. ``meta_fit`` leaves them
-    there: delete the folder when it is done.
+    training that differs in any of them is not resumed from it and starts with its first epoch. The
+    files are safetensors, never pickles, and replaced only when whole. ``meta_fit`` does not delete
+    them: delete the folder when it is done.
 
     Parameters
     ----------
@@ -45,9 +45,9 @@ class Checkpoint(Callback):
 
     Notes
     -----
-    What other callbacks keep in attributes whose names end in ``_`` is kept too, as far as it
-    consists of numbers, text, arrays and of what has a ``state_dict``. The parameters of callbacks
-    are not part of the digest.
+    Attributes of other callbacks whose names end in ``_`` are saved too, as far as they consist of
+    numbers, text, arrays and objects with a ``state_dict``. The parameters of callbacks are not
+    part of the digest.
 
     Examples
     --------
@@ -73,17 +73,17 @@ class Checkpoint(Callback):
         self.dirname = dirname
 
     def keeper(self, *facts: Any) -> Keeper:
-        """Return the callback that keeps the training with these facts.
+        """Return the callback that saves the training with these facts.
 
         Parameters
         ----------
         *facts
-            Whatever the training depends on.
+            Everything that the training depends on.
 
         Returns
         -------
         keeper : Callback
-            Has to be the last of the net's callbacks.
+            It has to be the last of the callbacks of the net.
         """
         folder = Path(self.dirname)
         folder.mkdir(parents=True, exist_ok=True)
@@ -92,29 +92,30 @@ class Checkpoint(Callback):
 
 
 def checkpoints_in(callbacks: Sequence[Any] | None) -> list[Checkpoint]:
-    """The checkpoints among callbacks: trainings on held-out tasks have no others."""
+    """Select the checkpoints among callbacks, the only ones of trainings on held-out tasks."""
     plain = [c[1] if isinstance(c, (tuple, list)) else c for c in callbacks or []]
     return [callback for callback in plain if isinstance(callback, Checkpoint)]
 
 
 def without_checkpoints(callbacks: Sequence[Any] | None) -> list[Any]:
-    """The other callbacks, with their names where they have any."""
+    """Select the callbacks that are no checkpoints, with their names where they have any."""
     return [c for c in callbacks or [] if not checkpoints_in([c])]
 
 
 class Keeper(Callback):
-    """Writes one training to a file after each epoch; it has to be the last of the callbacks.
+    """Write one training to a file after each epoch; it has to be the last of the callbacks.
 
     Parameters
     ----------
     path : path
+        The file.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
-        """Go on from the file, if there is one."""
+        """Resume the training from the file, if there is one."""
         if not self.path.is_file():
             return
         state = MetaState.load(self.path)
@@ -129,7 +130,7 @@ class Keeper(Callback):
             _restore(callback, kept["callbacks"].get(name, {}))
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Write the training as it is now."""
+        """Write the current state of the training."""
         training = {
             **{name: getattr(net, name).state_dict() for name in _PARTS},
             "history": net.history.to_list(),
@@ -142,7 +143,7 @@ class Keeper(Callback):
 
 
 def _learned(callback: Callback) -> dict[str, Any]:
-    """What a callback has noted, but for what no file can hold."""
+    """Return the attributes that a callback has learned and that a file can hold."""
     learned = {}
     for name, value in vars(callback).items():
         if name.endswith("_") and not isinstance(value, type):
@@ -170,7 +171,7 @@ def _fits_a_file(value: Any) -> bool:
 
 
 def _packed(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
-    """The value as JSON; its arrays and tensors go to ``arrays``, named by their number."""
+    """Convert a value to JSON; its arrays and tensors go to ``arrays``, named by their number."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, np.generic):
@@ -188,7 +189,7 @@ def _packed(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
 
 
 def _unpacked(value: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
-    """What ``_packed`` was given."""
+    """Restore the value that ``_packed`` was given."""
     if not isinstance(value, dict):
         return value
     ((kind, content),) = value.items()

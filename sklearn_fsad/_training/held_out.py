@@ -17,7 +17,7 @@ REGIMES = ("unlabelled", "labelled")  # supports without and with labelled anoma
 
 @dataclass(frozen=True)
 class HeldOutEpisode:
-    """ROC AUC of each option on one episode of a task that was held out from training.
+    """Hold the ROC AUC of each option on one episode of a held-out task.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class HeldOutEpisode:
     regime : int
         Position in ``REGIMES``.
     aucs : ndarray of shape (n_options,)
-        That of the baseline is the first.
+        The first is that of the baseline.
     """
 
     fold: int
@@ -39,14 +39,14 @@ class HeldOutEpisode:
 
 @dataclass(frozen=True)
 class HeldOutReport:
-    """What was compared on held-out tasks in one regime, and which option is used.
+    """Hold the result of a held-out comparison in one regime, and which option is used.
 
     Attributes
     ----------
     choice : str
         What the options are for.
     regime : str
-        One of ``REGIMES``.
+        Kind of support, one of ``REGIMES``.
     used : str
         Name of the option that is used.
     roc_auc : mapping of str to float
@@ -68,8 +68,8 @@ class HeldOutComparison:
     """Decide in each regime whether to use a candidate in place of a baseline.
 
     It is used where it beats the baseline by more than one standard error over at least three
-    groups, and in no fold falls behind it: what is learned on siblings often fails others, and two
-    groups that were left out tell little about a third.
+    groups, and is behind it in no fold: what is learned on siblings often fails on other groups,
+    and the result on two held-out groups tells little about a third.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class HeldOutComparison:
     reports : list of HeldOutReport
         One for each regime that has episodes.
     quality : float
-        Mean ROC AUC of what is used, 0 without any episode.
+        Mean ROC AUC of the options that are used, 0 without any episode.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class HeldOutComparison:
 
 
 def group_means(episodes: Sequence[HeldOutEpisode]) -> tuple[NDArray[np.intp], Array]:
-    """Fold and mean ROC AUCs of each group: (n_groups,), (n_groups, n_options)."""
+    """Compute the fold and mean ROC AUCs of each group: (n_groups,), (n_groups, n_options)."""
     groups: dict[tuple[int, int], list[Array]] = {}
     for e in episodes:
         groups.setdefault((e.fold, e.group), []).append(e.aucs)
@@ -124,13 +124,13 @@ def group_means(episodes: Sequence[HeldOutEpisode]) -> tuple[NDArray[np.intp], A
 
 
 def is_behind(episodes: Sequence[HeldOutEpisode]) -> bool:
-    """Whether the candidate has the lower mean ROC AUC over the groups of some episodes."""
+    """Return whether the candidate has the lower mean ROC AUC over the groups of episodes."""
     _, aucs = group_means(episodes)
     return bool((aucs[:, 1] - aucs[:, 0]).mean() < 0)
 
 
 def _is_better(folds: NDArray[np.intp], aucs: Array) -> bool:
-    """Whether the candidate is clearly better, and behind in no fold."""
+    """Return whether the candidate is clearly better, and behind in no fold."""
     if not len(aucs):
         return False
     gain = aucs[:, 1] - aucs[:, 0]

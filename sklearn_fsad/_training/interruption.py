@@ -1,4 +1,4 @@
-"""Ctrl-C during ``meta_fit``: what the training had learned after its last whole epoch is kept."""
+"""Keep the weights of the last whole epoch when Ctrl-C interrupts ``meta_fit``."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from ..exceptions import InterruptedWarning
 
 @dataclass
 class Interruption:
-    """What became of a training.
+    """Record whether and when Ctrl-C stopped a training.
 
     Attributes
     ----------
     epochs : tuple of (int, int) or None
-        Whole epochs when it was interrupted, and those it was to have; None: it was not.
+        Whole epochs when it was stopped, and those that were planned; None: it was not stopped.
     """
 
     epochs: tuple[int, int] | None = None
 
 
-_listening: ContextVar[Interruption | None] = ContextVar("_listening", default=None)
+_current: ContextVar[Interruption | None] = ContextVar("_current", default=None)
 
 
 @contextmanager
 def kept_on_interrupt() -> Iterator[Interruption]:
-    """Within the block Ctrl-C ends a training that may be cut short, and is noted."""
+    """Let Ctrl-C within the block end a training that may be cut short, and record it."""
     interruption = Interruption()
-    token = _listening.set(interruption)
+    token = _current.set(interruption)
     try:
         yield interruption
     finally:
-        _listening.reset(token)
+        _current.reset(token)
 
 
 def cut_short(done: int, planned: int) -> bool:
-    """Note an interruption; False where nobody would hear of it or nothing was learned."""
-    interruption = _listening.get()
+    """Record the interruption; False outside ``meta_fit`` or before the first whole epoch."""
+    interruption = _current.get()
     if interruption is None or not done:
         return False
     interruption.epochs = (done, planned)
@@ -48,7 +48,7 @@ def cut_short(done: int, planned: int) -> bool:
 
 
 def warn_of_interruption(done: int, planned: int) -> None:
-    """Tell the caller of ``meta_fit`` what is kept."""
+    """Warn the caller of ``meta_fit`` how many epochs are kept."""
     warn(
         f"Meta-training was interrupted after {done} of {planned} epochs: what it had learned by "
         "then is in pretrained.",

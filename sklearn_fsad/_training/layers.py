@@ -1,4 +1,4 @@
-"""Torch bricks that several methods share."""
+"""Provide torch functions and layers that several methods share."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ _VECTOR = 8  # numbers: whole vectors on every processor
 
 
 def aligned(array: NDArray[Any]) -> Tensor:
-    """Copy an array to memory of torch, aligned alike for all: how products round depends on it."""
+    """Copy an array to memory of torch, whose alignment the rounding of products depends on."""
     return torch.tensor(np.asarray(array, order="C"))
 
 
 def row_product(X: Tensor, W: Tensor) -> Tensor:
-    """Matrix product that rounds a row of X alike wherever it stands: (..., n, d), (..., d, k).
+    """Multiply matrices, each row of X rounded alike in any place: (..., n, d), (..., d, k).
 
     Where the right factor is not contiguous, or its columns do not fill whole vectors, the kernels
-    of some processors treat rows of X by their place and their address.
+    of some processors round rows of X differently by their position and their address.
     """
     k = W.shape[-1]
     return (X @ F.pad(W, (0, -k % _VECTOR)).contiguous())[..., :k]
 
 
 class Linear(nn.Linear):
-    """A linear layer that, where no gradient is wanted, rounds every row alike."""
+    """Apply a linear layer that, where no gradient is wanted, rounds every row alike."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """(..., n_in) -> (..., n_out)."""
+        """Apply the layer: (..., n_in) -> (..., n_out)."""
         if torch.is_grad_enabled():
             return super().forward(input)
         return row_product(input, self.weight.mT) + self.bias
 
 
 def mlp(n_in: int, hidden: Sequence[int], n_out: int) -> nn.Sequential:
-    """Perceptron with SiLU between its layers and no batch norm: (..., n_in) -> (..., n_out)."""
+    """Make a perceptron with SiLU between layers, no batch norm: (..., n_in) -> (..., n_out)."""
     layers: list[nn.Module] = []
     for width in hidden:
         layers += [Linear(n_in, width), nn.SiLU()]
@@ -49,13 +49,13 @@ def mlp(n_in: int, hidden: Sequence[int], n_out: int) -> nn.Sequential:
 
 
 def masked_mean(X: Tensor, mask: Tensor) -> Tensor:
-    """Mean of the rows that a mask picks: (..., n, d), (..., n) -> (..., d); zeros if none."""
+    """Average the rows that a mask selects: (..., n, d), (..., n) -> (..., d); zeros if none."""
     weight = mask.to(X.dtype).unsqueeze(-1)
     return (X * weight).sum(-2) / weight.sum(-2).clamp(min=1)
 
 
 def log_shots(y: Tensor) -> tuple[Tensor, Tensor]:
-    """Log n and log(k + 1) of supports with n normal and k anomalous rows: (..., n) -> (...)."""
+    """Compute log n and log(k + 1) of n normal and k anomalous rows: (..., n) -> (...) each."""
     n = (y == 0).sum(-1).clamp(min=1)
     k = (y == 1).sum(-1)
     return torch.log(n.double()), torch.log1p(k.double())

@@ -19,7 +19,7 @@ M = TypeVar("M", bound=torch.nn.Module)
 def train_episodic(
     module: M, train: EpisodeDataset, valid: EpisodeDataset | None, settings: TrainingSettings
 ) -> tuple[M, list[dict[str, float]]]:
-    """Train a module on episodes and return it with its history; global randomness is left alone.
+    """Train a module on episodes, without changing the global random state.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def train_episodic(
     Returns
     -------
     module : torch.nn.Module
-        The same, on the CPU.
+        The same module, on the CPU.
     history : list of dict
         Losses of each epoch.
     """
@@ -78,13 +78,13 @@ def _callbacks(
     settings: TrainingSettings,
     verbose: int,
 ) -> list[Any]:
-    """The callbacks of a training, its progress bar and last those that write checkpoints."""
+    """List the callbacks of a training: given ones, progress bar and last the checkpoints."""
     callbacks = without_checkpoints(settings.callbacks)
     if verbose:
         callbacks.append(("progress", EpochProgress()))
     for checkpoint in checkpoints_in(settings.callbacks):
         weights = to_arrays(module.state_dict(), "")
-        episodes = [data.facts() for data in (train, valid) if data is not None]
+        episodes = [data.fingerprint() for data in (train, valid) if data is not None]
         how = (settings.seed, str(settings.dtype), settings.parameters, settings.of_net())
         callbacks.append(("checkpoint", checkpoint.keeper(weights, *how, episodes)))
     return callbacks

@@ -1,4 +1,4 @@
-"""Losses of an episode; query rows labelled -1 are padding and do not count."""
+"""Compute losses of episodes; query rows labelled -1 are padding and do not count."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from torch.nn import functional as F
 
 
 class PairwiseLoss(nn.Module):
-    """Logistic loss of every (anomalous, normal) pair of an episode: a smooth 1 - AUC.
+    """Compute the logistic loss of all (anomalous, normal) query pairs: a smooth 1 - AUC.
 
-    Each episode weighs the same, whatever the number of its rows; one without a pair counts
-    nothing.
+    Each episode has the same weight, whatever the number of its rows; one without a pair has none.
     """
 
     def __init__(self) -> None:
@@ -23,7 +22,7 @@ class PairwiseLoss(nn.Module):
         Parameters
         ----------
         scores : Tensor of shape (..., n_query) or (n_versions, ..., n_query)
-            Of the queries; of several versions all count.
+            Scores of the queries; with several versions, the loss is their mean.
         y : Tensor of shape (..., n_query)
             Labels: 0 normal, 1 anomalous, -1 padding.
 
@@ -43,9 +42,10 @@ class PairwiseLoss(nn.Module):
 
 
 class TopLoss(nn.Module):
-    """Logistic loss of each anomaly against a soft maximum of the normals of its episode [1]_.
+    """Compare each anomaly with a soft maximum of the normals of its episode, logistically [1]_.
 
-    It asks that anomalies stand above the strangest normals, where few rows can be looked at.
+    The loss is low where anomalies score above the highest-scoring normals: for uses in which only
+    a few rows with the highest scores are inspected.
 
     References
     ----------
@@ -56,7 +56,7 @@ class TopLoss(nn.Module):
     sharpness, margin = 2.0, 2.0
 
     def forward(self, scores: Tensor, y: Tensor) -> Tensor:
-        """Scores and labels of the queries: (..., n_query) each -> scalar."""
+        """Compute the loss of scores and labels of the queries: (..., n_query) each -> scalar."""
         anomalous, is_anomalous = _gathered(self.sharpness * scores, y == 1)
         normal, is_normal = _gathered(self.sharpness * scores, y == 0)
         n, k = is_normal.sum(-1), is_anomalous.sum(-1)
@@ -67,16 +67,16 @@ class TopLoss(nn.Module):
 
 
 def _gathered(scores: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """The scores that a mask picks, moved to the front, and which of them are not padding."""
+    """Move the scores that a mask selects to the front; also mark which are not padding."""
     width = int(mask.sum(-1).max())
     front = mask.to(torch.int8).argsort(dim=-1, descending=True, stable=True)[..., :width]
     return scores.gather(-1, front), mask.gather(-1, front)
 
 
 class MeanLoss(nn.Module):
-    """Mean over queries of what the module itself finds to be its loss."""
+    """Average over queries the loss that the module itself returns."""
 
     def forward(self, losses: Tensor, y: Tensor) -> Tensor:
-        """Losses and labels of the queries: (..., n_query) each -> scalar."""
+        """Average losses of the queries, with their labels: (..., n_query) each -> scalar."""
         counted = y != -1
         return (losses * counted).sum() / counted.sum().clamp(min=1)

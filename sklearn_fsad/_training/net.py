@@ -1,4 +1,4 @@
-"""The skorch net whose samples are episodes."""
+"""Train a module by a skorch net whose samples are episodes."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from .interruption import cut_short
 
 
 class EpisodicNet(NeuralNet):
-    """skorch net that trains a module with ``forward(support_X, support_y, query_X)``.
+    """Train a module with ``forward(support_X, support_y, query_X)`` by skorch.
 
-    It tells the data set which epoch it is in, refuses a loss that is not finite, and lets Ctrl-C
-    through, which skorch alone would swallow, unless it may be cut short: then it ends with the
-    weights after its last whole epoch. It can move its queries against the module before each step.
+    The net sets the epoch of the data set, refuses a loss that is not finite, and re-raises Ctrl-C,
+    which skorch alone would swallow, unless it may be cut short: then it ends with the weights
+    after its last whole epoch. It can perturb query rows by projected gradient before each step.
     """
 
     may_be_cut_short = False
     adversarial_eps = 0.0
 
     def on_epoch_begin(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
-        """Let episode i of epoch e be a pure function of (seed, e, i)."""
+        """Set the epoch of the data set: episode i of epoch e depends on (seed, e, i) alone."""
         super().on_epoch_begin(net, dataset_train=dataset_train, **kwargs)
         dataset_train.epoch = len(self.history) - 1
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Remember the weights."""
+        """Copy the weights, for a training that may be cut short."""
         super().on_epoch_end(net, **kwargs)
         if self.may_be_cut_short:
             self.whole_epochs_ = len(self.history), copy.deepcopy(self.module_.state_dict())
 
     def train_step(self, batch: Any, **fit_params: Any) -> Any:
-        """One step, on the batch or on what an adversary makes of it."""
+        """Take one step on the batch, its query rows perturbed if ``adversarial_eps`` is set."""
         if self.adversarial_eps:
             inputs, y = unpack_data(batch)
             self._set_training(True)
@@ -58,7 +58,7 @@ class EpisodicNet(NeuralNet):
     def get_loss(
         self, y_pred: Tensor, y_true: Tensor, X: Any = None, training: bool = False
     ) -> Any:
-        """Loss of a batch plus what the module asks to keep small."""
+        """Compute the loss of a batch, plus the penalty of the module in training if it has one."""
         loss = super().get_loss(y_pred, y_true, X=X, training=training)
         penalty = getattr(self.module_, "penalty", None)
         if training and penalty is not None:
@@ -71,7 +71,7 @@ class EpisodicNet(NeuralNet):
         return loss
 
     def fit_loop(self, X: Any, y: Any = None, epochs: int | None = None, **fit_params: Any) -> Any:
-        """Run the epochs still to come; Ctrl-C and early stopping may end them."""
+        """Run the remaining epochs; Ctrl-C and early stopping may end them."""
         if epochs is None:
             epochs = self.max_epochs - len(self.history)  # some, where a checkpoint was read
         try:
@@ -88,7 +88,7 @@ class EpisodicNet(NeuralNet):
 
 
 class Interrupted(BaseException):
-    """Ctrl-C on its way through skorch, which swallows KeyboardInterrupt."""
+    """Carry Ctrl-C through skorch, which swallows KeyboardInterrupt."""
 
 
 def _has_stopped(callback: Any) -> bool:
@@ -96,7 +96,7 @@ def _has_stopped(callback: Any) -> bool:
 
 
 class EpochProgress(Callback):
-    """A progress bar over epochs with the latest losses."""
+    """Show a progress bar over epochs with the latest losses."""
 
     def __init__(self, description: str = "meta-training") -> None:
         self.description = description
@@ -106,13 +106,13 @@ class EpochProgress(Callback):
         self.bar_ = tqdm(total=net.max_epochs, desc=self.description, unit="epoch")
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Advance it."""
+        """Advance the bar, and show the latest losses."""
         last = net.history[-1]
         losses = {k: f"{last[k]:.4f}" for k in ("train_loss", "valid_loss") if k in last}
         self.bar_.set_postfix(losses, refresh=False)
         self.bar_.update(len(net.history) - self.bar_.n)
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
-        """Close it."""
+        """Close the bar."""
         self.bar_.close()
         del self.bar_

@@ -1,4 +1,4 @@
-"""Seed torch and leave its global generator as it was."""
+"""Seed torch temporarily, and restore its global generator."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _GENERATOR = threading.RLock()  # torch has one generator for all threads
 
 @contextmanager
 def torch_seed(seed: int) -> Iterator[None]:
-    """Seed torch within the block; afterwards its generator is as it was."""
+    """Seed torch within the block, and restore its generator afterwards."""
     with _GENERATOR, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield

@@ -1,4 +1,4 @@
-"""Settings of a training on episodes."""
+"""Hold the settings of a training on episodes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OF_NET_PARAMS = ("lr", "max_epochs", "batch_size", "device", "callbacks", "verb
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How :func:`train_episodic` trains a module.
+    """Hold the settings by which :func:`train_episodic` trains a module.
 
     Parameters
     ----------
@@ -38,13 +38,13 @@ class TrainingSettings:
     verbose : int, default=0
         1 shows a progress bar.
     accelerator : callable, default=None
-        Makes the accelerator of processes that share the training.
+        Makes the accelerator with which several processes share the training.
     parameters : mapping, default=None
-        Those of the detector that trains: they tell its checkpoints from those of others.
+        Parameters of the detector that trains; its checkpoints are identified by them.
     keep_on_interrupt : bool, default=False
         Whether Ctrl-C during ``meta_fit`` ends this training alone, after its last whole epoch.
     adversarial_eps : float, default=0.0
-        Furthest that each step moves the values of the queries against the module.
+        Largest change of a value of the queries by projected gradient before each step.
     skorch : mapping, default={}
         All other arguments of the skorch net, such as ``criterion`` and ``optimizer``.
     """
@@ -83,7 +83,7 @@ class TrainingSettings:
         return replace(self, **own, skorch={**self.skorch, **rest})
 
     def with_defaults(self, **skorch: Any) -> TrainingSettings:
-        """Return settings with arguments of the skorch net wherever these have none.
+        """Return settings with default arguments of the skorch net, used where these have none.
 
         Parameters
         ----------
@@ -134,7 +134,7 @@ class TrainingSettings:
         return self.with_callbacks([("clip", GradientNormClipping(clip)), ("schedule", schedule)])
 
     def for_held_out(self) -> TrainingSettings:
-        """Return settings of a training that leaves tasks out: silent, with checkpoints alone.
+        """Return settings of a training with held-out tasks: silent, with checkpoints alone.
 
         Returns
         -------
@@ -145,7 +145,7 @@ class TrainingSettings:
         return replace(self, verbose=0, callbacks=kept, keep_on_interrupt=False)
 
     def of_net(self) -> dict[str, Any]:
-        """Return the arguments of the skorch net but its callbacks.
+        """Return the arguments of the skorch net except its callbacks.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Training that several processes share, through accelerate."""
+"""Share a training among several processes, through accelerate."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .net import EpisodicNet
 
 
 def join(make_accelerator: Any, module: torch.nn.Module, data: EpisodeDataset, seed: int) -> Any:
-    """The accelerator of this process, once all processes are about to train the same.
+    """Make the accelerator of this process, and check that all processes will train the same.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def join(make_accelerator: Any, module: torch.nn.Module, data: EpisodeDataset, s
     module : torch.nn.Module
     data : EpisodeDataset
     seed : int
-        What the processes must not differ in.
+        Has to be the same in all processes, as have the weights and the data.
     """
     if not callable(make_accelerator):
         raise TypeError(
@@ -57,16 +57,16 @@ def join(make_accelerator: Any, module: torch.nn.Module, data: EpisodeDataset, s
 
 
 def ways_of(accelerator: Any) -> dict[str, Any]:
-    """Settings of a :class:`SharedEpisodicNet`."""
+    """Return the settings of a :class:`SharedEpisodicNet`."""
     return {"accelerator": accelerator, "callbacks__print_log__sink": _silent}
 
 
 def _silent(message: str) -> None:
-    """Where the log would be printed: the mixin does not let it be left out."""
+    """Discard a log message: the mixin always needs a function that prints the log."""
 
 
 class Share(EpisodeDataset):
-    """What one process draws of every batch; shares are of one size.
+    """Draw the share of one process in every batch; all shares have one size.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class Share(EpisodeDataset):
         self.position, self.n_processes = accelerator.process_index, accelerator.num_processes
 
     def __getitems__(self, indices: Sequence[int]) -> list[Episode]:
-        """Draw this share of a batch, filled up with episodes that do not count."""
+        """Draw this share of a batch, filled up with episodes whose queries are padding."""
         size = -(-len(indices) // self.n_processes)
         mine = [self[i] for i in indices[self.position * size :][:size]]
         if len(mine) == size:
@@ -90,11 +90,11 @@ class Share(EpisodeDataset):
 
 
 class SharedEpisodicNet(AccelerateMixin, EpisodicNet):
-    """Episodic net of one of several processes that train a module together.
+    """Train a module together with other processes.
 
-    Each scores its :class:`Share` of a batch. The loss is that of the whole batch, from the scores
-    of all: so it is the same in every process, and the same as that of one process alone, whatever
-    it averages over.
+    Each process scores its :class:`Share` of a batch. The loss is that of the whole batch, from the
+    scores of all: so it is the same in every process, and the same as that of one process alone,
+    whatever it averages over.
     """
 
     module_: Any
@@ -112,11 +112,11 @@ class SharedEpisodicNet(AccelerateMixin, EpisodicNet):
         return self
 
     def get_iterator(self, *args: Any, **kwargs: Any) -> Any:
-        """Batches as they are: the data set deals them out."""
+        """Return batches as they are: :class:`Share` divides them among processes."""
         return super(AccelerateMixin, self).get_iterator(*args, **kwargs)
 
     def on_epoch_begin(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
-        """Let all processes draw one order of the episodes, whatever they have drawn since."""
+        """Synchronise the generators, so that all processes draw one order of the episodes."""
         from accelerate.utils import synchronize_rng_states
 
         super().on_epoch_begin(net, dataset_train=dataset_train, **kwargs)
@@ -137,7 +137,7 @@ class SharedEpisodicNet(AccelerateMixin, EpisodicNet):
         return super().infer(send_to_device(x, self.accelerator.device), **fit_params)
 
     def get_loss(self, y_pred: Tensor, y_true: Tensor, *args: Any, **kwargs: Any) -> Any:
-        """Loss of the whole batch."""
+        """Compute the loss of the whole batch."""
         labels = self._of_all(y_true.to(y_pred.device), PADDING)
         scores = self._of_all(y_pred.movedim(-2, 0), 0.0)  # (n_episodes, ..., n_query)
         counts = (labels != PADDING).any(-1)
@@ -146,7 +146,7 @@ class SharedEpisodicNet(AccelerateMixin, EpisodicNet):
         return super().get_loss(scores, labels[counts], *args, **kwargs)
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> Any:
-        """One step's gradients: the mean over processes."""
+        """Take the gradients of one step, averaged over processes."""
         step = super().train_step_single(batch, **fit_params)
         gradients = [p.grad for p in self.module_.parameters() if p.grad is not None]
         mean = self.accelerator.reduce(parameters_to_vector(gradients), "mean")
@@ -154,7 +154,7 @@ class SharedEpisodicNet(AccelerateMixin, EpisodicNet):
         return step
 
     def _of_all(self, own: Tensor, padding: float) -> Tensor:
-        """The rows of all processes, in order; gradients lead to one's own: (n, ..., q)."""
+        """Gather the rows of all processes, in order; only own rows have gradients: (n, ..., q)."""
         own = self.accelerator.pad_across_processes(own, dim=own.ndim - 1, pad_index=padding)
         rows = self.accelerator.gather(own.detach())
         before = self.accelerator.process_index * len(own)

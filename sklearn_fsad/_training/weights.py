@@ -1,4 +1,4 @@
-"""Weights of torch modules as the named arrays of a state, and back."""
+"""Convert weights of torch modules to the named arrays of a state, and back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .._typing import Array
 
 
 def to_arrays(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Array]:
-    """Return weights as arrays whose names begin with a prefix.
+    """Convert weights to arrays whose names begin with a prefix.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def to_arrays(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Array]:
 
 
 def from_arrays(arrays: Mapping[str, Array], prefix: str) -> dict[str, Tensor]:
-    """Return the weights, in float64, among arrays: those whose names begin with a prefix.
+    """Return the weights among arrays, in float64: those whose names begin with a prefix.
 
     Parameters
     ----------

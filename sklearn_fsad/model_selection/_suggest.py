@@ -1,4 +1,4 @@
-"""Which detector suits a family of tasks, measured on those tasks."""
+"""Suggest a detector for a family of tasks by a comparison on held-out tasks."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _SHIPPED = "InContextDetector without meta_fit"
 
 @dataclass(frozen=True)
 class Suggestion:
-    """How detectors fared on held-out tasks, and which to take.
+    """Hold the suggested detector and the scores of all on held-out tasks.
 
     Parameters
     ----------
     best : estimator
-        The detector to take, not fitted and not meta-fitted: call ``meta_fit`` with all tasks.
+        The suggested detector, not fitted and not meta-fitted: call ``meta_fit`` with all tasks.
     best_name : str
         Its name.
     reason : str
-        In words, why.
+        Why it is suggested, in words.
     scores : dict of str to ndarray of shape (n_tasks,)
         Name of each detector -> its mean score on each held-out task.
     """
@@ -60,23 +60,24 @@ def suggest_detector(
     n_folds: int = 5,
     random_state: int = 0,
 ) -> Suggestion:
-    """Measure detectors on tasks that they were not meta-fitted on, and say which to take.
+    """Compare detectors on held-out tasks, and suggest one.
 
-    Tasks are held out in folds, siblings together. The simplest detector is taken unless another
-    is better by more than one standard error over tasks: first the one that needs no meta-training.
+    Tasks are held out in folds, siblings together. The simplest detector is suggested unless
+    another one is better by more than one standard error over tasks. The simplest by default is
+    the one that needs no meta-training.
 
     Parameters
     ----------
     tasks : TaskSet, list or mapping
         In any form that ``meta_fit`` accepts, with labelled anomalies in some.
     detectors : mapping of str to estimator, default=None
-        What to compare, the simplest first. None means :class:`InContextDetector` without
+        Detectors to compare, the simplest first. None means :class:`InContextDetector` without
         meta-fitting, :class:`ProtoNetDetector`, and, where tasks share their columns,
         :class:`MAMLDetector` and :class:`NeuralProcessDetector`, else :class:`InContextDetector`.
     without_meta_fit : collection of str, default=()
-        Names of those to use as they are.
+        Names of detectors to use without meta-fitting.
     splitter : cross-validator, default=None
-        Draws the few-shot supports inside each task; None means
+        Splitter that draws the few-shot supports within each task; None means
         ``FewShotSplit(10, 2, n_draws=3, on_short="skip", random_state=random_state)``.
     scoring : str or callable, default=None
         As in :class:`TaskEstimator`; None means the ROC AUC.
@@ -88,7 +89,7 @@ def suggest_detector(
     Returns
     -------
     suggestion : Suggestion
-        Which to take, why, and the scores of all.
+        The detector, the reason for it, and the scores of all.
 
     Examples
     --------
@@ -98,8 +99,8 @@ def suggest_detector(
     >>> rng, y = np.random.default_rng(0), np.repeat([0, 1], [30, 10])
     >>> tasks = [(rng.normal(size=(40, 3)) + 5 * y[:, None], y) for _ in range(4)]
     >>> few = {"n_normal": (5, 10), "episodes_per_epoch": 8, "max_epochs": 2, "random_state": 0}
-    >>> rivals = {"context": InContextDetector(), "prototypes": ProtoNetDetector(**few)}
-    >>> suggest_detector(tasks, rivals, without_meta_fit=["context"]).best_name
+    >>> candidates = {"context": InContextDetector(), "prototypes": ProtoNetDetector(**few)}
+    >>> suggest_detector(tasks, candidates, without_meta_fit=["context"]).best_name
     'context'
     """
     tasks = TaskSet.make(tasks)
@@ -162,7 +163,7 @@ def _held_out_scores(
     scoring: Any,
     learns: bool,
 ) -> Array:
-    """Mean score of each task that could be scored, by a detector that did not learn from it."""
+    """Score each task that can be scored by a detector that did not learn from it: (n_tasks,)."""
     found: dict[int, float] = {}
     for fold in folds:
         estimator = TaskEstimator(clone(detector), splitter=splitter, scoring=scoring)
@@ -179,7 +180,7 @@ def _held_out_scores(
 
 
 def _choose(scores: Mapping[str, Array]) -> tuple[str, str]:
-    """The simplest of those that no other clearly beats, and why."""
+    """Choose the simplest detector that the best one does not clearly beat, and give the reason."""
     names = list(scores)
     best = max(names, key=lambda name: scores[name].mean())
     for name in names[: names.index(best)]:

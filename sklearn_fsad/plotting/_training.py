@@ -1,4 +1,4 @@
-"""How meta-training went, and what held-out tasks said."""
+"""Plot the losses of meta-training and its results on held-out tasks."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _REGIMES = {"unlabelled": "normals only", "labelled": "with labelled anomalies"}
 
 
 class MetaTrainingDisplay:
-    """The losses of meta-training, and the quality on held-out tasks of what it chose between.
+    """Plot the losses of meta-training, and the ROC AUC of its options on held-out tasks.
 
-    Make one by :meth:`from_estimator`. Which of the two there is depends on the detector and on
-    the tasks: nothing can be held out of fewer than three groups of tasks, and where a closed form
-    was kept no network may have been trained on all of them.
+    Make one by :meth:`from_estimator`. Which of the two plots there are depends on the detector and
+    on the tasks: no tasks can be held out of fewer than three groups of tasks, and where a closed
+    form was kept no network may have been trained on all of them.
 
     Parameters
     ----------
     history : sequence of dict
         ``train_loss`` and, where there is one, ``valid_loss`` of each epoch.
     held_out : sequence of dict, default=()
-        Reports with the title of a ``choice``, the kind of support (``regime``), which option was
+        Reports with the title of a ``choice``, the kind of support (``regime``), the option that is
         ``used`` and, in ``roc_auc``, the ROC AUC of each option.
     name : str, default=None
         Name of the detector, for the title.
@@ -44,7 +44,7 @@ class MetaTrainingDisplay:
     ax_ : matplotlib Axes
         The first of ``axes_``; set by :meth:`plot`.
     axes_ : list of matplotlib Axes
-        One for the history, one for held-out tasks, as far as there is anything to draw.
+        One for the history and one for held-out tasks, where there is anything to draw.
     figure_ : matplotlib Figure
 
     Examples
@@ -80,7 +80,7 @@ class MetaTrainingDisplay:
         ax: Axes | Sequence[Axes] | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Draw what a meta-fitted detector knows of its training.
+        """Plot the training of a meta-fitted detector.
 
         Parameters
         ----------
@@ -93,7 +93,7 @@ class MetaTrainingDisplay:
             A new figure when None. A single one shows the history, or held-out tasks where there
             is no history.
         **kwargs
-            As of :meth:`plot`.
+            Keyword arguments of :meth:`plot`.
 
         Returns
         -------
@@ -127,7 +127,7 @@ class MetaTrainingDisplay:
         name: str | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Draw.
+        """Plot the history, the held-out tasks, or both.
 
         Parameters
         ----------
@@ -137,7 +137,7 @@ class MetaTrainingDisplay:
         name : str, default=None
             For the title; that of the constructor when None.
         **kwargs
-            Of ``Axes.plot``, for the losses.
+            Keyword arguments of ``Axes.plot``, for the losses.
 
         Returns
         -------
@@ -217,13 +217,13 @@ class MetaTrainingDisplay:
 
 
 def _title(report: Mapping[str, Any]) -> str:
-    """What was chosen and for which supports, in words."""
+    """Make the title of a report: the choice and the kind of support."""
     regime = _REGIMES.get(report["regime"], report["regime"])
     return ", ".join(part for part in (report["choice"], regime) if part).capitalize()
 
 
 def _reports(held_out: Any) -> list[dict[str, Any]]:
-    """The reports that compare anything, those of earlier versions in the form of today's."""
+    """Select the reports that hold results, those of earlier versions converted to this form."""
     if isinstance(held_out, Mapping):
         reports = _of_earlier_processes(held_out)
     else:
@@ -232,7 +232,7 @@ def _reports(held_out: Any) -> list[dict[str, Any]]:
 
 
 def _of_earlier_version(report: Mapping[str, Any]) -> dict[str, Any]:
-    """A report of version 0.1, in which options stood beside the other keys."""
+    """Convert a report of version 0.1, in which options stood beside the other keys."""
     options = {name: auc for name, auc in report.items() if name not in ("regime", "used")}
     stages = options.pop("stages", [])
     options |= {f"stage {i}": auc for i, auc in enumerate(stages, start=1)}
@@ -243,7 +243,7 @@ def _of_earlier_version(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_earlier_processes(held_out: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The reports of a neural process of version 0.1, which were a mapping."""
+    """Convert the reports of a neural process of version 0.1, which were a mapping."""
     reports = []
     by_rows = held_out.get("prior_rows")
     if by_rows:

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from made_exercises import (
+from made_episodes import (
     QUICK,
-    exercises,
     module_apart,
+    prepared_episodes,
 )
 from sklearn.metrics import roc_auc_score
 
@@ -27,7 +27,7 @@ NO_AUC = np.nan
 
 # --- scoring --------------------------------------------------------------------------------------
 def test_an_episode_has_the_auc_of_its_closed_form_and_of_the_network():
-    made = exercises(n_tasks=3)
+    made = prepared_episodes(n_tasks=3)
     shorter = replace(made[1].episode, support_X=made[1].episode.support_X[1:],
                       support_y=made[1].episode.support_y[1:],
                       query_X=made[1].episode.query_X[:-5],
@@ -51,7 +51,7 @@ def test_an_episode_has_the_auc_of_its_closed_form_and_of_the_network():
 
 
 def test_a_query_of_one_class_is_not_scored():
-    made = exercises(n_tasks=2)
+    made = prepared_episodes(n_tasks=2)
     for i, label in ((0, 0), (1, 1)):
         alike = np.full(30, label, dtype=np.int8)
         made[i] = replace(made[i], episode=replace(made[i].episode, query_y=alike))
@@ -60,7 +60,7 @@ def test_a_query_of_one_class_is_not_scored():
 
 
 def test_more_episodes_than_are_scored_at_once_come_out_as_one_by_one():
-    made = exercises(n_tasks=25)
+    made = prepared_episodes(n_tasks=25)
     module, _ = _train(module_apart().float(), made[:9], QUICK, permute=False)
     scored = score_held_out(module, made, 0)
     assert len(scored) == 75
@@ -77,7 +77,7 @@ def test_a_swapped_support_is_that_of_another_task():
     assert _positions_of_others(np.array([4, 4, 7, 4])).tolist() == [2, 2, 3, 2]
     assert _positions_of_others(np.array([4, 4])).tolist() == [0, 1]
     assert _positions_of_others(np.array([0, 1, 2])).tolist() == [1, 2, 0]
-    made = [e for e in exercises(n_tasks=3, per_task=2) if (e.episode.support_y == 1).any()]
+    made = [e for e in prepared_episodes(n_tasks=3, per_task=2) if (e.episode.support_y == 1).any()]
     module, _ = _train(module_apart().float(), made, QUICK, permute=False)
     swapped = _all_scores(module, made, 1)[..., 2]
     for i in range(3):

@@ -1,4 +1,4 @@
-"""Leave doubtful rows out of the context."""
+"""Leave unlabelled rows that look anomalous out of the context."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _LEAST_CONTEXT = 8
 
 
 def trusted(N: Array, doubtful: NDArray[np.bool_], n_labelled: int) -> NDArray[np.intp]:
-    """Positions of normals but for the doubtful ones that are farthest from 20 others."""
+    """Select positions of normals, without the doubtful ones farthest from 20 neighbours."""
     support = Support(N, N[:0])
-    views = (
+    coordinates = (
         (support.compressed,) if support.is_embedding else (support.compressed, support.gaussian)
     )
-    far = [view.own_neighbours("euclidean").reach(MOST_NEIGHBOURS) for view in views]
-    strange = np.mean([(f - f.mean()) / (f.std() + TINY) for f in far], axis=0)
+    far = [c.own_neighbours("euclidean").reach(MOST_NEIGHBOURS) for c in coordinates]
+    distance = np.mean([(f - f.mean()) / (f.std() + TINY) for f in far], axis=0)
     share = _DOUBTFUL_SHARE * _FEW / (_FEW + n_labelled)
     n_dropped = min(round(share * doubtful.sum()), len(N) - _LEAST_CONTEXT)
-    order = np.argsort(np.where(doubtful, -strange, np.inf), kind="stable")
+    order = np.argsort(np.where(doubtful, -distance, np.inf), kind="stable")
     return np.sort(order[max(n_dropped, 0) :])

@@ -1,4 +1,4 @@
-"""Default weights of evidence about any table, and the evidence that applies."""
+"""Define the default weights of evidence about any table, and which evidence applies."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from ..._typing import Array
 
 
 def kinds_of(arrays: Mapping[str, Array]) -> tuple[Evidence, ...]:
-    """The evidence that a state weighs: that of any table, or of a family with its own columns."""
+    """List the evidence that a state weighs: for any table, or for a family of own columns."""
     n_kinds = arrays["closed"].shape[-1] if "closed" in arrays else len(TABULAR)
     return tuple(FAMILY.values())[:n_kinds]
 
 
 def closed_form() -> Array:
-    """Weights before any learning: (2, 3, n_evidence).
+    """Make the default weights: (2, 3, n_evidence).
 
-    Of tables and of embeddings; with no labelled anomaly, with one and with ten. A table without
-    labels is judged by the mean of its nearest neighbours in all views; the more labels there are,
-    the more count the trees and whatever else tells anomalies from normals.
+    The first axis is tables and embeddings, the second no labelled anomaly, one and ten. Without
+    labels the rows of a table are scored by the mean distance to their nearest neighbours in all
+    coordinates; with more labels, trees and other evidence that separates anomalies from normals
+    get more weight.
     """
     ratios = [name for name in ANOMALIES if name.startswith("ratio")]
     rules = [n for n in ANOMALIES if n.startswith(("subspaces", "column", "discriminant"))]
@@ -41,8 +42,12 @@ def closed_form() -> Array:
     ])  # fmt: skip
 
 
-def speaking(kinds: Sequence[Evidence] = tuple(TABULAR.values())) -> Array:
-    """Return 1 where evidence applies in the same cases, else 0: (2, 2, n_evidence)."""
+def applicable(kinds: Sequence[Evidence] = tuple(TABULAR.values())) -> Array:
+    """Mark the evidence that applies: (2, 2, n_evidence), 1 where it does.
+
+    The first axis is tables and embeddings, the second supports without and with labelled
+    anomalies.
+    """
     return np.array([
         [[float(e.applies(embedding, k)) for e in kinds] for k in (0, 1)]
         for embedding in (False, True)

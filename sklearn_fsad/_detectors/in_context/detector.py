@@ -1,4 +1,4 @@
-"""InContextDetector: a network trained on synthetic tables reads how to score a new one."""
+"""Detect anomalies by evidence, weighed by a network that was trained on synthetic tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..base.documentation import with_shared_parameters
 from .cleaning import trusted
 from .closed_form import closed_form, kinds_of
 from .module import ContextMix, module_of
-from .representation import TableDescription
+from .representation import TableRepresentation
 from .training import fine_tune
 
 _SHIPPED = "tabular-v1"
@@ -28,30 +28,30 @@ _CLOSED_FORM = {"closed": closed_form(), "departs": np.zeros((2, 2))}
 
 @with_shared_parameters
 class InContextDetector(BaseFewShotDetector):
-    """Anomalies of any table by weights that were learned before, on synthetic tables.
+    """Detect anomalies in any table by a network that was trained on synthetic tables.
 
-    Rows are described relative to the support in terms that do not depend on units or on the number
-    of columns: distances to neighbours in several coordinate systems, local densities, principal
-    components, tails, and, with labelled anomalies, what tells these from the normals. A small
-    network, a conditional neural process [1]_ whose weights come with the package, reads from the
-    support how much each of them counts. ``fit`` trains nothing but a few dozen trees.
+    Rows are represented by kinds of evidence that do not depend on units or on the number of
+    columns: distances to neighbours in several coordinate systems, local densities, principal
+    components, tails, and, with labelled anomalies, discriminants between these and the normals. A
+    small network, a conditional neural process [1]_ whose weights come with the package, predicts
+    from the support the weight of each kind. ``fit`` trains nothing but a few dozen trees.
 
-    ``meta_fit`` fine-tunes the weights on tasks of one's own, of any widths, and keeps those that
-    came with the package where held-out tasks do not get better. Tasks that share their columns are
-    also described by what they have in common: how normals vary, and along which directions
-    anomalies leave. Called again, it starts from the weights that came with the package again.
+    ``meta_fit`` fine-tunes the network on your own tasks, of any widths, and keeps the weights that
+    came with the package where held-out tasks are not scored better. Tasks that share their columns
+    also have evidence pooled over tasks: how normals vary, and the directions in which anomalies
+    depart. Called again, it starts from the weights that came with the package again.
 
-    Rows marked as unlabelled may hold anomalies: those that are farthest from the others, a fifth
-    of them and fewer the more anomalies are labelled, are not compared with. Without any ``y`` all
-    rows are taken for normal.
+    Rows marked as unlabelled may be anomalies: those that are farthest from the others, a fifth of
+    them and fewer the more anomalies are labelled, are left out of the context. Without any ``y``
+    all rows are taken for normal.
 
     More than 100 columns of values that rarely repeat are taken for the coordinates of an
-    embedding, and columns are then not looked at one by one.
+    embedding; evidence from single columns is then not used.
 
     Parameters
     ----------
     max_context : int, default=1000
-        Most normal rows to compare with; of more, a random part is taken. All labelled anomalies
+        Most normal rows in the context; of more, a random part is taken. All labelled anomalies
         are kept.
     {n_normal}
     {n_query}
@@ -59,7 +59,7 @@ class InContextDetector(BaseFewShotDetector):
     max_epochs : int, default=30
         Most epochs of fine-tuning; 0 keeps the weights as they are.
     episodes_per_epoch : int, default=None
-        None means 24 for each task, 480 at most.
+        Number of episodes in an epoch; None means 24 for each task, 480 at most.
     batch_size : int, default=32
         Episodes per training step.
     lr : float, default=None
@@ -70,11 +70,11 @@ class InContextDetector(BaseFewShotDetector):
     {outlier_label}
     clean_support : bool or "all", default=False
         Whether to doubt the normal rows of the support too, as if they were unlabelled; see
-        ``support_kept_``. "all" also doubts the labelled anomalies that the others find normal;
-        else they stay.
+        ``support_kept_``. "all" also doubts the labelled anomalies that look normal beside the
+        others; else they stay.
     pretrained : MetaState, str or path, default="tabular-v1"
-        The weights that came with the package, or those that ``meta_fit`` set; None stands for the
-        closed form they depart from.
+        The weights that came with the package, or those that ``meta_fit`` set; None means the
+        default weights, from which the network departs.
     {device}
     {net_params}
     {callbacks}
@@ -158,7 +158,7 @@ class InContextDetector(BaseFewShotDetector):
         )
         self.max_context = max_context
 
-    # --- what the shell asks for ------------------------------------------------------------------
+    # --- hooks of the base class ------------------------------------------------------------------
     def _meta_train(self, tasks: TaskSet, seed: int) -> MetaState:
         arrays, info = self._start()
         info |= {"n_tasks": tasks.n_tasks}
@@ -184,7 +184,7 @@ class InContextDetector(BaseFewShotDetector):
         return MetaState(type(self).__name__, {}, _CLOSED_FORM, None, info={"n_tasks": 0})
 
     def _start(self) -> tuple[Mapping[str, Array], dict[str, Any]]:
-        """Arrays to tune and where they are from: after a ``meta_fit`` those it started from."""
+        """Return arrays to fine-tune and their origin; after ``meta_fit`` those it began with."""
         state, name = resolve_state(self.pretrained), self.pretrained
         if state is not None and "start" in state.info:
             name = state.info["start"]
@@ -206,18 +206,18 @@ class InContextDetector(BaseFewShotDetector):
         return module_of(state.arrays)
 
     def _believed_normals(self, X: Array, codes: Codes, given: MetaState | None) -> Mask:
-        """All but the rows farthest from the others: what it doubts when they are unlabelled."""
+        """Select all but the rows farthest from the others, as if all were unlabelled: (n,)."""
         normal = np.flatnonzero(codes != ANOMALOUS)
         normal = normal[np.lexsort(X[normal].T[::-1])]
         kept = trusted(X[normal], np.ones(len(normal), dtype=bool), len(X) - len(normal))
         return np.isin(np.arange(len(X)), normal[kept])
 
-    def _represent(self, support: SupportSet, state: MetaState) -> TableDescription:
+    def _represent(self, support: SupportSet, state: MetaState) -> TableRepresentation:
         doubtful = None if self.clean_support else support.unlabelled  # else they are left out
-        return TableDescription(support.X, support.y, state.arrays, self.max_context, doubtful)
+        return TableRepresentation(support.X, support.y, state.arrays, self.max_context, doubtful)
 
     def _left_out_scores(self, adaptation: Adaptation) -> Array:
-        """Of rows in the context from the others; the rest are fresh as they are."""
+        """Score rows of the context from the others, and rows outside of it as fresh ones."""
         described, X = adaptation.representation, adaptation.support.X
         scores = np.empty(len(X))
         fresh = np.setdiff1d(np.arange(len(X)), described.rows)
@@ -227,6 +227,6 @@ class InContextDetector(BaseFewShotDetector):
         return scores
 
     def _reference_normals(self) -> Array:
-        """Those of the context: rows that are doubted are nothing to compare with."""
+        """Return the normals of the context, without doubtful rows: (n, d)."""
         support, rows = self._adaptation.support, self._adaptation.representation.rows
         return support.X[rows[support.y[rows] != ANOMALOUS]]

@@ -1,4 +1,4 @@
-"""A network that decides from a support how to weigh evidence about rows of any table."""
+"""Weigh evidence about rows of any table by a network that reads the support."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..._input.labels import ANOMALOUS, NORMAL
 from ..._training.seeding import torch_seed
 from ..._training.weights import from_arrays, to_arrays
 from ..._typing import Array
-from .closed_form import kinds_of, speaking
+from .closed_form import applicable, kinds_of
 
 N_FACTS = 7  # columns that describe the support as a whole
 _N_STATISTICS = 9
@@ -23,27 +23,29 @@ _FEW = 20.0
 
 
 class ContextMix(nn.Module):
-    """Non-negative weights of evidence, decided from what the support's own rows say [1]_.
+    """Predict non-negative weights of evidence from the leave-one-out scores of a support [1]_.
 
-    Each kind of evidence is a token: what it is, how it scores the normals and the labelled
-    anomalies of the support when they are left out, and facts about the support. Tokens attend to
-    each other; each then says by which factor, 2.2 at most, its weight departs from a closed form.
-    There is one for tables and one for embeddings, without and with labelled anomalies. What all
-    tasks of a family have in common, fine-tuning adds to the weights.
+    Each kind of evidence is a token: the sum of an embedding of its kind, of statistics of its
+    leave-one-out scores of the support's normals and labelled anomalies, and of a summary of the
+    support. Tokens attend to each other; each then predicts the factor, 2.2 at most, by which its
+    weight departs from the default weight. There are default weights for tables and for
+    embeddings, without and with labelled anomalies. Fine-tuning adds to the weights what all tasks
+    of a family have in common.
 
-    Described rows are ``[evidence, facts]``, of ``n_evidence + N_FACTS`` columns; the facts are the
-    same for all rows of a support.
+    Represented rows are ``[evidence, facts]``, of ``n_evidence + N_FACTS`` columns; the facts, a
+    summary of the support, are the same for all its rows.
 
     Parameters
     ----------
     closed : ndarray of shape (2, 3, n_evidence)
-        Weights of the closed form: of tables and of embeddings, with no labelled anomaly, with one
-        and with ten; in between they change with log(1 + k).
-    speaks : ndarray of shape (2, 2, n_evidence)
-        Where evidence says anything, without and with labelled anomalies; it is zero elsewhere.
+        Default weights: of tables and of embeddings, with no labelled anomaly, with one and with
+        ten; in between they are interpolated in log(1 + k).
+    applies : ndarray of shape (2, 2, n_evidence)
+        Positive where evidence applies, for tables and embeddings, without and with labelled
+        anomalies; its weight is zero elsewhere.
     departs : ndarray of shape (2, 2) or None, default=None
-        One where the network departs from it, else zero: for tables and embeddings, without and
-        with labelled anomalies; None: everywhere.
+        One where the network departs from the default weights, else zero: for tables and
+        embeddings, without and with labelled anomalies; None: everywhere.
     width : int, default=24
         Width of a token.
 
@@ -57,7 +59,7 @@ class ContextMix(nn.Module):
     def __init__(
         self,
         closed: Array,
-        speaks: Array,
+        applies: Array,
         departs: Array | None = None,
         width: int = 24,
     ) -> None:
@@ -69,8 +71,8 @@ class ContextMix(nn.Module):
         )
         self.closed: Tensor
         self.register_buffer("closed", torch.tensor(closed, dtype=torch.float64))
-        self.speaks: Tensor
-        self.register_buffer("speaks", torch.tensor(speaks > 0))
+        self.applies: Tensor
+        self.register_buffer("applies", torch.tensor(applies > 0))
         self.kind = nn.Parameter(0.3 * torch.randn(n_evidence, width))
         self.says = nn.Linear(_N_STATISTICS, width)
         self.facts = nn.Sequential(nn.Linear(N_FACTS, width), nn.SiLU(), nn.Linear(width, width))
@@ -83,56 +85,57 @@ class ContextMix(nn.Module):
         nn.init.zeros_(last.bias)
 
     def adapt(self, X: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """Weights for a support: (..., n, n_evidence + N_FACTS), (..., n) -> (..., n_evidence)."""
+        """Predict weights: (..., n, n_evidence + N_FACTS), (..., n) -> (..., n_evidence)."""
         leading = X.shape[:-2]
         flat = self._weights(X.flatten(0, -3) if leading else X[None], y.reshape(-1, y.shape[-1]))
         return {"weights": flat.reshape(*leading, -1)}
 
     def score(self, state: Mapping[str, Tensor], X: Tensor) -> Tensor:
-        """Weighted evidence: (..., m, n_evidence + N_FACTS) -> (..., m)."""
+        """Sum the weighted evidence of rows: (..., m, n_evidence + N_FACTS) -> (..., m)."""
         weights = state["weights"]
         return (X[..., : weights.shape[-1]] @ weights.unsqueeze(-1)).squeeze(-1)
 
     def forward(self, support_X: Tensor, support_y: Tensor, query_X: Tensor) -> Tensor:
-        """Scores of queries."""
+        """Score query rows by a support: (..., m, n_evidence + N_FACTS) -> (..., m)."""
         return self.score(self.adapt(support_X, support_y), query_X)
 
     def _weights(self, X: Tensor, y: Tensor) -> Tensor:
-        """(b, n, n_evidence + N_FACTS), (b, n) -> (b, n_evidence)."""
+        """Predict weights of a batch: (b, n, n_evidence + N_FACTS), (b, n) -> (b, n_evidence)."""
         evidence, facts = X[..., :-N_FACTS], X[:, 0, -N_FACTS:]
         normal, anomalous = (y == NORMAL), (y == ANOMALOUS)
         has_anomalies = anomalous.any(-1)
         embedding, k = (facts[:, -1] > 0).long(), anomalous.sum(-1)
-        speaks = self.speaks[embedding, has_anomalies.long()]  # (b, n_evidence)
+        applies = self.applies[embedding, has_anomalies.long()]  # (b, n_evidence)
         none, one, ten = self.closed[embedding].unbind(1)
         share = _share_of_ten(k).unsqueeze(-1)
         closed = torch.where(has_anomalies.unsqueeze(-1), one + share * (ten - one), none)
         statistics = torch.cat([_normals(evidence, normal),
                                 _anomalies(evidence, normal, anomalous)], -1)  # fmt: skip
         tokens = self.kind + self.says(statistics) + self.facts(facts).unsqueeze(1)
-        heard, _ = self.attention(tokens, tokens, tokens, key_padding_mask=~speaks)
-        factor = _MOST_FACTOR * torch.tanh(self.gate(self.norm(tokens + heard)).squeeze(-1))
-        # a single anomaly cannot be left out, and so tells nothing of evidence; few normals little
+        attended, _ = self.attention(tokens, tokens, tokens, key_padding_mask=~applies)
+        factor = _MOST_FACTOR * torch.tanh(self.gate(self.norm(tokens + attended)).squeeze(-1))
+        # few shots, small departure: one anomaly has no leave-one-out score, few normals noisy ones
         n = normal.sum(-1, keepdim=True)
-        far = torch.where(has_anomalies.unsqueeze(-1), share, 1.0).to(X.dtype) * n / (n + _FEW)
+        trust = torch.where(has_anomalies.unsqueeze(-1), share, 1.0).to(X.dtype) * n / (n + _FEW)
         departs = self.departs[embedding, has_anomalies.long()].unsqueeze(-1).to(X.dtype)
-        weights = closed.to(X.dtype) * torch.exp(departs * far * factor)
+        weights = closed.to(X.dtype) * torch.exp(departs * trust * factor)
         none, one, ten = self.own
         own = torch.where(has_anomalies.unsqueeze(-1), one + share.to(X.dtype) * (ten - one), none)
         weights = (weights + departs * own).clamp(min=0.0)
-        weights = weights * speaks
+        weights = weights * applies
         if self.training:
             weights = weights * (torch.rand_like(weights) > self.dropout)
         return weights
 
 
 def _share_of_ten(k: Tensor) -> Tensor:
-    """How far log(1 + k) is on the way from one labelled anomaly to ten: (b,)."""
+    """Interpolate in log(1 + k): 0 for one labelled anomaly, 1 for ten or more: (b,)."""
+    # each further anomaly adds less information than the one before it, hence the logarithm
     return (torch.log((1.0 + k.double()) / 2.0) / math.log(5.5)).clamp(0.0, 1.0)
 
 
 def _normals(evidence: Tensor, normal: Tensor) -> Tensor:
-    """Spread, skewness and largest value of left-out normals: (b, n_evidence, 3)."""
+    """Compute spread, skewness and maximum of left-out scores of normals: (b, n_evidence, 3)."""
     counted = normal.unsqueeze(-1).to(evidence.dtype)
     n = counted.sum(1).clamp(min=1.0)
     mean = (evidence * counted).sum(1) / n
@@ -140,11 +143,15 @@ def _normals(evidence: Tensor, normal: Tensor) -> Tensor:
     spread = (centred.square().sum(1) / n + 1e-6).sqrt()
     skew = (centred**3).sum(1) / n / spread**3
     most = evidence.masked_fill(~normal.unsqueeze(-1), -1e3).amax(1)
+    # constant factors bring the statistics to the order of one, as a linear layer needs
     return torch.stack([spread, 0.3 * skew, 0.3 * most], -1)
 
 
 def _anomalies(evidence: Tensor, normal: Tensor, anomalous: Tensor) -> Tensor:
-    """How left-out anomalies score: mean, extremes, spread, AUC, number: (b, n_evidence, 6)."""
+    """Compute statistics of left-out scores of anomalies: (b, n_evidence, 6).
+
+    They are mean, minimum, maximum, spread, ROC AUC against the normals, and log(1 + number).
+    """
     counted = anomalous.unsqueeze(-1)
     some = anomalous.any(-1)[:, None].to(evidence.dtype)
     k = anomalous.sum(-1, keepdim=True).to(evidence.dtype)
@@ -155,6 +162,7 @@ def _anomalies(evidence: Tensor, normal: Tensor, anomalous: Tensor) -> Tensor:
     order = torch.argsort(evidence.masked_fill(~(normal.unsqueeze(-1) | counted), 1e6), 1)
     rank = torch.argsort(order, 1).to(evidence.dtype) + 1.0
     n = normal.sum(-1, keepdim=True).to(evidence.dtype)
+    # the rank-sum formula needs no pairs of rows; padding sorts last, so that ranks are right
     auc = ((rank * counted).sum(1) - k * (k + 1) / 2) / (n * k).clamp(min=1.0)
     number = torch.log1p(k).expand_as(mean)
     parts = [0.3 * mean, 0.3 * low, 0.3 * high, 0.3 * (squares + 1e-6).sqrt() * some,
@@ -166,13 +174,13 @@ NET = "net."
 
 
 def new_module(closed: Array, seed: int, **given: Any) -> ContextMix:
-    """A network that has learned nothing: it is the closed form."""
+    """Make an untrained network, which gives the default weights."""
     with torch_seed(seed):
-        return ContextMix(closed, speaking(kinds_of({"closed": closed})), **given)
+        return ContextMix(closed, applicable(kinds_of({"closed": closed})), **given)
 
 
 def module_of(arrays: Mapping[str, Array], **given: Any) -> ContextMix:
-    """The network in a state's arrays; what was not learned is as new."""
+    """Make the network of a state; without learned arrays it is untrained."""
     given = {"departs": arrays["departs"], **given}
     module = new_module(arrays["closed"], 0, **given)
     learned = from_arrays(arrays, NET)
@@ -186,7 +194,7 @@ def module_of(arrays: Mapping[str, Array], **given: Any) -> ContextMix:
 
 
 def arrays_of(module: ContextMix, departs: Array | None = None) -> dict[str, Array]:
-    """Named arrays of a network for a :class:`MetaState`, in half precision."""
+    """Return named arrays of a network for a :class:`MetaState`, weights in half precision."""
     weights = to_arrays(dict(module.named_parameters()), NET)
     arrays = {name: value.astype(np.float16) for name, value in weights.items()}
     departs = np.ones((2, 2)) if departs is None else departs

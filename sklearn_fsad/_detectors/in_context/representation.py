@@ -1,4 +1,4 @@
-"""How InContextDetector sees a table: calibrated evidence and facts about the support."""
+"""Represent rows of a table by calibrated evidence and a summary of the support."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from ..._typing import Array, Codes
 from .cleaning import trusted
 from .closed_form import kinds_of
 
-_MOST_REFINEMENTS = 4  # of what tells columns and rows apart
+_MOST_REFINEMENTS = 4  # of the classes of equal columns and rows
 
 
-class TableDescription:
-    """A support and rows as evidence about them, whatever the order of columns and rows.
+class TableRepresentation:
+    """Represent rows by evidence, independent of the order of columns and rows.
 
-    Columns and rows are put in an order of their own first, so that sums and draws come out alike.
+    Columns and rows are sorted by their content first, so that sums and random draws are the same
+    for any given order.
 
     Parameters
     ----------
@@ -30,17 +31,19 @@ class TableDescription:
     y : ndarray of shape (n_support,), dtype int8
         1 marks the anomalies.
     arrays : mapping of str to ndarray
-        A state's; may hold the typical spread of evidence and what is pooled over a family.
+        Arrays of a state; they may hold the typical spread of evidence and what is pooled over a
+        family.
     most_normals : int
-        Of more normals a random part is the context.
+        Most normals in the context; of more, a random part is taken.
     doubtful : ndarray of shape (n_support,), dtype bool, or None, default=None
-        Rows that are not labelled: the strangest of them are left out of the context.
+        Unlabelled rows: those of them that look most anomalous are left out of the context.
 
     Attributes
     ----------
     support : ndarray of shape (n_context, n_evidence + N_FACTS)
-        Left-out evidence about the rows of the context, and facts.
+        Left-out evidence about the rows of the context, and the summary of the support.
     support_y : ndarray of shape (n_context,), dtype int8
+        Labels of the rows of the context.
     rows : ndarray of shape (n_context,)
         Positions of the context in the support.
     """
@@ -70,12 +73,12 @@ class TableDescription:
         kinds = kinds_of(arrays)
         self._seen = CalibratedEvidence.from_arrays(arrays, ScaledSupport(X, y, "none"), y, kinds)
         evidence = self._seen.support
-        self._facts = support_facts(X, y == ANOMALOUS, evidence)
+        self._facts = support_summary(X, y == ANOMALOUS, evidence)
         self.support = self._with_facts(evidence)
         self.support_y = y
 
     def transform(self, X: Array) -> Array:
-        """Describe rows: (m, d) -> (m, n_evidence + N_FACTS)."""
+        """Represent rows: (m, d) -> (m, n_evidence + N_FACTS)."""
         return self._with_facts(self._seen.transform(X[:, self._columns]))
 
     def _with_facts(self, evidence: Array) -> Array:
@@ -83,16 +86,16 @@ class TableDescription:
 
 
 def _of_width(arrays: Mapping[str, Array], n_features: int) -> Mapping[str, Array]:
-    """A state's arrays without what is pooled over tasks of another width."""
+    """Remove the arrays that are pooled over tasks of another width from those of a state."""
     if len(arrays.get("pooled_relevance", ())) == n_features:
         return arrays
     return {name: value for name, value in arrays.items() if not name.startswith("pooled_")}
 
 
 def own_order(X: Array, y: Codes) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """An order of rows and of columns that depends on what they hold: (n,), (d,).
+    """Sort rows and columns by their content: positions (n,), (d,).
 
-    Not on where they stand, nor on the units of the columns.
+    The order depends neither on their given order nor on the units of the columns.
     """
     n, d = X.shape
     ranks = rankdata(X, method="dense", axis=0).astype(np.intp)
@@ -107,16 +110,17 @@ def own_order(X: Array, y: Codes) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 
 def _classes(former: NDArray[np.intp], marks: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Number of what tells items apart, in sorted order: (m,), (m, n_marks) -> (m,)."""
+    """Number the classes of equal items, in sorted order: (m,), (m, n_marks) -> (m,)."""
     _, numbers = np.unique(np.column_stack([former, marks]), axis=0, return_inverse=True)
     return numbers.ravel()
 
 
-def support_facts(X: Array, anomalous: NDArray[np.bool_], evidence: Array) -> Array:
-    """Facts of a support that its evidence does not tell: (n, d), (n,), (n, e) -> (N_FACTS,).
+def support_summary(X: Array, anomalous: NDArray[np.bool_], evidence: Array) -> Array:
+    """Summarise a support beyond its evidence: (n, d), (n,), (n, e) -> (N_FACTS,).
 
-    Logarithms of the numbers of normals, columns and anomalies; the share of repeated values; the
-    effective rank of the columns; how much kinds of evidence agree; whether it is an embedding.
+    The summary holds logarithms of the numbers of normals, columns and anomalies, the share of
+    repeated values, the effective rank of the columns, the agreement of kinds of evidence, and 1
+    for an embedding, else 0.
     """
     N = X[~anomalous]
     n, d = N.shape

@@ -1,4 +1,4 @@
-"""Training of the network that weighs evidence about any table."""
+"""Train and fine-tune the network that weighs evidence about any table."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from ..._typing import Array
 from ...tasks._episodes import Episode, EpisodeSampler
 from ...tasks._task_set import TaskSet
 from .module import NET, ContextMix, arrays_of, module_of
-from .representation import support_facts
+from .representation import support_summary
 
 N_FOLDS, _N_STAGES = 5, 3
 
 
 def described(observations: Sequence[Observation], typical: Array) -> list[Episode]:
-    """Episodes as the network sees them."""
+    """Represent episodes by evidence and a summary of the support, as network input."""
     episodes = []
     for o in observations:
         raw, e = o.raw, o.episode(typical)
-        facts = support_facts(raw.support_X, raw.support_y == ANOMALOUS, e.support_X)
+        facts = support_summary(raw.support_X, raw.support_y == ANOMALOUS, e.support_X)
         support, query = (
             np.column_stack([part, np.tile(facts, (len(part), 1))])
             for part in (e.support_X, e.query_X)
@@ -44,7 +44,7 @@ def described(observations: Sequence[Observation], typical: Array) -> list[Episo
 
 
 def with_pooled(arrays: Mapping[str, Array], pooled: Pooled) -> dict[str, Array]:
-    """Arrays that also weigh what a family has in common, which counts for nothing so far."""
+    """Extend arrays by the evidence pooled over a family, with zero weights to start with."""
     more = len(FAMILY) - arrays["closed"].shape[-1]
     wider = {
         name: np.pad(value, [(0, 0)] * (value.ndim - 1) + [(0, more)])
@@ -59,7 +59,7 @@ def with_pooled(arrays: Mapping[str, Array], pooled: Pooled) -> dict[str, Array]
 def train(
     module: ContextMix, episodes: Sequence[Episode], settings: TrainingSettings
 ) -> tuple[ContextMix, list[dict[str, float]]]:
-    """Train in place on episodes, each once an epoch; float32 while it learns."""
+    """Train a module in place on episodes, each once an epoch; in float32 while it trains."""
     if not settings.max_epochs:
         return module, []
     data = EpisodeDataset(lambda epoch, index: episodes[index], len(episodes))
@@ -75,13 +75,16 @@ def train(
 
 @dataclass(frozen=True)
 class FineTuned:
-    """A fine-tuned network and what held-out tasks said.
+    """Hold a fine-tuned network and its held-out reports.
 
     Attributes
     ----------
     arrays : dict of str to ndarray
+        Arrays of the network that is used.
     reports : list of HeldOutReport
+        Mean ROC AUC of each stage on held-out tasks, in each regime.
     history : list of dict
+        Loss of each epoch up to the stage that is used.
     """
 
     arrays: dict[str, Array]
@@ -96,12 +99,12 @@ def fine_tune(
     n_episodes: int,
     settings: TrainingSettings,
 ) -> FineTuned:
-    """Train further on tasks of one's own, as long as held-out ones get better.
+    """Fine-tune a network on tasks, up to the stage that is best on held-out tasks.
 
-    Tasks that share their columns also have evidence of what they have in common. The tasks are
-    held out in five folds; after each third of the epochs the network scores them, with and without
-    labelled anomalies. What is clearly better than the network to start with, by more than one
-    standard error over groups, is trained on all tasks and used.
+    Tasks that share their columns also have evidence pooled over tasks. The tasks are held out in
+    five folds; after each third of the epochs the network scores them, with and without labelled
+    anomalies. The stage that is better than the given network by more than one standard error over
+    groups is trained on all tasks and used.
     """
     folds = tasks.folds(N_FOLDS, settings.seed)
     shared = tasks.n_features is not None and len(folds) > 1
@@ -132,16 +135,18 @@ def fine_tune(
 
 @dataclass(frozen=True)
 class _Tuning:
-    """Trainings that go on from one network, on all episodes or without those of a fold.
+    """Fine-tune one network on all episodes, or without those of a fold.
 
     Attributes
     ----------
     start : mapping of str to ndarray
         Arrays of that network.
     observations : sequence of Observation
+        Evidence about the rows of the episodes.
     episodes, before : sequence of Episode
-        As the trained network sees them, and as the one to start with does.
+        The represented episodes, for the fine-tuned network and for the given one.
     settings : TrainingSettings
+        Settings of the training on all episodes.
     """
 
     start: Mapping[str, Array]
@@ -152,14 +157,14 @@ class _Tuning:
 
     @property
     def stages(self) -> list[int]:
-        """Epochs after which the network is looked at."""
+        """Epochs after which the network is scored."""
         last = self.settings.max_epochs
         return sorted({-(-last * i // _N_STAGES) for i in range(1, _N_STAGES + 1)} - {0})
 
     def train(
         self, positions: Iterable[int], settings: TrainingSettings
     ) -> tuple[list[ContextMix], list[dict[str, float]]]:
-        """The network after each stage of a training on some episodes, and its history."""
+        """Train on some episodes; return the network after each stage, and the history."""
         snapshots = _Snapshots(self.stages)
         module = module_of(self.start, departs=None)
         module.own.requires_grad_(True)
@@ -168,7 +173,7 @@ class _Tuning:
         return [module_of(taken) for taken in snapshots.taken_], history
 
     def held_out(self) -> list[HeldOutEpisode]:
-        """Score the episodes of each fold as before and by the stages of a training without it."""
+        """Score the episodes of each fold by the given network and by stages trained without it."""
         if not self.stages:
             return []
         baseline, scored = module_of(self.start), []
@@ -190,14 +195,14 @@ class _Tuning:
 
 
 class _Snapshots(Callback):
-    """Keeps the network as it is after some epochs."""
+    """Copy the arrays of a network after given epochs."""
 
     def __init__(self, epochs: Sequence[int]) -> None:
         self.epochs = epochs
         self.taken_: list[dict[str, Array]] = []
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Take one, if it is time."""
+        """Copy the arrays, if the epoch is one of the given ones."""
         if len(net.history) in self.epochs:
             self.taken_.append(arrays_of(net.module_))
 
@@ -209,7 +214,7 @@ def _scores(module: ContextMix, e: Episode) -> Array:
 
 
 def _choose(held_out: Sequence[HeldOutEpisode]) -> tuple[int, tuple[bool, bool]]:
-    """The stage to use, 0 for none, and whether to use it without and with labelled anomalies."""
+    """Choose the stage, 0 for none, and whether to use it without and with labelled anomalies."""
     means = {r: group_means([e for e in held_out if e.regime == r])[1] for r in (0, 1)}
     clear = {r: clear_gain(aucs[:, 1:] - aucs[:, :1]) for r, aucs in means.items() if len(aucs)}
     best = int(np.argmax(sum(np.maximum(c, 0.0) for c in clear.values())))
@@ -220,7 +225,7 @@ def _choose(held_out: Sequence[HeldOutEpisode]) -> tuple[int, tuple[bool, bool]]
 def _reports(
     held_out: Sequence[HeldOutEpisode], stage: int, used: tuple[bool, bool]
 ) -> list[HeldOutReport]:
-    """What each stage reached on held-out tasks, where there are any, and which one is used."""
+    """Report the mean ROC AUC of each stage on held-out tasks, if any, and the stage used."""
     reports = []
     for regime, name in enumerate(REGIMES):
         _, aucs = group_means([e for e in held_out if e.regime == regime])

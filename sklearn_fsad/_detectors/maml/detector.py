@@ -1,4 +1,4 @@
-"""Gradient-based meta-learning: a network that a few steps adapt to a task."""
+"""Detect anomalies by gradient-based meta-learning: a few steps adapt a network to a task."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def _reconstructs(detector: MAMLDetector) -> bool:
 
 @with_shared_parameters
 class MAMLDetector(BaseFewShotDetector):
-    """Anomalies by a network that a few gradient steps adapt to the support.
+    """Detect anomalies by a network that a few gradient steps adapt to the support.
 
-    ``meta_fit`` learns initial weights from which those steps lead far [1]_. The network starts as
-    a correction of nothing to a closed form, the weighed evidence of :class:`ProtoNetDetector`, and
-    learns to depart from it; where tasks held out from training do not get better by that, the
-    closed form is kept and a warning says so. Choose it for tasks that are alike, such as
-    recordings of one kind of machine; for tasks that differ, prototypes are the better choice.
+    ``meta_fit`` learns initial weights from which few steps suffice [1]_. The network is a
+    correction, zero at first, of a closed form, the weighted evidence of
+    :class:`ProtoNetDetector`; where it is not better on held-out tasks, the closed form is kept
+    and a warning is given. Choose it for tasks that are alike, such as recordings of one kind of
+    machine; for tasks that differ, prototypes are the better choice.
 
     Without ``meta_fit`` the detector is the closed form; with ``residual=False`` it first trains
     on episodes made out of the support itself.
@@ -48,36 +48,37 @@ class MAMLDetector(BaseFewShotDetector):
     Parameters
     ----------
     learner : {"classifier", "autoencoder", "svdd"}, default="classifier"
-        What is adapted: a classifier of anomalies, which sees injected anomalies where the support
-        has none; an autoencoder, whose reconstruction error is the score; or a hypersphere around
-        a meta-learned centre [2]_, with the distance as the score. Labelled anomalies push the
-        error of the last two up.
+        Network to adapt: a classifier of anomalies, which is given injected anomalies where the
+        support has none; an autoencoder, whose reconstruction error is the score; or a hypersphere
+        around a meta-learned centre [2]_, with the distance as the score. The last two learn a
+        larger error for labelled anomalies.
     algorithm : {"maml", "fomaml", "anil", "metasgd", "reptile"}, default="maml"
         MAML differentiates through the steps; first-order MAML does not and takes less than half
         the time; ANIL [3]_ adapts the last layer alone; Meta-SGD [4]_ learns a rate for every
         weight; Reptile [5]_ moves the initial weights towards the adapted ones.
     n_inner_steps : int, default=5
-        Gradient steps of an adaptation; 0 trains one network for all tasks, which never adapts:
-        what adaptation is to be compared with.
+        Number of gradient steps of an adaptation; 0 trains one network for all tasks, which never
+        adapts: the baseline of adaptation.
     inner_lr : "learned" or float, default="learned"
-        Rate of the steps; "learned" learns one for each layer and step, from 0.3 on. Meta-SGD
-        learns in any case and takes a number as the start. Reptile learns none.
+        Learning rate of the steps; "learned" learns one for each layer and step, starting at 0.3.
+        Meta-SGD always learns rates and takes a number as the start. Reptile learns none.
     inner_batch : {"as-given", "one-class"}, default="as-given"
-        What the steps see: the support as it is, in training with as few anomalies as at test, or
-        its normal rows alone [6]_. The queries that judge the steps are balanced in both.
+        Rows that the steps learn from: the support as it is, in training with as few anomalies as
+        at test, or its normal rows alone [6]_. The queries of training are balanced in both cases.
     residual : bool, default=True
         Whether the network corrects the closed form, rather than standing on its own.
     augment : "auto" or bool, default="auto"
-        Whether training episodes permute the features and flip their signs, so that the network
-        cannot memorise which one moves where; "auto" lets tasks held out from training say.
+        Whether to permute the features of training episodes and flip their signs, so that the
+        network cannot memorise which one moves where; "auto" chooses on held-out tasks.
     inject : bool, default=True
-        Whether a classifier without labelled anomalies is shown injected ones. Without them its
+        Whether a classifier without labelled anomalies is given injected ones. Without them its
         steps learn from one class.
     multi_step_loss : bool, default=False
-        Whether training judges the network after every step [7]_ and not after the last alone.
+        Whether the training loss includes the scores after every step [7]_, not after the last
+        alone.
     gate : bool, default=True
-        Whether the network has to beat the closed form on held-out tasks to be used. It never
-        switches off a network with ``residual=False``: there a warning is all.
+        Whether the network has to beat the closed form on held-out tasks to be used. With
+        ``residual=False`` the network is used in any case, with a warning where it does not.
     hidden : tuple of int, default=None
         Hidden layers; None means ``(64, 64)``, and ``(64,)`` on each side of the autoencoder.
     embedding_dim : int, default=None
@@ -89,14 +90,15 @@ class MAMLDetector(BaseFewShotDetector):
     max_epochs : int, default=7
         Epochs of meta-training; 0 keeps the closed form.
     episodes_per_epoch : int, default=None
-        Episodes that every epoch sees again, augmented anew; None means 48 a task, at most 960.
+        Number of episodes, the same in every epoch but augmented anew; None means 48 a task, at
+        most 960.
     batch_size : int, default=8
         Tasks per meta-step.
     lr : float, default=None
-        Highest rate of the meta-steps, a cycle of rates; None means 0.004.
+        Highest learning rate of the meta-steps, whose rate rises once and falls; None means 0.004.
     scaler : {"auto", "none", "task", "robust", "shrunk"} or transformer, default="auto"
-        Scaling of the features that the network sees, the same in every episode and at ``fit``;
-        the evidence scales by itself. "auto" is "shrunk".
+        Scaling of the features of the network, the same in every episode and in ``fit``; evidence
+        has its own scaling. "auto" is "shrunk".
     {threshold}
     {alpha}
     {contamination}
@@ -112,11 +114,11 @@ class MAMLDetector(BaseFewShotDetector):
     Attributes
     ----------
     adaptation_report_ : dict
-        What the steps did to the loss of the support, and whether the support mattered.
+        Loss of the support at each step, and the change of its scores by other adaptations.
     {offset_}
     state_ : MetaState
-        The state that ``fit`` adapted; ``state_.info["held_out"]`` tells how the network fared on
-        held-out tasks.
+        The state that ``fit`` adapted; ``state_.info["held_out"]`` holds the ROC AUC of the network
+        and of its baselines on held-out tasks.
     {support_X_}
     {support_y_}
     {support_kept_}
@@ -125,11 +127,11 @@ class MAMLDetector(BaseFewShotDetector):
 
     Notes
     -----
-    The memory of ``fit`` does not depend on ``n_inner_steps``. What a meta-step of ``meta_fit``
-    keeps for its gradient grows with every step that is differentiated through: with the defaults,
-    8 tasks of at most 82 rows and 8 features, by 4.1 MiB a step for "maml" and "metasgd" and 1.0
-    MiB for "anil"; at first order by 0.2 MiB, the weights, for "fomaml", and by nothing for
-    "reptile". It is proportional to ``batch_size``, to the rows and to the layers.
+    The memory of ``fit`` does not depend on ``n_inner_steps``. The memory that a meta-step of
+    ``meta_fit`` needs for its gradient grows with every step that is differentiated through: with
+    the defaults, 8 tasks of at most 82 rows and 8 features, by 4.1 MiB a step for "maml" and
+    "metasgd" and 1.0 MiB for "anil"; at first order by 0.2 MiB, the weights, for "fomaml", and by
+    nothing for "reptile". It is proportional to ``batch_size``, to the rows and to the layers.
 
     References
     ----------
@@ -254,7 +256,7 @@ class MAMLDetector(BaseFewShotDetector):
         self.embedding_dim = embedding_dim
         self.scaler = scaler
 
-    # --- what the shell asks for ------------------------------------------------------------------
+    # --- hooks of the base class ------------------------------------------------------------------
     def _meta_train(self, tasks: TaskSet, seed: int) -> MetaState:
         sampler = self._sampler(tasks, seed)
         tasks.one_feature_space()
@@ -292,9 +294,10 @@ class MAMLDetector(BaseFewShotDetector):
         return represent(self, support.X, support.y, state)
 
     def _left_out_scores(self, adaptation: Adaptation) -> Array:
-        """Score of each support row by a network that adapted to the others, all at once.
+        """Score each row of the support by a network that adapted to the others.
 
-        A normal row counts as no less strange than the detector finds it in the end.
+        All networks are adapted at once. The leave-one-out score of a normal row is at least its
+        score by the network that adapted to all rows.
         """
         described, y = adaptation.representation, adaptation.support.y
         if not isinstance(adaptation.module, GradientAdaptation):
@@ -307,17 +310,17 @@ class MAMLDetector(BaseFewShotDetector):
         left_out = scores_after(adaptation, labels)[fold, np.arange(n)]
         return np.where(y == ANOMALOUS, left_out, np.maximum(left_out, in_sample))
 
-    # --- what the steps did -----------------------------------------------------------------------
+    # --- report on the steps ----------------------------------------------------------------------
     @property
     def adaptation_report_(self) -> dict[str, Any]:
-        """What the steps did to the loss of the support, and whether the support mattered.
+        """Loss of the support at each step, and the change of its scores by other adaptations.
 
         ``used`` is "network" or "closed form". ``support_loss`` lists the loss before and after
-        each step. ``score_change`` tells how the order of the support's rows by score changes, as
-        one minus Spearman's correlation, when there is no step ("not adapted"), when the steps see
-        a support that is not this task's, its features shuffled ("swapped support"), and when its
-        labels are permuted ("permuted labels"). Changes near 0 mean that the support hardly
-        matters: the network has memorised its training tasks, or adapts in vain.
+        each step. ``score_change`` is the change of the order of the support's rows by score, as
+        one minus Spearman's correlation, without any step ("not adapted"), with steps on another
+        support, made of this one by shuffling features ("swapped support"), and with permuted
+        labels ("permuted labels"). Changes near 0 mean that the support hardly matters: the network
+        has memorised its training tasks, or its adaptation has no effect.
         """
         self._check_fitted()
         return adaptation_report(self._adaptation)
@@ -328,7 +331,7 @@ class MAMLDetector(BaseFewShotDetector):
 
     @available_if(_reconstructs)
     def feature_errors(self, X: Any) -> Array:
-        """Reconstruct rows: which features are off.
+        """Compute the reconstruction error of each feature of rows.
 
         Only for ``learner="autoencoder"``.
 
@@ -340,9 +343,9 @@ class MAMLDetector(BaseFewShotDetector):
         Returns
         -------
         errors : ndarray of shape (n_samples, n_features)
-            Squared reconstruction error of each feature as the network sees it: in units of the
-            support's spread, logarithmic far out. Of more than 100 features the network sees 32
-            principal directions, and the errors are theirs.
+            Squared reconstruction error of each feature of the network: in units of the support's
+            spread, logarithmic far out. Of more than 100 features the network uses 32 principal
+            directions, and the errors are those of the directions.
         """
         self._check_fitted()
         rows = self._validated(X, reset=False)

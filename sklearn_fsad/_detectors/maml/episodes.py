@@ -1,4 +1,4 @@
-"""Episodes as a network that adapts by gradient steps sees them."""
+"""Prepare episodes as input of a network that adapts by gradient steps."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ..._evidence.episodes import Observation
 from ..._evidence.mix import EvidenceMix
 from ..._typing import Array
 from ...tasks._episodes import Episode
-from .representation import NetworkView, anchored, with_injected
+from .representation import FeatureMap, anchored, with_injected
 
 
 @dataclass(frozen=True)
-class Exercise:
-    """An episode as the network sees it.
+class PreparedEpisode:
+    """Hold a represented episode and the scores of its baseline.
 
     Attributes
     ----------
@@ -24,9 +24,9 @@ class Exercise:
     group : int
         Number of the group of siblings that its task belongs to.
     episode : Episode
-        Its rows described.
+        The episode, its rows represented.
     closed : ndarray of shape (n_query,)
-        What the closed form, which never saw the fold, says of the queries.
+        Scores of the queries by the closed form, learned without the fold.
     """
 
     fold: int
@@ -35,16 +35,16 @@ class Exercise:
     closed: Array
 
 
-def exercise(
-    observation: Observation, mix: EvidenceMix, view: NetworkView, residual: bool
-) -> Exercise:
-    """An episode as the network sees it, the closed form being a mix of evidence."""
+def prepare_episode(
+    observation: Observation, mix: EvidenceMix, feature_map: FeatureMap, residual: bool
+) -> PreparedEpisode:
+    """Represent the rows of an episode, with a mix of evidence as the closed form."""
     raw, calibration = observation.raw, observation.support
     support, query, injected = map(
         calibration.standardise, (calibration.left_out, observation.query, observation.injected)
     )
     weights = mix.weights(support, raw.support_y)
-    features = view.features(raw.support_X, raw.support_y)
+    features = feature_map.features(raw.support_X, raw.support_y)
     parts = [
         (features.support, support),
         (features.transform(observation.injected_X), injected),
@@ -57,24 +57,24 @@ def exercise(
         support_y=with_injected(raw.support_y, len(injected)),
         query_X=described[2],
     )
-    return Exercise(observation.fold, observation.group, episode, query @ weights)
+    return PreparedEpisode(observation.fold, observation.group, episode, query @ weights)
 
 
 def permuted_features(episode: Episode, n_features: int, rng: np.random.Generator) -> Episode:
-    """The episode with its features in another order and with other signs.
+    """Permute the features of an episode, and flip random signs.
 
-    Which sensor moves, and to which side, then says nothing: a network cannot memorise it.
+    A network then cannot memorise which feature moves in anomalies, and to which side.
     """
     order = rng.permutation(n_features)
     sign = rng.choice([-1.0, 1.0], size=n_features)
 
-    def view(Z: Array) -> Array:
+    def permuted(Z: Array) -> Array:
         return np.concatenate([Z[:, order] * sign, Z[:, n_features:]], axis=1)
 
     return Episode(
         episode.task,
-        view(episode.support_X),
+        permuted(episode.support_X),
         episode.support_y,
-        view(episode.query_X),
+        permuted(episode.query_X),
         episode.query_y,
     )

@@ -1,4 +1,4 @@
-"""Score held-out episodes with a network that adapts, and with what it is compared with."""
+"""Score held-out episodes by a network that adapts, and by its baselines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..._stats.ranking import column_aucs
 from ..._training.batches import collate_episodes
 from ..._training.held_out import REGIMES, HeldOutEpisode
 from ..._typing import Array
-from .episodes import Exercise
+from .episodes import PreparedEpisode
 from .inner_loop import GradientAdaptation
 
 OPTIONS = ("closed form", "network", "not adapted", "swapped support", "permuted labels")
@@ -22,30 +22,32 @@ _SCORED_AT_ONCE = 32
 
 
 def score_held_out(
-    module: GradientAdaptation, exercises: Sequence[Exercise], fold: int
+    module: GradientAdaptation, prepared: Sequence[PreparedEpisode], fold: int
 ) -> list[HeldOutEpisode]:
-    """Score the exercises of a fold by a network that never saw it, and by all ``OPTIONS``."""
+    """Score the episodes of a fold by all ``OPTIONS``, the network trained without the fold."""
     scored = []
     for regime in range(len(REGIMES)):
         part = [
             e
-            for e in exercises
+            for e in prepared
             if int((e.episode.support_y == 1).any()) == regime
             and 0 < (e.episode.query_y == 1).sum() < len(e.episode.query_y)
         ]
         for start in range(0, len(part), _SCORED_AT_ONCE):
             some = part[start : start + _SCORED_AT_ONCE]
-            for exercise, scores in zip(some, _all_scores(module, some, regime), strict=True):
-                e = exercise.episode
-                columns = np.column_stack([exercise.closed, scores[: len(e.query_y)]])
+            for p, scores in zip(some, _all_scores(module, some, regime), strict=True):
+                e = p.episode
+                columns = np.column_stack([p.closed, scores[: len(e.query_y)]])
                 aucs = column_aucs(columns, e.query_y == 1)
-                scored.append(HeldOutEpisode(fold, exercise.group, regime, aucs))
+                scored.append(HeldOutEpisode(fold, p.group, regime, aucs))
     return scored
 
 
-def _all_scores(module: GradientAdaptation, exercises: Sequence[Exercise], regime: int) -> Array:
-    """Scores adapted, not adapted, on another support, on other labels: (n_episodes, m, 4)."""
-    episodes = [e.episode for e in exercises]
+def _all_scores(
+    module: GradientAdaptation, prepared: Sequence[PreparedEpisode], regime: int
+) -> Array:
+    """Score queries adapted, not adapted, by another support, by other labels: (b, m, 4)."""
+    episodes = [e.episode for e in prepared]
     parts, _ = collate_episodes(episodes, torch.float64)
     X, y, query = parts["support_X"], parts["support_y"], parts["query_X"]
     tasks = np.array([e.task for e in episodes])
@@ -62,7 +64,7 @@ def _all_scores(module: GradientAdaptation, exercises: Sequence[Exercise], regim
 
 
 def _positions_of_others(tasks: NDArray[np.intp]) -> NDArray[np.intp]:
-    """For each episode the next one of another task, or itself if there is none."""
+    """Find for each episode the next one of another task, or itself if there is none."""
     n = len(tasks)
     following = [np.roll(np.arange(n), -i) for i in range(n)]
     return np.array([next((j for j in row if tasks[j] != tasks[i]), i)

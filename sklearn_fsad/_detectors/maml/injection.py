@@ -1,4 +1,4 @@
-"""Anomalies made out of normal rows, for supports that have none."""
+"""Make anomalies out of normal rows, for supports without labelled ones."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ def inject_anomalies(
     n: int = N_INJECTED,
     amplitude: tuple[float, float] = (2.0, 6.0),
 ) -> Array:
-    """Normals with noise on a random half of their features: (n_normal, d) -> (n, d).
+    """Add noise to a random half of the features of normals: (n_normal, d) -> (n, d).
 
     Parameters
     ----------
     normals : ndarray of shape (n_normal, d)
+        Normal rows.
     rng : Generator
+        Source of randomness.
     n : int, default=32
-        Rows to make.
+        Number of rows to make.
     amplitude : (float, float), default=(2.0, 6.0)
         Lowest and highest standard deviation of the noise, in spreads of the feature.
     """
@@ -40,15 +42,18 @@ def inject_anomalies(
 
 
 def tasks_from_rows(X: Array, y: NDArray[np.int8], seed: int, n_tasks: int = 8) -> TaskSet:
-    """Tasks like the one that some rows come from: jittered draws of them, anomalies injected.
+    """Make tasks from the rows of one support, by jittered draws and injected anomalies.
 
     Parameters
     ----------
     X : ndarray of shape (n, d)
+        Rows of the support.
     y : ndarray of shape (n,), dtype int8
         1 marks anomalies; where there are any, half the anomalies of a task are jittered ones.
     seed : int
+        Seed of the draws.
     n_tasks : int, default=8
+        Number of tasks.
     """
     X = np.clip(X, -FAR, FAR)
     normals, anomalies = X[y != ANOMALOUS], X[y == ANOMALOUS]

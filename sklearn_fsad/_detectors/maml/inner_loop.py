@@ -1,4 +1,4 @@
-"""Adaptation by gradient steps, one batched computation over all tasks."""
+"""Adapt weights by gradient steps, in one batched computation over all tasks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TINY = 1e-12
 
 
 class GradientAdaptation(nn.Module):
-    """A learner whose initial weights, and rates, are such that a few steps adapt it to a task.
+    """Adapt a learner to each task by a few gradient steps from meta-learned initial weights.
 
     Parameters
     ----------
@@ -35,13 +35,13 @@ class GradientAdaptation(nn.Module):
         last layer alone; Meta-SGD [3]_ learns a rate for every weight; Reptile [4]_ moves the
         initial weights towards the adapted ones.
     n_steps : int, default=5
-        Gradient steps; 0 makes one network for all tasks, which never adapts.
+        Number of gradient steps; 0 makes one network for all tasks, which never adapts.
     inner_lr : float, default=0.1
         Rate of the steps, or where learned ones start.
     learn_rates : bool, default=True
         Whether rates are learned, one for each layer and step.
     one_class : bool, default=False
-        Whether the steps look away from labelled anomalies.
+        Whether the steps ignore labelled anomalies.
     multi_step_loss : bool, default=False
         Whether training scores the queries after every step [5]_, not after the last alone.
     use : sequence of two bool, default=(True, True)
@@ -58,8 +58,8 @@ class GradientAdaptation(nn.Module):
     .. [5] A. Antoniou, H. Edwards and A. Storkey, "How to train your MAML", ICLR 2019.
     """
 
-    # longer gradients are shortened, lest a few steps run away; the outer gradient takes the
-    # factor for a constant
+    # longer gradients are shortened, so that few steps cannot diverge; the outer gradient treats
+    # the factor as a constant
     most_gradient = 3.0
 
     def __init__(
@@ -96,18 +96,18 @@ class GradientAdaptation(nn.Module):
     def from_arrays(
         cls, arrays: Mapping[str, Array], make_learner: Callable[[], Learner], **given: Any
     ) -> GradientAdaptation:
-        """The module in a state's arrays, in float64 and for use alone."""
+        """Make the module of a state, in float64 and without gradients."""
         with torch.device("meta"):  # initial weights would draw from the global generator
             module = cls(make_learner(), use=arrays["use"].tolist(), **given)
         module.load_state_dict(from_arrays(arrays, _NETWORK), assign=True)
         return module.requires_grad_(False).eval()
 
     def to_arrays(self) -> dict[str, Array]:
-        """Named arrays for a :class:`MetaState`."""
+        """Return named arrays for a :class:`MetaState`."""
         return {**to_arrays(self.state_dict(), _NETWORK), "use": np.array(self.use)}
 
     def adapt(self, X: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """Weights for a support: (..., n, columns), (..., n); keeps no graph of the steps."""
+        """Adapt weights to a support, without a graph of the steps: (..., n, columns), (..., n)."""
         without, with_anomalies = (torch.tensor(used) for used in self.use)
         use = torch.where((y == 1).any(-1), with_anomalies, without)
         losses = []
@@ -119,20 +119,21 @@ class GradientAdaptation(nn.Module):
         return state
 
     def score(self, state: dict[str, Tensor], X: Tensor) -> Tensor:
-        """Scores of rows: (..., m, columns) -> (..., m)."""
+        """Score rows: (..., m, columns) -> (..., m)."""
         scores = self.learner.score(self.weights_in(state), X)
         return torch.where(state["use"].unsqueeze(-1), scores, X[..., -1])
 
     def weights_in(self, state: dict[str, Tensor]) -> list[Tensor]:
-        """The learner's weights within what :meth:`adapt` returned."""
+        """Extract the weights of the learner from what :meth:`adapt` returned."""
         return [state[f"weights_{i}"] for i in range(len(self.learner.weights))]
 
     def forward(self, support_X: Tensor, support_y: Tensor, query_X: Tensor) -> Tensor:
-        """Scores of queries, in training with a multi-step loss those after each step.
+        """Score queries; in training with a multi-step loss after each step.
 
         Returns
         -------
         scores : Tensor of shape (..., m) or (n_steps, ..., m)
+            Larger = more anomalous.
         """
         trajectory = list(self._trajectory(support_X, support_y))
         if self.algorithm == "reptile":
@@ -146,7 +147,7 @@ class GradientAdaptation(nn.Module):
         return scores
 
     def _trajectory(self, X: Tensor, y: Tensor) -> Iterator[list[Tensor]]:
-        """Weights before and after each step; differentiable where gradients are wanted."""
+        """Yield weights before and after each step; differentiable where gradients are enabled."""
         y = self._seen(y)
         weights = [w.expand(*y.shape[:-1], *w.shape) for w in self.learner.weights]
         if not torch.is_grad_enabled():
@@ -157,9 +158,10 @@ class GradientAdaptation(nn.Module):
             yield weights
 
     def _rates(self) -> list[Sequence[Tensor]]:
-        """Rate of each tensor of weights in each step."""
+        """Return the rate of each tensor of weights in each step."""
         if isinstance(self.log_rates, nn.ParameterList):
             return [[rate.exp() for rate in self.log_rates]] * self.n_steps
+        # logarithms are learned, so that rates stay positive and change by factors
         return [rates.unbind() for rates in self.log_rates.exp()]
 
     def _step(
@@ -179,44 +181,45 @@ class GradientAdaptation(nn.Module):
         ]
 
     def unadapted(self, X: Tensor) -> Tensor:
-        """Scores of rows before any step: (n_tasks, m, columns) -> (n_tasks, m)."""
+        """Score rows before any step: (n_tasks, m, columns) -> (n_tasks, m)."""
         weights = [w.expand(len(X), *w.shape) for w in self.learner.weights]
         return self.learner.score(weights, X)
 
     def _seen(self, y: Tensor) -> Tensor:
-        """The labels that the steps see."""
+        """Mask the labels that the steps ignore: (..., n) -> (..., n)."""
         return y.masked_fill(y == 1, PADDING) if self.one_class else y
 
     def _towards(self, adapted: list[Tensor]) -> Tensor:
-        """A number whose gradient leads the initial weights to the mean of adapted ones."""
+        """Compute a surrogate loss whose gradient is Reptile's update, a scalar."""
         total = torch.zeros(())
         for weight, target in zip(self.learner.weights, adapted, strict=True):
             mean = target.reshape(-1, *weight.shape).mean(0)
+            # its gradient is weight - mean: a step leads to the mean of the adapted weights
             total = total + (weight * (weight - mean).detach()).sum()
         return total
 
 
 class ClosedFormOnly(nn.Module):
-    """The closed form's score, where no network was learned: the last column of a row."""
+    """Score rows by the closed form, their last column, where no network was learned."""
 
     def adapt(self, X: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """Nothing to adapt."""
+        """Return no tensors: there is nothing to adapt."""
         return {}
 
     def score(self, state: dict[str, Tensor], X: Tensor) -> Tensor:
-        """Scores of rows: (..., m, columns) -> (..., m)."""
+        """Return the last column: (..., m, columns) -> (..., m)."""
         return X[..., -1]
 
 
 @torch.no_grad()
 def _shortening(gradients: Sequence[Tensor], most: float) -> Tensor:
-    """What makes the gradient of each task no longer than ``most``: (..., 1, 1), a constant."""
+    """Compute the factor that limits the gradient norm of each task to ``most``: (..., 1, 1)."""
     norms = [torch.linalg.vector_norm(g, dim=(-2, -1), keepdim=True) for g in gradients]
     return (most / (torch.stack(norms).norm(dim=0) + _TINY)).clamp(max=1.0)
 
 
 class _AlsoDescend(torch.autograd.Function):
-    """Scores as they are; going backward, another number is minimised with their loss."""
+    """Return scores unchanged; in backward, add the gradient of a second loss."""
 
     @staticmethod
     def forward(ctx: Any, scores: Tensor, number: Tensor) -> Tensor:
@@ -228,11 +231,12 @@ class _AlsoDescend(torch.autograd.Function):
 
 
 def scores_after(adapted: Adaptation, labels: Codes, rows: Array | None = None) -> Array:
-    """Scores of the support by networks that adapted to other labels, or to other rows.
+    """Score the support by networks that adapt to other labels, or to other rows.
 
     Parameters
     ----------
     adapted : Adaptation
+        The adaptation to the support.
     labels : ndarray of shape (n_networks, n_support)
         Labels that each network adapts to.
     rows : ndarray of shape (n_support, columns), default=None
@@ -241,6 +245,7 @@ def scores_after(adapted: Adaptation, labels: Codes, rows: Array | None = None) 
     Returns
     -------
     scores : ndarray of shape (n_networks, n_support)
+        Larger = more anomalous.
     """
     Z = aligned(adapted.representation.support).expand(len(labels), -1, -1)
     seen = Z if rows is None else aligned(rows).expand(len(labels), -1, -1)

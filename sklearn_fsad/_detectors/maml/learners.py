@@ -1,4 +1,4 @@
-"""Networks that gradient steps adapt to a task: their weights are arguments, one set per task.
+"""Define networks whose weights are arguments, one set per task, for adaptation by gradients.
 
 Rows come as ``(..., n, n_features + n_evidence + 1)``: scaled features, standardised evidence, and
 last the closed form's score; or as the features alone. Labels are 0 normal, 1 anomalous, 2 injected
@@ -23,17 +23,17 @@ _TINY = 1e-6
 
 
 class Learner(nn.Module):
-    """A network with explicit weights, a loss of the support and a score of rows.
+    """Compute a loss of the support and scores of rows, with explicit weights.
 
     Parameters
     ----------
     widths : sequence of int
         Input, hidden and output widths of the perceptron.
     n_features : int
-        How many of the columns are features.
+        Number of columns that are features.
     residual : bool
-        Whether the score is that of the closed form, the last column, plus what the network adds:
-        nothing before training.
+        Whether the output of the network is added to the score of the closed form, the last column;
+        it is zero before training.
     """
 
     def __init__(self, widths: Sequence[int], n_features: int, residual: bool) -> None:
@@ -48,19 +48,19 @@ class Learner(nn.Module):
 
     @abstractmethod
     def loss(self, weights: Weights, Z: Tensor, y: Tensor) -> Tensor:
-        """Loss of a support: (..., n, columns), (..., n) -> (...)."""
+        """Compute the loss of a support: (..., n, columns), (..., n) -> (...)."""
 
     @abstractmethod
     def score(self, weights: Weights, Z: Tensor) -> Tensor:
-        """Scores, larger = more anomalous: (..., m, columns) -> (..., m)."""
+        """Score rows, larger = more anomalous: (..., m, columns) -> (..., m)."""
 
     def _described(self, Z: Tensor) -> Tensor:
-        """What the network sees of the rows."""
+        """Select the columns that the network reads: all but the score of the closed form."""
         return Z[..., :-1] if self.residual else Z
 
 
 class Classifier(Learner):
-    """Logistic classifier of anomalies, both classes weighing the same."""
+    """Classify anomalies by a logistic loss, both classes with the same weight."""
 
     def __init__(self, n_in: int, n_features: int, hidden: Sequence[int], residual: bool) -> None:
         super().__init__([n_in, *hidden, 1], n_features, residual)
@@ -69,21 +69,22 @@ class Classifier(Learner):
             nn.init.zeros_(self.weights[-2])
 
     def loss(self, weights: Weights, Z: Tensor, y: Tensor) -> Tensor:
-        """Mean logistic loss of the normals plus that of the anomalies."""
+        """Add the mean logistic losses of normals and anomalies: (...)."""
         logit = self.log_slope.exp() * self.score(weights, Z)
         normal, anomalous = y == 0, (y == 1) | (y == INJECTED)
+        # means per class, not over rows: anomalies are few, and would hardly count
         share = _shares(normal, Z.dtype) + _shares(anomalous, Z.dtype)
         wrong = torch.where(anomalous, -logit, logit)
         return (F.softplus(wrong) * share).sum(-1)
 
     def score(self, weights: Weights, Z: Tensor) -> Tensor:
-        """Logit of a row being anomalous."""
+        """Compute the logit that rows are anomalous: (..., m, columns) -> (..., m)."""
         added = perceptron(weights, self._described(Z)).squeeze(-1)
         return Z[..., -1] + added if self.residual else added
 
 
 class OneClassLearner(Learner):
-    """A network whose error is small on normals; labelled anomalies push theirs above it."""
+    """Minimise an error of normals, and raise that of labelled anomalies above it."""
 
     def __init__(self, widths: Sequence[int], n_features: int, residual: bool) -> None:
         super().__init__(widths, n_features, residual)
@@ -92,23 +93,24 @@ class OneClassLearner(Learner):
 
     @abstractmethod
     def error(self, weights: Weights, Z: Tensor) -> Tensor:
-        """Error of rows: (..., m, columns) -> (..., m)."""
+        """Compute the error of rows: (..., m, columns) -> (..., m)."""
 
     def loss(self, weights: Weights, Z: Tensor, y: Tensor) -> Tensor:
-        """Mean error of the normals, and a logistic loss of log errors against theirs."""
+        """Add the mean error of normals and a logistic loss of anomalies against it: (...)."""
         error = self.error(weights, Z)
         log_error = torch.log(error + _TINY)
+        # logarithms make the comparison one of ratios, whatever the size of errors on a task
         level = _mean_where(log_error, y == 0).unsqueeze(-1)
         return _mean_where(error, y == 0) + _mean_where(F.softplus(level - log_error), y == 1)
 
     def score(self, weights: Weights, Z: Tensor) -> Tensor:
-        """Log error."""
+        """Score rows by their log error, added to the closed form if residual: (..., m)."""
         log_error = torch.log(self.error(weights, Z) + _TINY)
         return Z[..., -1] + self.gain * log_error if self.residual else log_error
 
 
 class Autoencoder(OneClassLearner):
-    """Reconstructs the features through a bottleneck; the error is the squared difference."""
+    """Reconstruct features through a bottleneck; the error is the mean squared difference."""
 
     def __init__(
         self, n_features: int, hidden: Sequence[int], embedding_dim: int, residual: bool
@@ -117,17 +119,17 @@ class Autoencoder(OneClassLearner):
         super().__init__(widths, n_features, residual)
 
     def feature_errors(self, weights: Weights, Z: Tensor) -> Tensor:
-        """Squared difference feature by feature: (..., m, columns) -> (..., m, n_features)."""
+        """Compute the squared error of each feature: (..., m, columns) -> (..., m, n_features)."""
         features = Z[..., : self.n_features]
         return (perceptron(weights, features) - features).square()
 
     def error(self, weights: Weights, Z: Tensor) -> Tensor:
-        """Mean squared difference."""
+        """Compute the mean squared error of rows: (..., m, columns) -> (..., m)."""
         return self.feature_errors(weights, Z).mean(-1)
 
 
 class Hypersphere(OneClassLearner):
-    """Maps normals near a meta-learned centre; the error is the squared distance [1]_.
+    """Map normals near a meta-learned centre; the error is the squared distance [1]_.
 
     References
     ----------
@@ -146,7 +148,7 @@ class Hypersphere(OneClassLearner):
         self.centre = nn.Parameter(torch.zeros(embedding_dim))
 
     def error(self, weights: Weights, Z: Tensor) -> Tensor:
-        """Squared distance to the centre, a mean over dimensions."""
+        """Compute the squared distance to the centre, averaged over dimensions: (..., m)."""
         return (perceptron(weights, self._described(Z)) - self.centre).square().mean(-1)
 
 
@@ -161,7 +163,7 @@ def make_learner(
     embedding_dim: int,
     residual: bool,
 ) -> Learner:
-    """A learner of rows with so many features and, where it is residual, kinds of evidence."""
+    """Make a learner for rows of ``n_features`` and, where residual, ``n_evidence`` columns."""
     n_in = n_features + n_evidence if residual else n_features
     if kind == "classifier":
         return Classifier(n_in, n_features, hidden, residual)
@@ -171,7 +173,7 @@ def make_learner(
 
 
 def perceptron(weights: Weights, X: Tensor) -> Tensor:
-    """SiLU between layers, no batch norm: (..., n, n_in) -> (..., n, n_out)."""
+    """Apply a perceptron, SiLU between layers, no batch norm: (..., n_in) -> (..., n_out)."""
     last = len(weights) - 2
     for i in range(0, len(weights), 2):
         X = _affine(weights[i], weights[i + 1], X)
@@ -187,11 +189,11 @@ def _affine(weight: Tensor, bias: Tensor, X: Tensor) -> Tensor:
 
 
 def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of the values that a mask picks, 0 where it picks none: (..., n) -> (...)."""
+    """Average the values that a mask selects, 0 where it selects none: (..., n) -> (...)."""
     return (values * _shares(mask, values.dtype)).sum(-1)
 
 
 def _shares(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """Equal weights of the rows that a mask picks, of sum 1 where it picks any."""
+    """Weigh the rows that a mask selects equally, of sum 1 where it selects any: (..., n)."""
     weight = mask.to(dtype)
     return weight / weight.sum(-1, keepdim=True).clamp(min=1)

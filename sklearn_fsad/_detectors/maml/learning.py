@@ -1,4 +1,4 @@
-"""States of a detector that adapts a network: from tasks, from one support and from none."""
+"""Make states of a detector that adapts a network: from tasks, from one support or none."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from ...exceptions import AdaptationWarning
 from ...tasks._episodes import EpisodeSampler
 from ...tasks._task_set import TaskSet
 from ..base.detector import BaseFewShotDetector
-from .episodes import Exercise, exercise
+from .episodes import PreparedEpisode, prepare_episode
 from .injection import inject_anomalies, tasks_from_rows
 from .inner_loop import GradientAdaptation
 from .learners import Learner, make_learner
-from .representation import AnchoredDescription, NetworkView, PlainDescription
+from .representation import EvidenceRepresentation, FeatureMap, FeatureRepresentation
 from .training import Trained, learn_to_adapt
 
 _START_RATE = 0.3
@@ -39,14 +39,14 @@ _SELF_TAUGHT_EPISODES, _SELF_TAUGHT_EPOCHS = 32, 8
 
 # --- states ---------------------------------------------------------------------------------------
 def closed_form_state(detector: BaseFewShotDetector, normals: Array) -> MetaState:
-    """The state of a detector that learned nothing: its closed form."""
+    """Make the state of a detector that learned nothing: its default weights."""
     evidence = _evidence(needs_pooled=False)
     arrays = {"closed": default_weights(evidence, are_embeddings(normals))}
     return _state(detector, evidence, arrays, normals.shape[1])
 
 
 def self_taught_state(detector: BaseFewShotDetector, X: Array, y: Codes) -> MetaState:
-    """Train a network on episodes made out of a support alone."""
+    """Train a network on episodes that are made out of one support."""
     seed = detector._seed()
     tasks = tasks_from_rows(X, y, seed)
     n, k = min(int((y != ANOMALOUS).sum()), 40), min(int((y == ANOMALOUS).sum()), 16)
@@ -77,24 +77,26 @@ def learned_state(
     gate: bool,
     n_tasks: int = 0,
 ) -> MetaState:
-    """Pool what tasks have in common, and train a network on episodes drawn from them.
+    """Pool statistics over tasks, and train a network on episodes drawn from them.
 
     Parameters
     ----------
     detector : MAMLDetector
+        The detector whose parameters are used.
     tasks : TaskSet
+        Training tasks.
     sampler : EpisodeSampler
         Draws the episodes.
     n_episodes : int
-        Episodes of an epoch; 0 trains nothing.
+        Episodes in an epoch; 0 trains nothing.
     settings : TrainingSettings
-        Of the network.
+        Settings of the training of the network.
     embedding : bool
         Whether rows are embeddings.
     augment, gate
         As in :func:`learn_to_adapt`.
     n_tasks : int, default=0
-        Past tasks that the state is from.
+        Number of past tasks that the state is from.
     """
     seed, folds = settings.seed, tasks.folds(5, settings.seed)
     evidence = _evidence(needs_pooled=len(folds) > 1)
@@ -116,18 +118,18 @@ def learned_state(
             inject=lambda e, i: _injected(detector, e.support_X, e.support_y, [seed, i]),
             verbose=int(detector.verbose),
         )
-        view = NetworkView.from_tasks(tasks, _scaler(detector), embedding)
-        exercises, learned = _exercises(detector, observations, evidence, closed, view, seed)
-        shape = _shape(detector, exercises[0].episode.support_X.shape[1], len(evidence))
+        feature_map = FeatureMap.from_tasks(tasks, _scaler(detector), embedding)
+        prepared, learned = _prepared(detector, observations, evidence, closed, feature_map, seed)
+        shape = _shape(detector, prepared[0].episode.support_X.shape[1], len(evidence))
         trained = learn_to_adapt(
-            exercises,
+            prepared,
             lambda: GradientAdaptation(_learner(detector, shape), **_inner(detector)),
             augment=augment,
             gate=gate,
             needed=not detector.residual,
             settings=settings,
         )
-        arrays |= learned | view.to_arrays() | _network_arrays(detector, trained)
+        arrays |= learned | feature_map.to_arrays() | _network_arrays(detector, trained)
         architecture = {name: shape[name] for name in ("embedding_dim", "hidden")}
         info |= {"network": shape, "held_out": [r.to_info() for r in trained.reports]}
         info |= {"history": trained.history, "permuted_features": trained.permuted}
@@ -153,23 +155,24 @@ def _state(
 
 # --- the closed form ------------------------------------------------------------------------------
 def _evidence(needs_pooled: bool) -> tuple[Evidence, ...]:
-    """The evidence of the closed form, with or without that pooled from tasks."""
+    """List the evidence of the closed form, with or without that pooled from tasks."""
     return tuple(e for e in EVIDENCE.values() if needs_pooled or not e.needs_pooled)
 
 
-def _exercises(
+def _prepared(
     detector: BaseFewShotDetector,
     observations: Sequence[Observation],
     evidence: Sequence[Evidence],
     closed: Array,
-    view: NetworkView,
+    feature_map: FeatureMap,
     seed: int,
-) -> tuple[list[Exercise], dict[str, Array]]:
-    """Episodes as the network sees them, and what their closed form has learned, as arrays."""
+) -> tuple[list[PreparedEpisode], dict[str, Array]]:
+    """Prepare episodes for the network; also return the learned closed form as arrays."""
     mixes, learned = _closed_forms(detector, observations, evidence, closed, seed)
     if "typical_spread" in learned:
         observations = [o.shrunk_to(learned["typical_spread"]) for o in observations]
-    return [exercise(o, mixes[o.fold], view, detector.residual) for o in observations], learned
+    residual = detector.residual
+    return [prepare_episode(o, mixes[o.fold], feature_map, residual) for o in observations], learned
 
 
 def _closed_forms(
@@ -179,7 +182,7 @@ def _closed_forms(
     closed: Array,
     seed: int,
 ) -> tuple[dict[int, EvidenceMix], dict[str, Array]]:
-    """The closed form without each fold of tasks, and with all of them as arrays."""
+    """Learn the closed form without each fold of tasks, and from all of them as arrays."""
 
     def new_mix(**given: Any) -> EvidenceMix:
         return EvidenceMix(closed, detector.n_normal, detector.n_anomalous, **given)
@@ -196,7 +199,7 @@ def _closed_forms(
 
 # --- the network ----------------------------------------------------------------------------------
 def module_of(detector: BaseFewShotDetector, state: MetaState) -> GradientAdaptation:
-    """The network of a state, which has one."""
+    """Make the network of a state that has one."""
     return GradientAdaptation.from_arrays(
         state.arrays, lambda: _learner(detector, state.info["network"]), **_inner(detector)
     )
@@ -204,28 +207,28 @@ def module_of(detector: BaseFewShotDetector, state: MetaState) -> GradientAdapta
 
 def represent(
     detector: BaseFewShotDetector, X: Array, y: Codes, state: MetaState
-) -> AnchoredDescription | PlainDescription:
-    """Describe rows as the network sees them, relative to a support."""
-    features = NetworkView.from_arrays(state.arrays, _scaler(detector)).features(X, y)
+) -> EvidenceRepresentation | FeatureRepresentation:
+    """Represent rows relative to a support, as input of the network."""
+    features = FeatureMap.from_arrays(state.arrays, _scaler(detector)).features(X, y)
     adapts = "use" in state.arrays
     injected = _injected(detector, X, y, [state.info["seed"]]) if adapts else X[:0]
     if not detector.residual:
-        return PlainDescription(features, injected)
+        return FeatureRepresentation(features, injected)
     kinds = [EVIDENCE[name] for name in state.info["evidence"]]
     scaled = ScaledSupport(X, y, "none")
     evidence = CalibratedEvidence.from_arrays(state.arrays, scaled, y, kinds)
     shots = {name: tuple(state.info[name]) for name in ("n_normal", "n_anomalous")}
     mix = EvidenceMix.from_arrays(state.arrays, **shots)
-    return AnchoredDescription(features, evidence, mix, injected)
+    return EvidenceRepresentation(features, evidence, mix, injected)
 
 
 def _learner(detector: BaseFewShotDetector, shape: Mapping[str, Any]) -> Learner:
-    """An untrained network of a shape that a state records."""
+    """Make an untrained network of a shape that a state records."""
     return make_learner(detector.learner, **shape, residual=detector.residual)
 
 
 def _inner(detector: BaseFewShotDetector) -> dict[str, Any]:
-    """Arguments of :class:`GradientAdaptation` beside the network."""
+    """Return the arguments of :class:`GradientAdaptation` other than the network."""
     learned = detector.inner_lr == "learned"
     return {
         "algorithm": detector.algorithm,
@@ -238,12 +241,12 @@ def _inner(detector: BaseFewShotDetector) -> dict[str, Any]:
 
 
 def _scaler(detector: BaseFewShotDetector) -> Any:
-    """The scaling of the features that the network sees."""
+    """Return the scaler of the features of the network."""
     return "shrunk" if detector._scaler_follows else detector.scaler
 
 
 def _injected(detector: BaseFewShotDetector, X: Array, y: Codes, seed: Sequence[int]) -> Array:
-    """Rows that a classifier sees as anomalies: none where it has labelled ones."""
+    """Inject anomalies for a classifier; none where it has labelled ones."""
     one_class = detector.inner_batch == "one-class" or not (y == ANOMALOUS).any()
     if detector.learner != "classifier" or not detector.inject or not one_class:
         return X[:0]
@@ -251,7 +254,7 @@ def _injected(detector: BaseFewShotDetector, X: Array, y: Codes, seed: Sequence[
 
 
 def _shape(detector: BaseFewShotDetector, n_columns: int, n_evidence: int) -> dict[str, Any]:
-    """What fixes the shape of a network for rows of so many columns."""
+    """Return the shape of a network for rows of ``n_columns``, as keyword arguments."""
     n_evidence = n_evidence if detector.residual else 0
     n_features = n_columns - n_evidence - detector.residual
     usual = {
@@ -269,7 +272,7 @@ def _shape(detector: BaseFewShotDetector, n_columns: int, n_evidence: int) -> di
 
 
 def _network_arrays(detector: BaseFewShotDetector, trained: Trained) -> dict[str, Array]:
-    """The network and where to use it; warns where held-out tasks favour the closed form."""
+    """Return the network and where to use it; warn where it lost the held-out comparison."""
     lost = [name for name, won in zip(REGIMES, trained.used, strict=True) if not won]
     if lost:
         kept = (

@@ -1,4 +1,4 @@
-"""What gradient steps did to a support, and whether the support mattered."""
+"""Report how gradient steps changed the loss of a support and the scores of its rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NO_CHANGE = 0.02  # of a rank correlation
 
 
 def adaptation_report(adapted: Adaptation) -> dict[str, Any]:
-    """Loss of the support at each step, and how much other steps would change its scores."""
+    """Report the support loss at each step, and the change of scores by other adaptations."""
     if not isinstance(adapted.module, GradientAdaptation) or not adapted.values["use"]:
         return {"used": "closed form"}
     scores = adapted.score_represented(adapted.representation.support)
@@ -31,7 +31,7 @@ def adaptation_report(adapted: Adaptation) -> dict[str, Any]:
 
 
 def adaptation_advice(report: dict[str, Any]) -> list[str]:
-    """What a report suggests to try, in words."""
+    """Advise, in words, what to try after a report."""
     if report["used"] == "closed form":
         return [
             "The closed form scores, not a network: held-out tasks favoured it, or there was no "
@@ -53,14 +53,14 @@ def adaptation_advice(report: dict[str, Any]) -> list[str]:
 
 
 def _change(scores: Array, other: Array) -> float:
-    """One minus the rank correlation; of equal scores there is no order to change."""
+    """Compute one minus the rank correlation; 0 if both are constant, 1 if one of them is."""
     if np.ptp(scores) == 0.0 or np.ptp(other) == 0.0:
         return float(np.ptp(scores) != np.ptp(other))
     return float(1.0 - spearmanr(scores, other).statistic)
 
 
 def _other_scores(adapted: Adaptation) -> dict[str, Array]:
-    """Scores of the support without steps, after steps on another one and on other labels."""
+    """Score the support without steps, and after steps on another support or other labels."""
     X, y = adapted.representation.support, adapted.representation.support_y
     rng = np.random.default_rng(0)
     n_features = adapted.module.learner.n_features

@@ -1,4 +1,4 @@
-"""How a network that adapts by gradient steps sees rows: features, evidence, the closed form."""
+"""Represent rows by features, evidence and the score of the closed form, as network input."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ _LEAST_LEFT_OUT = 4
 
 
 @dataclass(frozen=True)
-class NetworkView:
-    """What turns rows into the features of a network: the same for all tasks.
+class FeatureMap:
+    """Map rows to the features of a network, in the same way for all tasks.
 
     Attributes
     ----------
     scaler : str or transformer
         As in :class:`ScaledSupport`.
     prior : ScalePrior or None, default=None
+        Typical scale that ``scaler="shrunk"`` shrinks to.
     basis : ndarray of shape (d, q) or None, default=None
         Directions to project on before scaling.
     """
@@ -40,43 +41,45 @@ class NetworkView:
     basis: Array | None = None
 
     @classmethod
-    def from_tasks(cls, tasks: TaskSet, scaler: Any, embedding: bool) -> NetworkView:
-        """A view of all features, in an embedding of the main directions of the normals."""
+    def from_tasks(cls, tasks: TaskSet, scaler: Any, embedding: bool) -> FeatureMap:
+        """Learn the map of tasks: all features, or main directions of normals in an embedding."""
         normals, basis = [task.normals for task in tasks], None
         if embedding:
             basis = _main_directions(normals)
         return cls(scaler, ScalePrior.from_normals(normals, basis), basis)
 
     def to_arrays(self) -> dict[str, Array]:
-        """Named arrays for a :class:`MetaState`."""
+        """Return named arrays for a :class:`MetaState`."""
         prior = {} if self.prior is None else self.prior.to_arrays()
         return prior if self.basis is None else {**prior, "view_basis": self.basis}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Array], scaler: Any) -> NetworkView:
-        """The view in a state's arrays: of plain features where it has none."""
+    def from_arrays(cls, arrays: Mapping[str, Array], scaler: Any) -> FeatureMap:
+        """Make the map of a state; without arrays it only scales."""
         return cls(scaler, ScalePrior.from_arrays(arrays), arrays.get("view_basis"))
 
     def features(self, X: Array, y: Codes) -> NetworkFeatures:
-        """Features relative to a support."""
+        """Compute features relative to a support: (n_support, d), (n_support,)."""
         return NetworkFeatures(X, y, self.scaler, self.prior, self.basis)
 
 
 def _main_directions(tasks: Sequence[Array]) -> Array:
-    """Leading axes of the covariance pooled within tasks: (d, q)."""
+    """Compute the leading axes of the covariance pooled within tasks: (d, q)."""
     centred = [(normals - normals.mean(axis=0), normals[:0]) for normals in tasks]
     return whitening(centred, rank=_MOST_DIRECTIONS).basis
 
 
 class NetworkFeatures:
-    """Features in units of a support, linear near its mean and logarithmic far out.
+    """Scale features by a support, linear near its mean and logarithmic far out.
 
-    The normals of the support are described by the others, as fresh rows will be.
+    The normals of the support are scaled by the others, as fresh rows will be.
 
     Parameters
     ----------
     X : ndarray of shape (n_support, d)
+        Rows of the support.
     y : ndarray of shape (n_support,), dtype int8
+        1 marks the anomalies.
     scaler : str or transformer
         As in :class:`ScaledSupport`.
     prior : ScalePrior or None, default=None
@@ -86,7 +89,9 @@ class NetworkFeatures:
     Attributes
     ----------
     support : ndarray of shape (n_support, q)
+        Features of the support.
     support_y : ndarray of shape (n_support,), dtype int8
+        Its labels.
     """
 
     def __init__(
@@ -113,7 +118,8 @@ class NetworkFeatures:
         self.support_y = y
 
     def transform(self, X: Array) -> Array:
-        """Describe rows: (m, d) -> (m, q)."""
+        """Represent rows: (m, d) -> (m, q)."""
+        # linear near zero and logarithmic far out, so that no far value saturates the network
         return np.arcsinh(self._scaled.transform(self._project(X)))
 
     def _project(self, X: Array) -> Array:
@@ -121,22 +127,26 @@ class NetworkFeatures:
         return X if self._basis is None else X @ self._basis
 
 
-class AnchoredDescription:
-    """Features, evidence and the closed form's score of rows, side by side.
+class EvidenceRepresentation:
+    """Represent rows by features, evidence and the score of the closed form.
 
     Parameters
     ----------
     features : NetworkFeatures
+        Features relative to the support.
     evidence : CalibratedEvidence
+        Evidence relative to the support.
     mix : EvidenceMix
-        Weighs the evidence to the closed form's score.
+        Weighs the evidence to the score of the closed form.
     injected : ndarray of shape (n_injected, d)
-        Rows to show beside the support as anomalies.
+        Rows to add to the support as anomalies.
 
     Attributes
     ----------
     support : ndarray of shape (n_support + n_injected, q + n_evidence + 1)
+        Represented rows of the support, then the injected ones.
     support_y : ndarray of shape (n_support + n_injected,), dtype int8
+        Their labels.
     """
 
     def __init__(
@@ -153,14 +163,14 @@ class AnchoredDescription:
         self.support_y = with_injected(evidence.support_y, len(injected))
 
     def transform(self, X: Array) -> Array:
-        """Describe rows: (m, d) -> (m, q + n_evidence + 1)."""
+        """Represent rows: (m, d) -> (m, q + n_evidence + 1)."""
         return anchored(self._features.transform(X), self._evidence.transform(X), self._weights)
 
 
-class PlainDescription:
-    """Features of rows alone, for a network that stands on its own.
+class FeatureRepresentation:
+    """Represent rows by features alone, for a network without a closed form.
 
-    Parameters and attributes are those of :class:`AnchoredDescription`.
+    Parameters and attributes are those of :class:`EvidenceRepresentation`.
     """
 
     def __init__(self, features: NetworkFeatures, injected: Array) -> None:
@@ -169,15 +179,15 @@ class PlainDescription:
         self.support_y = with_injected(features.support_y, len(injected))
 
     def transform(self, X: Array) -> Array:
-        """Describe rows: (m, d) -> (m, q)."""
+        """Represent rows: (m, d) -> (m, q)."""
         return self._features.transform(X)
 
 
 def anchored(features: Array, evidence: Array, weights: Array) -> Array:
-    """Columns of features, standardised evidence and the closed form's score."""
+    """Stack columns of features, standardised evidence and the score of the closed form."""
     return np.concatenate([features, evidence, (evidence @ weights)[:, None]], axis=1)
 
 
 def with_injected(y: Codes, n: int) -> Codes:
-    """Labels of a support and of injected rows after it."""
+    """Append the labels of n injected rows to those of a support."""
     return np.concatenate([y, np.full(n, INJECTED, dtype=np.int8)])

@@ -1,4 +1,4 @@
-"""Meta-training of a network that gradient steps adapt."""
+"""Meta-train a network that gradient steps adapt."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..._training.losses import PairwiseLoss
 from ..._training.seeding import torch_seed
 from ..._training.settings import TrainingSettings
 from ...tasks._episodes import Episode
-from .episodes import Exercise, permuted_features
+from .episodes import PreparedEpisode, permuted_features
 from .held_out import OPTIONS, score_held_out
 from .inner_loop import GradientAdaptation
 
@@ -26,19 +26,19 @@ _GATE_FOLDS = 3
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network and what held-out tasks say about it.
+    """Hold a trained network and the result of its held-out comparison.
 
     Attributes
     ----------
     module : GradientAdaptation or None
-        In float64; None where held-out tasks favour the closed form throughout.
+        The network, in float64; None where the closed form is used in all regimes.
     used : tuple of two bool
-        Whether held-out tasks favour it without and with labelled anomalies.
+        Whether the network won the comparison without and with labelled anomalies.
     permuted : bool
         Whether its training permuted the features.
     reports : list of HeldOutReport
-        In each regime the closed form and the network: adapted, not adapted, adapted to the support
-        of another task and to permuted labels.
+        ROC AUC in each regime of the closed form and of the network: adapted, not adapted, adapted
+        to the support of another task and to permuted labels.
     history : list of dict
         Loss of each epoch.
     """
@@ -51,7 +51,7 @@ class Trained:
 
 
 def learn_to_adapt(
-    exercises: Sequence[Exercise],
+    prepared: Sequence[PreparedEpisode],
     new_module: Callable[[], GradientAdaptation],
     *,
     augment: str | bool,
@@ -59,25 +59,28 @@ def learn_to_adapt(
     needed: bool,
     settings: TrainingSettings,
 ) -> Trained:
-    """Train on all tasks; held-out ones decide how to train and whether to use the network.
+    """Train on all tasks; choose on held-out ones how to train and whether to use the network.
 
     Parameters
     ----------
-    exercises : sequence of Exercise
+    prepared : sequence of PreparedEpisode
+        Episodes to train on.
     new_module : callable
         Makes an untrained module.
     augment : "auto" or bool
-        Whether episodes permute the features and flip their signs; "auto" lets held-out tasks say.
+        Whether to permute the features of episodes and flip their signs; "auto" chooses on held-out
+        tasks.
     gate : bool
         Whether to compare the network with the closed form on held-out tasks.
     needed : bool
-        Whether there must be a network even where it does not beat the closed form.
+        Whether a network is trained even where it does not beat the closed form.
     settings : TrainingSettings
+        Settings of the training on all tasks.
     """
-    folds = np.unique([e.fold for e in exercises], return_inverse=True)[1] % _GATE_FOLDS
+    folds = np.unique([e.fold for e in prepared], return_inverse=True)[1] % _GATE_FOLDS
     variants = (False, True) if augment == "auto" else (bool(augment),)
 
-    def trained(part: Sequence[Exercise], permute: bool, how: TrainingSettings) -> Any:
+    def trained(part: Sequence[PreparedEpisode], permute: bool, how: TrainingSettings) -> Any:
         with torch_seed(settings.seed):
             module = new_module()
         return _train(module, part, how, permute=permute)
@@ -85,13 +88,13 @@ def learn_to_adapt(
     def compared(permute: bool) -> HeldOutComparison:
         scored: list[HeldOutEpisode] = []
         for fold in sorted(set(folds)):
-            rest = [e for e, f in zip(exercises, folds, strict=True) if f != fold]
-            held_out = [e for e, f in zip(exercises, folds, strict=True) if f == fold]
+            rest = [e for e, f in zip(prepared, folds, strict=True) if f != fold]
+            held_out = [e for e, f in zip(prepared, folds, strict=True) if f == fold]
             module, _ = trained(rest, permute, settings.for_held_out())
             scored += score_held_out(module, held_out, fold)
         return HeldOutComparison(scored, "network", OPTIONS, gate)
 
-    comparable = len(set(folds)) > 1 and len({e.group for e in exercises}) >= LEAST_GROUPS
+    comparable = len(set(folds)) > 1 and len({e.group for e in prepared}) >= LEAST_GROUPS
     if comparable and (gate or len(variants) > 1):
         comparisons = {permute: compared(permute) for permute in variants}
     else:
@@ -100,29 +103,29 @@ def learn_to_adapt(
     best = comparisons[permute]
     module, history = None, []
     if needed or any(best.used):
-        module, history = trained(exercises, permute, settings)
+        module, history = trained(prepared, permute, settings)
     return Trained(module, best.used, permute, best.reports, history)
 
 
 def _train(
     module: GradientAdaptation,
-    exercises: Sequence[Exercise],
+    prepared: Sequence[PreparedEpisode],
     settings: TrainingSettings,
     *,
     permute: bool,
 ) -> tuple[GradientAdaptation, list[dict[str, float]]]:
-    """Train on exercises, each once an epoch; the module ends in float64."""
+    """Train on prepared episodes, each once an epoch; return the module in float64."""
     n_features, seed = module.learner.n_features, settings.seed
 
     def draw(epoch: int, index: int) -> Episode:
-        order = np.random.default_rng([seed, epoch]).permutation(len(exercises))
-        episode = exercises[order[index]].episode
+        order = np.random.default_rng([seed, epoch]).permutation(len(prepared))
+        episode = prepared[order[index]].episode
         rng = np.random.default_rng([seed, epoch, index])
         return permuted_features(episode, n_features, rng) if permute else episode
 
     settings = settings.with_defaults(criterion=PairwiseLoss, optimizer=torch.optim.Adam)
-    data = EpisodeDataset(draw, len(exercises))
+    data = EpisodeDataset(draw, len(prepared))
     module, history = train_episodic(
-        module, data, None, settings.one_cycle(len(exercises), clip=5.0)
+        module, data, None, settings.one_cycle(len(prepared), clip=5.0)
     )
     return module.double().eval(), history

@@ -1,7 +1,7 @@
-"""Closed forms of the distribution of hidden features given the visible ones and a context.
+"""Predict hidden features from visible ones and a context by closed forms.
 
-What a neural process starts from: it learns departures from them. All of it is computed in double
-precision, over leading dimensions of any number.
+A neural process learns departures from these distributions. All of them are computed in double
+precision, over any number of leading dimensions.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..._training.layers import row_product
 
-LEAST_SCALE = 0.03  # of a feature's spread in the support: what keeps a density finite
+LEAST_SCALE = 0.03  # of a feature's spread in the support: keeps densities finite
 _LEAST_SHRINKAGE = 1e-6
 _LEAST_WIDTH = 1e-3
 _FAR = 1e9
@@ -24,15 +24,15 @@ _SIZES = 8
 _EXACT = "donot_use_mm_for_euclid_dist"
 
 
-class Rows(NamedTuple):
-    """Rows with missing entries.
+class MaskedRows(NamedTuple):
+    """Hold rows with missing entries.
 
     Attributes
     ----------
     values : Tensor of shape (..., n, d)
         Zero where an entry is missing.
     visible : Tensor of shape (..., n, d)
-        1 where it is not, else 0.
+        1 where an entry is not missing, else 0.
     """
 
     values: Tensor
@@ -40,7 +40,7 @@ class Rows(NamedTuple):
 
 
 class Belief(NamedTuple):
-    """Location and scale of the distribution of each entry: (..., n, d) each."""
+    """Hold location and scale of the distribution of each entry: (..., n, d) each."""
 
     mean: Tensor
     scale: Tensor
@@ -49,8 +49,8 @@ class Belief(NamedTuple):
 Summary = dict[str, Tensor]
 
 
-class Prior(NamedTuple):
-    """A covariance ``factor factor' + rest I`` that counts as so many rows of every context."""
+class CovariancePrior(NamedTuple):
+    """Hold a covariance ``factor factor' + rest I`` that counts as ``n_rows`` rows of a context."""
 
     factor: Tensor  # (d, r)
     rest: float
@@ -58,15 +58,15 @@ class Prior(NamedTuple):
 
 
 class LinearAnchor:
-    """A Gaussian whose covariance is that of the context, shrunk to a multiple of the identity.
+    """Predict features by a Gaussian with the shrunk covariance of the context.
 
-    The intensity is that of the oracle approximating shrinkage [1]_; missing entries of the context
-    leave out the pairs of features that they belong to.
+    The covariance is shrunk to a multiple of the identity, by the intensity of oracle approximating
+    shrinkage [1]_. Pairs of features with a missing entry in a row of the context are left out.
 
     Parameters
     ----------
-    prior : Prior or None, default=None
-        What other tasks say of the covariance.
+    prior : CovariancePrior or None, default=None
+        Covariance of other tasks.
 
     References
     ----------
@@ -76,22 +76,24 @@ class LinearAnchor:
 
     per_mask = ("inverse",)
 
-    def __init__(self, prior: Prior | None = None) -> None:
+    def __init__(self, prior: CovariancePrior | None = None) -> None:
         self.prior = prior
 
-    def summarise(self, context: Rows, counted: Tensor, hidden: Tensor) -> Summary:
-        """Keep what predicting takes.
+    def summarise(self, context: MaskedRows, counted: Tensor, hidden: Tensor) -> Summary:
+        """Summarise a context by the tensors that prediction needs.
 
         Parameters
         ----------
-        context : Rows of shape (..., n, d)
+        context : MaskedRows of shape (..., n, d)
+            Rows of the support.
         counted : Tensor of shape (..., n)
-            Which rows are not padding.
+            True for rows that are not padding.
         hidden : Tensor of shape (..., d) or (m, ..., d)
-            Which features are to be predicted, for each of m ways to hide some.
+            1 for features to predict, else 0, for each of m masks.
         """
         mean, factor, rest = _shrunk_covariance(context, counted, self.prior)
         seen = (1.0 - hidden.double()).unsqueeze(-1)  # (..., d, 1)
+        # inversion lemma: a system of r equations for every mask, rather than of d
         inner = (factor * seen).mT @ factor  # (..., r, r)
         inner = inner + rest * torch.eye(factor.shape[-1], dtype=factor.dtype)
         return {
@@ -102,11 +104,11 @@ class LinearAnchor:
         }
 
     def predict(
-        self, summary: Summary, rows: Rows, hidden: Tensor, leave_out: bool = False
+        self, summary: Summary, rows: MaskedRows, hidden: Tensor, leave_out: bool = False
     ) -> Belief:
         """Predict every feature from those not hidden: (..., q, d), (..., d) -> (..., q, d).
 
-        One row more or less in the context hardly matters here: ``leave_out`` changes nothing.
+        ``leave_out`` is ignored: one row more or less in the context hardly changes a covariance.
         """
         mean, factor, rest = summary["mean"], summary["factor"], summary["rest"]
         seen = rows.visible.double() * (1.0 - hidden.double()).unsqueeze(-2)  # (..., q, d)
@@ -120,17 +122,18 @@ class LinearAnchor:
             predicted, own = _with_missing(coded @ factor.mT, lacks, predicted)
             left = torch.where(lacks.any(-1, keepdim=True), own, left)
         left = torch.where(some, left, factor.square().sum(-1).unsqueeze(-2) / rest)
+        # conditional variance: own noise plus the uncertainty about factors that visible ones leave
         variance = rest * (1.0 + left)
         return Belief(mean + predicted, variance.clamp(min=LEAST_SCALE**2).sqrt())
 
 
 class KernelAnchor:
-    """Regression on the rows of the context that resemble a row, weighed by a Gaussian kernel.
+    """Predict features by a Gaussian kernel regression on similar rows of the context [1]_.
 
-    The kernel's width is the median squared distance of a row of the context to its nearest
-    neighbour in the visible features [1]_. The scale joins the local spread and, so that it knows
-    when a row is unlike all others, the distance to the nearest of them. A row that is in the
-    context itself is judged by the others.
+    The width of the kernel is the median squared distance of a row of the context to its nearest
+    neighbour in the visible features. The scale adds up the local variance and the squared distance
+    to the nearest row, so that it is large for a row unlike all others. A row that is in the
+    context itself can be predicted from the others.
 
     References
     ----------
@@ -140,12 +143,12 @@ class KernelAnchor:
 
     per_mask = ("width",)
 
-    def summarise(self, context: Rows, counted: Tensor, hidden: Tensor) -> Summary:
-        """Keep what predicting takes; see :meth:`LinearAnchor.summarise`."""
-        rows = Rows(context.values.double(), context.visible.double())
+    def summarise(self, context: MaskedRows, counted: Tensor, hidden: Tensor) -> Summary:
+        """Summarise a context by rows and kernel width; see :meth:`LinearAnchor.summarise`."""
+        rows = MaskedRows(context.values.double(), context.visible.double())
         seen = (1.0 - hidden.double()).unsqueeze(-2)
         n_probes = min(rows.values.shape[-2], _MOST_PROBES)
-        probes = Rows(*(part[..., :n_probes, :] for part in rows))
+        probes = MaskedRows(*(part[..., :n_probes, :] for part in rows))
         if (rows.visible == 1).all():
             distance = torch.cdist(probes.values * seen, rows.values * seen, compute_mode=_EXACT)
             distance = distance.square()
@@ -158,35 +161,36 @@ class KernelAnchor:
         return {**rows._asdict(), "counted": counted, "width": width[..., None, None]}
 
     def predict(
-        self, summary: Summary, rows: Rows, hidden: Tensor, leave_out: bool = False
+        self, summary: Summary, rows: MaskedRows, hidden: Tensor, leave_out: bool = False
     ) -> Belief:
         """Predict every feature from those not hidden: (..., q, d), (..., d) -> (..., q, d).
 
         With ``leave_out`` rows that are in the context are predicted from the others.
         """
-        context = Rows(summary["values"], summary["visible"])
+        context = MaskedRows(summary["values"], summary["visible"])
         seen = (1.0 - hidden.double()).unsqueeze(-2)
-        query = Rows(rows.values.double(), rows.visible.double())
+        query = MaskedRows(rows.values.double(), rows.visible.double())
         distance = _squared_distance(query, context, seen)  # (..., q, n)
         twins = _twins(query, context) if leave_out else torch.zeros((), dtype=torch.bool)
         distance = distance.masked_fill(twins, _FAR)
         distance = distance.masked_fill(~summary["counted"].unsqueeze(-2), torch.inf)
         weight = torch.softmax(-0.5 * distance / summary["width"], -1)
         mean, local = _moments(weight, context)
-        if not (context.visible == 1).all():  # no near row may show a feature that far ones do
+        if not (context.visible == 1).all():  # far rows where all near ones lack a feature
             slow = summary["width"] / (summary["width"] + distance)
             far_mean, far_local = _moments(slow.masked_fill(twins, 0.0), context)
             few = row_product(weight, context.visible) < _LEAST_SHARE
             mean, local = torch.where(few, far_mean, mean), torch.where(few, far_local, local)
         n_seen = (query.visible * seen).sum(-1, keepdim=True).clamp(min=1.0)
+        # never below the width: within it, distances say nothing about a row
         apart = torch.maximum(distance.amin(-1, keepdim=True), summary["width"]) / n_seen
         return Belief(mean, (local + apart + (2 * LEAST_SCALE) ** 2).sqrt())
 
 
 def _shrunk_covariance(
-    context: Rows, counted: Tensor, prior: Prior | None
+    context: MaskedRows, counted: Tensor, prior: CovariancePrior | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean, factor U and level r of the covariance U U' + r I of a context."""
+    """Estimate mean, factor U and level r of the covariance U U' + r I of a context."""
     values = context.values.double()
     visible = context.visible.double() * counted.unsqueeze(-1)  # (..., n, d)
     n_rows = counted.double().sum(-1)[..., None, None].clamp(min=1.0)
@@ -202,6 +206,7 @@ def _shrunk_covariance(
         root = vectors * eigenvalues.clamp(min=0.0).sqrt().unsqueeze(-2)  # (..., d, d)
     rest = torch.zeros_like(n_rows)
     if prior is not None:
+        # sample and pooled covariance weigh by their rows, as under a conjugate prior
         share = prior.n_rows / (n_rows + prior.n_rows)
         pooled = prior.factor.expand(*root.shape[:-1], -1)
         root = torch.cat([root * (1.0 - share).sqrt(), pooled * share.sqrt()], -1)
@@ -211,6 +216,7 @@ def _shrunk_covariance(
     trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
     level = trace / d + rest
     mean_square = (gram.square().sum((-2, -1), keepdim=True) + rest * (2 * trace + d * rest)) / d**2
+    # the intensity of Chen et al. without its terms in 2 / d, as in scikit-learn's OAS
     gap = (n_rows + 1.0) * (mean_square - level.square() / d)
     intensity = torch.where(gap > 0, (mean_square + level.square()) / gap, torch.ones_like(gap))
     intensity = intensity.clamp(max=1.0)
@@ -219,11 +225,11 @@ def _shrunk_covariance(
 
 
 def _with_missing(gain: Tensor, missing: Tensor, predicted: Tensor) -> tuple[Tensor, Tensor]:
-    """Predictions, and what variance they leave, of rows that lack some of what ``gain`` used.
+    """Correct predictions and remaining variances for entries that ``gain`` used and rows lack.
 
-    By the matrix inversion lemma: a system of as many equations as a row lacks entries, rounded up
-    so that rows of one size are solved at once. (..., d, d), (..., q, d), (..., q, d) ->
-    (..., q, d) each.
+    By the matrix inversion lemma each row needs a system of as many equations as it lacks entries;
+    the number is rounded up so that rows of one size are solved at once. (..., d, d), (..., q, d),
+    (..., q, d) -> (..., q, d) each.
     """
     leading, (q, d) = predicted.shape[:-2], predicted.shape[-2:]
     gain = gain.expand(*leading, d, d).flatten(0, -3) if leading else gain[None]
@@ -246,16 +252,16 @@ def _with_missing(gain: Tensor, missing: Tensor, predicted: Tensor) -> tuple[Ten
     return flat.reshape(predicted.shape), left.reshape(predicted.shape)
 
 
-def _moments(weight: Tensor, context: Rows) -> tuple[Tensor, Tensor]:
-    """Weighed mean and variance of the visible entries: (..., q, n), rows -> (..., q, d) each."""
+def _moments(weight: Tensor, context: MaskedRows) -> tuple[Tensor, Tensor]:
+    """Compute weighted mean and variance of visible entries: (..., q, n) -> (..., q, d) each."""
     share = row_product(weight, context.visible).clamp(min=_LEAST_SHARE**2)
     mean = row_product(weight, context.values) / share
     square = row_product(weight, context.values.square()) / share
     return mean, (square - mean.square()).clamp(min=0.0)
 
 
-def _twins(rows: Rows, others: Rows) -> Tensor:
-    """The first other row that equals a row, if any: (..., q, d), (..., n, d) -> (..., q, n)."""
+def _twins(rows: MaskedRows, others: MaskedRows) -> Tensor:
+    """Mark the first other row that equals a row: (..., q, d), (..., n, d) -> (..., q, n)."""
     everything = torch.ones_like(rows.values[..., :1, :])
     distance = _squared_distance(rows, others, everything)
     common = rows.visible @ others.visible.mT
@@ -267,8 +273,8 @@ def _twins(rows: Rows, others: Rows) -> Tensor:
     return same & (same.cumsum(-1) == 1)
 
 
-def _squared_distance(rows: Rows, others: Rows, seen: Tensor) -> Tensor:
-    """Squared distance in the features seen in both, scaled up for those that one of them lacks.
+def _squared_distance(rows: MaskedRows, others: MaskedRows, seen: Tensor) -> Tensor:
+    """Compute squared distances in features visible in both rows, scaled up for the others.
 
     (..., q, d), (..., n, d), (..., 1, d) -> (..., q, n)
     """

@@ -24,7 +24,7 @@ from .module import SCORES, NeuralProcess
 from .networks import KINDS
 from .predictions import Predictor, feature_terms
 from .reduction import REDUCTIONS
-from .representation import MaskedSupport
+from .representation import MaskedRepresentation
 from .states import ANCHORS, WEIGHT, describe, module_of
 
 _FOLDS, _CROSS_FITTED_SHARE = 3, 0.75
@@ -299,7 +299,7 @@ default="auto"
     def _module(self, state: MetaState, plans: Sequence[MaskPlan] | None = None) -> NeuralProcess:
         return module_of(self, state, plans)
 
-    def _represent(self, support: SupportSet, state: MetaState) -> MaskedSupport:
+    def _represent(self, support: SupportSet, state: MetaState) -> MaskedRepresentation:
         return describe(self, support.X, support.y, state).thinned(_MOST_ROWS)
 
     def _architecture_value(self, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""What past tasks teach a neural process beside the weights of its network."""
+"""Pool the covariance prior and feature weights over training tasks, and compare networks."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from ..._training.held_out import (
 from ..._typing import Array
 from ...tasks._episodes import Episode, EpisodeSampler
 from ...tasks._task_set import TaskSet
-from .closed_forms import Prior
+from .closed_forms import CovariancePrior
 from .module import NeuralProcess, separation
-from .representation import MaskedSupport
+from .representation import MaskedRepresentation
 
 N_FOLDS = 3
 _PRIOR_ROWS = (0.0, 2.0, 8.0, 32.0, 128.0)
@@ -35,17 +35,18 @@ _MOST_WIDE_EPISODES = 48  # which take long
 
 @dataclass(frozen=True)
 class Knowledge:
-    """What closed forms of one task borrow from other tasks.
+    """Hold the covariance and feature weights that are pooled over tasks.
 
     Attributes
     ----------
     factor : ndarray of shape (d, r)
+        Factor of the pooled covariance ``factor factor' + rest I``.
     rest : float
-        Their pooled covariance is ``factor factor' + rest I``.
+        Its level.
     prior_rows : float
-        Rows of a support that it counts for.
+        Number of rows of a support that it counts as.
     weights : ndarray of shape (d,)
-        What the term of each feature counts.
+        Weight of the term of each feature.
     """
 
     factor: Array
@@ -54,14 +55,14 @@ class Knowledge:
     weights: Array
 
     @property
-    def prior(self) -> Prior | None:
-        """The prior of the linear anchor."""
+    def prior(self) -> CovariancePrior | None:
+        """Covariance prior of the linear anchor, None without one."""
         if self.prior_rows == 0:
             return None
-        return Prior(torch.tensor(self.factor), self.rest, self.prior_rows)
+        return CovariancePrior(torch.tensor(self.factor), self.rest, self.prior_rows)
 
     def to_arrays(self) -> dict[str, Array]:
-        """Named arrays for a :class:`MetaState`."""
+        """Return named arrays for a :class:`MetaState`."""
         arrays = {"knowledge.weights": self.weights}
         if self.prior_rows:
             arrays |= {
@@ -73,7 +74,7 @@ class Knowledge:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> Knowledge | None:
-        """What a state's arrays hold of it."""
+        """Read the knowledge in the arrays of a state, None without any."""
         if "knowledge.weights" not in arrays:
             return None
         weights = arrays["knowledge.weights"]
@@ -83,11 +84,11 @@ class Knowledge:
         return cls(arrays["knowledge.factor"], rest, rows, weights)
 
 
-Describe = Callable[[Array, NDArray[np.int8]], MaskedSupport]
+Describe = Callable[[Array, NDArray[np.int8]], MaskedRepresentation]
 
 
 def pooled_covariance(normals: Sequence[Array], describe: Describe) -> tuple[Array, float]:
-    """Factor and rest of the covariance within tasks, each in its own units: (d, r), scalar."""
+    """Pool the covariance within tasks, each in own units, as factor (d, r) and level."""
     parts = []
     for rows in normals:
         Z = describe(rows, np.zeros(len(rows), dtype=np.int8)).support
@@ -104,7 +105,7 @@ def pooled_covariance(normals: Sequence[Array], describe: Describe) -> tuple[Arr
 
 @dataclass(frozen=True)
 class HeldOutTasks:
-    """Episodes of past tasks with anomalies, and in which fold each is held out."""
+    """Hold episodes of past tasks with anomalies, and the folds in which they are held out."""
 
     episodes: list[Episode]
     folds: list[list[int]]
@@ -125,19 +126,19 @@ class HeldOutTasks:
 
     @property
     def suffice(self) -> bool:
-        """Whether there are enough groups of tasks with anomalies to tell what is better."""
+        """Whether there are enough groups of tasks with anomalies for a comparison."""
         return len({self.groups[e.task] for e in self.episodes}) >= LEAST_GROUPS
 
     def fold_of(self, episode: Episode) -> int:
-        """The fold in which its task is held out."""
+        """Return the fold in which the task of an episode is held out."""
         return next(f for f, fold in enumerate(self.folds) if episode.task in fold)
 
     def rest_of(self, fold: int) -> list[int]:
-        """Positions of the tasks outside a fold."""
+        """List the positions of the tasks outside a fold."""
         return [i for f, part in enumerate(self.folds) if f != fold for i in part]
 
     def terms(self, module: NeuralProcess, describe: Describe, fold: int) -> list[Array]:
-        """Terms of the queries of a fold's episodes: (m, d) each."""
+        """Compute the score terms of the queries of a fold's episodes: (m, d) each."""
         terms = []
         for e in self.of_fold(fold):
             normal = e.support_y != ANOMALOUS
@@ -149,13 +150,13 @@ class HeldOutTasks:
         return terms
 
     def of_fold(self, fold: int) -> list[Episode]:
-        """The episodes of a fold."""
+        """List the episodes of a fold."""
         return [e for e in self.episodes if self.fold_of(e) == fold]
 
     def compared(
         self, fold: int, baseline: list[Array], candidate: list[Array]
     ) -> list[HeldOutEpisode]:
-        """ROC AUC of the scores of a baseline and a candidate in the episodes of a fold."""
+        """Compute ROC AUCs of a baseline and a candidate on the episodes of a fold."""
         compared = []
         for e, *both in zip(self.of_fold(fold), baseline, candidate, strict=True):
             aucs = column_aucs(np.column_stack(both), e.query_y == ANOMALOUS)
@@ -164,7 +165,7 @@ class HeldOutTasks:
 
 
 def feature_weights(episodes: Sequence[Episode], terms: Sequence[Array]) -> Array:
-    """What the term of each feature counts: by how far anomalies moved it in past tasks."""
+    """Weigh features by how far anomalies raised their terms in past tasks: (d,)."""
     moved = [separation(t, e.query_y == ANOMALOUS) for e, t in zip(episodes, terms, strict=True)]
     return np.mean(moved, axis=0)
 
@@ -176,16 +177,17 @@ def learn_knowledge(
     new_module: Callable[[Knowledge], NeuralProcess],
     weigh: bool,
 ) -> tuple[Knowledge, dict[int, Knowledge], list[HeldOutReport]]:
-    """Choose on held-out tasks what to borrow from others.
+    """Learn the covariance prior and feature weights, by comparisons on held-out tasks.
 
     Returns
     -------
     knowledge : Knowledge
-        From all tasks.
+        Learned from all tasks.
     without : dict of int to Knowledge
-        From all tasks but those of each fold.
+        Learned from all tasks but those of each fold.
     reports : list of HeldOutReport
-        How many rows the covariance counts for and, if asked for, whether to weigh features.
+        Comparisons of the number of rows that the covariance counts as and, if asked for, of
+        weighted with unweighted features.
     """
 
     def pooled(positions: Sequence[int]) -> tuple[Array, float]:
@@ -220,7 +222,7 @@ Terms = Mapping[int, list[Array]]  # of the queries of each fold's episodes: (m,
 def _best_rows(
     held_out: HeldOutTasks, by_rows: Mapping[float, Terms]
 ) -> tuple[float, HeldOutReport]:
-    """The number of rows for the covariance to count for that ranks held-out queries best."""
+    """Choose the number of rows, as prior weight, that ranks held-out queries best."""
     quality = {
         rows: float(np.mean([
             column_aucs(t.sum(axis=1)[:, None], e.query_y == ANOMALOUS)[0]
@@ -236,7 +238,7 @@ def _best_rows(
 
 
 def _weights(held_out: HeldOutTasks, terms: Terms) -> tuple[Array, dict[int, Array]]:
-    """Weights of features learned from all folds, and without each of them."""
+    """Learn feature weights from all folds, and without each of them."""
     every = {f: feature_weights(held_out.of_fold(f), terms[f]) for f in terms}
     without = {f: np.mean([every[g] for g in terms if g != f], axis=0) for f in terms}
     return np.mean(list(every.values()), axis=0), without
@@ -245,7 +247,7 @@ def _weights(held_out: HeldOutTasks, terms: Terms) -> tuple[Array, dict[int, Arr
 def _compare_weights(
     held_out: HeldOutTasks, terms: Terms, weights: Mapping[int, Array]
 ) -> HeldOutComparison:
-    """Compare weights learned without each fold with equal ones on it."""
+    """Compare equal weights with weights learned without the fold, on each fold."""
     compared: list[HeldOutEpisode] = []
     for f in terms:
         equal, weighted = [t.sum(axis=1) for t in terms[f]], [t @ weights[f] for t in terms[f]]
@@ -260,9 +262,9 @@ def compare_network(
     closed: Callable[[Knowledge], NeuralProcess],
     network: Callable[[Knowledge, Sequence[int]], NeuralProcess],
 ) -> HeldOutComparison:
-    """Compare networks trained without each fold, and their closed forms, on its tasks.
+    """Compare closed forms and networks trained without a fold, on the tasks of each fold.
 
-    The first fold in which a network falls behind decides: the others are not trained.
+    The comparison ends at the first fold in which a network is behind: no others are trained.
     """
     compared: list[HeldOutEpisode] = []
     for fold, known in without.items():

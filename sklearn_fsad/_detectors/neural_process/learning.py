@@ -1,4 +1,4 @@
-"""States of a neural process that are learned: from past tasks and from one support alone."""
+"""Learn states of a neural process from past tasks, or from one support."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ...tasks._task_set import TaskSet
 from ..base.detector import BaseFewShotDetector
 from .knowledge import HeldOutTasks, Knowledge, compare_network, learn_knowledge
 from .module import NeuralProcess
-from .representation import MaskedSupport
+from .representation import MaskedRepresentation
 from .states import WEIGHT, describe, draft, module_of, new_module
 from .training import MOST_CONTEXT, MOST_QUERIES, NormalEpisodes, train_process
 
@@ -29,7 +29,7 @@ _HELD_OUT_QUERIES = 100
 
 
 def meta_learned_state(detector: BaseFewShotDetector, tasks: TaskSet, seed: int) -> MetaState:
-    """Learn from the normal rows of past tasks, and from held-out ones what to keep of it."""
+    """Learn a state from normal rows of past tasks, gated by held-out comparisons."""
     tasks.one_feature_space()
     tasks = tasks.subset(i for i, task in enumerate(tasks) if len(task.normals) >= 2)
     if not tasks.n_tasks:
@@ -62,15 +62,18 @@ def meta_learned_state(detector: BaseFewShotDetector, tasks: TaskSet, seed: int)
 
 @dataclass(frozen=True)
 class _PastTasks:
-    """Processes of past tasks, or of some of them.
+    """Train neural processes on past tasks, or on some of them.
 
     Attributes
     ----------
     detector : NeuralProcessDetector
+        The detector whose parameters are used.
     tasks : TaskSet
+        Past tasks with two normal rows at least.
     draft : MetaState
-        What all of them have in common.
+        The part of the state that all of them share.
     settings : TrainingSettings
+        Settings of the training on all tasks.
     """
 
     detector: BaseFewShotDetector
@@ -87,7 +90,7 @@ class _PastTasks:
         return cls(detector, tasks, common, settings)
 
     def held_out(self, seed: int) -> HeldOutTasks | None:
-        """Episodes to decide on; None where there is nothing to decide, or too few groups."""
+        """Draw held-out episodes; None where there is nothing to compare, or too few groups."""
         if self.draft.architecture["anchor"] == "none" or self.draft.info["targets"] is not None:
             return None
         sampler = EpisodeSampler(
@@ -102,21 +105,21 @@ class _PastTasks:
         return found if found.suffice else None
 
     def train(self, state: MetaState) -> MetaState:
-        """A state with a network that learned from all tasks."""
+        """Train a network on all tasks, and add it to a state."""
         return self._trained(state, self.tasks, self.settings)
 
     def network(self, known: Knowledge, positions: Sequence[int]) -> NeuralProcess:
-        """The process with a network that learned from some tasks."""
+        """Train a network on some tasks, and make the process with it."""
         state = self.draft.with_arrays(known.to_arrays())
         part = self.tasks.subset(positions)
         return module_of(self.detector, self._trained(state, part, self.settings.for_held_out()))
 
     def closed(self, known: Knowledge) -> NeuralProcess:
-        """The process without a network."""
+        """Make the process without a network."""
         return module_of(self.detector, self.draft.with_arrays(known.to_arrays()))
 
-    def describe(self, X: Array, y: Codes) -> MaskedSupport:
-        """Describe a support as all these processes see it."""
+    def describe(self, X: Array, y: Codes) -> MaskedRepresentation:
+        """Represent a support as input of these processes."""
         return describe(self.detector, X, y, self.draft)
 
     def _trained(self, state: MetaState, part: TaskSet, settings: TrainingSettings) -> MetaState:
@@ -138,17 +141,20 @@ def self_taught_state(
     share: float = 1.0,
     n_rows: int | None = None,
 ) -> MetaState:
-    """Learn from the normal rows of a support, some of them as the context of others.
+    """Learn a state from the normal rows of a support, some of them as the context of others.
 
     Parameters
     ----------
     detector : NeuralProcessDetector
+        The detector whose parameters are used.
     normals : ndarray of shape (n, d)
+        Normal rows.
     seed : int
+        Seed of draws and initial weights.
     share : float, default=1.0
-        Share of the epochs that ``n_rows`` rows would be trained for.
+        Share of the number of epochs that is used for ``n_rows`` rows.
     n_rows : int, default=None
-        None means those there are.
+        Number of rows that sets the number of epochs; None means those there are.
     """
     n, n_epochs = len(normals), detector.max_epochs
     if n_epochs is None:
@@ -177,14 +183,14 @@ def _trained(
     n_query: int,
     settings: TrainingSettings,
 ) -> MetaState:
-    """A draft with a network that learned from normal rows; none where closed forms do."""
+    """Train a network on normal rows, and add it to a draft; none with 0 epochs and an anchor."""
     if not settings.max_epochs and draft.architecture["anchor"] != "none":
         return draft
     module = new_module(detector, draft, [], True)
     history: list[dict[str, float]] = []
     if settings.max_epochs:
 
-        def described(X: Array, y: Codes) -> MaskedSupport:
+        def described(X: Array, y: Codes) -> MaskedRepresentation:
             return describe(detector, X, y, draft)
 
         one_task = not draft.info["n_tasks"]

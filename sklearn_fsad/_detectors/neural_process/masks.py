@@ -1,4 +1,4 @@
-"""Which features are hidden and which of those are asked for."""
+"""Choose the features to hide, and the hidden ones to predict."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _MOST_SINGLES = 32
 
 @dataclass(frozen=True)
 class MaskPlan:
-    """The ways in which a row's features are hidden in turn to score it.
+    """Hold the masks that hide features in turn to score rows.
 
     Attributes
     ----------
     hidden : ndarray of shape (n_masks, d)
         1 where a feature is hidden.
     weight : ndarray of shape (n_masks, d)
-        What the term of a hidden feature counts: the weights of a feature sum to one, or to zero
-        where it is never asked for.
+        Weight of the term of a hidden feature: the weights of a feature sum to one, or to zero
+        where it is never predicted.
     """
 
     hidden: Array
@@ -33,7 +33,7 @@ class MaskPlan:
 def scoring_plan(
     n_features: int, n_masks: int | str | None, targets: Sequence[int] | None, seed: int
 ) -> MaskPlan:
-    """Hide the targets; or each feature in turn (None), in random halves, or both ("auto")."""
+    """Plan to hide the targets; or each feature in turn (None), random halves or both ("auto")."""
     rng = np.random.default_rng([seed, n_features])
     if targets is not None:
         hidden = np.zeros((1, n_features))
@@ -52,7 +52,7 @@ def scoring_plan(
 
 
 def chain_plan(n_features: int, n_orders: int, n_blocks: int, seed: int) -> list[MaskPlan]:
-    """The chain rule in random orders: each block of features given those before it."""
+    """Plan the chain rule in random orders: each block of features given those before it."""
     rng = np.random.default_rng([seed, n_features, n_orders])
     plans = []
     for _ in range(n_orders):
@@ -68,7 +68,7 @@ def chain_plan(n_features: int, n_orders: int, n_blocks: int, seed: int) -> list
 def training_mask(
     n_features: int, targets: Sequence[int] | None, rng: np.random.Generator
 ) -> Array:
-    """Features to hide in one episode: one of them, up to half, or more; (d,)."""
+    """Draw the features to hide in one episode: one of them, up to half, or more; (d,)."""
     hidden = np.zeros(n_features)
     if targets is not None:
         hidden[list(targets)] = 1.0
@@ -85,7 +85,7 @@ def training_mask(
 
 
 def _halves(n_features: int, n_masks: int, rng: np.random.Generator) -> Array:
-    """Random halves and their complements: each feature is hidden by every pair."""
+    """Draw random halves and their complements: each feature is hidden by every pair."""
     masks = []
     for _ in range((n_masks + 1) // 2):
         half = np.zeros(n_features)

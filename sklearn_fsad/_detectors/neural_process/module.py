@@ -1,4 +1,4 @@
-"""The module of a neural process: its network, what that departs from, and the scores."""
+"""Score rows by a neural process: a network that departs from closed forms."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.distributions import Normal, kl_divergence
 from torch.nn import functional as F
 
 from ..._typing import Array
-from .closed_forms import LEAST_SCALE, Belief, KernelAnchor, LinearAnchor, Rows, Summary
+from .closed_forms import LEAST_SCALE, Belief, KernelAnchor, LinearAnchor, MaskedRows, Summary
 from .likelihoods import LIKELIHOODS
 from .masks import MaskPlan
 from .networks import LatentAggregator, Network
@@ -25,32 +25,35 @@ _MOST_NUMBERS = 2**22  # that one intermediate of scoring may hold: 32 MiB
 
 
 class NeuralProcess(nn.Module):
-    """Distribution of the features of a row that are hidden, given the others and a context.
+    """Predict the distribution of hidden features of a row, given the others and a context.
 
-    Each anchor is a closed form of that distribution; the network learns how the truth departs from
-    it. Of several, a feature counts by the one to which it is stranger. Without an anchor the
-    network stands on its own; without a network the anchors do.
+    Each anchor is a closed form of that distribution; the network learns departures from it. With
+    several anchors, the score of a feature is the largest over their distributions. Without an
+    anchor the network is used alone; without a network the anchors are.
 
-    Rows come as ``[values, visible, departed]``, each of d columns; training queries have a
-    fourth block, what to hide.
+    Rows are given as ``[values, visible, departed]``, each of d columns; training queries have a
+    fourth block, 1 for the features to hide.
 
     Parameters
     ----------
     network : Network or None
+        Encoder, aggregator and decoder.
     anchors : mapping of str to LinearAnchor or KernelAnchor
+        Closed forms by name.
     likelihood : {"student-t", "gaussian"}
+        Distribution of a feature around its location.
     plans : sequence of MaskPlan
-        How rows are scored: one plan, or for ``score="density"`` one for each order.
+        Masks by which rows are scored: one plan, or for ``score="density"`` one for each order.
     score : {"surprise", "nll", "density", "variance", "error"}
-        "surprise" is the negative log-likelihood plus the log of the kernel anchor's scale: a row
-        is strange, too, where it resembles nothing in the context.
+        Anomaly score. "surprise" is the negative log-likelihood plus the log of the kernel anchor's
+        scale, so that a row unlike all rows of the context has a high score, too.
     weights : ndarray of shape (d,) or None, default=None
-        What the term of each feature counts, 1 on the mean; None: alike.
+        Weight of the term of each feature, 1 on average; None: equal weights.
     n_prior_anomalies : float or None, default=None
-        Labelled anomalies of the support weigh features against so many of those that ``weights``
-        came from; None: they do not.
+        Number of anomalies that ``weights`` count as, when they are averaged with the weights of
+        the labelled anomalies of the support; None: these are not used.
     objective : {"elbo", "importance"}
-        What a latent variable is trained with: the evidence lower bound, or the importance-weighted
+        Training loss with a latent variable: the evidence lower bound, or the importance-weighted
         bound, which is tighter [1]_.
 
     References
@@ -85,7 +88,7 @@ class NeuralProcess(nn.Module):
 
     # --- the contract -----------------------------------------------------------------------------
     def adapt(self, X: Tensor, y: Tensor) -> State:
-        """What a support says: (n, 3 d), (n,) -> named tensors."""
+        """Summarise a support: (n, 3 d), (n,) -> named tensors."""
         hidden = torch.cat([torch.from_numpy(plan.hidden) for plan in self.plans])
         d = X.shape[-1] // 3
         state = self._summarise(X[y == 0], y[y == 0], hidden)
@@ -101,19 +104,20 @@ class NeuralProcess(nn.Module):
         return state
 
     def score(self, state: State, X: Tensor) -> Tensor:
-        """How strange rows are: (m, 3 d) -> (m,)."""
+        """Score rows, larger = more anomalous: (m, 3 d) -> (m,)."""
         return self.terms(state, X).sum(-1)
 
     def forward(self, support_X: Tensor, support_y: Tensor, query_X: Tensor) -> Tensor:
-        """Negative log-likelihood of what each query hides, per hidden entry: (..., q).
+        """Compute the negative log-likelihood of each query per hidden entry: (..., q).
 
         Parameters
         ----------
         support_X : Tensor of shape (..., n, 3 d)
+            Represented rows of the support.
         support_y : Tensor of shape (..., n)
-            0 normal; other rows are no part of the context.
+            0 normal; other rows are not part of the context.
         query_X : Tensor of shape (..., q, 4 d)
-            All queries of an episode hide the same.
+            Represented query rows; all queries of an episode hide the same features.
         """
         d = support_X.shape[-1] // 3
         query, hidden = _rows(query_X, d), query_X[..., 3 * d :]
@@ -130,14 +134,14 @@ class NeuralProcess(nn.Module):
     def _latent_loss(
         self,
         state: State,
-        context: Rows,
+        context: MaskedRows,
         counted: Tensor,
-        query: Rows,
+        query: MaskedRows,
         hides: Tensor,
         asked: Tensor,
     ) -> Tensor:
-        """The bound of Garnelo et al., or the importance-weighted one, the same for each query."""
-        rows = Rows(*(torch.cat(parts, -2) for parts in zip(context, query, strict=True)))
+        """Compute the bound of Garnelo et al. or the importance-weighted one, equal for queries."""
+        rows = MaskedRows(*(torch.cat(parts, -2) for parts in zip(context, query, strict=True)))
         counted = torch.cat([counted, query.visible.any(-1)], -1)
         encoder, aggregator = self.network.encoder, self.network.aggregator
         prior = _latent(_part(state, "net"))
@@ -155,7 +159,7 @@ class NeuralProcess(nn.Module):
 
     # --- scores -----------------------------------------------------------------------------------
     def terms(self, state: State, X: Tensor) -> Tensor:
-        """What each feature adds to the score of a row: (m, 3 d) -> (m, d)."""
+        """Compute what each feature adds to the anomaly score of rows: (m, 3 d) -> (m, d)."""
         d = X.shape[-1] // 3
         query, departed = _rows(X, d), X[:, 2 * d :]
         asked = query.visible * state["live"]
@@ -163,10 +167,10 @@ class NeuralProcess(nn.Module):
         for plan in self.plans:
             terms = torch.zeros_like(query.values)
             for weight, closed, beliefs in self._by_masks(state, query, plan, first):
-                strange = self._anomaly_terms(query, beliefs)
+                term = self._anomaly_terms(query, beliefs)
                 if self.score_name == "surprise" and "kernel" in closed:
-                    strange = strange + closed["kernel"].scale.log()
-                terms = terms + (weight * strange).sum(0)
+                    term = term + closed["kernel"].scale.log()
+                terms = terms + (weight * term).sum(0)
             per_order.append(terms * asked)
             first += len(plan.hidden)
         terms = per_order[0] if self.score_name != "density" else _mean_density(per_order, asked)
@@ -176,7 +180,7 @@ class NeuralProcess(nn.Module):
         return state["weights"] * (terms + departure) / n_seen
 
     def predict(self, state: State, X: Tensor) -> Belief:
-        """Mean and standard deviation of each feature given those that the plan shows: (m, d)."""
+        """Predict mean and standard deviation of features, given those not hidden: (m, d) each."""
         query = _rows(X, X.shape[-1] // 3)
         mean, square = torch.zeros(2, *query.values.shape, dtype=X.dtype)
         for weight, _, beliefs in self._by_masks(state, query, self.plans[0]):
@@ -186,7 +190,7 @@ class NeuralProcess(nn.Module):
         return Belief(mean, (square - mean.square()).clamp(min=LEAST_SCALE**2).sqrt())
 
     def predict_samples(self, state: State, X: Tensor) -> Tensor:
-        """Mean of each feature by each sample of the latent variable: (m, d) -> (samples, m, d)."""
+        """Predict means by each sample of the latent variable: (m, 3 d) -> (samples, m, d)."""
         query = _rows(X, X.shape[-1] // 3)
         parts = [
             (weight * beliefs.mean.mean(0)).sum(1)
@@ -195,12 +199,12 @@ class NeuralProcess(nn.Module):
         return torch.stack(parts).sum(0)
 
     def _by_masks(
-        self, state: State, query: Rows, plan: MaskPlan, first: int = 0
+        self, state: State, query: MaskedRows, plan: MaskPlan, first: int = 0
     ) -> Iterator[tuple[Tensor, dict[str, Belief], Belief]]:
-        """Weights, (masks, 1, d), and beliefs of anchors and of all views, some masks at a time.
+        """Yield weights, (masks, 1, d), and beliefs of the anchors and of the process, by blocks.
 
-        ``first`` is the position of the plan's masks among those of the state. Few are tried at
-        once, so that memory does not grow with their number.
+        ``first`` is the position of the plan's masks among those of the state. A block is so few
+        masks that memory does not grow with their number.
         """
         n_rows, n_features = query.values.shape
         size = max(1, _MOST_NUMBERS // (n_rows * 4 * max(int(state["n_context"]), n_features)))
@@ -213,9 +217,9 @@ class NeuralProcess(nn.Module):
             closed = self._closed(part, query, hidden)
             yield weight, closed, self._beliefs(part, query, hidden, closed)
 
-    def _anomaly_terms(self, query: Rows, beliefs: Belief) -> Tensor:
-        """By the view to which an entry is the strangest: (..., q, d)."""
-        residual = query.values - beliefs.mean  # (views, samples, ..., q, d)
+    def _anomaly_terms(self, query: MaskedRows, beliefs: Belief) -> Tensor:
+        """Compute the anomaly score of each entry, the largest over predictions: (..., q, d)."""
+        residual = query.values - beliefs.mean  # (predictions, samples, ..., q, d)
         if self.score_name == "variance":
             return self.likelihood.variance * beliefs.scale.square().mean(1).amax(0)
         if self.score_name == "error":
@@ -243,8 +247,8 @@ class NeuralProcess(nn.Module):
             state |= _named("net", self.network.aggregator.summarise(tokens, context, counted))
         return state
 
-    def _closed(self, state: State, query: Rows, hidden: Tensor) -> dict[str, Belief]:
-        """What the anchors believe: (..., q, d), (..., d) -> (..., q, d) each."""
+    def _closed(self, state: State, query: MaskedRows, hidden: Tensor) -> dict[str, Belief]:
+        """Predict entries by the anchors: (..., q, d), (..., d) -> (..., q, d) each."""
         with torch.no_grad():
             return {
                 name: anchor.predict(_part(state, name), query, hidden, leave_out=not self.training)
@@ -254,53 +258,58 @@ class NeuralProcess(nn.Module):
     def _beliefs(
         self,
         state: State,
-        query: Rows,
+        query: MaskedRows,
         hidden: Tensor,
         closed: Mapping[str, Belief] | None = None,
         read: Tensor | None = None,
     ) -> Belief:
-        """Beliefs about all features: (..., q, d), (..., d) -> (views, samples, ..., q, d)."""
+        """Predict all features: (..., q, d), (..., d) -> (predictions, samples, ..., q, d) each."""
         anchored = self._closed(state, query, hidden) if closed is None else closed
-        views = [torch.stack(parts) for parts in zip(*anchored.values(), strict=True)]
-        views = [part.to(query.values.dtype).unsqueeze(1) for part in views]
+        predictions = [torch.stack(parts) for parts in zip(*anchored.values(), strict=True)]
+        predictions = [part.to(query.values.dtype).unsqueeze(1) for part in predictions]
         if self.network is None:
-            return Belief(*views)
+            return Belief(*predictions)
         shown = query.visible * (1.0 - hidden).unsqueeze(-2)  # (..., q, d)
-        seen = Rows(query.values * shown, shown)
+        seen = MaskedRows(query.values * shown, shown)
         if read is None:
             aggregator, tokens = self.network.aggregator, self.network.encoder(seen)
             read = aggregator.read(_part(state, "net"), tokens, seen, hidden)
-        out = self.network.decoder(seen, read)  # (..., q, d, 2 views)
+        out = self.network.decoder(seen, read)  # (..., q, d, 2 predictions)
         if not isinstance(self.network.aggregator, LatentAggregator):
             out = out.unsqueeze(0)
-        return _departures(views, out)
+        return _departures(predictions, out)
 
 
 def separation(terms: Array, anomalous: NDArray[np.bool_]) -> Array:
-    """How far anomalies move the term of each feature, in spreads of the normals': (m, d) -> (d,).
+    """Weigh features by how far anomalies raise their terms: (m, d), (m,) -> (d,).
 
-    One on the mean over features; all one where they move none up.
+    The rise is in spreads of the terms of normals. The weights are one on average over features,
+    and all one where anomalies raise no term.
     """
     normal = terms[~anomalous]
     spread = normal.std(axis=0)
     gap = np.maximum(terms[anomalous].mean(axis=0) - normal.mean(axis=0), 0.0)
+    # a tenth of the mean spread: a feature that hardly varies must not outweigh all others
     moved = gap / (spread + 0.1 * spread.mean() + 1e-12)
     return moved / moved.mean() if moved.any() else np.ones(terms.shape[1])
 
 
 def _departures(closed: Sequence[Tensor], out: Tensor) -> Belief:
-    """What the decoder's numbers, (samples, ..., q, d, 2 views), make of the anchors' beliefs."""
-    shift, stretch = out.unflatten(-1, (-1, 2)).movedim((-2, -1), (1, 0))  # (views, samples, ...)
+    """Shift and scale beliefs of the anchors by ``out``: (samples, ..., q, d, 2 predictions)."""
+    # (predictions, samples, ..., q, d) each
+    shift, stretch = out.unflatten(-1, (-1, 2)).movedim((-2, -1), (1, 0))
     if not closed:
         return Belief(shift, LEAST_SCALE + F.softplus(stretch))
     mean, scale = closed
+    # zero outputs change nothing; scales stay within a factor exp(2)
     return Belief(mean + shift * scale, scale * torch.exp(2.0 * torch.tanh(0.5 * stretch)))
 
 
 def _mean_density(per_order: list[Tensor], asked: Tensor) -> Tensor:
-    """Terms whose sum is minus the log of the mean over orders of the density: (m, d)."""
+    """Compute terms whose sum is minus the log of the mean density over orders: (m, d)."""
     terms = torch.stack(per_order)  # (orders, m, d)
     log_density = -terms.sum(-1, keepdim=True)
+    # Bayes: orders weigh by their density; what the mix leaves is shared equally by features
     weight = torch.softmax(log_density, 0)
     mixed = (weight * terms).sum(0)
     total = math.log(len(terms)) - torch.logsumexp(log_density, 0)  # (m, 1)
@@ -308,13 +317,13 @@ def _mean_density(per_order: list[Tensor], asked: Tensor) -> Tensor:
     return mixed + asked * rest / asked.sum(-1, keepdim=True).clamp(min=1.0)
 
 
-def _rows(X: Tensor, d: int) -> Rows:
-    """The values and marks of described rows of d features."""
-    return Rows(X[..., :d], X[..., d : 2 * d])
+def _rows(X: Tensor, d: int) -> MaskedRows:
+    """Split represented rows of d features to values and marks."""
+    return MaskedRows(X[..., :d], X[..., d : 2 * d])
 
 
 def _latent(summary: Summary) -> Normal:
-    """What a latent aggregator says of its variable."""
+    """Make the distribution of the latent variable."""
     return Normal(summary["location"], summary["scale"], validate_args=False)
 
 

@@ -1,9 +1,9 @@
-"""Neural processes: an encoder, an aggregator, a decoder.
+"""Define the networks of neural processes: an encoder, an aggregator, a decoder.
 
-What the rows of a context say is encoded row by row, aggregated over rows and decoded into a
-distribution of what a query hides. The kinds differ in their aggregator; the convolutional one also
-in its encoder and decoder. Wherever rows appear, entries that are missing or hidden are zero and
-``visible`` tells so: ``Rows(values, visible)``, each (..., n, d).
+The rows of a context are encoded one by one, aggregated over rows and decoded to a distribution of
+the hidden features of a query. The kinds differ in their aggregator; the convolutional one also in
+its encoder and decoder. In all rows, entries that are missing or hidden are zero and marked by 0 in
+``visible``: ``MaskedRows(values, visible)``, each (..., n, d).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..._training.layers import Linear, mlp, row_product
-from .closed_forms import Rows, Summary
+from .closed_forms import MaskedRows, Summary
 
 _GAIN = 1.4
 KINDS = ("cnp", "np", "anp", "tnp", "convcnp")
@@ -24,22 +24,22 @@ KINDS = ("cnp", "np", "anp", "tnp", "convcnp")
 
 # --- encoders: a row -> a token -------------------------------------------------------------------
 class RowEncoder(nn.Module):
-    """A perceptron on the values of a row and on which of them are visible.
+    """Encode rows by a perceptron on their values and the marks of visible ones.
 
-    Its first layer gives every feature, and every missing one, an embedding of its own.
+    Its first layer learns an embedding for every feature, and one for its absence.
     """
 
     def __init__(self, n_features: int, width: int) -> None:
         super().__init__()
         self.net = _spread(mlp(2 * n_features, [width, width], width), first_biases=1.0)
 
-    def forward(self, rows: Rows) -> Tensor:
-        """(..., n, d) -> (..., n, width)."""
+    def forward(self, rows: MaskedRows) -> Tensor:
+        """Encode rows: (..., n, d) -> (..., n, width)."""
         return self.net(torch.cat(rows, -1))
 
 
 class GridEncoder(nn.Module):
-    """Convolutions over a row that is a grid: a channel of values and one of density [1]_.
+    """Encode rows that are grids by convolutions of a value and a density channel [1]_.
 
     References
     ----------
@@ -51,34 +51,34 @@ class GridEncoder(nn.Module):
         self.grid_shape = tuple(grid_shape)
         self.net = _convolutions(len(grid_shape), 2, width, width)
 
-    def forward(self, rows: Rows) -> Tensor:
-        """(..., n, d) -> (..., n, width * d)."""
+    def forward(self, rows: MaskedRows) -> Tensor:
+        """Encode rows: (..., n, d) -> (..., n, width * d)."""
         grids = torch.stack(torch.broadcast_tensors(*rows), -2)  # (..., n, 2, d)
         return _on_grids(self.net, grids, self.grid_shape).flatten(-2)
 
 
-# --- aggregators: the tokens of a context -> what it says to a query ------------------------------
+# --- aggregators: the tokens of a context -> its summary, read by a query -------------------------
 class MeanAggregator(nn.Module):
-    """The mean of the tokens: the conditional neural process [1]_.
+    """Average the tokens, as the conditional neural process does [1]_.
 
     References
     ----------
     .. [1] M. Garnelo et al., "Conditional neural processes", ICML 2018.
     """
 
-    def summarise(self, tokens: Tensor, context: Rows, counted: Tensor) -> Summary:
-        """(..., n, width), rows, (..., n) -> what adaptation keeps."""
+    def summarise(self, tokens: Tensor, context: MaskedRows, counted: Tensor) -> Summary:
+        """Summarise a context: tokens (..., n, width), rows, counted (..., n) -> named tensors."""
         return {"mean": _mean(tokens, counted)}
 
-    def read(self, summary: Summary, tokens: Tensor, query: Rows, hidden: Tensor) -> Tensor:
-        """What the context says to queries: (..., q, width), rows, (..., d) -> (..., 1, width)."""
+    def read(self, summary: Summary, tokens: Tensor, query: MaskedRows, hidden: Tensor) -> Tensor:
+        """Read the context for queries: (..., q, width), rows, (..., d) -> (..., 1, width)."""
         return summary["mean"]
 
 
 class LatentAggregator(nn.Module):
-    """A normal distribution of one latent variable, given the mean of the tokens [1]_.
+    """Predict the normal distribution of one latent variable from the mean of the tokens [1]_.
 
-    Samples of it lead the dimensions of what is read. In training they are drawn anew; else they
+    The first dimension of what is read is samples of it. In training they are drawn anew; else they
     are those that the module was made with, the same for every query: a sample is one function.
 
     References
@@ -95,13 +95,14 @@ class LatentAggregator(nn.Module):
         half = torch.randn((n_samples + 1) // 2, width, generator=generator, dtype=torch.float64)
         self.register_buffer("noise", torch.cat([half, -half])[:n_samples], persistent=False)
 
-    def summarise(self, tokens: Tensor, context: Rows, counted: Tensor) -> Summary:
-        """(..., n, width), rows, (..., n) -> what adaptation keeps."""
+    def summarise(self, tokens: Tensor, context: MaskedRows, counted: Tensor) -> Summary:
+        """Summarise a context: tokens (..., n, width), rows, counted (..., n) -> named tensors."""
         location, scale = self.net(_mean(tokens, counted)).chunk(2, -1)
+        # a scale between 0.1 and 1 can neither collapse to a point nor diverge
         return {"location": location, "scale": 0.1 + 0.9 * torch.sigmoid(scale)}
 
-    def read(self, summary: Summary, tokens: Tensor, query: Rows, hidden: Tensor) -> Tensor:
-        """Samples of the latent variable: (n_samples, ..., 1, width)."""
+    def read(self, summary: Summary, tokens: Tensor, query: MaskedRows, hidden: Tensor) -> Tensor:
+        """Sample the latent variable: (n_samples, ..., 1, width)."""
         location, scale = summary["location"], summary["scale"]  # (..., 1, width)
         noise = self.noise.to(location.dtype)
         if self.training:
@@ -111,9 +112,9 @@ class LatentAggregator(nn.Module):
 
 
 class AttentionAggregator(nn.Module):
-    """Attention from the query to the rows of the context that resemble it [1]_.
+    """Attend from queries to similar rows of the context [1]_.
 
-    Keys show of a row what the query shows of itself; values show all of it.
+    Keys are made of the features that the query does not hide, values of all features.
 
     References
     ----------
@@ -125,8 +126,8 @@ class AttentionAggregator(nn.Module):
         self.key = mlp(2 * n_features, [width], width)
         self.attention = Attention(width, n_heads)
 
-    def summarise(self, tokens: Tensor, context: Rows, counted: Tensor) -> Summary:
-        """(..., n, width), rows, (..., n) -> what adaptation keeps."""
+    def summarise(self, tokens: Tensor, context: MaskedRows, counted: Tensor) -> Summary:
+        """Summarise a context: tokens (..., n, width), rows, counted (..., n) -> named tensors."""
         return {
             "tokens": tokens,
             "values": context.values,
@@ -134,16 +135,16 @@ class AttentionAggregator(nn.Module):
             "counted": counted,
         }
 
-    def read(self, summary: Summary, tokens: Tensor, query: Rows, hidden: Tensor) -> Tensor:
-        """What the context says to queries: (..., q, width), rows, (..., d) -> (..., q, width)."""
+    def read(self, summary: Summary, tokens: Tensor, query: MaskedRows, hidden: Tensor) -> Tensor:
+        """Read the context for queries: (..., q, width), rows, (..., d) -> (..., q, width)."""
         shown = (1.0 - hidden).unsqueeze(-2)  # (..., 1, d)
-        context = Rows(summary["values"] * shown, summary["visible"] * shown)
+        context = MaskedRows(summary["values"] * shown, summary["visible"] * shown)
         keys, values = self.attention.heads(self.key(torch.cat(context, -1)), summary["tokens"])
         return self.attention(self.key(torch.cat(query, -1)), keys, values, summary["counted"])
 
 
 class TransformerAggregator(nn.Module):
-    """Rows of the context attend to each other, queries attend to them, layer by layer [1]_.
+    """Let rows of the context attend to each other and queries to them, layer by layer [1]_.
 
     References
     ----------
@@ -155,8 +156,8 @@ class TransformerAggregator(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList([TransformerLayer(width, n_heads) for _ in range(n_layers)])
 
-    def summarise(self, tokens: Tensor, context: Rows, counted: Tensor) -> Summary:
-        """(..., n, width), rows, (..., n) -> what adaptation keeps."""
+    def summarise(self, tokens: Tensor, context: MaskedRows, counted: Tensor) -> Summary:
+        """Summarise a context: tokens (..., n, width), rows, counted (..., n) -> named tensors."""
         summary = {"counted": counted}
         layer: Any
         for i, layer in enumerate(self.layers):
@@ -165,17 +166,17 @@ class TransformerAggregator(nn.Module):
             tokens = layer(tokens, keys, values, counted)
         return summary
 
-    def read(self, summary: Summary, tokens: Tensor, query: Rows, hidden: Tensor) -> Tensor:
-        """What the context says to queries: (..., q, width), rows, (..., d) -> (..., q, width)."""
+    def read(self, summary: Summary, tokens: Tensor, query: MaskedRows, hidden: Tensor) -> Tensor:
+        """Read the context for queries: (..., q, width), rows, (..., d) -> (..., q, width)."""
         for i, layer in enumerate(self.layers):
             keys, values = summary[f"keys{i}"], summary[f"values{i}"]
             tokens = layer(tokens, keys, values, summary["counted"])
         return tokens
 
 
-# --- decoders: a query and what the context says to it -> numbers for each feature ----------------
+# --- decoders: a query and what it reads from the context -> numbers for each feature -------------
 class RowDecoder(nn.Module):
-    """A perceptron on a query and what the context says to it."""
+    """Decode queries by a perceptron on their rows and what they read from the context."""
 
     def __init__(self, n_features: int, width: int, n_out: int) -> None:
         super().__init__()
@@ -184,11 +185,11 @@ class RowDecoder(nn.Module):
 
     @property
     def last(self) -> nn.Module:
-        """The layer whose zeros mean no departure from the anchors."""
+        """Last layer, whose zeros mean no departure from the anchors."""
         return self.net[-1]
 
-    def forward(self, query: Rows, read: Tensor) -> Tensor:
-        """(..., q, d), (..., q or 1, width) -> (..., q, d, n_out)."""
+    def forward(self, query: MaskedRows, read: Tensor) -> Tensor:
+        """Decode queries: (..., q, d), (..., q or 1, width) -> (..., q, d, n_out)."""
         rows = torch.cat(query, -1)
         shape = torch.broadcast_shapes(rows.shape[:-1], read.shape[:-1])
         parts = [part.expand(*shape, -1) for part in (rows, read)]
@@ -196,7 +197,7 @@ class RowDecoder(nn.Module):
 
 
 class GridDecoder(nn.Module):
-    """Convolutions over a query that is a grid and what the context says at each cell."""
+    """Decode queries that are grids by convolutions over them and the context at each cell."""
 
     def __init__(self, grid_shape: Sequence[int], width: int, n_out: int) -> None:
         super().__init__()
@@ -205,11 +206,11 @@ class GridDecoder(nn.Module):
 
     @property
     def last(self) -> nn.Module:
-        """The layer whose zeros mean no departure from the anchors."""
+        """Last layer, whose zeros mean no departure from the anchors."""
         return self.net[-1]
 
-    def forward(self, query: Rows, read: Tensor) -> Tensor:
-        """(..., q, d), (..., q or 1, width * d) -> (..., q, d, n_out)."""
+    def forward(self, query: MaskedRows, read: Tensor) -> Tensor:
+        """Decode queries: (..., q, d), (..., q or 1, width * d) -> (..., q, d, n_out)."""
         rows = torch.stack(query, -2)  # (..., q, 2, d)
         cells = read.unflatten(-1, (-1, rows.shape[-1]))  # (..., q or 1, width, d)
         shape = torch.broadcast_shapes(rows.shape[:-2], cells.shape[:-2])
@@ -217,9 +218,9 @@ class GridDecoder(nn.Module):
         return _on_grids(self.net, torch.cat(parts, -2), self.grid_shape).mT
 
 
-# --- bricks ---------------------------------------------------------------------------------------
+# --- layers ---------------------------------------------------------------------------------------
 class Attention(nn.Module):
-    """Attention of several heads."""
+    """Attend to rows by several heads, each row rounded alike."""
 
     def __init__(self, width: int, n_heads: int) -> None:
         super().__init__()
@@ -228,11 +229,11 @@ class Attention(nn.Module):
         self.to_value, self.mix = Linear(width, width), Linear(width, width)
 
     def heads(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """(..., n, width) each -> (..., n_heads, n, width / n_heads) each."""
+        """Project to heads: (..., n, width) each -> (..., n_heads, n, width / n_heads) each."""
         return self._split(self.to_key(keys)), self._split(self.to_value(values))
 
     def forward(self, queries: Tensor, keys: Tensor, values: Tensor, counted: Tensor) -> Tensor:
-        """(..., q, width), heads of n rows, which of them count -> (..., q, width)."""
+        """Attend to the counted ones of n rows: (..., q, width), heads -> (..., q, width)."""
         asked = self._split(self.to_query(queries))
         seen = counted[..., None, None, :]  # (..., 1, 1, n)
         if keys.dim() < asked.dim():  # one context, many ways to hide features
@@ -250,7 +251,7 @@ class Attention(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """Attention to a context and a perceptron, each added to its normalised input."""
+    """Add attention to a context, and then a perceptron, each of the normalised input."""
 
     def __init__(self, width: int, n_heads: int) -> None:
         super().__init__()
@@ -259,20 +260,21 @@ class TransformerLayer(nn.Module):
         self.net = _spread(mlp(width, [2 * width], width))
 
     def heads(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values of the rows of a context."""
+        """Compute keys and values of the rows of a context."""
         tokens = self.norm(tokens)
         return self.attention.heads(tokens, tokens)
 
     def forward(self, tokens: Tensor, keys: Tensor, values: Tensor, counted: Tensor) -> Tensor:
-        """(..., q, width) -> (..., q, width)."""
+        """Apply the layer: (..., q, width) -> (..., q, width)."""
         tokens = tokens + self.attention(self.norm(tokens), keys, values, counted)
         return tokens + self.net(self.norm2(tokens))
 
 
 def _spread(net: nn.Sequential, first_biases: float = 0.0) -> nn.Sequential:
-    """Initial weights that keep signals apart from layer to layer, as PyTorch's own do not.
+    """Initialise a perceptron so that the variance of activations is kept, with gain 1.4 for SiLU.
 
-    With wide biases in the first layer its units bend at different values of their input.
+    PyTorch's own initial weights do not keep it. Uniform biases of the first layer, up to
+    ``first_biases``, spread the kinks of its units over the range of the input.
     """
     for i, layer in enumerate(net):
         if isinstance(layer, nn.Linear):
@@ -283,7 +285,7 @@ def _spread(net: nn.Sequential, first_biases: float = 0.0) -> nn.Sequential:
 
 
 def _convolutions(n_dims: int, n_in: int, width: int, n_out: int) -> nn.Sequential:
-    """Three layers that see five cells each way at most, after which a linear one: same grid."""
+    """Make three layers of convolutions, five cells wide, and a linear one, on the same grid."""
     conv = nn.Conv1d if n_dims == 1 else nn.Conv2d
     return nn.Sequential(
         conv(n_in, width, 5, padding=2),
@@ -303,14 +305,14 @@ def _on_grids(net: nn.Module, grids: Tensor, grid_shape: tuple[int, ...]) -> Ten
 
 
 def _mean(tokens: Tensor, counted: Tensor) -> Tensor:
-    """Mean of the counted tokens: (..., n, width), (..., n) -> (..., 1, width)."""
+    """Average the counted tokens: (..., n, width), (..., n) -> (..., 1, width)."""
     weight = counted.to(tokens.dtype).unsqueeze(-1)
     total = (tokens * weight).sum(-2, keepdim=True)
     return total / weight.sum(-2, keepdim=True).clamp(min=1.0)
 
 
 class Network(nn.Module):
-    """An encoder, an aggregator and a decoder that fit each other."""
+    """Hold an encoder, an aggregator and a decoder that fit each other."""
 
     def __init__(self, encoder: nn.Module, aggregator: Any, decoder: Any) -> None:
         super().__init__()
@@ -331,7 +333,7 @@ def make_network(
     grid_shape: Sequence[int] | None = None,
     seed: int = 0,
 ) -> Network:
-    """Encoder, aggregator and decoder of a kind."""
+    """Make encoder, aggregator and decoder of a kind."""
     encoder: nn.Module = RowEncoder(n_features, width)
     decoder: nn.Module = RowDecoder(n_features, width, n_out)
     if kind == "convcnp":

@@ -1,4 +1,4 @@
-"""Fewer features for a neural process: a map learned across tasks, and what it leaves out."""
+"""Reduce the features of a neural process by a map that is learned across tasks."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _TINY = 1e-12
 
 
 class Reduction:
-    """Codes of rows, and the logarithm of how far their reconstruction is off.
+    """Map rows to codes and the log squared error of their reconstruction.
 
     Parameters
     ----------
     arrays : mapping of str to ndarray
-        Weights and biases of the layers that encode and decode, ``encode0.weight``, ...
+        Weights and biases of the encoding and decoding layers, ``encode0.weight``, ...
 
     Attributes
     ----------
     n_codes : int
-        The reduced rows have one feature more.
+        Number of codes; the reduced rows have one feature more.
     """
 
     def __init__(self, arrays: Mapping[str, Array]) -> None:
@@ -45,7 +45,7 @@ class Reduction:
 
     @classmethod
     def fit(cls, kind: str, normals: Sequence[Array], n_codes: int, seed: int) -> Reduction:
-        """Learn from the scaled normals of each task: (n_t, d) each."""
+        """Learn a reduction from the scaled normals of each task: (n_t, d) each."""
         rows = np.nan_to_num(np.concatenate(list(normals)))
         n_codes = min(n_codes, *rows.shape)
         pca = PCA(n_codes, random_state=seed).fit(rows)
@@ -61,24 +61,24 @@ class Reduction:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> Reduction | None:
-        """The reduction in a state's arrays, if it has one."""
+        """Read the reduction in the arrays of a state, None without one."""
         mine = {k.removeprefix("reduce."): v for k, v in arrays.items() if k.startswith("reduce.")}
         return cls(mine) if mine else None
 
     def to_arrays(self) -> dict[str, Array]:
-        """Named arrays for a :class:`MetaState`."""
+        """Return named arrays for a :class:`MetaState`."""
         return {f"reduce.{name}": value for name, value in self._arrays.items()}
 
     def transform(self, Z: Array) -> Array:
-        """Scaled rows, missing entries at their mean, to codes and a rest: (m, d) -> (m, q + 1)."""
+        """Reduce scaled rows, with missing entries at the mean of 0: (m, d) -> (m, q + 1)."""
         codes, rest = self._codes_and_rest(Z)
         return np.column_stack([codes, np.log((rest * rest).sum(axis=1) + _TINY)])
 
     def spread_terms(self, Z: Array, terms: Array) -> Array:
-        """Deal out the term of each code by what features bring to it: (m, q + 1) -> (m, d).
+        """Divide the term of each code among features: (m, q + 1) -> (m, d).
 
-        The share of a feature in a code is its absolute value times its absolute loading; in the
-        rest it is the squared error of its reconstruction.
+        The share of a feature in a code is proportional to its absolute value times its absolute
+        loading; in the reconstruction error, to its squared error.
         """
         _, rest = self._codes_and_rest(Z)
         first, _ = self._layers("encode")[0]
@@ -108,7 +108,7 @@ class Reduction:
 
 
 class _Autoencoder(nn.Module):
-    """Squared error of rows squeezed through a bottleneck."""
+    """Compute the squared error of rows after a bottleneck."""
 
     def __init__(self, n_features: int, n_codes: int) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ class _Autoencoder(nn.Module):
         self.decode = mlp(n_codes, [_HIDDEN], n_features)
 
     def forward(self, support_X: Tensor, support_y: Tensor, query_X: Tensor) -> Tensor:
-        """(..., q, d) -> (..., q)."""
+        """Compute the error of query rows: (..., q, d) -> (..., q)."""
         return (self.decode(self.encode(query_X)) - query_X).square().mean(-1)
 
 

@@ -1,4 +1,4 @@
-"""A support, and rows in its units, with their missing entries marked."""
+"""Represent rows in units of a support, with missing entries marked."""
 
 from __future__ import annotations
 
@@ -14,31 +14,35 @@ from ..._typing import Array
 from .reduction import Reduction
 
 
-class MaskedSupport:
-    """How a neural process sees rows: scaled by a support, missing entries marked.
+class MaskedRepresentation:
+    """Represent rows by scaled values and marks of missing entries.
 
-    A described row is ``[values, visible, departed]``, each of d columns: its entries in units of
+    A represented row is ``[values, visible, departed]``, each of d columns: its entries in units of
     the support, logarithmic beyond five spreads and 0 where missing; 1 where they are not missing;
-    and, for a feature that never varied in the support, how far the row departs from it.
+    and, for a feature that is constant in the support, the departure of the row from it.
 
     Parameters
     ----------
     X : ndarray of shape (n_support, d)
-        May hold NaN.
+        Rows of the support; they may hold NaN.
     y : ndarray of shape (n_support,), dtype int8
         1 marks the anomalies; the scale is that of the other rows.
     scaler : str or transformer
+        As in :class:`ScaledSupport`.
     prior : ScalePrior or None, default=None
-        What ``scaler="shrunk"`` shrinks to.
+        Typical scale that ``scaler="shrunk"`` shrinks to.
     reduction : Reduction or None, default=None
         Maps scaled rows to fewer features, which the support then scales again.
     mark_departures : bool, default=True
-        Whether a feature that never varied is one of its own kind.
+        Whether to keep departures from constant features in the separate block of columns; else
+        they are values like others.
 
     Attributes
     ----------
     support : ndarray of shape (n_support, 3 d)
+        Represented rows of the support.
     support_y : ndarray of shape (n_support,), dtype int8
+        Their labels.
     """
 
     def __init__(
@@ -66,8 +70,8 @@ class MaskedSupport:
         self.support = self._describe(Z)
         self.support_y = y
 
-    def thinned(self, n_rows: int) -> MaskedSupport:
-        """The same units with a support of so many normals at most, and all anomalies."""
+    def thinned(self, n_rows: int) -> MaskedRepresentation:
+        """Limit the support to ``n_rows`` normals and all anomalies, in the same units."""
         normal = np.flatnonzero(self.support_y != 1)
         if len(normal) <= n_rows:
             return self
@@ -79,18 +83,18 @@ class MaskedSupport:
 
     @property
     def n_features(self) -> int:
-        """Number of features that the process sees."""
+        """Number of features that are represented, after a reduction."""
         return len(self._known)
 
     def transform(self, X: Array) -> Array:
-        """Describe rows: (m, d_in) -> (m, 3 d)."""
+        """Represent rows: (m, d_in) -> (m, 3 d)."""
         Z = self._scaled.transform(X)
         if self._reduction is not None:
             Z = self._reduced.transform(self._reduction.transform(Z))
         return self._describe(Z)
 
     def in_own_units(self, mean: Array, spread: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation of described entries in the user's units: (m, d) each."""
+        """Convert means and standard deviations to the units of the user: (m, d) each."""
         excess = np.maximum(np.abs(mean) - NEAR, 0.0)
         centre = np.clip(mean, -NEAR, NEAR) + np.sign(mean) * np.expm1(excess)
         centre = np.where(self._dead, self._constant, centre)
@@ -99,7 +103,7 @@ class MaskedSupport:
         return low, self._scaled.inverse_transform(centre + spread) - low
 
     def spread_terms(self, X: Array, terms: Array) -> Array:
-        """Terms of what the process sees, dealt out to the features: (m, d) -> (m, d_in)."""
+        """Divide the terms of represented features among the given ones: (m, d) -> (m, d_in)."""
         if self._reduction is None:
             return terms
         return self._reduction.spread_terms(self._scaled.transform(X), terms)

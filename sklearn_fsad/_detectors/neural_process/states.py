@@ -1,4 +1,4 @@
-"""Drafts of the state of a neural process, and the module that a state stands for."""
+"""Draft states of a neural process, and make the module of a state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .masks import MaskPlan, chain_plan, scoring_plan
 from .module import NeuralProcess
 from .networks import make_network
 from .reduction import Reduction
-from .representation import MaskedSupport
+from .representation import MaskedRepresentation
 from .targets import check_grid, resolve_targets
 
 ANCHORS = {"both": ("linear", "kernel"), "linear": ("linear",), "kernel": ("kernel",), "none": ()}
@@ -38,17 +38,20 @@ def draft(
     feature_names: Any,
     n_tasks: int,
 ) -> MetaState:
-    """Make a state with all but the network and what is borrowed from other tasks.
+    """Make a state without the network and without what is pooled over tasks.
 
     Parameters
     ----------
     detector : NeuralProcessDetector
+        The detector whose parameters are used.
     normals : sequence of ndarray of shape (n_t, d)
         Normal rows of each task.
     seed : int
+        Seed that the state records.
     feature_names : sequence of str or None
+        Names of the features.
     n_tasks : int
-        Past tasks that the state is from; 0 for a support alone.
+        Number of past tasks that the state is from; 0 for a support alone.
     """
     d, n_features = detector, normals[0].shape[1]
     names = None if feature_names is None else list(feature_names)
@@ -74,7 +77,7 @@ def draft(
 
 
 def _check_heads(detector: BaseFewShotDetector, width: int) -> None:
-    """Refuse a width that the heads of the attention cannot share."""
+    """Refuse a width that is not a multiple of the number of attention heads."""
     if detector.kind in ("anp", "tnp") and width % detector.n_heads:
         raise ValueError(f"embedding_dim={width} is not a multiple of n_heads={detector.n_heads}.")
 
@@ -101,10 +104,12 @@ def _reduction_arrays(
     return Reduction.fit(detector.reduce, scaled, detector.reduce_dim, seed).to_arrays()
 
 
-# --- what a state stands for ----------------------------------------------------------------------
-def describe(detector: BaseFewShotDetector, X: Array, y: Codes, state: MetaState) -> MaskedSupport:
-    """Describe a support, and rows relative to it, as the process of a state sees them."""
-    return MaskedSupport(
+# --- the module of a state ------------------------------------------------------------------------
+def describe(
+    detector: BaseFewShotDetector, X: Array, y: Codes, state: MetaState
+) -> MaskedRepresentation:
+    """Represent a support, and rows relative to it, as input of the process of a state."""
+    return MaskedRepresentation(
         X,
         y,
         state.architecture["scaler"] if detector._scaler_follows else detector.scaler,
@@ -122,9 +127,11 @@ def module_of(
     Parameters
     ----------
     detector : NeuralProcessDetector
+        The detector whose parameters are used.
     state : MetaState
+        The state.
     plans : sequence of MaskPlan, default=None
-        What to hide of a row; None means what the detector's score asks for.
+        Masks by which rows are scored; None means those of the detector's anomaly score.
     """
     weights = from_arrays(state.arrays, WEIGHT)
     plans = _plans(detector, state) if plans is None else plans
@@ -137,7 +144,7 @@ def module_of(
 def new_module(
     detector: BaseFewShotDetector, state: MetaState, plans: Sequence[MaskPlan], has_network: bool
 ) -> NeuralProcess:
-    """Make a module without what a network has learned."""
+    """Make a module whose network, if it has one, is untrained."""
     architecture, info = state.architecture, state.info
     known = Knowledge.from_arrays(state.arrays)
     anchors: dict[str, LinearAnchor | KernelAnchor] = {
@@ -172,7 +179,7 @@ def new_module(
 
 
 def _plans(detector: BaseFewShotDetector, state: MetaState) -> list[MaskPlan]:
-    """What the score of the detector hides of a row."""
+    """Plan the masks by which the anomaly score of the detector hides features."""
     n_features, targets = state.info["n_features"], state.info["targets"]
     if detector.anomaly_score == "density" and targets is None:
         return chain_plan(n_features, _ORDERS, _CHAIN_BLOCKS, 0)

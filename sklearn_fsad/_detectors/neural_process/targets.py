@@ -1,4 +1,4 @@
-"""What is predicted from what: target features and grids."""
+"""Validate ``target_features`` and ``grid_shape``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 def resolve_targets(
     target_features: Sequence[Any] | None, n_features: int, names: Sequence[str] | None
 ) -> list[int] | None:
-    """Positions of the target features, or a ValueError that says which one is unknown."""
+    """Find the positions of the target features; refuse unknown ones."""
     if target_features is None:
         return None
     targets = []
@@ -40,7 +40,7 @@ def resolve_targets(
 
 
 def check_grid(grid_shape: Sequence[int] | None, n_features: int) -> None:
-    """Refuse a grid that rows of so many features do not fill."""
+    """Refuse a grid whose size is not the number of features."""
     if grid_shape is None:
         return
     whole = all(isinstance(size, Integral) and int(size) > 0 for size in grid_shape)

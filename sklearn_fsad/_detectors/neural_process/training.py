@@ -1,4 +1,4 @@
-"""Training of a neural process on normal rows."""
+"""Train a neural process on normal rows."""
 
 from __future__ import annotations
 
@@ -16,38 +16,39 @@ from ..._typing import Array
 from ...tasks._episodes import Episode, draw_hidden
 from .masks import training_mask
 from .module import NeuralProcess
-from .representation import MaskedSupport
+from .representation import MaskedRepresentation
 
 MOST_CONTEXT, MOST_QUERIES = 64, 32
 
 
 class NormalEpisodes:
-    """Episodes of normal rows: a context, other rows of its task and what those hide.
+    """Draw episodes of normal rows: a context, query rows of its task and the features to hide.
 
     Parameters
     ----------
     normals : sequence of ndarray of shape (n_t, d)
         Normal rows of each task, at least two.
     describe : callable or None
-        ``(X, y) -> MaskedSupport``, by which a context describes itself and its query; None where
-        the rows are described already.
+        ``(X, y) -> MaskedRepresentation``, which describes a context and its query; None where the
+        rows are described already.
     n_normal : tuple of (int, int)
         Lowest and highest number of rows in a context, drawn log-uniformly.
     n_query : int
-        Most rows of a query.
+        Largest number of query rows.
     targets : sequence of int or None
         Features that every query hides; None hides random ones.
     seed : int
+        Seed of the episodes.
     anomalies : sequence of ndarray of shape (m_t, d), default=()
-        Anomalies of each task, that may hide in its contexts.
+        Anomalies of each task that may be in its contexts, unlabelled.
     support_contamination : float, default=0.0
-        Highest share of a context that is anomalies; each episode draws its own.
+        Highest share of anomalies in a context; each episode draws its own.
     """
 
     def __init__(
         self,
         normals: Sequence[Array],
-        describe: Callable[[Array, NDArray[np.int8]], MaskedSupport] | None,
+        describe: Callable[[Array, NDArray[np.int8]], MaskedRepresentation] | None,
         *,
         n_normal: tuple[int, int],
         n_query: int,
@@ -66,7 +67,7 @@ class NormalEpisodes:
         self.support_contamination = support_contamination
 
     def episode(self, epoch: int, index: int) -> Episode:
-        """Episode ``index`` of an epoch, a pure function of (seed, epoch, index)."""
+        """Draw episode ``index`` of an epoch, a pure function of (seed, epoch, index)."""
         turn = np.random.default_rng([self.seed, epoch]).permutation(len(self.normals))
         position = int(turn[index % len(turn)])
         rng = np.random.default_rng([self.seed, epoch, index])
@@ -94,7 +95,7 @@ def train_process(
     n_episodes: int,
     settings: TrainingSettings,
 ) -> tuple[NeuralProcess, list[dict[str, float]]]:
-    """Train a module and return it, in float64, with the loss of each epoch."""
+    """Train a module on episodes; return it, in float64, and the loss of each epoch."""
     settings = settings.with_defaults(
         criterion=MeanLoss,
         optimizer=torch.optim.AdamW,

@@ -1,4 +1,4 @@
-"""Prototypes of normals and anomalies: the evidence mix, and the textbook prototypical network."""
+"""Detect anomalies by prototypes: a mix of evidence, or a prototypical network."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ def _weighs_evidence(detector: ProtoNetDetector) -> bool:
 
 @with_shared_parameters
 class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFewShotDetector):
-    """Anomalies by evidence from the prototypes of normals and anomalies.
+    """Detect anomalies by evidence from prototypes of normals and anomalies.
 
-    With ``embedding="pooled"`` several closed forms look at a row: its Mahalanobis distance to the
-    normals in four metrics, its nearest normals, the directions in which anomalies of past tasks
-    left, discriminants towards the labelled anomalies and neighbour ratios in small subspaces.
-    Each is standardised by the scores that the support's normals get when left out. ``meta_fit``
-    learns, in seconds, how to weigh them by the number of shots, and keeps what it learned only
-    where it wins on held-out tasks. Without ``meta_fit`` a fixed closed form does the job.
+    With ``embedding="pooled"`` a row is scored by several kinds of evidence: its Mahalanobis
+    distance to the normals in four metrics, the distance to its nearest normals, the directions in
+    which anomalies of past tasks departed, discriminants towards the labelled anomalies and
+    neighbour ratios in small subspaces. Each is standardised by the leave-one-out scores of the
+    support's normals. ``meta_fit`` learns, in seconds, how to weigh them by the number of shots,
+    and keeps the learned weights only where they are better on held-out tasks. Without
+    ``meta_fit`` fixed default weights are used.
 
     With ``embedding="mlp"`` it is the prototypical network of Snell et al. [1]_: a learned
     embedding, trained end to end on episodes, and the mean of each class as its prototype. Worth
@@ -48,7 +49,8 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
     evidence : "support" or sequence of str and callables, default=None
         Kinds of evidence to weigh, by name, or functions ``(support, rows) -> scores`` of your
         own; None means all. "support" means all that needs nothing but the support: what
-        ``meta_fit`` then learns serves tables of any width. Only for ``embedding="pooled"``.
+        ``meta_fit`` then learns can be used for tables of any width. Only for
+        ``embedding="pooled"``.
     embedding_dim : int, default=None
         Directions of the pooled covariance that are whitened one by one (None: all of them), or
         width of the learned embedding (None: 32).
@@ -58,22 +60,22 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
     {n_query}
     {support_contamination}
     adversarial_eps : float, default=0.0
-        Robust meta-training of the "mlp": how far each scaled value of a query is moved, by
-        projected gradient, to where the loss is larger. Try 0.3.
+        Largest change of each scaled value of a query by projected gradient, for robust
+        meta-training of the "mlp". Try 0.3.
     max_epochs : int, default=200
-        Epochs of meta-training; 0 keeps the closed form.
+        Epochs of meta-training; 0 keeps the default weights.
     episodes_per_epoch : int, default=None
-        For "pooled" the episodes that every epoch sees again; None means 24 a task, at most 480.
-        For "mlp" new ones each epoch; None means 256.
+        For "pooled" the number of episodes, the same in every epoch; None means 24 a task, at most
+        480. For "mlp" the number of new episodes in each epoch; None means 256.
     batch_size : int, default=16
         Tasks per step of the "mlp"; the mix takes all its episodes in each step.
     lr : float, default=None
         Learning rate; None means 0.08 for the mix and 0.003 for the "mlp".
     scaler : {"auto", "none", "task", "robust", "shrunk"} or transformer, default="auto"
-        Scaling in front of everything else, the same in every episode and at ``fit``. "auto" is
-        "none" for "pooled", whose evidence looks at raw and at scaled features; for "mlp" it is
-        chosen on the training tasks, and without any "task" where the spreads of the features
-        differ more than five-fold.
+        Scaling before everything else, the same in every episode and in ``fit``. "auto" is "none"
+        for "pooled", whose evidence uses raw and scaled features; for "mlp" it is chosen on the
+        training tasks, and without any "task" where the spreads of the features differ more than
+        five-fold.
     {threshold}
     {alpha}
     {contamination}
@@ -81,7 +83,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
     {clean_support}
     {pretrained}
     device : str, default="cpu"
-        Where the "mlp" trains.
+        Device on which the "mlp" is trained.
     {net_params}
     {callbacks}
     {verbose}
@@ -181,7 +183,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         self.adversarial_eps = adversarial_eps
         self.scaler = scaler
 
-    # --- what the shell asks for ------------------------------------------------------------------
+    # --- hooks of the base class ------------------------------------------------------------------
     def _method(self) -> PooledMethod | NetworkMethod:
         return PooledMethod(self) if self.embedding == "pooled" else NetworkMethod(self)
 
@@ -211,7 +213,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
     # --- explanations -----------------------------------------------------------------------------
     @available_if(_weighs_evidence)
     def evidence_scores(self, X: Any) -> dict[str, Array]:
-        """What each kind of evidence adds to the strangeness of rows.
+        """Compute what each kind of evidence adds to the anomaly scores of rows.
 
         Only for ``embedding="pooled"``.
 
@@ -245,7 +247,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
 
     # --- transform --------------------------------------------------------------------------------
     def transform(self, X: Any) -> Array:
-        """Embed rows: where distances to the prototypes are taken.
+        """Embed rows in the space where distances to the prototypes are computed.
 
         Parameters
         ----------

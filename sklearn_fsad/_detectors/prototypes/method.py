@@ -1,4 +1,4 @@
-"""What the two kinds of prototypes have in common: their states."""
+"""Make the states that both kinds of prototypes share."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ class Method:
     Attributes
     ----------
     detector : ProtoNetDetector
+        The detector whose parameters are used.
     """
 
     detector: BaseFewShotDetector
 
     def _scaled(self, X: Array, y: Codes, state: MetaState) -> ScaledSupport:
-        """The support in the scaling of a state, or in that of the user."""
+        """Scale a support by the scaler of a state, or by that of the user: (n, d), (n,)."""
         d = self.detector
         scaler = state.architecture["scaler"] if d._scaler_follows else d.scaler
         return ScaledSupport(X, y, scaler, ScalePrior.from_arrays(state.arrays))
@@ -37,7 +38,7 @@ class Method:
         arrays: dict[str, Array],
         info: dict[str, Any],
     ) -> MetaState:
-        """The state of what was learned; without a ``prior`` it serves tables of any width."""
+        """Make the state of a meta-training; without a ``prior`` it is for tables of any width."""
         d = self.detector
         shots = {"n_normal": list(d.n_normal), "n_anomalous": list(d.n_anomalous)}
         return MetaState(
@@ -52,7 +53,7 @@ class Method:
     def _without_tasks(
         self, n_features: int, architecture: dict[str, Any], arrays: dict[str, Array]
     ) -> MetaState:
-        """The state of a detector that was never meta-fitted."""
+        """Make the state of a detector that was never meta-fitted."""
         d = self.detector
         known = {"embedding": d.embedding, "embedding_dim": None, **architecture}
         if not d._scaler_follows:

@@ -1,4 +1,4 @@
-"""Pooled prototypes: closed-form evidence and how to weigh it."""
+"""Score rows by a weighted mix of closed-form evidence from pooled prototypes."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from .method import Method
 
 @dataclass(frozen=True)
 class PooledMethod(Method):
-    """Evidence from pooled prototypes, weighed by a mix that is learned across tasks."""
+    """Learn and apply the mix of evidence from pooled prototypes."""
 
     def meta_train(self, tasks: TaskSet, sampler: EpisodeSampler, seed: int) -> MetaState:
-        """Pool the training tasks, and learn the mix if there are tasks to learn it from."""
+        """Pool the training tasks, and learn the mix if episodes can be drawn from them."""
         d, prior = self.detector, None
         if not self._fits_any_width():
             tasks.one_feature_space()
@@ -60,35 +60,35 @@ class PooledMethod(Method):
         return self._learned(tasks, prior, architecture, arrays, info)
 
     def untrained_state(self, X: Array, y: Codes) -> MetaState:
-        """The closed form."""
+        """Make the state of the default weights."""
         evidence = self._evidence_without_tasks("call meta_fit first")
         architecture = {"evidence": [e.name for e in evidence], "scaler": "none"}
         arrays = {"closed": default_weights(evidence, are_embeddings(X[y != ANOMALOUS]))}
         return self._without_tasks(X.shape[1], architecture, arrays)
 
     def module(self, state: MetaState) -> EvidenceMix:
-        """The mix of a state."""
+        """Make the mix of a state."""
         shots = {name: tuple(state.info[name]) for name in ("n_normal", "n_anomalous")}
         return EvidenceMix.from_arrays(state.arrays, **shots)
 
     def represent(self, X: Array, y: Codes, state: MetaState) -> CalibratedEvidence:
-        """Describe rows by evidence relative to a support."""
+        """Represent rows by evidence relative to a support."""
         scaled = self._scaled(X, y, state)
         return CalibratedEvidence.from_arrays(state.arrays, scaled, y, self._evidence_of(state))
 
     def embed(self, module: EvidenceMix, representation: CalibratedEvidence, X: Array) -> Array:
-        """Rows in the pooled-whitened space: (m, d) -> (m, q)."""
+        """Embed rows in the pooled-whitened space: (m, d) -> (m, q)."""
         return representation.embed(X)
 
     def _fits_any_width(self) -> bool:
-        """Whether nothing of what is learned belongs to a feature."""
+        """Return whether nothing that is learned belongs to a feature."""
         scaler = self.detector.scaler
         if not isinstance(scaler, str) or scaler == "shrunk":
             return False
         return not any(e.needs_pooled for e in resolve_evidence(self.detector.evidence))
 
     def _evidence_without_tasks(self, remedy: str) -> tuple[Evidence, ...]:
-        """The evidence that needs nothing pooled; refuses what was asked for by name but does."""
+        """Select the evidence that needs nothing pooled; refuse pooled evidence given by name."""
         evidence = resolve_evidence(self.detector.evidence)
         pooled = [e.name for e in evidence if e.needs_pooled]
         if pooled and self.detector.evidence is not None:
@@ -96,7 +96,7 @@ class PooledMethod(Method):
         return tuple(e for e in evidence if not e.needs_pooled)
 
     def _evidence_of(self, state: MetaState) -> tuple[Evidence, ...]:
-        """The evidence that a state weighs, the user's own functions included."""
+        """List the evidence that a state weighs, including functions of the user."""
         own = [item for item in self.detector.evidence or () if callable(item)]
         known = {e.name: e for e in (*EVIDENCE.values(), *resolve_evidence(own or None))}
         missing = [name for name in state.architecture["evidence"] if name not in known]

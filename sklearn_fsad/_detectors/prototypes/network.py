@@ -1,4 +1,4 @@
-"""The textbook prototypical network: a learned embedding and the mean of each class."""
+"""Learn the embedding of a prototypical network, whose prototypes are the class means."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LAYER = "embed."
 
 
 class PrototypicalNetwork(nn.Module):
-    """Squared distance to the normals' prototype minus that to the anomalies' [1]_.
+    """Score rows by the squared distance to the normal minus that to the anomalous prototype [1]_.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class PrototypicalNetwork(nn.Module):
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> PrototypicalNetwork:
-        """The network in a state's arrays; one that was never trained embeds by the identity."""
+        """Make the network of a state; without weights its embedding is the identity."""
         weights = from_arrays(arrays, _LAYER)
         if not weights:
             return cls(nn.Identity())
@@ -61,11 +61,11 @@ class PrototypicalNetwork(nn.Module):
         return cls(embed)
 
     def to_arrays(self) -> dict[str, Array]:
-        """Named arrays for a :class:`MetaState`."""
+        """Return named arrays for a :class:`MetaState`."""
         return to_arrays(self.embed.state_dict(), _LAYER)
 
     def adapt(self, X: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """Prototypes of a support: (..., n, d), (..., n)."""
+        """Compute the prototypes of a support: (..., n, d), (..., n)."""
         Z = self.embed(X)
         return {
             "normal": masked_mean(Z, y == 0),  # (..., embedding_dim)
@@ -74,20 +74,20 @@ class PrototypicalNetwork(nn.Module):
         }
 
     def score(self, state: dict[str, Tensor], X: Tensor) -> Tensor:
-        """Logit of a row being anomalous: (..., m, d) -> (..., m)."""
+        """Compute the logit that rows are anomalous: (..., m, d) -> (..., m)."""
         Z = self.embed(X)
         to_normal = _squared_distance(Z, state["normal"].unsqueeze(-2))
         to_anomalous = _squared_distance(Z, state["anomalous"].unsqueeze(-2))
         return to_normal - to_anomalous * state["has_anomalies"].unsqueeze(-1)
 
     def forward(self, support_X: Tensor, support_y: Tensor, query_X: Tensor) -> Tensor:
-        """Scores of queries."""
+        """Score query rows by a support: (..., m, d) -> (..., m)."""
         return self.score(self.adapt(support_X, support_y), query_X)
 
 
 @dataclass(frozen=True)
 class NetworkMethod(Method):
-    """Prototypes in an embedding that is learned across tasks."""
+    """Learn and apply prototypes in an embedding that is learned across tasks."""
 
     def meta_train(self, tasks: TaskSet, sampler: EpisodeSampler, seed: int) -> MetaState:
         """Train the embedding on episodes."""
@@ -119,12 +119,12 @@ class NetworkMethod(Method):
         return self._learned(tasks, prior, architecture, network.to_arrays(), info)
 
     def untrained_state(self, X: Array, y: Codes) -> MetaState:
-        """Prototypes of scaled rows."""
+        """Make the state of prototypes of scaled rows, without an embedding."""
         scaler = choose_without_tasks(X[y != ANOMALOUS])
         return self._without_tasks(X.shape[1], {"hidden": None, "scaler": scaler}, {})
 
     def module(self, state: MetaState) -> PrototypicalNetwork:
-        """The network of a state."""
+        """Make the network of a state."""
         return PrototypicalNetwork.from_arrays(state.arrays)
 
     def represent(self, X: Array, y: Codes, state: MetaState) -> ScaledSupport:
@@ -132,13 +132,13 @@ class NetworkMethod(Method):
         return self._scaled(X, y, state)
 
     def embed(self, module: PrototypicalNetwork, representation: ScaledSupport, X: Array) -> Array:
-        """Rows in the learned embedding: (m, d) -> (m, embedding_dim)."""
+        """Embed rows by the network: (m, d) -> (m, embedding_dim)."""
         with torch.no_grad():
             return module.embed(aligned(representation.transform(X))).numpy()
 
 
 def _squared_distance(Z: Tensor, prototype: Tensor) -> Tensor:
-    """(..., m, e), (..., 1, e) -> (..., m); what rounding makes of equal points is zero."""
+    """Compute squared distances, 0 within rounding: (..., m, e), (..., 1, e) -> (..., m)."""
     distance = (Z - prototype).square().sum(-1)
     noise = (16 * torch.finfo(Z.dtype).eps) ** 2 * Z.square().sum(-1)
     return torch.where(distance < noise, torch.zeros_like(distance), distance)
@@ -155,7 +155,7 @@ def train_network(
     n_episodes: int,
     settings: TrainingSettings,
 ) -> tuple[PrototypicalNetwork, list[dict[str, float]]]:
-    """Train on episodes; from five groups of tasks on, one fifth of them decides when to stop."""
+    """Train on episodes; with five or more groups of tasks, stop early by a held-out fifth."""
 
     def episodes(positions: Sequence[int] | None, epoch: int | None) -> EpisodeDataset:
         source = sampler if positions is None else sampler.restricted_to(positions)
@@ -184,7 +184,7 @@ def train_network(
 
 
 def best_scaler(sampler: EpisodeSampler, prior: ScalePrior, n_episodes: int = 48) -> str:
-    """The scaling with which untrained prototypes do best on the training tasks."""
+    """Choose the scaler with which untrained prototypes rank best on the training tasks."""
     network = PrototypicalNetwork(nn.Identity())
     quality = dict.fromkeys(("none", "task", "shrunk"), 0.0)
     for i in range(n_episodes):
@@ -198,4 +198,4 @@ def best_scaler(sampler: EpisodeSampler, prior: ScalePrior, n_episodes: int = 48
 
 
 def _silent(message: str) -> None:
-    """Where early stopping would print."""
+    """Discard a message of early stopping."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 from families import make_family, new_task
 
-from sklearn_fsad._detectors.in_context.closed_form import closed_form, speaking
+from sklearn_fsad._detectors.in_context.closed_form import applicable, closed_form
 from sklearn_fsad._detectors.in_context.module import (
     N_FACTS,
     ContextMix,
@@ -16,9 +16,9 @@ from sklearn_fsad._detectors.in_context.module import (
     new_module,
 )
 from sklearn_fsad._detectors.in_context.representation import (
-    TableDescription,
+    TableRepresentation,
     own_order,
-    support_facts,
+    support_summary,
 )
 from sklearn_fsad._detectors.in_context.training import (
     described,
@@ -47,9 +47,9 @@ def described_rows(n, k, embedding=False, seed=0):
     """Made-up evidence of a support and a query, and its labels."""
     rng = np.random.default_rng(seed)
     y = np.repeat([0, 1], [n, k])
-    speaks = speaking()[int(embedding), int(k > 0)]
-    X, query = (rng.normal(size=(m, len(KINDS))) * speaks for m in (n + k, 9))
-    X[n:] += 2.0 * speaks
+    applies = applicable()[int(embedding), int(k > 0)]
+    X, query = (rng.normal(size=(m, len(KINDS))) * applies for m in (n + k, 9))
+    X[n:] += 2.0 * applies
     facts = np.array([*FACTS, float(embedding)])
     return (
         torch.from_numpy(np.column_stack([part, np.tile(facts, (len(part), 1))]))
@@ -85,11 +85,11 @@ def test_a_network_without_training_is_the_closed_form(k, embedding):
     np.testing.assert_allclose(learning.adapt(X, y)["weights"].detach(), closed, atol=2e-3)
 
 
-def test_the_closed_form_weighs_only_what_speaks():
-    closed, speaks = closed_form(), speaking()
+def test_the_closed_form_weighs_only_what_applies():
+    closed, applies = closed_form(), applicable()
     assert closed.shape == (2, 3, len(KINDS))
-    assert speaks.shape == (2, 2, len(KINDS))
-    assert (closed[speaks[:, [0, 1, 1]] == 0] == 0).all()
+    assert applies.shape == (2, 2, len(KINDS))
+    assert (closed[applies[:, [0, 1, 1]] == 0] == 0).all()
     np.testing.assert_allclose(closed[0].sum(axis=-1), 1.0)
     assert (closed[:, 0][:, [e.needs_anomalies for e in KINDS]] == 0).all()
 
@@ -100,9 +100,9 @@ def test_weights_are_never_negative_and_silent_evidence_has_none(k):
     X, y, _ = described_rows(12, k)
     weights = awake().adapt(X, y)["weights"]
     assert (weights >= 0).all()
-    assert (weights[torch.from_numpy(speaking()[0, int(k > 0)] == 0)] == 0).all()
-    speaks = closed_weights(k) > 0
-    ratio = weights.detach().numpy()[speaks] / closed_weights(k)[speaks]
+    assert (weights[torch.from_numpy(applicable()[0, int(k > 0)] == 0)] == 0).all()
+    applies = closed_weights(k) > 0
+    ratio = weights.detach().numpy()[applies] / closed_weights(k)[applies]
     assert 0.5 < ratio.min() < 0.99 * ratio.max() < 2.0
 
 
@@ -154,7 +154,7 @@ def test_dropout_of_evidence_is_for_training_only():
     module = awake()
     np.testing.assert_array_equal(*(module(X, y, query).detach() for _ in range(2)))
     module.train()
-    assert (module.adapt(X, y)["weights"] == 0).sum() > (speaking()[0, 1] == 0).sum()
+    assert (module.adapt(X, y)["weights"] == 0).sum() > (applicable()[0, 1] == 0).sum()
 
 
 # --- facts and descriptions -----------------------------------------------------------------------
@@ -162,16 +162,16 @@ def test_facts_tell_sizes_repeated_values_and_rank():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(40, 4))
     evidence = rng.normal(size=(40, 3))
-    plain = support_facts(X, np.zeros(40, dtype=bool), evidence)
-    coarse = support_facts(np.round(X), np.zeros(40, dtype=bool), evidence)
-    line = support_facts(X[:, :1] * np.ones(4), np.zeros(40, dtype=bool), evidence)
+    plain = support_summary(X, np.zeros(40, dtype=bool), evidence)
+    coarse = support_summary(np.round(X), np.zeros(40, dtype=bool), evidence)
+    line = support_summary(X[:, :1] * np.ones(4), np.zeros(40, dtype=bool), evidence)
     assert plain[3] == 0 < 0.7 < coarse[3]
     assert plain[4] > 0.9 > 0.3 > line[4]
-    few = support_facts(X, np.arange(40) < 3, evidence)
+    few = support_summary(X, np.arange(40) < 3, evidence)
     assert few[2] == pytest.approx(np.log(4))
-    assert plain[-1] == 0 < support_facts(rng.normal(size=(9, 101)), np.zeros(9, bool),
+    assert plain[-1] == 0 < support_summary(rng.normal(size=(9, 101)), np.zeros(9, bool),
                                           evidence[:9])[-1]  # fmt: skip
-    assert np.isfinite(support_facts(np.ones((2, 1)), np.zeros(2, bool), np.zeros((2, 3)))).all()
+    assert np.isfinite(support_summary(np.ones((2, 1)), np.zeros(2, bool), np.zeros((2, 3)))).all()
 
 
 def test_rows_and_columns_have_an_order_of_their_own():
@@ -190,7 +190,7 @@ def test_rows_and_columns_have_an_order_of_their_own():
 @pytest.mark.parametrize("n", [60, 10])
 def test_of_many_normals_some_are_the_context_and_all_anomalies(n):
     X, y, query, _ = new_task(n_support=50, k_support=6)
-    seen = TableDescription(X, y.astype(np.int8), {}, most_normals=n)
+    seen = TableRepresentation(X, y.astype(np.int8), {}, most_normals=n)
     kept = min(n, 50)
     assert len(seen.rows) == len(seen.support) == kept + 6
     assert (y[seen.rows] == seen.support_y).all()
@@ -227,7 +227,7 @@ def test_episodes_are_described_by_calibrated_evidence_and_facts():
         alone = CalibratedEvidence.from_arrays(arrays, ScaledSupport(X, y, "none"), y, KINDS)
         np.testing.assert_allclose(e.support_X[:, :-N_FACTS], alone.support)
         np.testing.assert_allclose(e.query_X[:, :-N_FACTS], alone.transform(o.raw.query_X))
-        facts = support_facts(X, y == 1, alone.support)
+        facts = support_summary(X, y == 1, alone.support)
         np.testing.assert_allclose(e.query_X[:, -N_FACTS:], np.tile(facts, (len(e.query_X), 1)))
 
 
@@ -253,10 +253,10 @@ def test_tasks_that_share_their_columns_have_evidence_in_common():
     module = module_of(tuned.arrays)
     assert (module.own[:, len(TABULAR) :] > 0).any()  # it counts by now
     X, y, query, _ = new_task()
-    described_here = TableDescription(X, y.astype(np.int8), tuned.arrays)
+    described_here = TableRepresentation(X, y.astype(np.int8), tuned.arrays)
     pooled = described_here.transform(query)[:, len(TABULAR) : n]
     assert (pooled[:, : len(FAMILY) - len(TABULAR)] != 0).any()
-    other_width = TableDescription(X[:, :3], y.astype(np.int8), tuned.arrays)
+    other_width = TableRepresentation(X[:, :3], y.astype(np.int8), tuned.arrays)
     assert (other_width.transform(query[:, :3])[:, len(TABULAR) : n] == 0).all()
 
 
@@ -266,7 +266,7 @@ def test_what_a_family_has_in_common_counts_for_nothing_before_it_is_learned():
     pooled = FoldedEvidence(tasks, tuple(FAMILY.values()), "none", None).pooled()
     wider = with_pooled(start, pooled)
     X, y, query, _ = new_task()
-    seen = TableDescription(X, y.astype(np.int8), wider)
+    seen = TableRepresentation(X, y.astype(np.int8), wider)
     assert (seen.transform(query)[:, len(TABULAR) : len(FAMILY)] != 0).any()
     support, labels = torch.from_numpy(seen.support), torch.from_numpy(seen.support_y)
     weights = module_of(wider).adapt(support, labels)["weights"].detach().numpy()

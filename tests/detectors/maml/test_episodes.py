@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 from families import make_family
-from made_exercises import N_FEATURES, exercises
+from made_episodes import N_FEATURES, prepared_episodes
 
-from sklearn_fsad._detectors.maml.episodes import exercise, permuted_features
+from sklearn_fsad._detectors.maml.episodes import permuted_features, prepare_episode
 from sklearn_fsad._detectors.maml.injection import inject_anomalies
 from sklearn_fsad._detectors.maml.representation import (
-    AnchoredDescription,
-    NetworkView,
-    PlainDescription,
+    EvidenceRepresentation,
+    FeatureMap,
+    FeatureRepresentation,
 )
 from sklearn_fsad._evidence.calibration import CalibratedEvidence
 from sklearn_fsad._evidence.episodes import FoldedEvidence, observe
@@ -20,7 +20,7 @@ from sklearn_fsad._stats.scaling import ScaledSupport
 from sklearn_fsad.tasks import EpisodeSampler, TaskSet
 
 
-# --- exercises ------------------------------------------------------------------------------------
+# --- prepared episodes ----------------------------------------------------------------------------
 @pytest.mark.parametrize("residual", [True, False])
 def test_training_shows_the_network_a_support_as_fit_will(residual):
     tasks = TaskSet(make_family())
@@ -36,17 +36,17 @@ def test_training_shows_the_network_a_support_as_fit_will(residual):
     mix = EvidenceMix(
         default_weights(kinds, False), (4, 16), (0, 5), None, (CLOSED_FORM, CLOSED_FORM)
     )
-    view = NetworkView.from_tasks(tasks, "shrunk", False)
+    feature_map = FeatureMap.from_tasks(tasks, "shrunk", False)
     assert len({len(o.raw.support_y) for o in observations}) > 1
     for o in observations:
         X, y = o.raw.support_X, o.raw.support_y
-        features = view.features(X, y)
+        features = feature_map.features(X, y)
         evidence = CalibratedEvidence(ScaledSupport(X, y, "none"), y, kinds)
         if residual:
-            at_fit = AnchoredDescription(features, evidence, mix, o.injected_X)
+            at_fit = EvidenceRepresentation(features, evidence, mix, o.injected_X)
         else:
-            at_fit = PlainDescription(features, o.injected_X)
-        made = exercise(o, mix, view, residual)
+            at_fit = FeatureRepresentation(features, o.injected_X)
+        made = prepare_episode(o, mix, feature_map, residual)
         close = {"rtol": 1e-9, "atol": 1e-9}
         np.testing.assert_allclose(made.episode.support_X, at_fit.support, **close)
         np.testing.assert_array_equal(made.episode.support_y, at_fit.support_y)
@@ -60,7 +60,7 @@ def test_training_shows_the_network_a_support_as_fit_will(residual):
 
 # --- augmentation ---------------------------------------------------------------------------------
 def permuted(seed=0, n_features=N_FEATURES):
-    episode = exercises()[1].episode
+    episode = prepared_episodes()[1].episode
     return episode, permuted_features(episode, n_features, np.random.default_rng(seed))
 
 
@@ -115,4 +115,4 @@ def test_the_generator_decides_on_the_permutation_and_the_episode_stays_as_it_is
     (before, first), (_, again), (_, other) = permuted(0), permuted(0), permuted(1)
     np.testing.assert_array_equal(first.query_X, again.query_X)
     assert (first.query_X != other.query_X).any()
-    np.testing.assert_array_equal(before.query_X, exercises()[1].episode.query_X)
+    np.testing.assert_array_equal(before.query_X, prepared_episodes()[1].episode.query_X)

@@ -256,7 +256,7 @@ def test_each_support_has_the_network_or_the_closed_form(use):
         assert (network[t] != query[t, :, -1]).all()
 
 
-def test_where_no_network_was_learned_the_closed_form_speaks():
+def test_where_no_network_was_learned_the_closed_form_scores():
     X, y, query, _ = some_tasks()
     assert torch.equal(scores_of(ClosedFormOnly(), X, y, query), query[..., -1])
 

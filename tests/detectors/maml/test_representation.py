@@ -6,10 +6,10 @@ from families import make_family, new_task
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_fsad._detectors.maml.representation import (
-    AnchoredDescription,
+    EvidenceRepresentation,
+    FeatureMap,
+    FeatureRepresentation,
     NetworkFeatures,
-    NetworkView,
-    PlainDescription,
     anchored,
     with_injected,
 )
@@ -156,7 +156,7 @@ def test_a_basis_is_a_projection_before_scaling(scaler):
     np.testing.assert_allclose(features.transform(query), expected, rtol=1e-8, atol=1e-8)
 
 
-# --- the view -------------------------------------------------------------------------------------
+# --- the feature map ------------------------------------------------------------------------------
 def embeddings(n_tasks=4, d=120, n=30):
     """Tasks that vary in forty directions of their embedding, the first most of all."""
     rng = np.random.default_rng(0)
@@ -170,8 +170,8 @@ def embeddings(n_tasks=4, d=120, n=30):
     return TaskSet(tasks), directions
 
 
-def assert_same_features(view, other, X, y, query):
-    features, others = view.features(X, y), other.features(X, y)
+def assert_same_features(feature_map, other, X, y, query):
+    features, others = feature_map.features(X, y), other.features(X, y)
     np.testing.assert_array_equal(features.support, others.support)
     np.testing.assert_array_equal(features.transform(query), others.transform(query))
 
@@ -180,7 +180,7 @@ def test_a_view_hands_its_scaler_prior_and_basis_to_the_features():
     X, y, query = support()
     directions = basis()
     known = ScalePrior.from_normals([task.normals for task in TaskSet(make_family())], directions)
-    features = NetworkView("shrunk", known, directions).features(X, y)
+    features = FeatureMap("shrunk", known, directions).features(X, y)
     expected = NetworkFeatures(X, y, "shrunk", known, directions)
     np.testing.assert_array_equal(features.support, expected.support)
     np.testing.assert_array_equal(features.transform(query), expected.transform(query))
@@ -189,50 +189,50 @@ def test_a_view_hands_its_scaler_prior_and_basis_to_the_features():
 
 
 def test_a_view_of_tables_comes_back_out_of_its_arrays():
-    view = NetworkView.from_tasks(TaskSet(make_family()), "shrunk", False)
-    assert view.basis is None
-    arrays = view.to_arrays()
+    feature_map = FeatureMap.from_tasks(TaskSet(make_family()), "shrunk", False)
+    assert feature_map.basis is None
+    arrays = feature_map.to_arrays()
     assert set(arrays) == {"scale_mean", "scale_mean_variance", "scale_variance"}
-    assert_same_features(view, NetworkView.from_arrays(arrays, "shrunk"), *support())
+    assert_same_features(feature_map, FeatureMap.from_arrays(arrays, "shrunk"), *support())
 
 
 def test_a_view_of_embeddings_comes_back_out_of_its_arrays():
     tasks, _ = embeddings()
-    view = NetworkView.from_tasks(tasks, "shrunk", True)
-    arrays = {**view.to_arrays(), "weights of something else": np.ones(3)}
+    feature_map = FeatureMap.from_tasks(tasks, "shrunk", True)
+    arrays = {**feature_map.to_arrays(), "weights of something else": np.ones(3)}
     X, y = tasks[0].X, tasks[0].y
-    back = NetworkView.from_arrays(arrays, "shrunk")
+    back = FeatureMap.from_arrays(arrays, "shrunk")
     assert back.features(X, y).support.shape == (35, 32)
-    assert_same_features(view, back, X, y, tasks[1].X)
+    assert_same_features(feature_map, back, X, y, tasks[1].X)
 
 
 def test_without_arrays_the_view_is_of_plain_features():
-    assert NetworkView("task").to_arrays() == {}
-    back = NetworkView.from_arrays({}, "shrunk")
+    assert FeatureMap("task").to_arrays() == {}
+    back = FeatureMap.from_arrays({}, "shrunk")
     assert back.prior is None
-    assert_same_features(back, NetworkView("task"), *support())
+    assert_same_features(back, FeatureMap("task"), *support())
 
 
 @pytest.mark.parametrize(("d", "q"), [(100, None), (101, 32), (200, 32)])
 def test_more_than_a_hundred_features_are_projected_on_an_orthonormal_basis(d, q):
     tasks, _ = embeddings(d=d)
-    view = NetworkView.from_tasks(tasks, "task", q is not None)
+    feature_map = FeatureMap.from_tasks(tasks, "task", q is not None)
     if q is None:
-        assert view.basis is None
+        assert feature_map.basis is None
     else:
-        assert view.basis.shape == (d, q)
-        np.testing.assert_allclose(view.basis.T @ view.basis, np.eye(q), atol=1e-10)
-    assert view.prior.mean.shape == (q or d,)
+        assert feature_map.basis.shape == (d, q)
+        np.testing.assert_allclose(feature_map.basis.T @ feature_map.basis, np.eye(q), atol=1e-10)
+    assert feature_map.prior.mean.shape == (q or d,)
 
 
 def test_the_basis_holds_the_main_directions_of_normals_of_tasks_that_weigh_the_same():
     tasks, directions = embeddings()
-    projected = directions.T @ NetworkView.from_tasks(tasks, "task", True).basis
+    projected = directions.T @ FeatureMap.from_tasks(tasks, "task", True).basis
     held = (projected**2).sum(axis=1)  # how much of each true direction
     assert (held[:24] > 0.95).all()
     assert held[-1] < 0.5
     loudest = TaskSet([(tasks[i].X * 10.0 ** (3 - i), tasks[i].y) for i in range(4)])
-    other = directions.T @ NetworkView.from_tasks(loudest, "task", True).basis
+    other = directions.T @ FeatureMap.from_tasks(loudest, "task", True).basis
     np.testing.assert_allclose(other @ other.T, projected @ projected.T, atol=1e-8)
 
 
@@ -245,7 +245,7 @@ def described(k=4, n_injected=6, d=N_FEATURES):
         default_weights(KINDS, d > 100), (5, 50), (0, 10), None, (CLOSED_FORM, CLOSED_FORM)
     )
     injected = query[:n_injected] + 1.0
-    description = AnchoredDescription(features, evidence, mix, injected)
+    description = EvidenceRepresentation(features, evidence, mix, injected)
     return description, features, evidence, mix.weights(evidence.support, y), injected, query
 
 
@@ -289,7 +289,7 @@ def test_a_network_on_its_own_sees_features_alone(n_injected):
     X, y, query = support()
     features = NetworkFeatures(X, y, "task")
     injected = query[:n_injected] + 1.0
-    description = PlainDescription(features, injected)
+    description = FeatureRepresentation(features, injected)
     np.testing.assert_array_equal(description.transform(query), features.transform(query))
     np.testing.assert_array_equal(description.support[:16], features.support)
     np.testing.assert_array_equal(description.support[16:], features.transform(injected))

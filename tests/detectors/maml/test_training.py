@@ -6,12 +6,12 @@ from pkgutil import resolve_name
 import numpy as np
 import pytest
 import torch
-from made_exercises import (
+from made_episodes import (
     QUICK,
-    exercises,
     learned,
     module_apart,
     of_its_fold_alone,
+    prepared_episodes,
     same_everywhere,
 )
 from skorch.callbacks import Callback
@@ -44,7 +44,7 @@ def episodes_of(monkeypatch, made, permute, seed=0):
 
 
 def test_each_epoch_sees_every_episode_once_in_an_order_of_its_own(monkeypatch):
-    made = exercises()
+    made = prepared_episodes()
     draw = episodes_of(monkeypatch, made, permute=False)
     seen = [[id(draw(epoch, i)) for i in range(len(made))] for epoch in (0, 1)]
     expected = [id(e.episode) for e in made]
@@ -54,7 +54,7 @@ def test_each_epoch_sees_every_episode_once_in_an_order_of_its_own(monkeypatch):
 
 
 def test_augmented_episodes_are_a_pure_function_of_seed_epoch_and_index(monkeypatch):
-    made = exercises(per_task=1)[:1]
+    made = prepared_episodes(per_task=1)[:1]
     draw, again, other = (episodes_of(monkeypatch, made, True, seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(draw(3, 0).query_X, again(3, 0).query_X)
     different = [draw(epoch, 0).query_X for epoch in range(4)] + [other(3, 0).query_X]
@@ -65,7 +65,7 @@ def test_augmented_episodes_are_a_pure_function_of_seed_epoch_and_index(monkeypa
 @pytest.mark.parametrize("algorithm", ["maml", "reptile"])
 @pytest.mark.parametrize("permute", [False, True])
 def test_training_ends_in_float64_and_is_the_same_for_the_same_seed(permute, algorithm):
-    made = exercises()
+    made = prepared_episodes()
     runs = []
     before = torch.random.get_rng_state()
     for seed in (0, 0, 1):
@@ -83,7 +83,7 @@ def test_training_ends_in_float64_and_is_the_same_for_the_same_seed(permute, alg
 
 
 def test_training_lowers_the_loss():
-    _, history = _train(module_apart().float(), exercises(), QUICK, permute=False)
+    _, history = _train(module_apart().float(), prepared_episodes(), QUICK, permute=False)
     losses = [epoch["train_loss"] for epoch in history]
     assert losses[-1] < 0.8 * losses[0]
 
@@ -108,7 +108,7 @@ class Recorder(Callback):
 
 
 def test_meta_steps_follow_a_cycle_of_rates_and_gradients_of_bounded_length():
-    made, recorder = exercises(), Recorder()
+    made, recorder = prepared_episodes(), Recorder()
     settings = replace(QUICK, callbacks=[recorder], skorch={"criterion": LoudLoss})
     _train(module_apart().float(), made, settings, permute=False)
     rates, peak = recorder.rates, int(np.argmax(recorder.rates))
@@ -124,7 +124,7 @@ def test_meta_steps_follow_a_cycle_of_rates_and_gradients_of_bounded_length():
 # --- what held-out tasks decide -------------------------------------------------------------------
 @pytest.mark.parametrize("seed", [0, 1])
 def test_where_all_anomalies_are_alike_the_features_stay_as_they_are(seed):
-    result = learned(exercises(same_everywhere), seed=seed)
+    result = learned(prepared_episodes(same_everywhere), seed=seed)
     assert not result.permuted
     assert result.used == (True, True)
     for report in result.reports:
@@ -134,7 +134,7 @@ def test_where_all_anomalies_are_alike_the_features_stay_as_they_are(seed):
 
 @pytest.mark.parametrize("seed", [0, 3])
 def test_where_each_fold_has_anomalies_of_its_own_the_features_are_permuted(seed):
-    made = exercises(of_its_fold_alone)
+    made = prepared_episodes(of_its_fold_alone)
     result = learned(made, seed=seed, max_epochs=10)
     assert result.permuted
     assert result.used[1]
@@ -144,7 +144,7 @@ def test_where_each_fold_has_anomalies_of_its_own_the_features_are_permuted(seed
 
 @pytest.mark.parametrize("augment", ["auto", False, True])
 def test_a_perfect_closed_form_is_kept(augment):
-    result = learned(exercises(perfect=True), augment=augment)
+    result = learned(prepared_episodes(perfect=True), augment=augment)
     assert result.used == (False, False)
     assert [r.roc_auc["closed form"] for r in result.reports] == [1.0, 1.0]
     assert [r.used for r in result.reports] == ["closed form"] * 2
@@ -153,7 +153,7 @@ def test_a_perfect_closed_form_is_kept(augment):
 
 
 def test_a_network_that_is_needed_is_trained_though_the_closed_form_is_better():
-    result = learned(exercises(perfect=True), augment=False, needed=True)
+    result = learned(prepared_episodes(perfect=True), augment=False, needed=True)
     assert result.used == (False, False)
     assert isinstance(result.module, GradientAdaptation)
     assert len(result.history) == QUICK.max_epochs
@@ -179,7 +179,7 @@ class Spy:
 
 
 def test_folds_that_have_no_episode_leave_none_to_be_scored_untrained(monkeypatch):
-    made = [replace(e, fold=3 * (e.fold % 2)) for e in exercises()]
+    made = [replace(e, fold=3 * (e.fold % 2)) for e in prepared_episodes()]
     sizes = []
 
     def spied(module, part, settings, **given):
@@ -199,7 +199,7 @@ def test_folds_that_have_no_episode_leave_none_to_be_scored_untrained(monkeypatc
     ("augment", "variants"), [("auto", [False, True]), (False, [False]), (True, [True])]
 )
 def test_held_out_tasks_are_never_trained_on(monkeypatch, augment, variants):
-    made = exercises(n_folds=5, n_tasks=10, per_task=2)
+    made = prepared_episodes(n_folds=5, n_tasks=10, per_task=2)
     trainings, scorings = Spy(monkeypatch, TRAIN), Spy(monkeypatch, SCORE)
     result = learned(made, augment=augment, max_epochs=1)
     *gate, (last_args, last_given, last_result) = trainings.calls
@@ -229,8 +229,8 @@ def test_every_training_starts_from_the_same_weights(monkeypatch):
 
     monkeypatch.setattr(TRAIN, instead)
     before = torch.random.get_rng_state()
-    learned(exercises(), needed=True)
-    learned(exercises(), needed=True, seed=1)
+    learned(prepared_episodes(), needed=True)
+    learned(prepared_episodes(), needed=True, seed=1)
     assert torch.equal(torch.random.get_rng_state(), before)
     assert len(started) == 14
     for name, value in started[0].items():
@@ -242,7 +242,14 @@ def test_every_training_starts_from_the_same_weights(monkeypatch):
 def test_callbacks_and_progress_bars_are_for_the_last_training_alone(monkeypatch):
     trainings = Spy(monkeypatch, TRAIN)
     callbacks = [Recorder()]
-    learned(exercises(), augment=False, needed=True, verbose=1, callbacks=callbacks, max_epochs=1)
+    learned(
+        prepared_episodes(),
+        augment=False,
+        needed=True,
+        verbose=1,
+        callbacks=callbacks,
+        max_epochs=1,
+    )
     *gate, last = [settings for (_, _, settings), _, _ in trainings.calls]
     assert len(gate) == 3
     assert all(not settings.callbacks and settings.verbose == 0 for settings in gate)
@@ -259,7 +266,7 @@ def test_callbacks_and_progress_bars_are_for_the_last_training_alone(monkeypatch
 )
 def test_tasks_are_held_out_only_where_something_is_to_be_decided(monkeypatch, given, n_trainings):
     trainings = Spy(monkeypatch, TRAIN)
-    result = learned(exercises(), **given, max_epochs=1)
+    result = learned(prepared_episodes(), **given, max_epochs=1)
     assert len(trainings.calls) == n_trainings
     assert result.module is trainings.calls[-1][2][0]
     if not given["gate"]:
@@ -269,7 +276,7 @@ def test_tasks_are_held_out_only_where_something_is_to_be_decided(monkeypatch, g
 @pytest.mark.parametrize("gate", [True, False])
 def test_of_two_groups_of_siblings_nothing_can_be_said(monkeypatch, gate):
     trainings = Spy(monkeypatch, TRAIN)
-    made = [replace(e, group=e.group % 2, fold=e.group % 2) for e in exercises()]
+    made = [replace(e, group=e.group % 2, fold=e.group % 2) for e in prepared_episodes()]
     result = learned(made, gate=gate, max_epochs=1)
     assert result.used == (not gate, not gate)
     assert result.reports == []
@@ -278,7 +285,9 @@ def test_of_two_groups_of_siblings_nothing_can_be_said(monkeypatch, gate):
 
 
 def test_learning_is_the_same_for_the_same_seed():
-    first, again, other = (learned(exercises(), augment=False, seed=seed) for seed in (0, 0, 1))
+    first, again, other = (
+        learned(prepared_episodes(), augment=False, seed=seed) for seed in (0, 0, 1)
+    )
     assert first.reports == again.reports != other.reports
     assert first.history == again.history != other.history
     for name, value in first.module.to_arrays().items():

@@ -16,7 +16,11 @@ from made_contexts import (
 )
 from sklearn.covariance import OAS
 
-from sklearn_fsad._detectors.neural_process.closed_forms import LEAST_SCALE, LinearAnchor, Rows
+from sklearn_fsad._detectors.neural_process.closed_forms import (
+    LEAST_SCALE,
+    LinearAnchor,
+    MaskedRows,
+)
 
 
 # --- both -----------------------------------------------------------------------------------------
@@ -37,8 +41,8 @@ def test_what_a_query_hides_has_no_influence_on_the_belief(name, missing):
 def test_rows_that_do_not_count_change_nothing(name, n, d, missing):
     context, query = some_rows(n, d, missing), some_rows(5, d, missing, seed=1)
     hidden = torch.eye(d, dtype=torch.float64)[:2]
-    padded = Rows(*(torch.cat([part, torch.zeros(4, d)]) for part in context))
-    odd = Rows(*(torch.cat([part, torch.full((4, d), fill)]) for part, fill in
+    padded = MaskedRows(*(torch.cat([part, torch.zeros(4, d)]) for part in context))
+    odd = MaskedRows(*(torch.cat([part, torch.full((4, d), fill)]) for part, fill in
                  zip(context, (50.0, 1.0), strict=True)))  # fmt: skip
     counted = torch.arange(n + 4) < n
     expected = believe(name, context, query, hidden)
@@ -50,7 +54,7 @@ def test_rows_that_do_not_count_change_nothing(name, n, d, missing):
 @pytest.mark.parametrize("missing", [0.0, 0.3])
 def test_the_order_of_the_context_does_not_matter(name, missing):
     context, query = some_rows(15, missing=missing), some_rows(5, missing=missing, seed=1)
-    turned = Rows(*(part.flip(0) for part in context))
+    turned = MaskedRows(*(part.flip(0) for part in context))
     assert_same(believe(name, turned, query, MASKS), believe(name, context, query, MASKS))
 
 
@@ -71,7 +75,7 @@ def test_a_batch_of_contexts_equals_one_by_one(name, missing):
     contexts = [some_rows(9, missing=missing, seed=i) for i in range(3)]
     queries = [some_rows(5, missing=missing, seed=10 + i) for i in range(3)]
     hidden = MASKS[:3]
-    context, query = (Rows(*map(torch.stack, zip(*rows, strict=True))) for rows in
+    context, query = (MaskedRows(*map(torch.stack, zip(*rows, strict=True))) for rows in
                       (contexts, queries))  # fmt: skip
     together = believe(name, context, query, hidden)
     for i in range(3):
@@ -93,7 +97,7 @@ def test_the_rows_of_a_call_are_judged_apart(name):
     context, query = some_rows(9, missing=0.2), some_rows(6, missing=0.3, seed=1)
     together = believe(name, context, query, MASKS)
     for i in range(6):
-        alone = believe(name, context, Rows(*(part[i : i + 1] for part in query)), MASKS)
+        alone = believe(name, context, MaskedRows(*(part[i : i + 1] for part in query)), MASKS)
         assert_same(alone, type(together)(*(part[:, i : i + 1] for part in together)))
 
 
@@ -102,7 +106,7 @@ def test_a_whole_row_is_judged_alike_to_the_last_bit_beside_rows_with_missing_en
     context, query = some_rows(20), some_rows(6, seed=1)
     visible = query.visible.clone()
     visible[2:, 1] = visible[4, :3] = visible[5] = 0.0
-    beside = believe(name, context, Rows(query.values * visible, visible), MASKS)
+    beside = believe(name, context, MaskedRows(query.values * visible, visible), MASKS)
     among = believe(name, context, query, MASKS)
     for one, other in zip(beside, among, strict=True):
         assert torch.equal(one[:, :2], other[:, :2])
@@ -122,11 +126,11 @@ def test_degenerate_contexts_give_finite_beliefs_of_some_width(name, n):
 
 @both_anchors
 def test_single_precision_rows_are_judged_in_double_precision(name):
-    context, query = (Rows(*(part.float() for part in rows)) for rows in
+    context, query = (MaskedRows(*(part.float() for part in rows)) for rows in
                       (some_rows(9), some_rows(5, seed=1)))  # fmt: skip
     belief = believe(name, context, query, MASKS.float())
     assert belief.mean.dtype == belief.scale.dtype == torch.float64
-    exact = [Rows(*(part.double() for part in rows)) for rows in (context, query)]
+    exact = [MaskedRows(*(part.double() for part in rows)) for rows in (context, query)]
     assert_same(belief, believe(name, *exact, MASKS), atol=0.0)
 
 
@@ -194,7 +198,7 @@ def test_linear_learns_a_column_that_is_missing_everywhere_to_be_unknown():
     context, query = some_rows(30), some_rows(3, seed=1)
     visible = context.visible.clone()
     visible[:, 2] = 0.0
-    context = Rows(context.values * visible, visible)
+    context = MaskedRows(context.values * visible, visible)
     belief = believe("linear", context, query, torch.eye(4, dtype=torch.float64))
     torch.testing.assert_close(belief.mean[2, :, 2], torch.zeros(3, dtype=torch.float64))
     without = whole(query.values + 5.0 * torch.eye(4, dtype=torch.float64)[2])

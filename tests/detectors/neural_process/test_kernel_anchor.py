@@ -5,7 +5,11 @@ import pytest
 import torch
 from made_contexts import MASKS, all_counted, assert_same, believe, both_anchors, some_rows, whole
 
-from sklearn_fsad._detectors.neural_process.closed_forms import LEAST_SCALE, KernelAnchor, Rows
+from sklearn_fsad._detectors.neural_process.closed_forms import (
+    LEAST_SCALE,
+    KernelAnchor,
+    MaskedRows,
+)
 
 # --- kernel ---------------------------------------------------------------------------------------
 FAR = 1e9
@@ -87,7 +91,7 @@ def test_kernel_judges_a_row_of_the_context_by_the_others():
     left_out = anchor.predict(summary, context, MASKS, leave_out=True)
     for i in range(9):
         others = summary | {"counted": torch.arange(9) != i}
-        row = Rows(*(part[i : i + 1] for part in context))
+        row = MaskedRows(*(part[i : i + 1] for part in context))
         expected = anchor.predict(others, row, MASKS)
         assert_same(type(expected)(*(p[:, i : i + 1] for p in left_out)), expected)
     kept = anchor.predict(summary, context, MASKS)
@@ -96,10 +100,10 @@ def test_kernel_judges_a_row_of_the_context_by_the_others():
 
 def test_kernel_leaves_out_one_copy_of_a_duplicate_alone():
     rows = some_rows(9)
-    twice = Rows(*(torch.cat([part[3:4], part]) for part in rows))
+    twice = MaskedRows(*(torch.cat([part[3:4], part]) for part in rows))
     anchor = KernelAnchor()
     summary = anchor.summarise(twice, all_counted(twice), MASKS)
-    row = Rows(*(part[3:4] for part in rows))
+    row = MaskedRows(*(part[3:4] for part in rows))
     found = anchor.predict(summary, row, MASKS, leave_out=True)
     once = summary | {"counted": torch.arange(10) != 4}
     assert_same(found, anchor.predict(once, row, MASKS))
@@ -115,7 +119,7 @@ def test_kernel_leaves_out_nothing_for_a_row_that_is_not_in_the_context():
 def test_kernel_does_not_take_a_row_for_its_like_in_the_visible_features():
     context = some_rows(9)
     hidden = torch.tensor([[1.0, 0.0, 0.0, 0.0]], dtype=torch.float64)
-    row = Rows(*(part[2:3] for part in context))
+    row = MaskedRows(*(part[2:3] for part in context))
     moved = row._replace(values=row.values + 5.0 * hidden)
     kept = believe("kernel", context, moved, hidden, leave_out=True)
     assert_same(kept, believe("kernel", context, row, hidden))
@@ -127,7 +131,7 @@ def missing_some(values, *entries):
     visible = torch.ones_like(values)
     for entry in entries:
         visible[entry] = 0.0
-    return Rows(values * visible, visible)
+    return MaskedRows(values * visible, visible)
 
 
 HIDES_LAST = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
@@ -182,12 +186,12 @@ def test_padded_contexts_of_a_batch_with_missing_entries_equal_short_ones(name, 
     lengths = (4, 9, 6)
     contexts = [some_rows(9, missing=missing, seed=i) for i in range(3)]
     queries = [some_rows(5, missing=missing, seed=10 + i) for i in range(3)]
-    context, query = (Rows(*map(torch.stack, zip(*rows, strict=True))) for rows in
+    context, query = (MaskedRows(*map(torch.stack, zip(*rows, strict=True))) for rows in
                       (contexts, queries))  # fmt: skip
     counted = torch.arange(9) < torch.tensor(lengths)[:, None]
     together = believe(name, context, query, MASKS[:3], counted)
     for i, n in enumerate(lengths):
-        short = Rows(*(part[:n] for part in contexts[i]))
+        short = MaskedRows(*(part[:n] for part in contexts[i]))
         alone = believe(name, short, queries[i], MASKS[i])
         assert_same(alone, type(together)(*(part[i] for part in together)))
 
@@ -196,6 +200,6 @@ def test_kernel_width_is_that_of_the_rows_that_count():
     anchor, context = KernelAnchor(), some_rows(12)
     counted = torch.arange(12) < 7
     some = anchor.summarise(context, counted, MASKS)["width"]
-    few = Rows(*(part[:7] for part in context))
+    few = MaskedRows(*(part[:7] for part in context))
     torch.testing.assert_close(some, anchor.summarise(few, all_counted(few), MASKS)["width"])
     assert some.shape == (len(MASKS), 1, 1)

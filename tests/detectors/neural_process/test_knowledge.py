@@ -18,7 +18,7 @@ from sklearn_fsad._detectors.neural_process.knowledge import (
 )
 from sklearn_fsad._detectors.neural_process.masks import scoring_plan
 from sklearn_fsad._detectors.neural_process.module import NeuralProcess, separation
-from sklearn_fsad._detectors.neural_process.representation import MaskedSupport
+from sklearn_fsad._detectors.neural_process.representation import MaskedRepresentation
 from sklearn_fsad._training.held_out import HeldOutComparison
 from sklearn_fsad.tasks._episodes import EpisodeSampler
 from sklearn_fsad.tasks._task_set import TaskSet
@@ -28,11 +28,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:Task .* has:sklearn_fsad.excepti
 
 
 def as_they_are(X, y):
-    return MaskedSupport(X, y, "none")
+    return MaskedRepresentation(X, y, "none")
 
 
 def in_own_units(X, y):
-    return MaskedSupport(X, y, "task")
+    return MaskedRepresentation(X, y, "task")
 
 
 def new_module(knowledge):

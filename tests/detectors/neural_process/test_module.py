@@ -24,7 +24,7 @@ from scipy import stats
 from scipy.special import logsumexp
 from torch.distributions import Normal, kl_divergence
 
-from sklearn_fsad._detectors.neural_process.closed_forms import LEAST_SCALE, Rows
+from sklearn_fsad._detectors.neural_process.closed_forms import LEAST_SCALE, MaskedRows
 from sklearn_fsad._detectors.neural_process.likelihoods import LIKELIHOODS
 from sklearn_fsad._detectors.neural_process.masks import scoring_plan
 from sklearn_fsad._detectors.neural_process.networks import KINDS
@@ -153,7 +153,7 @@ def latent_by_hand(module, support, query, hidden, seed):
     z = laws[1].rsample((len(aggregator.noise),))
     values, visible = split(query)
     shown = visible * (1 - hidden)
-    shift, stretch = decoder(Rows(values * shown, shown), z).unbind(-1)
+    shift, stretch = decoder(MaskedRows(values * shown, shown), z).unbind(-1)
     scale = LEAST_SCALE + torch.nn.functional.softplus(stretch)
     asked = visible * hidden
     nll = -torch.from_numpy(t4.logpdf(((values - shift) / scale).numpy())) + scale.log()

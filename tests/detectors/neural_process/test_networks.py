@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sklearn_fsad._detectors.neural_process.closed_forms import Rows
+from sklearn_fsad._detectors.neural_process.closed_forms import MaskedRows
 from sklearn_fsad._detectors.neural_process.networks import (
     KINDS,
     AttentionAggregator,
@@ -37,7 +37,7 @@ def some_rows(*shape, missing=0.2, seed=0):
     generator = torch.Generator().manual_seed(seed)
     values = torch.randn(*shape, generator=generator, dtype=torch.float64)
     visible = (torch.rand(*shape, generator=generator) >= missing).double()
-    return Rows(values * visible, visible)
+    return MaskedRows(values * visible, visible)
 
 
 def masks(*leading, seed=5):
@@ -55,13 +55,13 @@ def run(network, context, query, hidden, counted=None):
     aggregator = network.aggregator
     summary = aggregator.summarise(network.encoder(context), context, counted)
     shown = query.visible * (1.0 - hidden).unsqueeze(-2)
-    seen = Rows(query.values * shown, shown)
+    seen = MaskedRows(query.values * shown, shown)
     read = aggregator.read(summary, network.encoder(seen), seen, hidden)
     return network.decoder(seen, read).detach()
 
 
 def cut(rows, part):
-    return Rows(*(p[part] for p in rows))
+    return MaskedRows(*(p[part] for p in rows))
 
 
 def assert_same(one, other):
@@ -89,8 +89,8 @@ def test_rows_that_do_not_count_change_nothing(kind):
     network, context, query = make(kind), some_rows(7, D), some_rows(4, D, seed=1)
     expected = run(network, context, query, masks())
     counted = torch.arange(10) < 7
-    for padding in (Rows(*torch.zeros(2, 3, D)), some_rows(3, D, seed=9)):
-        longer = Rows(*(torch.cat(parts) for parts in zip(context, padding, strict=True)))
+    for padding in (MaskedRows(*torch.zeros(2, 3, D)), some_rows(3, D, seed=9)):
+        longer = MaskedRows(*(torch.cat(parts) for parts in zip(context, padding, strict=True)))
         assert_same(run(network, longer, query, masks(), counted), expected)
 
 
@@ -132,9 +132,9 @@ def test_a_missing_entry_is_told_from_a_zero(kind):
     row = some_rows(1, D, missing=0.0, seed=1)
     values, visible = row.values.clone(), row.visible.clone()
     values[0, 2] = 0.0
-    zero = run(network, context, Rows(values, visible), torch.zeros(D).double())
+    zero = run(network, context, MaskedRows(values, visible), torch.zeros(D).double())
     visible[0, 2] = 0.0
-    missing = run(network, context, Rows(values, visible), torch.zeros(D).double())
+    missing = run(network, context, MaskedRows(values, visible), torch.zeros(D).double())
     assert (zero - missing).abs().max() > 1e-4
 
 
@@ -268,11 +268,11 @@ def test_keys_show_of_the_context_only_what_the_query_shows():
     tokens = torch.randn(7, WIDTH, dtype=torch.float64)
     hidden = torch.tensor([1.0, 1.0, 0.0, 0.0, 0.0, 0.0], dtype=torch.float64)
     shown = (1.0 - hidden) * query.visible
-    seen = Rows(query.values * shown, shown)
+    seen = MaskedRows(query.values * shown, shown)
     expected = attend(aggregator, tokens, context, seen, hidden)
-    moved = Rows(context.values + 9.0 * hidden, torch.maximum(context.visible, hidden))
+    moved = MaskedRows(context.values + 9.0 * hidden, torch.maximum(context.visible, hidden))
     assert_same(attend(aggregator, tokens, moved, seen, hidden), expected)
-    moved = Rows(context.values + 9.0 * (1.0 - hidden), context.visible)
+    moved = MaskedRows(context.values + 9.0 * (1.0 - hidden), context.visible)
     assert (attend(aggregator, tokens, moved, seen, hidden) - expected).abs().max() > 1e-3
 
 
@@ -315,7 +315,7 @@ def test_convolution_follows_a_shift_away_from_the_borders():
     hidden = torch.zeros(d, dtype=torch.float64)
     hidden[20:24] = 1.0
     out = run(network, context, query, hidden)
-    shifted = [Rows(*(part.roll(by, -1) for part in rows)) for rows in (context, query)]
+    shifted = [MaskedRows(*(part.roll(by, -1) for part in rows)) for rows in (context, query)]
     moved = run(network, *shifted, hidden.roll(by)).roll(-by, -2)
     inner = slice(reach + by, d - reach - by)
     assert_same(moved[:, inner], out[:, inner])
@@ -328,7 +328,7 @@ def test_an_image_is_convolved_along_both_of_its_sides():
     encoder = GridEncoder(shape, WIDTH).double()
     rows = some_rows(2, 18 * 17)
     grids = [part.unflatten(-1, shape) for part in rows]
-    shifted = Rows(*(grid.roll((2, 1), (-2, -1)).flatten(-2) for grid in grids))
+    shifted = MaskedRows(*(grid.roll((2, 1), (-2, -1)).flatten(-2) for grid in grids))
     one, other = (encoder(r).unflatten(-1, (WIDTH, *shape)) for r in (rows, shifted))
     other = other.roll((-2, -1), (-2, -1))
     assert_same(other[..., 8:-8, 7:-7], one[..., 8:-8, 7:-7])

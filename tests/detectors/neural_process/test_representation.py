@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sklearn_fsad._detectors.neural_process.reduction import Reduction
-from sklearn_fsad._detectors.neural_process.representation import MaskedSupport
+from sklearn_fsad._detectors.neural_process.representation import MaskedRepresentation
 from sklearn_fsad._stats.moments import feature_spread, stable_mean
 from sklearn_fsad._stats.scaling import ScalePrior
 from sklearn_fsad.tasks._task_set import TaskSet
@@ -34,7 +34,7 @@ def compressed(z):
 
 
 def support_of(X, scaler="task", **settings):
-    return MaskedSupport(X, normal(X), scaler, **settings)
+    return MaskedRepresentation(X, normal(X), scaler, **settings)
 
 
 # --- values ---------------------------------------------------------------------------------------
@@ -60,7 +60,7 @@ def test_labelled_anomalies_have_no_say_in_the_units():
     X, query = some_rows(), some_rows(7, seed=1)
     both = np.concatenate([X, 1e3 + some_rows(5, seed=2)])
     y = np.array([0] * 20 + [1] * 5, dtype=np.int8)
-    described = MaskedSupport(both, y, "task")
+    described = MaskedRepresentation(both, y, "task")
     np.testing.assert_array_equal(described.transform(query), support_of(X).transform(query))
     np.testing.assert_array_equal(described.support_y, y)
 
@@ -102,7 +102,7 @@ def test_any_pattern_of_missing_entries_is_described_finitely(scaler, seed):
     prior = ScalePrior.from_normals(
         task.normals for task in TaskSet([some_rows(missing=0.2)], allow_nan=True)
     )
-    described = MaskedSupport(X, normal(X), scaler, prior)
+    described = MaskedRepresentation(X, normal(X), scaler, prior)
     for rows in (described.support, described.transform(query)):
         assert np.isfinite(rows).all()
         assert not parts(rows)[0][parts(rows)[1] == 0].any()
@@ -122,7 +122,7 @@ def test_a_column_missing_from_the_whole_support_is_missing_from_every_row():
 def test_a_column_known_only_of_anomalies_counts_as_missing():
     X = some_rows(12)
     X[:8, 1] = np.nan
-    described = MaskedSupport(X, np.array([0] * 8 + [1] * 4, dtype=np.int8), "task")
+    described = MaskedRepresentation(X, np.array([0] * 8 + [1] * 4, dtype=np.int8), "task")
     assert (parts(described.support)[1][:, 1] == 0.0).all()
 
 
@@ -201,7 +201,7 @@ def test_a_feature_that_never_varied_is_expected_to_stay():
 def test_thinned_keeps_the_units_and_all_anomalies():
     X = some_rows(30)
     y = np.array([0, 0, 1] * 10, dtype=np.int8)
-    whole = MaskedSupport(X, y, "task")
+    whole = MaskedRepresentation(X, y, "task")
     part, query = whole.thinned(8), some_rows(6, seed=1)
     np.testing.assert_array_equal(part.transform(query), whole.transform(query))
     assert part.support.shape == (18, 3 * D)
@@ -217,7 +217,7 @@ def test_thinned_keeps_the_units_and_all_anomalies():
 def test_thinned_keeps_everything_if_the_normals_are_few(n_rows):
     X = some_rows(9)
     y = np.array([0, 0, 1] * 3, dtype=np.int8)
-    whole = MaskedSupport(X, y, "task")
+    whole = MaskedRepresentation(X, y, "task")
     part = whole.thinned(n_rows)
     np.testing.assert_array_equal(part.support, whole.support)
     np.testing.assert_array_equal(part.support_y, y)

@@ -1,11 +1,11 @@
-"""Exercises made up for the tests of meta-training: what a network would see of small tasks."""
+"""Make prepared episodes of small tasks for the tests of meta-training."""
 
 from dataclasses import replace
 
 import numpy as np
 import torch
 
-from sklearn_fsad._detectors.maml.episodes import Exercise
+from sklearn_fsad._detectors.maml.episodes import PreparedEpisode
 from sklearn_fsad._detectors.maml.inner_loop import GradientAdaptation
 from sklearn_fsad._detectors.maml.learners import make_learner
 from sklearn_fsad._detectors.maml.training import learn_to_adapt
@@ -36,7 +36,9 @@ def of_its_fold_alone(fold):
     return fold % 3, (-1.0) ** fold
 
 
-def exercises(direction=same_everywhere, *, n_tasks=9, per_task=3, perfect=False, n_folds=3):
+def prepared_episodes(
+    direction=same_everywhere, *, n_tasks=9, per_task=3, perfect=False, n_folds=3
+):
     """Tasks whose anomalies move one feature; a closed form that is blind to it, or perfect."""
     made = []
     for task in range(n_tasks):
@@ -50,7 +52,8 @@ def exercises(direction=same_everywhere, *, n_tasks=9, per_task=3, perfect=False
                 Z[:, feature] += sign * 2.0 * y
                 Z[:, N_FEATURES] = Z[:, -1] = 9.0 * y if perfect else Z[:, N_FEATURES] + 0.5 * y
                 parts += [Z, y]
-            made.append(Exercise(task % n_folds, task, Episode(task, *parts), parts[2][:, -1]))
+            episode = Episode(task, *parts)
+            made.append(PreparedEpisode(task % n_folds, task, episode, parts[2][:, -1]))
     return made
 
 
