@@ -122,7 +122,7 @@ def test_scores_and_a_search_on_ray(told):
     ray = pytest.importorskip("ray", reason="ray is not installed")
     pytest.importorskip("ray.data", reason="ray[data] is not installed")
     ray.init(
-        num_cpus=2,
+        num_cpus=1,  # one process to start and to import torch in
         object_store_memory=100 * 2**20,
         include_dashboard=False,
         log_to_driver=False,
