@@ -142,7 +142,7 @@ MAKERS = {
     "meta-fitted in context": lambda: clone(_meta_fitted("in context")),
     "self-taught process": lambda: brief_process("tnp"),
 }
-# What is asked at the door is asked of every configuration by one function of the base class
+# One function of the base class validates rows and labels: one configuration of each class suffices
 EACH_CLASS = ("meta-fitted", "maml closed form", "process closed form", "in context")
 META_OF_EACH_CLASS = (
     "meta-fitted",
@@ -198,7 +198,7 @@ class Fitted:
 
 
 def assert_same_support(fitted, expected):
-    """What came through the door is the same to the bit, and so is all that follows from it."""
+    """The validated support is the same to the bit, and so is all that follows from it."""
     for name, dtype in (("support_X_", np.float64), ("support_y_", np.int8)):
         found, wanted = getattr(fitted, name), getattr(expected, name)
         assert found.dtype == wanted.dtype == dtype

@@ -12,7 +12,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 pytestmark = pytest.mark.usefixtures("few_trees", "few_lessons")
 
 
-# Behind the door kinds and learners differ: tests of each of them are those of their methods
+# After validation kinds and learners differ: tests of each of them are those of their methods
 CHECKED = [*map(make_detector, ANY_WIDTH), self_taught("classifier"), brief_process("tnp")]
 
 

@@ -41,9 +41,9 @@ def test_figures_are_those_computed_by_hand_and_the_detector_stays_as_it_is(dete
     before = {name: id(value) for name, value in vars(detector).items()}
     scores, flagged = -detector.score_samples(query), detector.predict(query) == -1
     found = detector.diagnose(query, query_y)
-    rivals = neighbour_scores(query, X, y.astype(np.int8))
+    baselines = neighbour_scores(query, X, y.astype(np.int8))
     assert list(found.roc_auc) == ["detector", "nearest normal", "neighbour ratio"]
-    for name, values in {"detector": scores, **rivals}.items():
+    for name, values in {"detector": scores, **baselines}.items():
         assert found.roc_auc[name] == roc_auc_score(query_y, values)
         assert found.average_precision[name] == average_precision_score(query_y, values)
     assert found.false_alarm_rate == flagged[query_y == 0].mean()

@@ -39,11 +39,11 @@ def make_tasks(n=8):
 
 
 def test_the_clearly_better_one_is_suggested_with_its_figures():
-    rivals = {"blind": Fixed(1), "sees": Fixed(0)}
-    found = suggest_detector(make_tasks(), rivals)
+    detectors = {"blind": Fixed(1), "sees": Fixed(0)}
+    found = suggest_detector(make_tasks(), detectors)
     assert found.best_name == "sees"
     assert isinstance(found.best, Fixed)
-    assert found.best is not rivals["sees"]
+    assert found.best is not detectors["sees"]
     assert found.scores["sees"].shape == (8,)
     assert found.scores["sees"].mean() > 0.9 > found.scores["blind"].mean()
     assert "clearly ahead" in found.reason
@@ -78,11 +78,11 @@ def test_what_cannot_be_measured_is_refused():
 
 def test_detectors_of_the_package_are_compared(few_trees):
     little = {"n_normal": (4, 12), "n_anomalous": (0, 4), "episodes_per_epoch": 12}
-    rivals = {
+    detectors = {
         "context": InContextDetector(random_state=0),
         "ProtoNetDetector": ProtoNetDetector(random_state=0, max_epochs=3, **little),
     }
-    found = suggest_detector(make_family(), rivals, without_meta_fit=["context"], n_folds=2)
-    assert set(found.scores) == set(rivals)
+    found = suggest_detector(make_family(), detectors, without_meta_fit=["context"], n_folds=2)
+    assert set(found.scores) == set(detectors)
     assert all((s > 0.5).all() and (s <= 1).all() for s in found.scores.values())
-    assert found.best.get_params()["pretrained"] == rivals[found.best_name].pretrained
+    assert found.best.get_params()["pretrained"] == detectors[found.best_name].pretrained

@@ -144,7 +144,7 @@ default="auto"
     Notes
     -----
     A feature that never varied in the support counts by itself: a row in which it differs is
-    strange by the square of how far, in thousandths of the mean spread of the others, or, with
+    anomalous by the square of how far, in thousandths of the mean spread of the others, or, with
     ``scaler="joint"``, in the unit that all features share. Of more than 1024 normal rows a random
     1024 are the context. Rows with missing entries take longer to score than whole ones.
 

@@ -59,8 +59,8 @@ def test_anomalies_are_found_better_than_by_neighbours_alone(k, pretrained):
         normals = X[y == 0]
         scale = normals.std(axis=0)
         distance = NearestNeighbors(n_neighbors=5).fit(normals / scale).kneighbors(query / scale)[0]
-        rivals = -detector.score_samples(query), distance.mean(axis=1)
-        aucs.append([roc_auc_score(query_y, scores) for scores in rivals])
+        others = -detector.score_samples(query), distance.mean(axis=1)
+        aucs.append([roc_auc_score(query_y, scores) for scores in others])
     ours, neighbours = np.mean(aucs, axis=0)
     assert ours > neighbours + {0: -0.02, 1: 0.005, 5: 0.03}[k]
     assert ours > 0.85
@@ -218,8 +218,8 @@ def test_tasks_of_different_widths_tune_the_weights(few_trees):
     aucs = []
     for seed in range(6):
         X, _, query, query_y = new_task(seed, k_support=0)
-        rivals = (clone(detector), InContextDetector())
-        aucs.append([roc_auc_score(query_y, -r.fit(X).score_samples(query)) for r in rivals])
+        others = (clone(detector), InContextDetector())
+        aucs.append([roc_auc_score(query_y, -r.fit(X).score_samples(query)) for r in others])
     tuned, shipped = np.mean(aucs, axis=0)
     assert tuned > shipped
 

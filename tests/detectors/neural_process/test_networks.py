@@ -342,9 +342,9 @@ def test_a_cell_hears_of_cells_within_reach_only():
     values = query.values.clone()
     values[0, 20] += 1.0
     change = (run(network, context, query._replace(values=values), hidden) - expected).abs()
-    heard = (change.amax((0, 2)) > 0).nonzero().flatten()
-    assert heard.min() == 20 - 6
-    assert heard.max() == 20 + 6
+    changed = (change.amax((0, 2)) > 0).nonzero().flatten()
+    assert changed.min() == 20 - 6
+    assert changed.max() == 20 + 6
 
 
 @pytest.mark.parametrize("shape", [(12,), (3, 4)])

@@ -63,15 +63,15 @@ def test_missing_entries_are_taken_at_their_mean(kind, quick):
 
 @both
 @pytest.mark.parametrize("n_codes", [1, 3, D])
-def test_terms_dealt_out_add_up_to_the_terms(kind, n_codes, quick):
+def test_spread_terms_add_up_to_the_terms(kind, n_codes, quick):
     reduction = Reduction.fit(kind, [some_rows()], n_codes, 0)
     query = some_rows(9, seed=1)
     query[0] = 0.0
     query[1, 2] = np.nan
     terms = np.random.default_rng(0).normal(size=(9, n_codes + 1))
-    dealt = reduction.spread_terms(query, terms)
-    assert dealt.shape == (9, D)
-    np.testing.assert_allclose(dealt.sum(axis=1), terms.sum(axis=1), atol=1e-12)
+    spread = reduction.spread_terms(query, terms)
+    assert spread.shape == (9, D)
+    np.testing.assert_allclose(spread.sum(axis=1), terms.sum(axis=1), atol=1e-12)
 
 
 @both
@@ -81,11 +81,11 @@ def test_the_term_of_the_rest_goes_to_the_features_that_are_off(kind, quick):
     query[:, 3] += 50.0
     terms = np.zeros((4, 3))
     terms[:, 2] = 1.0
-    dealt = reduction.spread_terms(query, terms)
-    assert (dealt >= 0.0).all()
+    spread = reduction.spread_terms(query, terms)
+    assert (spread >= 0.0).all()
     rest = query - reduction._through("decode", reduction._through("encode", query))
     share = rest**2 / (rest**2).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(dealt, share, atol=1e-9)
+    np.testing.assert_allclose(spread, share, atol=1e-9)
 
 
 def test_the_term_of_a_code_goes_to_the_features_that_bring_something_to_it():
@@ -93,8 +93,8 @@ def test_the_term_of_a_code_goes_to_the_features_that_bring_something_to_it():
     X[:, :2] = np.random.default_rng(0).normal(size=(50, 2)) * [3.0, 1.0]
     reduction = Reduction.fit("pca", [X], 2, 0)
     query = np.ones((1, D)) * [1.0, 0.0, 4.0, 0.0, 0.0, 0.0, 0.0]
-    dealt = reduction.spread_terms(query, np.array([[1.0, 0.0, 0.0]]))
-    assert dealt[0, 0] > 0.9
+    spread = reduction.spread_terms(query, np.array([[1.0, 0.0, 0.0]]))
+    assert spread[0, 0] > 0.9
 
 
 @both

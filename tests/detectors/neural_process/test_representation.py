@@ -235,8 +235,8 @@ def test_a_reduction_sees_scaled_rows_and_its_codes_are_scaled_again():
     np.testing.assert_allclose(values, expected, rtol=1e-6, atol=1e-9)
     assert (visible == 1.0).all()
     terms = np.random.default_rng(0).normal(size=(6, 3))
-    dealt = described.spread_terms(query, terms)
-    np.testing.assert_allclose(dealt, reduction.spread_terms((query - centre) / scale, terms))
+    spread = described.spread_terms(query, terms)
+    np.testing.assert_allclose(spread, reduction.spread_terms((query - centre) / scale, terms))
 
 
 def test_a_reduction_takes_rows_with_missing_entries():
