@@ -28,7 +28,7 @@ from sklearn_fsad import (
     TaskSet,
 )
 
-N_THREADS = 8
+N_THREADS = 5
 ONE_EPOCH = {"max_epochs": 1, "episodes_per_epoch": 8}
 THREE_EPOCHS = {"max_epochs": 3, "episodes_per_epoch": 8}
 
@@ -71,7 +71,7 @@ def test_what_is_said_of_a_row_is_the_same_alone_and_in_any_chunk(ready, task):
 
 
 def in_threads(function):
-    """Results of a function called with 0 to 7 in threads that start together."""
+    """Results of a function called with 0 to 4 in threads that start together."""
     start = Barrier(N_THREADS)
 
     def run(i):
