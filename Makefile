@@ -1,5 +1,5 @@
 # make demo   install into .venv what the main job needs and run it on real data (handwritten digits)
-# make test   install into .venv what the tests need and run them in two processes of one thread each
+# make test   install into .venv what the tests need and run them
 # make check  lint and types, as CI does
 # make docs   build the site into docs/_build/html; a warning is an error
 
@@ -18,7 +18,7 @@ demo: .venv/installed
 
 test: .venv/installed-tests
 	@echo "== Run the tests."
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2
 
 check: .venv/installed-tests
 	$(BIN)/ruff check .
