@@ -144,7 +144,7 @@ class MetaState:
         try:
             with safe_open(str(path), framework="numpy") as file:
                 metadata = file.metadata() or {}
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
             header = json.loads(metadata["sklearn_fsad"])
             version = header.pop("format")
         except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, OSError) as error:

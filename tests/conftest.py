@@ -8,15 +8,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
-os.environ.setdefault(
-    "OMP_NUM_THREADS", "1"
-)  # workers that fight for the cores wait for each other
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers must not share cores with threads
 
 import pytest
 
 pytest.register_assert_rewrite("families")
 
-from families import (  # noqa: E402
+from families import (  # noqa: E402 - after the settings above
     EACH_CLASS,
     FEW_LESSONS,
     FEW_TREES,
@@ -28,7 +26,7 @@ from families import (  # noqa: E402
     make_family,
     new_task,
 )
-from hypothesis import Phase, settings  # noqa: E402
+from hypothesis import Phase, settings  # noqa: E402 - as above
 
 settings.register_profile(
     "repeatable",

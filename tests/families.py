@@ -163,7 +163,8 @@ ONE_WIDTH = tuple(
 )
 MAY_MISS = (*PROCESSES, "process closed form", "self-taught process")  # entries may be NaN
 NETWORKS = (*MAML, *PROCESSES, "self-taught process")
-GEOMETRIC = tuple(name for name in MAKERS if name not in NETWORKS)  # farther is always stranger
+# Farther is always more anomalous
+GEOMETRIC = tuple(name for name in MAKERS if name not in NETWORKS)
 # For tests whose rows are far from all tasks, and steps may lead away from them: detectors
 # say so
 far_off = pytest.mark.filterwarnings(

@@ -35,7 +35,7 @@ def clear_gain(gains: Array, least: int = LEAST_GROUPS) -> Array:
 
 
 def clearly_better(gains: Array, least: int = LEAST_GROUPS) -> bool:
-    """Whether a candidate is better by more than one standard error: (n,), as of `clear_gain`.
+    """Return whether a gain is larger than one standard error: (n,), as of `clear_gain`.
 
     Examples
     --------

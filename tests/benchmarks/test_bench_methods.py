@@ -96,8 +96,14 @@ def test_spec_of_a_detector(bench):
     assert (spec.label, spec.module, spec.name) == ("proto", "a.b", "C")
     assert spec.params == {"x": "mlp", "y": (1, 2), "z": None}
     assert bench.methods.detectors.parse_spec("a:C(x=1)").label == "C(x=1)"
-    for wrong in ("C", "a:C(1)", "a:C(x=f())", "a:C(**{})"):
-        with pytest.raises(ValueError):  # noqa: PT011
+    messages = {
+        "C": "is written module:Class",
+        "a:C(1)": "written name=value",
+        "a:C(x=f())": "malformed node",
+        "a:C(**{})": "written name=value",
+    }
+    for wrong, message in messages.items():
+        with pytest.raises(ValueError, match=message):
             bench.methods.detectors.parse_spec(wrong)
 
 

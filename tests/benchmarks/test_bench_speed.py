@@ -1,4 +1,4 @@
-"""What is timed does what it should, and tasks of a generator are what they should be."""
+"""Test the programs that the benchmarks time, and generators of tasks."""
 
 import numpy as np
 import pytest

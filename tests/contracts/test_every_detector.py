@@ -1,4 +1,4 @@
-"""What every public detector promises, whatever its method: one list, the same checks for all."""
+"""Test what every public detector promises: scores, threads, memory, random states."""
 
 import pickle
 import random

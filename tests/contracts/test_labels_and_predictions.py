@@ -1,4 +1,4 @@
-"""How labels are read and what is predicted from them: the same of every class."""
+"""Test that every class reads labels alike, and predicts by the sign of the decision function."""
 
 import numpy as np
 import pandas as pd

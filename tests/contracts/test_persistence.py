@@ -69,7 +69,7 @@ def rewritten(path, change):
     """Change the arrays of a file and leave what it says of itself as it is."""
     with safe_open(path, framework="numpy") as file:
         metadata = file.metadata()
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
     save_file(change(arrays), path, metadata=metadata)
 
 
@@ -164,7 +164,7 @@ def test_32_a_process_killed_while_saving_leaves_the_former_file_whole(
 @pytest.mark.parametrize("device", ["cuda", "cuda:1", "gpu", "mps"])
 def test_33_a_device_that_is_not_there_is_refused_at_fit(each_class, task, device):
     if device == "mps" and torch.backends.mps.is_available():
-        pytest.skip("there is one here")
+        pytest.skip("there is a device of Apple here")
     X, y, query, _ = task
     expected = each_class.fit(X, y).decision_function(query)
     each_class.set_params(device=device)

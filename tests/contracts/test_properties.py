@@ -158,7 +158,7 @@ def test_a_far_row_that_is_labelled_as_an_anomaly_does_not_look_more_normal(name
         rows = np.concatenate([query, far[None]])
         before = scores_of(name, X, y, rows)
         after = scores_of(name, np.concatenate([X, far[None]]), np.append(y, 1), rows)
-        stranger = [(scores[:-1] <= scores[-1]).sum() for scores in (before, after)]
-        assert stranger[1] <= stranger[0], (stranger,)
+        rank = [(scores[:-1] <= scores[-1]).sum() for scores in (before, after)]
+        assert rank[1] <= rank[0], (rank,)
 
     check()

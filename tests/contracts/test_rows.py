@@ -192,7 +192,7 @@ def with_column(X, column, kind=pd.DataFrame):
 
 
 DAYS = [dt.datetime(2024, 1, 1) + dt.timedelta(days=i) for i in range(16)]
-STRANGERS = {
+NOT_NUMBERS = {
     "strings": (lambda X: np.full(X.shape, "pump"), ValueError, "could not convert"),
     "a list of strings": (lambda X: [["pump"] * 5] * 16, ValueError, "could not convert"),
     "strings as objects": (
@@ -256,7 +256,7 @@ def test_12_what_is_no_number_is_refused_and_the_fit_stays(name, fitted, task):
     X, _, query, _ = task
     detector = fitted[name]
     expected = detector.decision_function(query)
-    for make, error, match in STRANGERS.values():
+    for make, error, match in NOT_NUMBERS.values():
         for method in (detector.fit, detector.partial_fit, detector.predict):
             with pytest.raises(error, match=match):
                 method(make(X))
@@ -267,15 +267,15 @@ def test_12_what_is_no_number_is_refused_and_the_fit_stays(name, fitted, task):
 def test_12_what_is_no_number_is_refused_by_the_name_of_its_task(name, family, task):
     detector = make_detector(name)
     state = detector.pretrained
-    for make, error, match in STRANGERS.values():
+    for make, error, match in NOT_NUMBERS.values():
         with pytest.raises(error, match=f"Task 'fan': .*{match}"):
             detector.meta_fit({"pump": family[0], "fan": (make(task[0]), task[1])})
     assert detector.pretrained is state
 
 
-@pytest.mark.parametrize("stranger", STRANGERS)
-def test_12_detectors_of_pyod_refuse_what_is_no_number_too(stranger, task):
-    make, error, match = STRANGERS[stranger]
+@pytest.mark.parametrize("kind", NOT_NUMBERS)
+def test_12_detectors_of_pyod_refuse_what_is_no_number_too(kind, task):
+    make, error, match = NOT_NUMBERS[kind]
     with pytest.raises(error, match=match):
         PyODDetector(KNN()).fit(make(task[0]))
     with pytest.raises(error, match=match):

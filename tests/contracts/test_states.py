@@ -1,4 +1,4 @@
-"""What was meta-learned, and copies of what was fitted, of every detector."""
+"""Test meta-learned states and copies of fitted detectors, of every class."""
 
 import copy
 import io

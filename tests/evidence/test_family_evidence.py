@@ -1,4 +1,4 @@
-"""Each kind of evidence is larger for stranger rows, and is calibrated by rows it has not seen."""
+"""Each kind of evidence is larger for anomalous rows, and is calibrated by rows it has not seen."""
 
 import numpy as np
 import pytest
@@ -184,7 +184,7 @@ def test_left_out_scores_are_those_of_a_support_without_the_row(n, k, pooled):
     )
 
 
-def test_rows_look_stranger_when_they_are_left_out():
+def test_rows_look_more_anomalous_when_they_are_left_out():
     X, y, _, _ = new_task(n_support=10, k_support=0)
     kinds = resolve_evidence(["mahalanobis_raw", "nearest_scaled"])
     seen = calibrated(X, y, kinds)

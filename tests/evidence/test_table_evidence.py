@@ -94,7 +94,7 @@ def test_the_order_of_the_support_does_not_matter_to_calibrated_evidence():
 
 
 @pytest.mark.parametrize("name", NORMALS)
-def test_a_far_row_is_stranger_than_a_near_one(name):
+def test_a_far_row_is_more_anomalous_than_a_near_one(name):
     N, A, _ = made(40, 0)
     N[:, 3] = 1.0  # departures look at nothing else
     steps = np.array([[0.1, 0.1, 0.1, 0.0, 0.1, 0.1], [10, -10, 10, 10, -10, 10]])

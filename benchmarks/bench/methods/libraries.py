@@ -59,7 +59,7 @@ def make_pyod(name: str, normals: np.ndarray, random_state: int) -> Any:
         import torch
 
         torch.manual_seed(random_state)  # LUNAR has no seed of its own
-        np.random.seed(random_state)  # noqa: NPY002
+        np.random.seed(random_state)  # noqa: NPY002 - pyod draws from it
     module = importlib.import_module(f"pyod.models.{name}")
     return getattr(module, CLASSES[name])(**params.get(name, {}))
 

@@ -24,7 +24,7 @@ from bench.methods.support import (
     Regressions,
     Trees,
 )
-from sklearn.experimental import enable_iterative_imputer  # noqa: F401
+from sklearn.experimental import enable_iterative_imputer  # noqa: F401 - importing it allows the class
 from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 
 Maker = Callable[[int], Any]  # of a seed

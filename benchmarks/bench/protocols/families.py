@@ -82,7 +82,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class Protocol:
-    """What a run measures: the cells, the draws and the seed."""
+    """Hold the settings of a run: the cells, the draws and the seed."""
 
     n: tuple[int, ...]
     k: tuple[int, ...]

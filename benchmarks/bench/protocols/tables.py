@@ -28,7 +28,7 @@ RELATED = (("cardio", "Cardiotocography"), ("http", "smtp"), ("mnist", "optdigit
 
 @dataclass(frozen=True)
 class TableSplits:
-    """What a run measures: the cells, the draws, the seed, and how clean the supports are.
+    """Hold the settings of a run: the cells, the draws, the seed, and how clean the supports are.
 
     A draw takes at most 5000 rows of a table, stratified, with at least 30 anomalies where they
     exist, and tests on 30 % of them. Supports are nested: the first n of one order of the other

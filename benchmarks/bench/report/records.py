@@ -49,7 +49,7 @@ class Row(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What a benchmark found.
+    """Hold the result of a benchmark.
 
     Attributes
     ----------

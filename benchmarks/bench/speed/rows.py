@@ -111,7 +111,7 @@ class PrivateMemory:
     def _watch(self) -> None:
         while not self._over:
             self.most = max(self.most, _private())
-            time.sleep(0.01)
+            time.sleep(0.01)  # between two readings, so that watching takes no core
 
 
 def _private() -> int:

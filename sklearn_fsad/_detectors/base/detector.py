@@ -372,7 +372,7 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
 
     @property
     def _scaler_follows(self) -> bool:
-        """Whether the method chooses the scaler."""
+        """Return whether ``scaler="auto"`` leaves the scaler to the method."""
         return isinstance(self.scaler, str) and self.scaler == "auto"
 
     def _seed(self) -> int:

@@ -86,6 +86,6 @@ def spell_out_shared(cls: type) -> None:
     *own, last = signature(constructor).parameters.values()
     if last.kind == Parameter.VAR_KEYWORD:
         known = {parameter.name for parameter in own}
-        of_base: Any = cls.__mro__[1].__init__  # type: ignore[misc]
+        of_base: Any = cls.__mro__[1].__init__  # type: ignore[misc]  # of the class, not an object
         shared = [p for p in signature(of_base).parameters.values() if p.name not in known]
         constructor.__signature__ = Signature([*own, *shared])

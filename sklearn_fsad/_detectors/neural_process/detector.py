@@ -55,7 +55,7 @@ class NeuralProcessDetector(BaseFewShotDetector):
         for rows that are grids, convolutions [5]_.
     anomaly_score : {"surprise", "nll", "density", "variance", "error"}, default="surprise"
         "nll" is the negative log-likelihood of each feature given the others, under the closed form
-        to which it is the stranger; "surprise" adds the log of the scale of the kernel regression,
+        that gives the larger one; "surprise" adds the log of the scale of the kernel regression,
         large where nothing in the support resembles the row; "density" is the negative log density
         by the chain rule in four random orders; "variance" is the predicted variance, which the
         linear closed form alone has the same for all rows, "error" the squared error in units of

@@ -126,7 +126,7 @@ class HeldOutTasks:
 
     @property
     def suffice(self) -> bool:
-        """Whether there are enough groups of tasks with anomalies for a comparison."""
+        """Return whether enough groups of tasks have anomalies for a held-out comparison."""
         return len({self.groups[e.task] for e in self.episodes}) >= LEAST_GROUPS
 
     def fold_of(self, episode: Episode) -> int:

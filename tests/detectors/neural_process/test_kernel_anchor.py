@@ -138,8 +138,8 @@ HIDES_LAST = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
 
 
 def test_kernel_does_not_listen_to_rows_without_a_common_visible_feature():
-    strangers = [[0.5, 0.0, 100.0]] * 3
-    context = missing_some([*strangers, [0.0, 0.1, 1.0], [0.0, 0.6, 2.0], [0.0, 1.2, 3.0]],
+    unlike = [[0.5, 0.0, 100.0]] * 3
+    context = missing_some([*unlike, [0.0, 0.1, 1.0], [0.0, 0.6, 2.0], [0.0, 1.2, 3.0]],
                            *[(i, 1) for i in range(3)], *[(i, 0) for i in range(3, 6)])  # fmt: skip
     query = missing_some([[0.0, 0.6, 0.0]], (0, 0))
     belief = believe("kernel", context, query, HIDES_LAST)

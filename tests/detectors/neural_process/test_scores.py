@@ -35,7 +35,7 @@ def no_gradients(request):
 
 # --- scores ---------------------------------------------------------------------------------------
 @every_score
-def test_without_a_network_scores_are_those_of_the_stranger_anchor(score):
+def test_without_a_network_scores_are_the_larger_of_both_anchors(score):
     module = make(score=score)
     X, query = rows_of(12, missing=0.1), rows_of(7, seed=1)
     state = module.adapt(X, normals(12))
