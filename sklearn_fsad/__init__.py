@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ._detectors.neural_process.detector import NeuralProcessDetector as NeuralProcessDetector
     from ._detectors.prototypes.detector import ProtoNetDetector as ProtoNetDetector
     from ._state import MetaState as MetaState
+    from .adapters import AnomalyClassifier as AnomalyClassifier
     from .adapters import PyODDetector as PyODDetector
     from .adapters import to_pyod as to_pyod
     from .metrics import anomaly_scorer as anomaly_scorer
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .tasks import TaskSet as TaskSet
 
 _HOMES = {
+    "AnomalyClassifier": "adapters",
     "FewShotSplit": "model_selection",
     "InContextDetector": "_detectors.in_context.detector",
     "MAMLDetector": "_detectors.maml.detector",
@@ -38,6 +40,7 @@ _HOMES = {
 }
 
 __all__ = [  # noqa: PLE0604, RUF100
+    "AnomalyClassifier",
     "FewShotSplit",
     "InContextDetector",
     "MAMLDetector",

@@ -20,7 +20,7 @@ from sklearn.metrics import (
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
-from ._input.estimators import anomaly_predictions, anomaly_scores
+from ._input.estimators import anomaly_predictions, anomaly_scores, coding_of_fit
 from ._input.labels import ANOMALOUS, UNLABELLED, encode_labels
 from ._warn import warn
 
@@ -61,7 +61,7 @@ class AnomalyScorer:
 
     def __call__(self, estimator: Any, X: Any, y: Any) -> float:
         """Score a fitted estimator on the labelled rows of ``(X, y)``."""
-        rows, truth = _labelled_rows(X, y, self.outlier_label)
+        rows, truth = _labelled_rows(estimator, X, y, self.outlier_label)
         if len(truth) == 0 or (self.metric in _RANKING and truth.min() == truth.max()):
             return _undefined(self.metric, truth)
         answer = anomaly_scores if self.metric in _RANKING else anomaly_predictions
@@ -85,8 +85,9 @@ default="roc_auc"
         The metric. The first two rank by ``decision_function`` and are NaN, with
         scikit-learn's ``UndefinedMetricWarning``, when the labelled rows are of one class; the
         others evaluate ``predict``, and where nothing is flagged or anomalous they are 0.
-    outlier_label : "auto", number or str, default="auto"
-        The label of the anomalies, read as in the detectors.
+    outlier_label : "auto", label or list of labels, default="auto"
+        The label of the anomalies, read as in the detectors. With "auto" labels that are all 1
+        are read by the coding that the estimator was fitted with.
 
     Returns
     -------
@@ -169,7 +170,7 @@ def evaluation_report(
     >>> report["average_precision"], report["recall"]
     (1.0, 1.0)
     """
-    rows, truth = _labelled_rows(X, y, outlier_label)
+    rows, truth = _labelled_rows(estimator, X, y, outlier_label)
     if len(truth) == 0:
         return {name: _undefined(name, truth) for name in _METRICS}
     scores = anomaly_scores(estimator, rows, outlier_label)
@@ -181,10 +182,18 @@ def evaluation_report(
     return ranking | {name: _measure(name, truth, flags) for name in _DECISION}
 
 
-def _labelled_rows(X: Any, y: Any, outlier_label: Any) -> tuple[Any, NDArray[np.bool_]]:
+def _labelled_rows(
+    estimator: Any, X: Any, y: Any, outlier_label: Any
+) -> tuple[Any, NDArray[np.bool_]]:
     if y is None:
         raise ValueError("An anomaly metric needs y, the labels of the rows; got None.")
-    codes = encode_labels(y, _num_samples(X), outlier_label=outlier_label, require_normal=False)
+    codes = encode_labels(
+        y,
+        _num_samples(X),
+        outlier_label=outlier_label,
+        require_normal=False,
+        known=coding_of_fit(estimator),
+    )
     labelled = codes != UNLABELLED
     rows = X if labelled.all() else _safe_indexing(X, np.flatnonzero(labelled))
     return rows, codes[labelled] == ANOMALOUS

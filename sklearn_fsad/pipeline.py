@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, get_tags
 
 from ._input.labels import ANOMALOUS, codes_to_labels
-from .tasks._task_set import TaskSet, coded_tasks
+from .tasks._task_set import TaskSet, coded_tasks, groups_of
 
 __all__ = ["meta_fit_pipeline"]
 
@@ -94,7 +94,7 @@ def meta_fit_pipeline(
     task_set = TaskSet(
         [(rows[task], codes_to_labels(codes[task])) for task in rows],
         names=list(rows),
-        groups=X.groups if isinstance(X, TaskSet) else None,
+        groups=groups_of(X),
         outlier_label=1,
         allow_nan=get_tags(detector).input_tags.allow_nan,
     )

@@ -83,7 +83,7 @@ class TabularPrior:
             raise ValueError(f"start={start!r} must not be negative.")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         tasks = (self._task(np.random.default_rng([seed, start + i])) for i in range(n_tasks))
-        return TaskSet(tasks, names=range(start, start + n_tasks))
+        return TaskSet(tasks, names=range(start, start + n_tasks), outlier_label=1)
 
     def _task(self, rng: Generator) -> tuple[Array, NDArray[np.int_]]:
         low, high = self.n_features

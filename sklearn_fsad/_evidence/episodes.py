@@ -13,7 +13,8 @@ from .._input.labels import ANOMALOUS
 from .._stats.scaling import ScaledSupport, ScalePrior
 from .._typing import Array
 from ..tasks._episodes import Episode, EpisodeSampler
-from ..tasks._task_set import Task, TaskSet
+from ..tasks._task import Task
+from ..tasks._task_set import TaskSet
 from .calibration import CalibratedEvidence, Calibration
 from .kinds import Evidence
 from .pooled import Pooled

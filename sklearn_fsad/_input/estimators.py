@@ -10,7 +10,8 @@ from sklearn.base import is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
-from .labels import ANOMALOUS, encode_labels
+from .codings import Coding
+from .labels import ANOMALOUS, common_coding, encode_labels
 
 
 def anomaly_scores(estimator: Any, X: Any, outlier_label: Any = "auto") -> NDArray[np.float64]:
@@ -45,6 +46,15 @@ def final_estimator(estimator: Any) -> Any:
             estimator = estimator.best_estimator_
         else:
             return estimator
+
+
+def coding_of_fit(estimator: Any) -> Coding | None:
+    """Return the coding of the labels that a detector or classifier was fitted with, if known."""
+    fitted = final_estimator(estimator)
+    coding: Coding | None = getattr(fitted, "_coding", None)
+    if coding is None and is_classifier(fitted):
+        coding = common_coding([getattr(fitted, "classes_", None)])
+    return coding
 
 
 def is_pyod(estimator: Any) -> bool:

@@ -5,22 +5,30 @@ Inside the package a label is 0 (normal), 1 (anomalous) or -1 (unlabelled), as `
 
 from __future__ import annotations
 
-import numbers
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_consistent_length, column_or_1d
 
+from .._typing import Codes
 from .._warn import warn
 from ..exceptions import LabelConventionWarning
+from .codings import (
+    HELP,
+    Coding,
+    agreed,
+    coding_by_convention,
+    coding_by_label,
+    is_auto,
+    is_missing,
+    is_one_of,
+)
 
 NORMAL, ANOMALOUS, UNLABELLED = 0, 1, -1
-_HELP = (
-    "Accepted with outlier_label='auto': None; {1 inlier, -1 outlier} as in scikit-learn; "
-    "{0 inlier, 1 outlier} or booleans as in PyOD; NaN or None in either marks an unlabelled row. "
-    "For any other coding pass outlier_label=<the label of the anomalies>."
-)
+PADDING = -1
+INJECTED = 2  # code of an injected row among the labels of a support
 
 
 def encode_labels(
@@ -29,8 +37,8 @@ def encode_labels(
     *,
     outlier_label: Any = "auto",
     require_normal: bool = True,
-    known: float | None = None,
-) -> NDArray[np.int8]:
+    known: Coding | None = None,
+) -> Codes:
     """Read a label vector in any accepted coding.
 
     Parameters
@@ -39,138 +47,123 @@ def encode_labels(
         Labels as the user gave them; None means that every row is unlabelled.
     n_samples : int
         Number of rows that ``y`` must describe.
-    outlier_label : "auto", number or str, default="auto"
+    outlier_label : "auto", label or collection of labels, default="auto"
         The label of the anomalies; "auto" reads the codings of scikit-learn and PyOD.
     require_normal : bool, default=True
         Refuse labels that leave no normal or unlabelled row.
-    known : float or None, default=None
-        Label of the anomalies in earlier rows: decides what a ``y`` of ones only means.
+    known : (normal, anomalous) or None, default=None
+        Coding of earlier rows: decides what a ``y`` of one label means.
 
     Returns
     -------
     codes : ndarray of shape (n_samples,), dtype int8
         0 normal, 1 anomalous, -1 unlabelled.
     """
+    return read_labels(
+        y,
+        n_samples,
+        outlier_label=outlier_label,
+        require_normal=require_normal,
+        known=known,
+    )[0]
+
+
+def read_labels(
+    y: Any,
+    n_samples: int,
+    *,
+    outlier_label: Any = "auto",
+    require_normal: bool = True,
+    known: Coding | None = None,
+) -> tuple[Codes, Coding | None]:
+    """Encode labels as :func:`encode_labels` does, and return their coding too.
+
+    The coding is ``(normal label, anomalous label)``, or None where ``y`` does not tell it.
+    """
     if y is None:
-        return np.full(n_samples, UNLABELLED, dtype=np.int8)
+        return np.full(n_samples, UNLABELLED, dtype=np.int8), known
     values = _as_vector(y)
     check_consistent_length(range(n_samples), values)
-    if isinstance(outlier_label, str) and outlier_label == "auto":
-        numeric = _as_float(values)
-        missing = np.isnan(numeric)
-        if known is not None and (numeric[~missing] == 1.0).all():
-            outlier = known
-        else:
-            outlier = _outlier_label_by_convention(numeric[~missing], bool(missing.any()))
-        anomalous = np.equal(numeric, outlier)
+    if is_auto(outlier_label):
+        numeric, missing = _as_numbers(values)
+        coding = coding_by_convention(values, missing, numeric, known)
+        anomalous = np.equal(numeric, np.nan if coding is None else float(coding[1]))
     else:
-        missing, anomalous = _split_by_label(values, outlier_label)
+        missing = _missing(values)
+        anomalous = is_one_of(values, missing, outlier_label)
+        coding = coding_by_label(values, missing, anomalous, outlier_label) or known
     codes = np.where(missing, UNLABELLED, np.where(anomalous, ANOMALOUS, NORMAL)).astype(np.int8)
     if require_normal and n_samples and (codes == ANOMALOUS).all():
         raise ValueError(
             f"y marks all {n_samples} rows as anomalies (one class): a detector needs normal or "
             "unlabelled rows too. Add some, or pass outlier_label if the coding was read wrongly."
         )
-    return codes
+    return codes, coding
 
 
-def known_coding(y: Any) -> float | None:
-    """Return the label of the anomalies where a -1 or 0 in ``y`` tells the coding, else None."""
-    values = np.asarray([]) if y is None else _as_vector(y)
-    if values.dtype.kind not in "biuf":
+def common_coding(ys: Iterable[Any]) -> Coding | None:
+    """Return the coding on which all label vectors agree that tell one by their own; else None."""
+    return agreed(_own_coding(y) for y in ys if y is not None)
+
+
+def _own_coding(y: Any) -> Coding | None:
+    try:
+        numeric, missing = _as_numbers(values := _as_vector(y))
+        return coding_by_convention(values, missing, numeric, None, quiet=True)
+    except (ValueError, TypeError):  # raised again, with a name, where these labels are read
         return None
-    return 1.0 if (values == 0).any() else -1.0 if (values == -1).any() else None
+
+
+def warn_if_mostly_anomalous(codes: Codes, coding: Coding | None, outlier_label: Any) -> None:
+    """Warn if labels whose coding was guessed mark more anomalies than all other rows."""
+    n, k = len(codes), int((codes == ANOMALOUS).sum())
+    if not is_auto(outlier_label) or coding is None or 2 * k <= n:
+        return
+    normal, anomalous = coding
+    warn(
+        f"y marks {k} of {n} rows as anomalies: {anomalous} is read as the anomaly. If "
+        f"{anomalous} means normal here, pass outlier_label={normal}; if anomalies do outnumber "
+        f"normal rows, outlier_label={anomalous} says so. Tools that number labels anew, such as "
+        "cross_val_predict with method='decision_function' or 'predict_proba', BaggingClassifier, "
+        "CalibratedClassifierCV(ensemble=False) and stacking, turn 1 and -1 into 1 and 0: give "
+        "these y with 1 for the anomalies and 0 for normal rows.",
+        LabelConventionWarning,
+    )
+
+
+def codes_to_labels(codes: Codes) -> NDArray[np.float64]:
+    """Convert codes to labels: 0 normal, 1 anomalous, NaN unlabelled."""
+    return np.where(codes == UNLABELLED, np.nan, codes.astype(np.float64))
 
 
 def _as_vector(y: Any) -> NDArray[Any]:
+    if isinstance(y, np.ma.MaskedArray):  # what is masked is unlabelled
+        labels = y.data.astype(object)
+        labels[np.ma.getmaskarray(y)] = None
+        y = labels
     values = np.asarray(y.to_numpy() if hasattr(y, "to_numpy") else y)
     if values.dtype.kind == "c":
         raise ValueError("Complex data not supported: y holds complex numbers.")
     return column_or_1d(values, warn=True)
 
 
-def is_missing(value: Any) -> bool:
-    """Tell whether a label is missing: None, NaN or pandas' NA."""
-    if value is None or type(value).__name__ == "NAType":
-        return True
-    return isinstance(value, numbers.Real) and value != value
+def _missing(values: NDArray[Any]) -> NDArray[np.bool_]:
+    if values.dtype.kind in "biuf":
+        return np.isnan(values)
+    return np.array([is_missing(v) for v in values], dtype=bool)
 
 
-def _as_float(values: NDArray[Any]) -> NDArray[np.float64]:
+def _as_numbers(values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Convert labels to numbers, NaN where missing, and mark the missing ones."""
     if values.dtype.kind in "biuf":
         numeric = values.astype(np.float64)
-    elif values.dtype.kind == "O" and not any(isinstance(v, str) for v in values):
+    elif values.dtype.kind == "O" and not any(isinstance(v, (str, bytes)) for v in values):
         try:
             numeric = np.array([np.nan if is_missing(v) else float(v) for v in values])
         except (TypeError, ValueError) as error:
-            raise ValueError(f"Unknown label type: y holds objects. {_HELP}") from error
+            raise ValueError(f"Unknown label type: y holds objects. {HELP}") from error
     else:
-        raise ValueError(f"Unknown label type: y has dtype {values.dtype}. {_HELP}")
+        raise ValueError(f"Unknown label type: y has dtype {values.dtype}. {HELP}")
     if np.isinf(numeric).any():
-        raise ValueError(f"y contains infinity. {_HELP}")
-    return numeric
-
-
-def _outlier_label_by_convention(labels: NDArray[np.float64], has_unlabelled: bool) -> float:
-    """Return the number that marks the anomalies; NaN (equal to nothing) when no row is one."""
-    found = np.unique(labels)
-    distinct = set(found.tolist())
-    if not distinct:
-        return np.nan
-    if {-1.0, 0.0} <= distinct <= {-1.0, 0.0, 1.0}:
-        held = ", ".join(f"{label:g}" for label in found)
-        raise ValueError(
-            f"Ambiguous y: it holds {held}; libraries give three different meanings to -1, 0, 1. "
-            f"Mark unlabelled rows with NaN. {_HELP}"
-        )
-    if distinct == {1.0}:
-        if has_unlabelled:
-            raise ValueError(
-                "Ambiguous y: every labelled row is 1 and other rows are unlabelled, and 1 means "
-                "inlier in scikit-learn but outlier in PyOD. Pass outlier_label=1 or "
-                "outlier_label=-1."
-            )
-        warn(
-            "y holds only 1: read as inliers of scikit-learn's coding, no labelled anomalies.",
-            LabelConventionWarning,
-        )
-        return np.nan
-    if distinct <= {-1.0, 1.0}:
-        return -1.0
-    if distinct <= {0.0, 1.0}:
-        return 1.0
-    if len(distinct) == 2 and all(label.is_integer() for label in distinct):
-        larger = float(found[1])
-        warn(
-            f"y holds {found[0]:g} and {larger:g}, neither coding of anomalies; the larger one, "
-            f"{larger:g}, is taken as the anomaly. Pass outlier_label to be explicit.",
-            LabelConventionWarning,
-        )
-        return larger
-    shown = ", ".join(f"{v:g}" for v in found[:6]) + (", ..." if len(found) > 6 else "")
-    raise ValueError(f"Unknown label type: y holds {shown}. {_HELP}")
-
-
-def _split_by_label(
-    values: NDArray[Any], outlier_label: Any
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Find missing and anomalous rows by the label that the user gives for the anomalies."""
-    missing = np.array([is_missing(v) for v in values], dtype=bool)
-    anomalous = np.array([v == outlier_label for v in values], dtype=bool) & ~missing
-    others = set(values[~missing & ~anomalous].tolist())
-    if not anomalous.any() and len(others) >= 2:
-        shown = ", ".join(repr(v) for v in sorted(others, key=repr)[:6])
-        warn(
-            f"outlier_label={outlier_label!r} does not occur in y, which holds {shown}.",
-            LabelConventionWarning,
-        )
-    return missing, anomalous
-
-
-def codes_to_labels(codes: NDArray[np.int8]) -> NDArray[np.float64]:
-    """Convert codes to labels: 0 normal, 1 anomalous, NaN unlabelled."""
-    return np.where(codes == UNLABELLED, np.nan, codes.astype(np.float64))
-
-
-PADDING = -1
-INJECTED = 2  # code of an injected row among the labels of a support
+        raise ValueError(f"y contains infinity. {HELP}")
+    return numeric, np.isnan(numeric)

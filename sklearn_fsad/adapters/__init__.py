@@ -1,15 +1,16 @@
-"""Convert detectors between scikit-learn and PyOD, both ways."""
+"""Convert detectors between scikit-learn and PyOD, both ways, and to classifiers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from ._from_pyod import PyODDetector
+from ._to_classifier import AnomalyClassifier
 
 if TYPE_CHECKING:
     from ._to_pyod import PyODAdapter
 
-__all__ = ["PyODDetector", "to_pyod"]
+__all__ = ["AnomalyClassifier", "PyODDetector", "to_pyod"]
 
 
 def to_pyod(

@@ -134,7 +134,8 @@ def fetch_mvtec_embeddings(
     wanted = list(files if categories is None else categories)
     _check_known("category", wanted, files)
     how: dict[str, Any] = {"data_home": data_home, "download_if_missing": download_if_missing}
-    return TaskSet({name: fetched(files[name], _read_npz, **how) for name in wanted})
+    tasks = {name: fetched(files[name], _read_npz, **how) for name in wanted}
+    return TaskSet(tasks, outlier_label=1)
 
 
 def fetch_skab(
@@ -189,7 +190,8 @@ def fetch_skab(
         )
         for name in wanted
     ]
-    return TaskSet(tasks, wanted, [name.split("/")[0] for name in wanted])
+    groups = [name.split("/")[0] for name in wanted]
+    return TaskSet(tasks, wanted, groups, outlier_label=1)
 
 
 def _check_known(what: str, names: Iterable[str], known: Collection[str]) -> None:

@@ -56,7 +56,8 @@ def make_related_tasks(
     if n_features < 3:
         raise ValueError(f"n_features={n_features} must be at least 3.")
     rng = _generator(random_state, n_tasks, n_normal, n_anomalous)
-    return TaskSet([related_task(rng, n_normal, n_anomalous, n_features) for _ in range(n_tasks)])
+    tasks = [related_task(rng, n_normal, n_anomalous, n_features) for _ in range(n_tasks)]
+    return TaskSet(tasks, outlier_label=1)
 
 
 def make_sinusoid_tasks(
@@ -96,7 +97,8 @@ def make_sinusoid_tasks(
     TaskSet(4 tasks, 720 rows, n_features=2)
     """
     rng = _generator(random_state, n_tasks, n_normal, n_anomalous)
-    return TaskSet([sinusoid_task(rng, n_normal, n_anomalous, noise) for _ in range(n_tasks)])
+    tasks = [sinusoid_task(rng, n_normal, n_anomalous, noise) for _ in range(n_tasks)]
+    return TaskSet(tasks, outlier_label=1)
 
 
 def load_digits_tasks(
@@ -143,9 +145,13 @@ def load_digits_tasks(
     kept = np.isin(digit_old, old)
     X_old, digit_old = X_old[kept], digit_old[kept]
     return Bunch(
-        tasks=TaskSet({d: (X_old, (digit_old != d).astype(int)) for d in old}),
-        new_tasks=TaskSet({d: (X_new, (digit_new != d).astype(int)) for d in new}),
+        tasks=_one_normal_digit(X_old, digit_old, old),
+        new_tasks=_one_normal_digit(X_new, digit_new, new),
     )
+
+
+def _one_normal_digit(X: NDArray[Any], digit: NDArray[Any], normal: list[int]) -> TaskSet:
+    return TaskSet({d: (X, (digit != d).astype(int)) for d in normal}, outlier_label=1)
 
 
 def _generator(

@@ -23,7 +23,7 @@ class TaskEstimator(MetaEstimatorMixin, BaseEstimator):
     shots of each given task and measures it on the task's other rows. Since a sample is a task,
     ``GridSearchCV(TaskEstimator(detector), {"detector__lr": [...]}, cv=3).fit(tasks)`` trains and
     validates on different tasks. There ``tasks`` is a list of ``(X_t, y_t)``, which scikit-learn
-    can slice; of a dict or a ``TaskSet`` pass ``list(tasks.values())`` or the pairs. Flat rows
+    can slice; of a dict pass ``list(tasks.values())``, of a ``TaskSet`` ``list(tasks)``. Flat rows
     work with ``GroupKFold`` and metadata routing: the requests for ``groups`` are set.
 
     Parameters

@@ -265,7 +265,7 @@ def _curve(
         rows = np.concatenate([normal[:n], anomalous[:k]])
         fitted = clone(detector)
         if "outlier_label" in fitted.get_params(deep=False):
-            fitted.set_params(outlier_label="auto")  # reads 0 and 1, also zeros alone
+            fitted.set_params(outlier_label=ANOMALOUS)
         fitted.fit(_safe_indexing(X, rows), codes[rows].astype(int))
         values.append(float(scorer(fitted, *query)))
     return values

@@ -2,7 +2,8 @@
 
 from ._episodes import Episode, EpisodeSampler
 from ._making import make_tasks_from_classes, make_tasks_from_groups, make_tasks_from_table
-from ._task_set import Task, TaskSet
+from ._task import Task
+from ._task_set import TaskSet
 
 __all__ = [
     "Episode",

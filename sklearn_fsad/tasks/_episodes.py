@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from .._input.labels import ANOMALOUS, NORMAL
 from .._stats.scaling import ScaledSupport, ScalePrior
 from ..exceptions import TaskWarning
-from ._task_set import Task, TaskSet
+from ._task import Task
+from ._task_set import TaskSet
 
 _NONE = "no training task has both labelled anomalies and three normal rows"
 

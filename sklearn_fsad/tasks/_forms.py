@@ -1,4 +1,4 @@
-"""Read tasks given as pairs, as a mapping, or as flat rows with a task id each."""
+"""Read tasks given as pairs, as tasks, as a mapping, or as flat rows with a task id each."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import _safe_indexing, check_consistent_length
 
-from .._input.labels import is_missing
+from .._input.codings import is_missing
+from ._task import Task
 
 FORMS = (
-    "meta_fit needs tasks: a list of (X_t, y_t) pairs, a dict name -> (X_t, y_t), a TaskSet, or "
-    "flat X, y with groups=<task id of each row>."
+    "meta_fit needs tasks: a list of (X_t, y_t) pairs, a dict name -> (X_t, y_t), a TaskSet or a "
+    "list of its tasks, or flat X, y with groups=<task id of each row>."
 )
+Given = Task | tuple[Any, Any]  # a validated task, or rows and labels as the user gave them
 
 
 def split_flat(X: Any, y: Any, groups: Any) -> dict[Any, tuple[Any, Any]]:
@@ -39,8 +41,8 @@ def rows_by_task(groups: Any) -> dict[Any, NDArray[np.intp]]:
     return {name: np.array(positions, dtype=np.intp) for name, positions in rows.items()}
 
 
-def named_pairs(tasks: Any, names: Sequence[Any] | None) -> list[tuple[Any, Any, Any]]:
-    """List (name, X_t, y_t) of each task, or raise a ValueError that lists the accepted forms."""
+def named_tasks(tasks: Any, names: Sequence[Any] | None) -> list[tuple[Any, Given]]:
+    """List name and content of each task, or raise a ValueError that lists the accepted forms."""
     is_frame = hasattr(tasks, "columns") or hasattr(tasks, "dtype")
     if is_frame or isinstance(tasks, str) or not isinstance(tasks, Iterable):
         raise ValueError(f"Got {type(tasks).__name__} without groups. {FORMS}")
@@ -51,13 +53,25 @@ def named_pairs(tasks: Any, names: Sequence[Any] | None) -> list[tuple[Any, Any,
         raise ValueError(f"Got no task. {FORMS}")
     if names is not None and len(names) != len(tasks):
         raise ValueError(f"names has {len(names)} entries for {len(tasks)} tasks.")
-    pairs = []
-    for i, item in enumerate(tasks):
-        X, y = item if isinstance(item, (tuple, list)) and len(item) == 2 else (item, None)
-        if _n_dimensions(X) != 2:
-            raise ValueError(f"Entry {i} of the tasks is not a task. {FORMS}")
-        pairs.append((i if names is None else names[i], X, y))
-    return pairs
+    given = [_given(i, item) for i, item in enumerate(tasks)]
+    if names is None:
+        names = _own_names(given) or range(len(given))
+    return list(zip(names, given, strict=True))
+
+
+def _given(i: int, item: Any) -> Given:
+    if isinstance(item, Task):
+        return item
+    X, y = item if isinstance(item, (tuple, list)) and len(item) == 2 else (item, None)
+    if _n_dimensions(X) != 2:
+        raise ValueError(f"Entry {i} of the tasks is not a task. {FORMS}")
+    return X, y
+
+
+def _own_names(given: Sequence[Given]) -> list[Any] | None:
+    """Return the names of validated tasks where all differ, else None."""
+    names = [task.name for task in given if isinstance(task, Task)]
+    return names if len(set(names)) == len(given) else None
 
 
 def _n_dimensions(X: Any) -> int | None:

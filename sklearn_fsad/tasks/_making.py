@@ -72,7 +72,7 @@ def make_tasks_from_classes(
         anomalous = _some(np.flatnonzero(y != c), n_anomalous, rng)
         rows = np.concatenate([normal, anomalous])
         tasks[c.item()] = X[rows], np.repeat([0, 1], [len(normal), len(anomalous)])
-    return TaskSet(tasks)
+    return TaskSet(tasks, outlier_label=1)
 
 
 def make_tasks_from_groups(
@@ -182,7 +182,7 @@ def make_tasks_from_table(
         anomalies = _KINDS[kind](X, mixture, n_anomalous, rng)
         labels = np.repeat([0, 1], [len(normals), n_anomalous])
         tasks[f"{kind} {i}"] = np.concatenate([normals, anomalies]), labels
-    return TaskSet(tasks)
+    return TaskSet(tasks, outlier_label=1)
 
 
 def _some(rows: NDArray[np.intp], most: int | None, rng: Any) -> NDArray[np.intp]:

@@ -3,49 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _num_samples
 
-from .._input.labels import ANOMALOUS, codes_to_labels, encode_labels
-from .._input.rows import validated_rows
-from ._forms import FORMS, named_pairs, split_flat
+from .._input.codings import Coding, agreed, is_auto
+from .._input.labels import common_coding, encode_labels, warn_if_mostly_anomalous
+from ._forms import FORMS, Given, named_tasks, split_flat
+from ._task import Task, renamed_task, validated_task
 
-
-@dataclass(frozen=True)
-class Task:
-    """Hold the validated rows and labels of one task.
-
-    Parameters
-    ----------
-    name : object
-        Key or position by which messages name the task.
-    X : ndarray of shape (n_samples, n_features)
-        Rows, float64.
-    y : ndarray of shape (n_samples,), dtype int8
-        0 normal, 1 anomalous, -1 unlabelled.
-    group : object
-        Tasks of one group are siblings: validation holds them out together.
-    """
-
-    name: Any
-    X: NDArray[np.float64]
-    y: NDArray[np.int8]
-    group: Any
-
-    @property
-    def normals(self) -> NDArray[np.float64]:
-        """Rows that are not labelled as anomalies: unlabelled rows count as normal."""
-        return self.X[self.y != ANOMALOUS]
-
-    @property
-    def anomalies(self) -> NDArray[np.float64]:
-        """Rows labelled as anomalies."""
-        return self.X[self.y == ANOMALOUS]
+__all__ = ["Task", "TaskSet"]
 
 
 class TaskSet:
@@ -57,14 +27,16 @@ class TaskSet:
     Parameters
     ----------
     tasks : iterable or mapping
-        ``(X_t, y_t)`` pairs, or arrays ``X_t`` of tasks without labels; a mapping names them.
+        ``(X_t, y_t)`` pairs, arrays ``X_t`` of tasks without labels, or tasks of another set,
+        which keep their labels and groups; a mapping names them. Rows are copied.
     names : sequence, default=None
         Names of the tasks; positions when None.
     groups : sequence, default=None
         A group label per task: siblings, such as recordings of one machine, which validation holds
         out together. Each task is its own group when None.
-    outlier_label : "auto", number or str, default="auto"
-        The label of the anomalies, as in the detectors.
+    outlier_label : "auto", label or list of labels, default="auto"
+        The label of the anomalies, as in the detectors. A task whose labels are all 1 is read by
+        the coding of the others.
     allow_nan : bool, default=False
         Accept missing values.
 
@@ -86,24 +58,43 @@ class TaskSet:
         outlier_label: Any = "auto",
         allow_nan: bool = False,
     ) -> None:
-        named = named_pairs(tasks, names)
-        if len({name for name, _, _ in named}) < len(named):
+        named = named_tasks(tasks, names)
+        if len({name for name, _ in named}) < len(named):
             raise ValueError("names must differ: messages and results tell tasks apart by them.")
         if groups is not None and len(groups) != len(named):
             raise ValueError(f"groups has {len(groups)} entries for {len(named)} tasks.")
         self.tasks: tuple[Task, ...] = ()
-        self.feature_names_in: tuple[str, ...] | None = None
-        for i, (name, X, y) in enumerate(named):
-            group = name if groups is None else groups[i]
-            task, columns = _validated_task(name, X, y, group, outlier_label, allow_nan)
-            if i == 0:
-                self.feature_names_in = columns
-            elif columns != self.feature_names_in:
-                raise ValueError(
-                    f"Task {name!r} has columns {columns}; the first task has "
-                    f"{self.feature_names_in}. Give all tasks the same columns in the same order."
+        known = _known_coding([given for _, given in named], outlier_label)
+        read: list[Task] = []
+        codings: list[Coding | None] = []
+        for i, (name, given) in enumerate(named):
+            if isinstance(given, Task):
+                group = given.group if groups is None else groups[i]
+                task = renamed_task(given, name, group, allow_nan)
+            else:
+                group = name if groups is None else groups[i]
+                task, coding = validated_task(
+                    name, *given, group, outlier_label, known=known, allow_nan=allow_nan
                 )
+                read.append(task)
+                codings.append(coding)
             self.tasks += (task,)
+            self._refuse_other_columns(task)
+        if read:
+            codes = np.concatenate([task.y for task in read])
+            warn_if_mostly_anomalous(codes, agreed(codings), outlier_label)
+
+    def _refuse_other_columns(self, task: Task) -> None:
+        if task.columns != self.feature_names_in:
+            raise ValueError(
+                f"Task {task.name!r} has columns {task.columns}; the first task has "
+                f"{self.feature_names_in}. Give all tasks the same columns in the same order."
+            )
+
+    @property
+    def feature_names_in(self) -> tuple[str, ...] | None:
+        """Names of the columns of all tasks; None where they have none."""
+        return self.tasks[0].columns
 
     @classmethod
     def make(
@@ -139,7 +130,8 @@ class TaskSet:
             if not allow_nan:
                 X._refuse_nan()
             return X
-        return cls(split_tasks(X, y, groups), outlier_label=outlier_label, allow_nan=allow_nan)
+        given = split_tasks(X, y, groups)
+        return cls(given, outlier_label=outlier_label, allow_nan=allow_nan)
 
     def _refuse_nan(self) -> None:
         for task in self.tasks:
@@ -237,7 +229,6 @@ class TaskSet:
         """
         other = object.__new__(TaskSet)
         other.tasks = tuple(tasks)
-        other.feature_names_in = self.feature_names_in
         return other
 
     def regrouped(self, groups: Sequence[Any]) -> TaskSet:
@@ -273,44 +264,47 @@ class TaskSet:
         return f"TaskSet({self.n_tasks} tasks, {rows} rows, n_features={self.n_features})"
 
 
-def split_tasks(X: Any, y: Any = None, groups: Any = None) -> dict[Any, tuple[Any, Any]]:
-    """Read name -> (X_t, y_t) from any accepted form; containers of rows are kept."""
+def split_tasks(X: Any, y: Any = None, groups: Any = None) -> dict[Any, Given]:
+    """Read name -> (X_t, y_t) from any accepted form; containers of rows and tasks are kept."""
     if groups is not None:
-        return split_flat(X, y, groups)
-    if isinstance(X, TaskSet):
-        return {task.name: (task.X, codes_to_labels(task.y)) for task in X}
+        return dict(split_flat(X, y, groups))
     if y is not None:
         if isinstance(X, Mapping) or not isinstance(X, (list, tuple)) or len(X) != len(y):
             raise ValueError(f"y was given without groups. {FORMS}")
         X = list(zip(X, y, strict=True))
-    return {name: (X_t, y_t) for name, X_t, y_t in named_pairs(X, None)}
+    return dict(named_tasks(X, None))
 
 
 def coded_tasks(
     X: Any, y: Any = None, groups: Any = None, *, outlier_label: Any = "auto"
 ) -> dict[Any, tuple[Any, NDArray[np.int8]]]:
     """Read name -> (X_t, codes of y_t) from any accepted form; containers of rows are kept."""
-    if isinstance(X, TaskSet):
-        return {task.name: (task.X, task.y) for task in X}
-    tasks = {}
-    for name, (X_t, y_t) in split_tasks(X, y, groups).items():
+    tasks: dict[Any, tuple[Any, NDArray[np.int8]]] = {}
+    given = split_tasks(X, y, groups)
+    known = _known_coding(list(given.values()), outlier_label)
+    for name, task in given.items():
+        if isinstance(task, Task):
+            tasks[name] = task.X, task.y
+            continue
+        X_t, y_t = task
         try:
-            codes = encode_labels(y_t, _num_samples(X_t), outlier_label=outlier_label)
+            n = _num_samples(X_t)
+            tasks[name] = X_t, encode_labels(y_t, n, outlier_label=outlier_label, known=known)
         except (ValueError, TypeError) as error:
             raise type(error)(f"Task {name!r}: {error}") from error
-        tasks[name] = (X_t, codes)
     return tasks
 
 
-def _validated_task(
-    name: Any, X: Any, y: Any, group: Any, outlier_label: Any, allow_nan: bool
-) -> tuple[Task, tuple[str, ...] | None]:
-    probe = BaseEstimator()
-    finite: Any = "allow-nan" if allow_nan else True
-    try:
-        rows = validated_rows(probe, X, dtype=np.float64, order="C", ensure_all_finite=finite)
-        codes = encode_labels(y, len(rows), outlier_label=outlier_label)
-    except (ValueError, TypeError) as error:
-        raise type(error)(f"Task {name!r}: {error}") from error
-    columns = getattr(probe, "feature_names_in_", None)
-    return Task(name, rows, codes, group), None if columns is None else tuple(columns)
+def groups_of(X: Any) -> list[Any] | None:
+    """Return the groups of validated tasks, given as a set or a list; None of any other form."""
+    tasks = list(X) if isinstance(X, (TaskSet, list, tuple)) else []
+    if not tasks or not all(isinstance(task, Task) for task in tasks):
+        return None
+    return [task.group for task in tasks]
+
+
+def _known_coding(tasks: Sequence[Given], outlier_label: Any) -> Coding | None:
+    """Return the coding of labels on which the tasks agree that tell one."""
+    if not is_auto(outlier_label):
+        return None
+    return common_coding(task[1] for task in tasks if not isinstance(task, Task))

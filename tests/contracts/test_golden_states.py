@@ -55,7 +55,7 @@ def test_a_state_of_version_0_1_0_scores_as_it_did(name, kind, golden):
 
 @pytest.mark.parametrize("name", DETECTORS)
 def test_its_probabilities_are_those_it_gave(name, golden):
-    found = fitted(name, "labelled", golden).predict_proba(golden["query_X"])[:, 0]
+    found = fitted(name, "labelled", golden).predict_proba(golden["query_X"])[:, 1]
     np.testing.assert_allclose(found, golden[f"{name}/labelled/probability"], rtol=1e-7)
 
 

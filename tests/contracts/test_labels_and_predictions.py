@@ -6,14 +6,19 @@ import polars as pl
 import pytest
 from families import (
     assert_same_support,
+    far_off,
     new_task,
 )
 from sklearn.base import clone
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from sklearn_fsad import (
-    InContextDetector,
-)
+from sklearn_fsad import InContextDetector
+from sklearn_fsad.exceptions import LabelConventionWarning
+from sklearn_fsad.metrics import anomaly_scorer
 
 pytestmark = pytest.mark.usefixtures("few_trees", "few_lessons")
 
@@ -104,6 +109,73 @@ def test_frames_give_the_numbers_of_arrays(each_class, task):
         assert_same_support(fitted, clone(each_class).fit(X, y))
         scores = fitted.decision_function(type(frame)(dict(zip(names, query.T, strict=True))))
         np.testing.assert_array_equal(scores, expected)
+
+
+# --- labels of one kind, and labels turned round --------------------------------------------------
+def test_ones_mean_what_they_meant_in_fit(each_class, task):
+    X, y, query, query_y = task
+    anomalies, ones = query[query_y == 1], np.ones((query_y == 1).sum(), dtype=int)
+    each_class.fit(X, y)
+    with pytest.raises(ValueError, match="No row is labelled as normal"):
+        each_class.calibrate(anomalies, ones)
+    with pytest.raises(ValueError, match="No row is labelled as normal"):
+        each_class.diagnose(anomalies, ones)
+    assert anomaly_scorer("recall")(each_class, anomalies, ones) > 0.0
+    with pytest.warns(UndefinedMetricWarning):
+        assert np.isnan(each_class.score(anomalies, ones))
+    each_class.partial_fit(anomalies, ones)
+    assert (each_class.support_y_[len(y) :] == 1).all()
+    each_class.fit(X, 1 - 2 * y)
+    assert anomaly_scorer("recall")(each_class, anomalies, ones) == 0.0
+    each_class.partial_fit(anomalies[:2], ones[:2])
+    assert (each_class.support_y_[len(y) :] == 0).all()
+
+
+def test_a_query_may_have_a_coding_of_its_own(each_class, task):
+    X, y, query, query_y = task
+    expected = each_class.fit(X, y).score(query, query_y)
+    assert each_class.score(query, 1 - 2 * query_y) == expected
+    assert each_class.score(query, query_y.astype(bool)) == expected
+    ones = np.ones(3, dtype=bool)
+    assert anomaly_scorer("recall")(each_class, query[query_y == 1][:3], ones) > 0.0
+
+
+def test_rows_that_are_all_true_are_anomalies(each_class, task):
+    X, y, query, _ = task
+    scores = each_class.fit(X, y).score_samples(query)
+    with pytest.raises(ValueError, match="all 16 rows as anomalies"):
+        each_class.fit(X, np.ones(len(X), dtype=bool))
+    np.testing.assert_array_equal(each_class.score_samples(query), scores)
+
+
+@far_off
+def test_a_pipeline_and_a_search_know_the_coding_of_their_detector(each_class, task):
+    X, y, query, query_y = task
+    anomalies = query[query_y == 1]
+    pipe = make_pipeline(StandardScaler(), each_class).fit(X, y)
+    search = GridSearchCV(each_class, {"alpha": [0.1]}, cv=[(np.arange(16), np.arange(16))])
+    for estimator in (pipe, search.set_params(scoring=anomaly_scorer()).fit(X, y)):
+        assert anomaly_scorer("recall")(estimator, anomalies, [1] * 20) > 0.0
+
+
+def test_labels_turned_round_are_told_with_what_to_pass(each_class, task):
+    X, y, query, query_y = task
+    keep = np.r_[:12, 12:14]
+    with pytest.warns(LabelConventionWarning, match="12 of 14 rows.*pass outlier_label=0"):
+        clone(each_class).fit(X[keep], 1 - y[keep])
+    good = each_class.set_params(outlier_label=0).fit(X[keep], 1 - y[keep])
+    expected = clone(each_class).set_params(outlier_label="auto").fit(X[keep], y[keep])
+    np.testing.assert_array_equal(good.score_samples(query), expected.score_samples(query))
+    assert good.score(query, 1 - query_y) == expected.score(query, query_y)
+
+
+def test_several_labels_may_mark_anomalies(each_class, task):
+    X, y, query, _ = task
+    kinds = np.where(y, np.where(np.arange(len(y)) % 2, "scratch", "dent"), "good")
+    expected = clone(each_class).fit(X, y).decision_function(query)
+    for labels in (["scratch", "dent"], np.array(["scratch", "dent"]), {"dent", "scratch"}):
+        fitted = clone(each_class.set_params(outlier_label=labels)).fit(X, kinds)
+        np.testing.assert_array_equal(fitted.decision_function(query), expected)
 
 
 # --- predictions ----------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from sklearn.base import clone
 
-from sklearn_fsad.exceptions import TaskWarning
+from sklearn_fsad.exceptions import LabelConventionWarning, TaskWarning
 from sklearn_fsad.tasks import EpisodeSampler, TaskSet
 from sklearn_fsad.tasks._task_set import coded_tasks, split_tasks
 
@@ -40,6 +40,8 @@ FORMS = {
     "dict": ((dict(enumerate(TASKS)),), {}),
     "pairs_as_lists": (([list(pair) for pair in TASKS],), {}),
     "task_set": ((TaskSet(TASKS),), {}),
+    "list_of_tasks": ((list(TaskSet(TASKS)),), {}),
+    "dict_of_tasks": ((dict(enumerate(TaskSet(TASKS))),), {}),
     "two_lists": (([X for X, _ in TASKS], [y for _, y in TASKS]), {}),
     "flat": ((X_FLAT, Y_FLAT), {"groups": GROUPS}),
     "flat_lists": ((X_FLAT.tolist(), Y_FLAT.tolist()), {"groups": GROUPS.tolist()}),
@@ -214,6 +216,79 @@ def test_split_tasks_returns_the_users_containers():
     assert isinstance(split[0][0], pl.DataFrame)
     assert isinstance(split[0][1], pl.Series)
     assert split_tasks(dict(enumerate(TASKS)))[1][0] is TASKS[1][0]
+
+
+def test_a_list_of_tasks_keeps_names_groups_columns_and_unlabelled_rows():
+    y = np.where(np.arange(16) % 3 == 0, np.nan, TASKS[0][1])
+    frame = pd.DataFrame(TASKS[0][0], columns=["a", "b"])
+    made = TaskSet({"pump": (frame, y), "fan": (frame, y)}, groups=["g", "g"])
+    again = TaskSet(list(made))
+    assert (again.names, again.groups) == (["pump", "fan"], ["g", "g"])
+    assert again.feature_names_in == ("a", "b")
+    for task, former in zip(again, made, strict=True):
+        np.testing.assert_array_equal(task.y, former.y)
+        np.testing.assert_array_equal(task.X, former.X)
+    assert TaskSet([*made, *TaskSet({"pump": (frame, y)})]).names == [0, 1, 2]
+    other = TaskSet(list(made), names=["x", "y"], groups=["p", "q"])
+    assert (other.names, other.groups) == (["x", "y"], ["p", "q"])
+    mixed = TaskSet([made[0], (frame, np.array(["ok"] * 15 + ["bad"]))], outlier_label="bad")
+    assert [int((task.y == 1).sum()) for task in mixed] == [2, 1]
+    assert coded_tasks(list(made), outlier_label="bad")["fan"][1].tolist() == made[1].y.tolist()
+
+
+def test_missing_values_in_a_list_of_tasks_are_refused():
+    X = TASKS[0][0].copy()
+    X[0, 0] = np.nan
+    tasks = TaskSet({"pump": (X, None)}, allow_nan=True)
+    with pytest.raises(ValueError, match="Task 'pump' contains NaN"):
+        TaskSet(list(tasks))
+    assert TaskSet(list(tasks), allow_nan=True).n_tasks == 1
+
+
+@pytest.mark.parametrize("kind", [np.asarray, pd.DataFrame, np.asfortranarray])
+def test_what_is_done_to_rows_later_does_not_change_the_tasks(kind):
+    rows, labels = TASKS[0][0].copy(), TASKS[0][1].copy()
+    tasks = TaskSet([(kind(rows), labels)])
+    before = tasks[0].X.copy()
+    rows *= 1000.0
+    labels[:] = 1
+    np.testing.assert_array_equal(tasks[0].X, before)
+    assert tasks[0].y.sum() == 4
+
+
+@pytest.mark.parametrize("form", ["list", "dict", "flat"])
+def test_ones_are_read_by_the_coding_of_the_other_tasks(form):
+    ones = {"signed": np.ones(16), "binary": np.ones(16)}
+    tasks = {"pump": TASKS[0], "fan": (TASKS[1][0], ones["binary"])}
+    X = np.concatenate([TASKS[0][0], TASKS[1][0]])
+    flat = {"groups": np.repeat(["pump", "fan"], 16)}
+    y = np.concatenate([TASKS[0][1], ones["binary"]])
+    name = 1 if form == "list" else "fan"
+    args, how = {
+        "list": ((list(tasks.values()),), {}),
+        "dict": ((tasks,), {}),
+        "flat": ((X, y), flat),
+    }[form]
+    with pytest.raises(ValueError, match=f"Task {name!r}: y marks all 16 rows as anomalies"):
+        TaskSet.make(*args, **how)
+    with pytest.raises(ValueError, match=f"Task {name!r}: y marks all 16 rows as anomalies"):
+        coded_tasks(*args, **how)
+    signed = {"pump": (TASKS[0][0], 1 - 2 * TASKS[0][1]), "fan": (TASKS[1][0], ones["signed"])}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert TaskSet(signed)[1].y.tolist() == [0] * 16
+
+
+def test_tasks_with_more_anomalies_than_normal_rows_are_told_once():
+    turned = [(X, 1 - y) for X, y in TASKS]
+    with pytest.warns(LabelConventionWarning, match="36 of 48.*outlier_label=0") as told:
+        TaskSet(turned)
+    assert len(told) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert TaskSet(turned, outlier_label=0)[0].y.sum() == 4
+        assert TaskSet(turned, outlier_label=1)[0].y.sum() == 12
+        assert TaskSet([*TASKS, turned[0]]).n_tasks == 4  # one alone says little
 
 
 def test_coded_tasks_name_the_task_with_wrong_labels():

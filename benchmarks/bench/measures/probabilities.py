@@ -73,7 +73,7 @@ def probabilities(detector: Any, e: Episode) -> dict[str, np.ndarray]:
     from sklearn_fsad.adapters import to_pyod
 
     detector.fit(e.support_X, e.support_y)
-    found = {"own": detector.predict_proba(e.query_X)[:, 0]}
+    found = {"own": detector.predict_proba(e.query_X)[:, 1]}
     adapter = to_pyod(detector).fit(e.support_X, e.support_y)
     return found | by_pyod(adapter, e.query_X)
 

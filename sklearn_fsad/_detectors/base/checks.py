@@ -39,6 +39,8 @@ SHARED_CONSTRAINTS: dict[str, Any] = {
     "random_state": ["random_state"],
 }
 
+_OF_FIT = ("_adaptation", "_coding")
+
 
 @contextmanager
 def restored_on_error(estimator: BaseEstimator) -> Iterator[None]:
@@ -54,7 +56,7 @@ def restored_on_error(estimator: BaseEstimator) -> Iterator[None]:
 
 def forget_fit(estimator: BaseEstimator) -> None:
     """Delete the attributes that ``fit`` has set."""
-    for name in [n for n in vars(estimator) if n.endswith("_") or n == "_adaptation"]:
+    for name in [n for n in vars(estimator) if n.endswith("_") or n in _OF_FIT]:
         delattr(estimator, name)
 
 

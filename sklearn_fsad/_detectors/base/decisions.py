@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy.special import logit
 from scipy.stats import false_discovery_control
 
-from ..._input.labels import ANOMALOUS, UNLABELLED, encode_labels
+from ..._input.codings import SIGNED
+from ..._input.labels import ANOMALOUS, UNLABELLED
 from ..._typing import Array
 from ..._warn import warn
 from ...thresholds import best_cut, best_f1_cut, conformal_cut, resolve_threshold
@@ -108,12 +109,7 @@ class Decisions(FittedDetector):
                 f"max_fpr={max_fpr} must be in (0, 1) and costs={costs} must not be negative."
             )
         scores = -self.score_samples(X)
-        codes = encode_labels(
-            y,
-            len(scores),
-            outlier_label=self.outlier_label,
-            require_normal=False,
-        )
+        codes = self._encoded_query(y, len(scores))
         normal = scores[(codes != ANOMALOUS) & (codes != UNLABELLED)]
         anomalous = scores[codes == ANOMALOUS]
         if not len(normal):
@@ -135,9 +131,13 @@ class Decisions(FittedDetector):
         return self
 
     @property
-    def classes_(self) -> NDArray[np.int_]:
-        """Labels of the columns of :meth:`predict_proba`: -1 anomaly, 1 normal."""
-        return np.array([-1, 1])
+    def classes_(self) -> NDArray[Any]:
+        """Labels of the columns of :meth:`predict_proba`, sorted, in the coding given to ``fit``.
+
+        They are 0 and 1 after labels 0 and 1, and -1 and 1 without labels, or where normal rows
+        had several.
+        """
+        return np.array(sorted(self._coding or SIGNED) if hasattr(self, "_coding") else [-1, 1])
 
     def predict_proba(self, X: Any, *, anomaly_rate: float | None = None) -> Array:
         """Estimate the probabilities that rows are anomalous and normal.
@@ -159,7 +159,8 @@ class Decisions(FittedDetector):
         Returns
         -------
         probabilities : ndarray of shape (n_samples, 2)
-            Columns in the order of ``classes_``: anomalous, normal.
+            Columns in the order of ``classes_``: anomalous, normal after labels -1 and 1 or none,
+            and normal, anomalous after labels 0 and 1 or False and True.
 
         References
         ----------
@@ -179,7 +180,8 @@ class Decisions(FittedDetector):
             # another share of anomalies moves the log odds by the difference of the prior ones
             shift = 0.0 if anomaly_rate is None else logit(anomaly_rate) - logit(rate)
             p = by_curve(curve, scores, *left_out, shift=shift)
-        return np.column_stack([p, 1.0 - p])
+        columns = [p, 1.0 - p]
+        return np.column_stack(columns if self._anomaly_column() == 0 else columns[::-1])
 
     def p_values(self, X: Any) -> Array:
         """Compute conformal p-values, small = anomalous [1]_.

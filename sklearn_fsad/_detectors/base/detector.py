@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from sklearn.base import _fit_context, clone
 from sklearn.utils import check_random_state
 
-from ..._input.labels import ANOMALOUS, NORMAL, encode_labels, known_coding
+from ..._input.callers import refuse_tools_for_classifiers
+from ..._input.codings import Coding
+from ..._input.labels import ANOMALOUS, NORMAL, read_labels, warn_if_mostly_anomalous
 from ..._input.rows import refuse_huge
 from ..._state import MetaState, resolve_state
 from ..._training.interruption import kept_on_interrupt, warn_of_interruption
@@ -223,8 +225,8 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
             check_device(self.device)
             rows = self._validated(X, ensure_min_samples=2)
             refuse_huge(rows)
-            codes = self._encoded(y, len(rows))
-            self._coding = known_coding(y)
+            codes, self._coding = self._encoded(y, len(rows))
+            refuse_tools_for_classifiers(self._anomaly_column() == 1)
             self._fit_support(rows, codes)
         warn_if_far(self._place_among_tasks())
         return self
@@ -250,8 +252,9 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
         with restored_on_error(self):
             rows = self._validated(X, reset=False)
             refuse_huge(rows)
-            codes = self._encoded(y, len(rows), require_normal=False, known=self._coding)
-            self._coding = self._coding or known_coding(y)
+            codes, self._coding = self._encoded(
+                y, len(rows), require_normal=False, known=self._coding
+            )
             self._fit_support(
                 np.concatenate([self.support_X_, rows]), np.concatenate([self.support_y_, codes])
             )
@@ -323,16 +326,19 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
         return scores_from
 
     # --- private ----------------------------------------------------------------------------------
-    def _encoded(self, y: Any, n: int, **how: Any) -> Codes:
-        """Encode labels of support rows; without ``y`` all count as normal."""
-        codes = encode_labels(y, n, outlier_label=self.outlier_label, **how)
-        return np.full(n, NORMAL, dtype=np.int8) if y is None else codes
+    def _encoded(self, y: Any, n: int, **how: Any) -> tuple[Codes, Coding | None]:
+        """Encode labels of support rows, all normal without ``y``; also return their coding."""
+        codes, coding = read_labels(y, n, outlier_label=self.outlier_label, **how)
+        if how.get("known") is None:
+            warn_if_mostly_anomalous(codes, coding, self.outlier_label)
+        return np.full(n, NORMAL, dtype=np.int8) if y is None else codes, coding
 
     def _with_probabilities(self, state: MetaState, tasks: TaskSet, seed: int) -> MetaState:
         """Add the curve from scores to probabilities to the state."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # training has issued them already
             own = {"pretrained": state, "contamination": "auto", "callbacks": None, "verbose": 0}
+            own["outlier_label"] = ANOMALOUS  # of the episodes' labels
             probe = clone(type(self)(**{**self.get_params(deep=False), **own}))
             learned = learn_from_tasks(probe, self._sampler(tasks, seed), self.episodes_per_epoch)
         if learned is None:

@@ -8,7 +8,7 @@ from typing import Any
 from ..._explain.attribution import column_contributions
 from ..._explain.diagnosis import Diagnosis, diagnose_scores
 from ..._explain.neighbour_baselines import neighbour_scores
-from ..._input.labels import ANOMALOUS, encode_labels
+from ..._input.labels import ANOMALOUS
 from ..._typing import Array
 from ...tasks._distance import TaskPlace, TrainingTasks
 from .fitted import FittedDetector
@@ -97,7 +97,7 @@ class Explanations(FittedDetector):
         """
         self._check_fitted()
         rows = self._validated(X, reset=False)
-        codes = encode_labels(y, len(rows), outlier_label=self.outlier_label, require_normal=False)
+        codes = self._encoded_query(y, len(rows))
         scores = self._anomaly_scores(rows)
         adaptation, hints = self._about_adaptation()
         return diagnose_scores(

@@ -12,13 +12,18 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import roc_auc_score
 from sklearn.utils import ClassifierTags
 
+from ..._input.callers import searched_parameters
+from ..._input.codings import SIGNED, Coding
 from ..._input.labels import ANOMALOUS, UNLABELLED, encode_labels
 from ..._input.rows import validated_rows
 from ..._state import MetaState
 from ..._typing import Array, Codes, Mask
 from ..._version import __version__
+from ..._warn import warn
 from ...exceptions import InconsistentVersionWarning
 from .adaptation import Adaptation
+
+_UNSEEN_BY_AUC = {"threshold", "alpha", "contamination"}
 
 
 class FittedDetector(OutlierMixin, BaseEstimator):
@@ -38,6 +43,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):
     support_y_: Codes
     support_kept_: Mask
     _adaptation: Adaptation
+    _coding: Coding | None
 
     def score_samples(self, X: Any) -> Array:
         """Score rows: higher = more normal.
@@ -91,6 +97,10 @@ class FittedDetector(OutlierMixin, BaseEstimator):
     def score(self, X: Any, y: Any) -> float:
         """Compute the ROC AUC with the anomaly as the positive class, for any coding of ``y``.
 
+        It does not depend on ``threshold``, ``alpha`` and ``contamination``: in a search over
+        these all candidates tie, with a warning. There pass a scorer that evaluates ``predict``,
+        such as ``scoring=anomaly_scorer("f1")``.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
@@ -104,9 +114,8 @@ class FittedDetector(OutlierMixin, BaseEstimator):
             0.5 is chance.
         """
         scores = -self.score_samples(X)
-        codes = encode_labels(
-            y, len(scores), outlier_label=self.outlier_label, require_normal=False
-        )
+        codes = self._encoded_query(y, len(scores))
+        _warn_if_search_ties()
         known = codes != UNLABELLED
         return float(roc_auc_score(codes[known] == ANOMALOUS, scores[known]))
 
@@ -119,6 +128,17 @@ class FittedDetector(OutlierMixin, BaseEstimator):
     def _anomaly_scores(self, rows: Array) -> Array:
         """Score validated rows, larger = more anomalous: (m, d) -> (m,)."""
         return self._adaptation.score(rows)
+
+    def _encoded_query(self, y: Any, n: int) -> Codes:
+        """Encode labels of rows to evaluate on, by the coding of the support where it has one."""
+        return encode_labels(
+            y, n, outlier_label=self.outlier_label, require_normal=False, known=self._coding
+        )
+
+    def _anomaly_column(self) -> int:
+        """Return the position of the anomalies' label among the two sorted labels."""
+        normal, anomalous = self._coding or SIGNED
+        return int(anomalous > normal)
 
     def _reference_normals(self) -> Array:
         """Return the normal rows of the support, to compare others with: (n, d)."""
@@ -162,3 +182,14 @@ class FittedDetector(OutlierMixin, BaseEstimator):
         tags.classifier_tags = ClassifierTags(multi_class=False)  # y, where given, is binary
         tags.input_tags.allow_nan = self._allows_nan
         return tags
+
+
+def _warn_if_search_ties() -> None:
+    """Warn if a search compares nothing but parameters that a ranking does not depend on."""
+    searched = set(searched_parameters())
+    if searched and searched <= _UNSEEN_BY_AUC:
+        warn(
+            f"score is the ROC AUC, which does not depend on {', '.join(sorted(searched))}: all "
+            "candidates of this search tie, and the first is chosen. Pass a scorer that evaluates "
+            'predict, such as scoring=anomaly_scorer("f1").'
+        )

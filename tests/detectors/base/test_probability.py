@@ -90,14 +90,39 @@ def test_columns_are_those_of_classes_and_rows_add_up(detector, task):
     assert p.shape == (len(query), 2)
     assert ((p >= 0.0) & (p <= 1.0)).all()
     np.testing.assert_allclose(p.sum(axis=1), 1.0)
-    assert detector.classes_.tolist() == [-1, 1]
+    assert detector.classes_.tolist() == [0, 1]
     order = np.argsort(detector.score_samples(query))
-    assert (np.diff(p[order, 0]) <= 1e-12).all()
+    assert (np.diff(p[order, 1]) <= 1e-12).all()
+
+
+@pytest.mark.parametrize(
+    ("code", "label", "classes", "column"),
+    [
+        (lambda y: 1 - 2 * y, "auto", [-1, 1], 0),
+        (lambda y: y.astype(float), "auto", [0.0, 1.0], 1),
+        (lambda y: y.astype(bool), "auto", [False, True], 1),
+        (lambda y: 1 - y, 0, [0, 1], 0),
+        (lambda y: np.where(y, "bad", "good"), "bad", ["bad", "good"], 0),
+        (lambda y: np.where(y, "scratch", "fine"), "scratch", ["fine", "scratch"], 1),
+        (lambda y: np.where(y, y + np.arange(len(y)) % 2, 0), [1, 2], [-1, 1], 0),
+        (lambda y: None, "auto", [-1, 1], 0),
+        (lambda y: np.where(y, np.nan, 1.0), 1 - 2, [-1, 1], 0),
+    ],
+)
+def test_columns_follow_the_coding_that_fit_was_given(
+    each_class, task, code, label, classes, column
+):
+    X, y, query, _ = task
+    detector = each_class.set_params(outlier_label=label).fit(X, code(y))
+    assert detector.classes_.tolist() == classes
+    p = detector.predict_proba(query)
+    order = np.argsort(detector.score_samples(query))
+    assert p[order[0], column] > p[order[-1], column]
 
 
 def test_meta_fitted_probabilities_beat_the_share_of_anomalies(meta_fitted, task):
     X, y, query, truth = task
-    p = clone(meta_fitted).fit(X, y).predict_proba(query)[:, 0]
+    p = clone(meta_fitted).fit(X, y).predict_proba(query)[:, 1]
     assert np.mean((p - truth) ** 2) < 0.5 * truth.mean() * (1.0 - truth.mean())
 
 
@@ -115,9 +140,9 @@ def test_another_share_of_anomalies_shifts_the_log_odds(meta_fitted, task):
     X, y, query, _ = task
     fitted = clone(meta_fitted).fit(X, y)
     usual = fitted.state_.info["anomaly_rate"]
-    few = fitted.predict_proba(query, anomaly_rate=0.01)[:, 0]
+    few = fitted.predict_proba(query, anomaly_rate=0.01)[:, 1]
     shift = logit(0.01) - logit(usual)
-    seen = fitted.predict_proba(query)[:, 0]
+    seen = fitted.predict_proba(query)[:, 1]
     inner = (seen > 1e-6) & (seen < 1.0 - 1e-6)
     np.testing.assert_allclose(logit(few)[inner], logit(seen)[inner] + shift, rtol=1e-6)
 

@@ -1,0 +1,83 @@
+"""Hold the validated rows and labels of one task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+
+from .._input.codings import Coding
+from .._input.labels import ANOMALOUS, read_labels
+from .._input.rows import validated_rows
+
+
+@dataclass(frozen=True)
+class Task:
+    """Hold the validated rows and labels of one task.
+
+    Parameters
+    ----------
+    name : object
+        Key or position by which messages name the task.
+    X : ndarray of shape (n_samples, n_features)
+        Rows, float64.
+    y : ndarray of shape (n_samples,), dtype int8
+        0 normal, 1 anomalous, -1 unlabelled.
+    group : object
+        Tasks of one group are siblings: validation holds them out together.
+    columns : tuple of str or None, default=None
+        Names of the columns, where they have any.
+    """
+
+    name: Any
+    X: NDArray[np.float64]
+    y: NDArray[np.int8]
+    group: Any
+    columns: tuple[str, ...] | None = None
+
+    @property
+    def normals(self) -> NDArray[np.float64]:
+        """Rows that are not labelled as anomalies: unlabelled rows count as normal."""
+        return self.X[self.y != ANOMALOUS]
+
+    @property
+    def anomalies(self) -> NDArray[np.float64]:
+        """Rows labelled as anomalies."""
+        return self.X[self.y == ANOMALOUS]
+
+
+def renamed_task(task: Task, name: Any, group: Any, allow_nan: bool) -> Task:
+    """Return a validated task with another name and group; refuse missing values if asked to."""
+    if not allow_nan and np.isnan(task.X).any():
+        raise ValueError(f"Task {name!r} contains NaN, which this detector refuses.")
+    return replace(task, name=name, group=group)
+
+
+def validated_task(
+    name: Any,
+    X: Any,
+    y: Any,
+    group: Any,
+    outlier_label: Any,
+    *,
+    known: Coding | None,
+    allow_nan: bool,
+) -> tuple[Task, Coding | None]:
+    """Validate rows and labels of a task; also return the coding of its labels.
+
+    The task owns its rows: what becomes of ``X`` later does not change them.
+    """
+    probe = BaseEstimator()
+    finite: Any = "allow-nan" if allow_nan else True
+    try:
+        rows = validated_rows(probe, X, dtype=np.float64, order="C", ensure_all_finite=finite)
+        codes, coding = read_labels(y, len(rows), outlier_label=outlier_label, known=known)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"Task {name!r}: {error}") from error
+    if rows is X or not rows.flags.owndata:
+        rows = rows.copy()
+    columns = getattr(probe, "feature_names_in_", None)
+    return Task(name, rows, codes, group, None if columns is None else tuple(columns)), coding

@@ -1,0 +1,290 @@
+"""Every meta-estimator of scikit-learn gets the anomalies right, or the user is told."""
+
+import warnings
+
+import numpy as np
+import pytest
+from families import EACH_CLASS, N_FEATURES, far_off, make_detector
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - makes the next import work
+from sklearn.feature_selection import RFE, SequentialFeatureSelector
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import (
+    FixedThresholdClassifier,
+    GridSearchCV,
+    HalvingGridSearchCV,
+    HalvingRandomSearchCV,
+    StratifiedKFold,
+    TunedThresholdClassifierCV,
+    cross_val_predict,
+)
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_fsad import AnomalyClassifier, PyODDetector
+from sklearn_fsad.exceptions import LabelConventionWarning
+from sklearn_fsad.metrics import anomaly_scorer
+
+pytestmark = [pytest.mark.usefixtures("few_trees", "few_lessons"), far_off]
+
+CV = StratifiedKFold(2)
+CODINGS = {  # of y, and the label of the anomalies
+    "binary": (lambda y: y, 1),
+    "boolean": (lambda y: y.astype(bool), True),
+    "signed": (lambda y: 1 - 2 * y, -1),
+}
+
+
+def easy_task():
+    """Rows, labels, other rows and theirs; anomalies are far out in every column."""
+    rng, y = np.random.default_rng(0), np.repeat([0, 1], [30, 14])
+    X, query = (rng.normal(size=(44, N_FEATURES)) + 8 * y[:, None] for _ in range(2))
+    return X, y, query, y
+
+
+TASK = easy_task()
+
+
+def cross_validated(method):
+    def predicted(estimator, X, y, query):
+        return cross_val_predict(estimator, X, y, cv=CV, method=method)
+
+    return predicted
+
+
+def fitted(make):
+    """Probabilities of query rows by a tool around the estimator."""
+
+    def predicted(estimator, X, y, query):
+        return make(estimator).fit(X, y).predict_proba(query)
+
+    return predicted
+
+
+def labelled(make):
+    """Labels of query rows by a tool around the estimator."""
+
+    def predicted(estimator, X, y, query):
+        return make(estimator).fit(X, y).predict(query)
+
+    return predicted
+
+
+def pair(estimator):
+    return [("one", estimator), ("other", estimator)]
+
+
+NUMBERS_ANEW = {  # tools that replace labels by 0 and 1 before they fit
+    "cross_val_predict decision_function": cross_validated("decision_function"),
+    "cross_val_predict predict_proba": cross_validated("predict_proba"),
+    "bagging": fitted(lambda e: BaggingClassifier(e, 2, random_state=0)),
+    "calibrated by one": fitted(lambda e: CalibratedClassifierCV(e, cv=CV, ensemble=False)),
+    "stacking": fitted(lambda e: StackingClassifier(pair(e), LogisticRegression(), cv=CV)),
+    "isotonic by one": fitted(
+        lambda e: CalibratedClassifierCV(e, cv=CV, ensemble=False, method="isotonic")
+    ),
+}
+KEEPS_LABELS = {
+    "cross_val_predict predict": cross_validated("predict"),
+    "calibrated": fitted(lambda e: CalibratedClassifierCV(e, cv=CV)),
+    "isotonic": fitted(lambda e: CalibratedClassifierCV(e, cv=CV, method="isotonic")),
+    "fixed threshold": labelled(lambda e: FixedThresholdClassifier(e)),
+    "tuned threshold": labelled(lambda e: TunedThresholdClassifierCV(e, cv=CV)),
+}
+FOR_CLASSIFIERS = {  # refuse what is no classifier
+    "cross_val_predict predict_log_proba": cross_validated("predict_log_proba"),
+    "hard vote": labelled(lambda e: VotingClassifier(pair(e))),
+    "soft vote": fitted(lambda e: VotingClassifier(pair(e), voting="soft")),
+}
+TOOLS = NUMBERS_ANEW | KEEPS_LABELS | FOR_CLASSIFIERS
+
+
+def auc_of(name, estimator, coding, detector_signs=False):
+    """ROC AUC of what a tool says of the anomalies, read as its documentation tells."""
+    X, codes, query, query_codes = TASK
+    code, anomaly = CODINGS[coding]
+    y = code(codes)
+    said = TOOLS[name](estimator, X, y, query)
+    truth = codes if "cross_val_predict" in name else query_codes
+    classes = np.unique(y).tolist()
+    if said.ndim == 2:
+        score = said[:, classes.index(anomaly)]
+    elif name.endswith("decision_function"):
+        larger_is_anomalous = not detector_signs and classes.index(anomaly) == 1
+        score = said if larger_is_anomalous else -said
+    else:
+        score = said == (-1 if detector_signs and "cross_val_predict" in name else anomaly)
+    return roc_auc_score(truth, score)
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_a_wrapped_detector_is_right_in_every_tool_for_labels_0_and_1(each_class, name):
+    wrapped = AnomalyClassifier(each_class, outlier_label=1)
+    assert auc_of(name, wrapped, "binary") > 0.8
+    assert auc_of(name, AnomalyClassifier(each_class), "boolean") > 0.8
+
+
+@pytest.mark.parametrize("name", [*KEEPS_LABELS])
+def test_a_wrapped_detector_is_right_for_signed_labels_where_a_tool_keeps_them(name):
+    wrapped = AnomalyClassifier(make_detector("closed form"))
+    assert auc_of(name, wrapped, "signed") > 0.8
+
+
+@pytest.mark.parametrize("name", [*NUMBERS_ANEW, "hard vote", "soft vote"])
+def test_a_wrapped_detector_tells_that_a_tool_has_numbered_signed_labels_anew(name):
+    wrapped = AnomalyClassifier(make_detector("closed form"))
+    with pytest.warns(LabelConventionWarning, match=r"1 for the anomalies and 0 for normal rows"):
+        auc_of(name, wrapped, "signed")
+
+
+BARE = [
+    *[("closed form", tool) for tool in NUMBERS_ANEW | KEEPS_LABELS],
+    *[(name, tool) for name in EACH_CLASS for tool in ("bagging", "calibrated by one")],
+]
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize(("name", "tool"), BARE)
+def test_a_bare_detector_is_right_or_refuses_or_tells(name, tool, coding):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        try:
+            right = auc_of(tool, make_detector(name), coding, detector_signs=True) > 0.8
+        except ValueError as error:
+            right = "AnomalyClassifier(detector)" in str(error)
+    told = any(issubclass(w.category, LabelConventionWarning) for w in told)
+    assert right or told
+    assert coding == "signed" or not told
+
+
+@pytest.mark.parametrize("name", FOR_CLASSIFIERS)
+def test_tools_for_classifiers_refuse_a_bare_detector(name):
+    with pytest.raises((ValueError, AttributeError), match=r"classifier|predict_log_proba"):
+        auc_of(name, make_detector("closed form"), "binary")
+
+
+@pytest.mark.parametrize("counts", [(20, 20), (15, 20)])
+def test_as_many_anomalies_as_normals_do_not_hide_that_labels_were_numbered_anew(counts):
+    y = np.repeat([1, -1], counts)
+    X = np.random.default_rng(0).normal(size=(len(y), 2)) + 5 * (y[:, None] == -1)
+    message = "cross_val_predict has numbered the labels -1 and 1 anew"
+    with pytest.warns(LabelConventionWarning, match=message):
+        cross_val_predict(make_detector("closed form"), X, y, cv=CV, method="decision_function")
+
+
+@pytest.mark.parametrize("label", [-1, "bad", [-1]])
+def test_an_explicit_label_that_a_tool_has_replaced_is_refused(label):
+    X, codes, _, _ = TASK
+    y = np.where(codes, "bad", "good") if label == "bad" else 1 - 2 * codes
+    detector = make_detector("closed form").set_params(outlier_label=label)
+    with pytest.raises(ValueError, match="1 for the anomalies and 0 for normal rows"):
+        cross_val_predict(detector, X, y, cv=CV, method="decision_function")
+
+
+# --- tools that select columns, and searches ------------------------------------------------------
+@pytest.mark.parametrize("coding", CODINGS)
+def test_selections_of_columns_find_the_one_that_tells(coding):
+    y = np.repeat([0, 1], [40, 20])
+    X = np.random.default_rng(0).normal(size=(60, 4))
+    X[y == 1, 2] += 6.0
+    code, _ = CODINGS[coding]
+    detector = make_detector("closed form")
+    forward = SequentialFeatureSelector(
+        detector, n_features_to_select=1, scoring=anomaly_scorer(), cv=StratifiedKFold(2)
+    )
+    assert forward.fit(X, code(y)).get_support().tolist() == [False, False, True, False]
+    by_score = SequentialFeatureSelector(detector, n_features_to_select=1, cv=StratifiedKFold(2))
+    assert by_score.fit(X, code(y)).get_support()[2]
+
+    def importances(fitted):
+        return fitted.feature_scores(fitted.support_X_[fitted.support_y_ == 1]).mean(axis=0)
+
+    backward = RFE(detector, n_features_to_select=1, importance_getter=importances)
+    assert backward.fit(X, code(y)).get_support()[2]
+
+
+@pytest.mark.parametrize("search", [HalvingGridSearchCV, HalvingRandomSearchCV])
+@pytest.mark.parametrize("coding", CODINGS)
+def test_halving_searches_rank_candidates_by_the_anomalies(search, coding):
+    X, y, query, query_y = TASK
+    code, _ = CODINGS[coding]
+    how = {"cv": CV, "random_state": 0, "min_resources": 40, "scoring": anomaly_scorer()}
+    found = search(make_detector("closed form"), {"embedding_dim": [1, None]}, **how)
+    found.fit(X, code(y))
+    assert min(found.best_score_, found.score(query, code(query_y))) > 0.9
+
+
+@pytest.mark.parametrize("name", EACH_CLASS)
+def test_a_search_over_what_the_score_cannot_see_tells_of_the_tie(name):
+    X, y, _, _ = TASK
+    detector = make_detector(name)
+    grid = {"contamination": [0.1, 0.3], "alpha": [0.1]}
+    with pytest.warns(UserWarning, match="does not depend on alpha, contamination"):
+        GridSearchCV(detector, grid, cv=CV).fit(X, y)
+    pipe = make_pipeline(StandardScaler(), detector)
+    grid = {f"{type(detector).__name__.lower()}__{key}": value for key, value in grid.items()}
+    with pytest.warns(UserWarning, match="does not depend on alpha, contamination"):
+        GridSearchCV(pipe, grid, cv=CV).fit(X, y)
+
+
+def test_a_search_with_a_scorer_of_predictions_chooses_and_says_nothing():
+    X, y, _, _ = TASK
+    grid = {"contamination": [0.02, 0.35]}
+    found = GridSearchCV(make_detector("closed form"), grid, cv=CV, scoring=anomaly_scorer("f1"))
+    assert found.fit(X, y).best_params_ == {"contamination": 0.35}
+    only = GridSearchCV(make_detector("closed form"), {"contamination": [0.1]}, cv=CV)
+    assert only.fit(X, y).best_score_ > 0.9
+
+
+# --- AnomalyClassifier ----------------------------------------------------------------------------
+@pytest.mark.parametrize("coding", CODINGS)
+def test_a_classifier_speaks_in_the_coding_of_y(each_class, coding):
+    X, codes, query, query_codes = TASK
+    code, anomaly = CODINGS[coding]
+    classifier = AnomalyClassifier(each_class).fit(X, code(codes))
+    assert classifier.classes_.tolist() == sorted(set(code(codes).tolist()))
+    assert set(classifier.predict(query).tolist()) == set(classifier.classes_.tolist())
+    flagged = classifier.detector_.predict(query) == -1
+    np.testing.assert_array_equal(classifier.predict(query) == anomaly, flagged)
+    second = classifier.classes_[1]
+    np.testing.assert_array_equal(
+        classifier.decision_function(query) > 0, classifier.predict(query) == second
+    )
+    p = classifier.predict_proba(query)[:, classifier.classes_.tolist().index(anomaly)]
+    assert roc_auc_score(query_codes, p) > 0.8
+    assert 0.5 < classifier.score(query, code(query_codes)) <= 1.0
+
+
+def test_a_classifier_takes_pipelines_and_detectors_of_pyod():
+    from pyod.models.knn import KNN
+
+    X, y, query, _ = TASK
+    words = np.array(["good", "bad"])
+    for detector in (
+        make_pipeline(StandardScaler(), make_detector("closed form")),
+        PyODDetector(KNN(n_neighbors=2)),
+    ):
+        classifier = AnomalyClassifier(detector, outlier_label="bad").fit(X, words[y])
+        assert classifier.classes_.tolist() == ["bad", "good"]
+        scores = classifier.detector_.decision_function(query)
+        np.testing.assert_array_equal(classifier.decision_function(query), scores)
+        assert classifier.n_features_in_ == X.shape[1]
+    assert not hasattr(classifier, "predict_proba")
+    assert not hasattr(classifier, "feature_names_in_")
+
+
+def test_what_a_classifier_cannot_be_fitted_to_is_refused_and_the_fit_stays():
+    X, y, query, _ = TASK
+    classifier = AnomalyClassifier(make_detector("closed form"), outlier_label=1).fit(X, y)
+    before = classifier.decision_function(query)
+    for labels, match in (
+        (None, "requires y"),
+        (np.arange(len(y)) % 3, "Only binary classification"),
+        (np.full(len(y), np.nan), "Only binary classification"),
+        (np.ones(len(y)), "all 44 rows as anomalies"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            classifier.fit(X, labels)
+        np.testing.assert_array_equal(classifier.decision_function(query), before)
