@@ -30,7 +30,7 @@ def renumbering_tool() -> tuple[str, Sequence[Any]] | None:
 
 
 def refuse_tools_for_classifiers(anomaly_is_larger: bool) -> None:
-    """Refuse to be fitted by a tool that would read scores and probabilities as a classifier's.
+    """Refuse to score for a tool that would read scores and probabilities as a classifier's.
 
     Parameters
     ----------

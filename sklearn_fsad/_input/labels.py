@@ -141,7 +141,10 @@ def _as_vector(y: Any) -> NDArray[Any]:
         labels = y.data.astype(object)
         labels[np.ma.getmaskarray(y)] = None
         y = labels
-    values = np.asarray(y.to_numpy() if hasattr(y, "to_numpy") else y)
+    if hasattr(y, "detach"):  # a tensor, whose type numpy may not know
+        y = y.detach().cpu().tolist()
+    has_own = hasattr(y, "to_numpy") and not type(y).__module__.startswith("pyarrow")
+    values = np.asarray(y.to_numpy() if has_own else y)
     if values.dtype.kind == "c":
         raise ValueError("Complex data not supported: y holds complex numbers.")
     return column_or_1d(values, warn=True)

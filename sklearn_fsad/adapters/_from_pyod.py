@@ -13,7 +13,7 @@ from sklearn.utils import ClassifierTags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._input.estimators import is_pyod
-from .._input.labels import ANOMALOUS, encode_labels
+from .._input.labels import ANOMALOUS, read_labels, warn_if_mostly_anomalous
 from .._input.rows import validated_rows
 from ..metrics import anomaly_scorer
 
@@ -113,7 +113,8 @@ class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         if not is_pyod(self.detector):
             raise TypeError(f"PyODDetector wraps detectors of PyOD, and {name} is not one.")
         X = validated_rows(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
-        codes = encode_labels(y, len(X), outlier_label=self.outlier_label)
+        codes, self._coding = read_labels(y, len(X), outlier_label=self.outlier_label)
+        warn_if_mostly_anomalous(codes, self._coding, self.outlier_label)
         detector = clone(self.detector)
         if self.random_state is not None and "random_state" in detector.get_params():
             seed = check_random_state(self.random_state).randint(2**31 - 1)

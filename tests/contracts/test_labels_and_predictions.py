@@ -131,6 +131,13 @@ def test_ones_mean_what_they_meant_in_fit(each_class, task):
     assert (each_class.support_y_[len(y) :] == 0).all()
 
 
+def test_more_anomalies_may_be_added_without_a_word(each_class, task):
+    X, y, query, query_y = task
+    anomalies = query[query_y == 1][:6]
+    each_class.fit(X[y == 0]).partial_fit(anomalies, np.ones(6, dtype=bool))
+    assert each_class.support_y_.tolist() == [0] * 12 + [1] * 6
+
+
 def test_a_query_may_have_a_coding_of_its_own(each_class, task):
     X, y, query, query_y = task
     expected = each_class.fit(X, y).score(query, query_y)

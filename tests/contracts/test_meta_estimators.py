@@ -9,6 +9,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - makes the next import work
 from sklearn.feature_selection import RFE, SequentialFeatureSelector
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import (
@@ -153,7 +154,7 @@ def test_a_bare_detector_is_right_or_refuses_or_tells(name, tool, coding):
         try:
             right = auc_of(tool, make_detector(name), coding, detector_signs=True) > 0.8
         except ValueError as error:
-            right = "AnomalyClassifier(detector)" in str(error)
+            right = "classifier" in str(error)
     told = any(issubclass(w.category, LabelConventionWarning) for w in told)
     assert right or told
     assert coding == "signed" or not told
@@ -163,6 +164,21 @@ def test_a_bare_detector_is_right_or_refuses_or_tells(name, tool, coding):
 def test_tools_for_classifiers_refuse_a_bare_detector(name):
     with pytest.raises((ValueError, AttributeError), match=r"classifier|predict_log_proba"):
         auc_of(name, make_detector("closed form"), "binary")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda d: CalibratedClassifierCV(d, method="isotonic"),
+        lambda d: TunedThresholdClassifierCV(d, cv="prefit", refit=False),
+        lambda d: FixedThresholdClassifier(d),
+    ],
+)
+def test_tools_for_classifiers_refuse_a_frozen_detector_too(make):
+    X, y, query, _ = TASK
+    frozen = FrozenEstimator(make_detector("closed form").fit(X, y))
+    with pytest.raises(ValueError, match="classifier"):
+        make(frozen).fit(X, y).predict(query)
 
 
 @pytest.mark.parametrize("counts", [(20, 20), (15, 20)])

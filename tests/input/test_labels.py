@@ -5,7 +5,9 @@ import warnings
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
+import torch
 from sklearn.exceptions import DataConversionWarning
 
 from sklearn_fsad._input.labels import (
@@ -45,6 +47,12 @@ QUIETLY_READ = {
     ),
     "category": (pd.Series([0, 0, 1, None, 0, 1], dtype="category"), CODES),
     "categories_of_bools": (pd.Series([False, False, True] * 2, dtype="category"), [0, 0, 1] * 2),
+    "arrow": (pa.array([0, 0, 1, None, 0, 1]), CODES),
+    "arrow_bool": (pa.array([False, False, True, None, False, True]), CODES),
+    "arrow_chunks": (pa.chunked_array([[0, 0, 1], [None, 0, 1]]), CODES),
+    "tensor": (torch.tensor([0, 0, 1, 0, 0, 1]), [0, 0, 1, 0, 0, 1]),
+    "tensor_with_gradient": (torch.tensor([0.0, 0, 1, NAN, 0, 1], requires_grad=True), CODES),
+    "bfloat16": (torch.tensor([0, 0, 1, 0, 0, 1], dtype=torch.bfloat16), [0, 0, 1, 0, 0, 1]),
     "unsigned": (np.array([0, 0, 1, 0, 0, 1], dtype=np.uint8), [0, 0, 1, 0, 0, 1]),
     "true_and_nan": ([True, None, None, True, None, None], [1, -1, -1, 1, -1, -1]),
     "all_false": ([False] * 6, [0] * 6),
@@ -135,6 +143,7 @@ def test_refusal_names_the_accepted_codings(name):
             CODES,
         ),
         (pd.Series(["ok", "ok", "defect", None, "ok", "defect"], dtype="string"), "defect", CODES),
+        (pa.array(["ok", "ok", "defect", None, "ok", "defect"]), "defect", CODES),
         (["ok", "ok", "dent", "fine", "ok", "scratch"], ["dent", "scratch"], [0, 0, 1, 0, 0, 1]),
         (
             ["ok", "ok", "dent", "fine", "ok", "dent"],

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from sklearn.base import _fit_context, clone
 from sklearn.utils import check_random_state
 
-from ..._input.callers import refuse_tools_for_classifiers
 from ..._input.codings import Coding
 from ..._input.labels import ANOMALOUS, NORMAL, read_labels, warn_if_mostly_anomalous
 from ..._input.rows import refuse_huge
@@ -226,7 +225,7 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
             rows = self._validated(X, ensure_min_samples=2)
             refuse_huge(rows)
             codes, self._coding = self._encoded(y, len(rows))
-            refuse_tools_for_classifiers(self._anomaly_column() == 1)
+            warn_if_mostly_anomalous(codes, self._coding, self.outlier_label)
             self._fit_support(rows, codes)
         warn_if_far(self._place_among_tasks())
         return self
@@ -252,12 +251,12 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
         with restored_on_error(self):
             rows = self._validated(X, reset=False)
             refuse_huge(rows)
-            codes, self._coding = self._encoded(
-                y, len(rows), require_normal=False, known=self._coding
-            )
-            self._fit_support(
-                np.concatenate([self.support_X_, rows]), np.concatenate([self.support_y_, codes])
-            )
+            known = self._coding
+            codes, self._coding = self._encoded(y, len(rows), require_normal=False, known=known)
+            codes = np.concatenate([self.support_y_, codes])
+            if known is None:
+                warn_if_mostly_anomalous(codes, self._coding, self.outlier_label)
+            self._fit_support(np.concatenate([self.support_X_, rows]), codes)
         warn_if_far(self._place_among_tasks())
         return self
 
@@ -329,8 +328,6 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
     def _encoded(self, y: Any, n: int, **how: Any) -> tuple[Codes, Coding | None]:
         """Encode labels of support rows, all normal without ``y``; also return their coding."""
         codes, coding = read_labels(y, n, outlier_label=self.outlier_label, **how)
-        if how.get("known") is None:
-            warn_if_mostly_anomalous(codes, coding, self.outlier_label)
         return np.full(n, NORMAL, dtype=np.int8) if y is None else codes, coding
 
     def _with_probabilities(self, state: MetaState, tasks: TaskSet, seed: int) -> MetaState:

@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import roc_auc_score
 from sklearn.utils import ClassifierTags
 
-from ..._input.callers import searched_parameters
+from ..._input.callers import refuse_tools_for_classifiers, searched_parameters
 from ..._input.codings import SIGNED, Coding
 from ..._input.labels import ANOMALOUS, UNLABELLED, encode_labels
 from ..._input.rows import validated_rows
@@ -77,7 +77,9 @@ class FittedDetector(OutlierMixin, BaseEstimator):
         scores : ndarray of shape (n_samples,)
             ``score_samples(X) - offset_``.
         """
-        return self.score_samples(X) - self.offset_
+        scores = self.score_samples(X)
+        refuse_tools_for_classifiers(self._anomaly_column() == 1)
+        return scores - self.offset_
 
     def predict(self, X: Any) -> NDArray[np.int_]:
         """Label rows: 1 normal, -1 anomaly.
