@@ -68,7 +68,7 @@ def train_episodic(
         {k: float(v) for k, v in epoch.items() if k in ("train_loss", "valid_loss")}
         for epoch in net.history
     ]
-    return net.module_.cpu(), history
+    return module.cpu(), history  # net.module_ may be a compiled one around it
 
 
 def _callbacks(

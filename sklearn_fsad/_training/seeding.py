@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,16 @@ from contextlib import contextmanager
 import torch
 
 _GENERATOR = threading.RLock()  # torch has one generator for all threads
+
+
+def _renew() -> None:
+    """Forget who held the generator in the parent of a forked child."""
+    global _GENERATOR
+    _GENERATOR = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import torch
 from ..._input.labels import ANOMALOUS, NORMAL, UNLABELLED
 from ..._state import MetaState
 from ..._training.layers import aligned
+from ..._training.usual_torch import scoring_torch, usual_torch
 from ..._typing import Array, Codes, Mask, Positions
 from .blocks import in_blocks
 from .support_lookup import SupportLookup
@@ -166,7 +167,7 @@ class Adaptation:
         """Adapt the module of a state to a support; ``module`` saves building it again."""
         module = method._module(state) if module is None else module
         representation = method._represent(support, state)
-        with torch.no_grad():
+        with scoring_torch():
             values = module.adapt(
                 aligned(representation.support), aligned(representation.support_y)
             )
@@ -186,7 +187,8 @@ class Adaptation:
     @cached_property
     def module(self) -> Any:
         """Torch module; left out of pickles and built again from the state."""
-        return self.method._module(self.state)
+        with usual_torch():
+            return self.method._module(self.state)
 
     @cached_property
     def lookup(self) -> SupportLookup:
@@ -207,7 +209,7 @@ class Adaptation:
 
     def score_represented(self, Z: Array) -> Array:
         """Score rows that are represented already: (m, d_out) -> (m,)."""
-        with torch.no_grad():
+        with scoring_torch():
             return self.module.score(self.tensors(), aligned(Z)).numpy()
 
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -216,7 +218,8 @@ class Adaptation:
 
     def in_blocks(self, function: Callable[[Array], Array], X: Array) -> Array:
         """Apply a function to rows, block by block: see :func:`in_blocks`."""
-        return in_blocks(function, X, n_support=self.support.n_given)
+        with usual_torch():
+            return in_blocks(function, X, n_support=self.support.n_given)
 
     def left_out_by_label(self) -> tuple[Array, Array]:
         """Return leave-one-out scores of the support's normals and of its labelled anomalies."""

@@ -19,6 +19,7 @@ from ..._input.rows import refuse_huge
 from ..._state import MetaState, resolve_state
 from ..._training.interruption import kept_on_interrupt, warn_of_interruption
 from ..._training.settings import TrainingSettings
+from ..._training.usual_torch import usual_torch
 from ..._typing import Array, Codes, Mask
 from ...tasks._distance import TrainingTasks, warn_if_far
 from ...tasks._episodes import EpisodeSampler
@@ -189,9 +190,10 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
         for task in tasks:
             refuse_huge(task.X, f"Task {task.name!r}: X")
         seed = self._seed()
-        with kept_on_interrupt() as interruption:
-            state = self._meta_train(tasks, seed)
-        state = self._with_probabilities(state, tasks, seed)
+        with usual_torch():
+            with kept_on_interrupt() as interruption:
+                state = self._meta_train(tasks, seed)
+            state = self._with_probabilities(state, tasks, seed)
         if state.n_features_in is not None:  # what was learned belongs to these columns
             known = TrainingTasks.from_tasks(tasks, seed)
             state = state if known is None else state.with_arrays(known.to_arrays())
@@ -220,7 +222,7 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
         self : object
             The fitted detector.
         """
-        with restored_on_error(self):
+        with restored_on_error(self), usual_torch():
             check_device(self.device)
             rows = self._validated(X, ensure_min_samples=2)
             refuse_huge(rows)
@@ -248,7 +250,7 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
         """
         if not self.__sklearn_is_fitted__():
             return self.fit(X, y)
-        with restored_on_error(self):
+        with restored_on_error(self), usual_torch():
             rows = self._validated(X, reset=False)
             refuse_huge(rows)
             known = self._coding

@@ -165,8 +165,8 @@ class _Tuning:
         self, positions: Iterable[int], settings: TrainingSettings
     ) -> tuple[list[ContextMix], list[dict[str, float]]]:
         """Train on some episodes; return the network after each stage, and the history."""
-        snapshots = _Snapshots(self.stages)
         module = module_of(self.start, departs=None)
+        snapshots = _Snapshots(module, self.stages)
         module.own.requires_grad_(True)
         settings = settings.with_callbacks([("snapshots", snapshots)])
         _, history = train(module, [self.episodes[i] for i in positions], settings)
@@ -197,14 +197,14 @@ class _Tuning:
 class _Snapshots(Callback):
     """Copy the arrays of a network after given epochs."""
 
-    def __init__(self, epochs: Sequence[int]) -> None:
-        self.epochs = epochs
+    def __init__(self, module: ContextMix, epochs: Sequence[int]) -> None:
+        self.module, self.epochs = module, epochs
         self.taken_: list[dict[str, Array]] = []
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Copy the arrays, if the epoch is one of the given ones."""
         if len(net.history) in self.epochs:
-            self.taken_.append(arrays_of(net.module_))
+            self.taken_.append(arrays_of(self.module))
 
 
 def _scores(module: ContextMix, e: Episode) -> Array:

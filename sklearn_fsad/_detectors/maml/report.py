@@ -9,6 +9,7 @@ from scipy.stats import spearmanr
 
 from ..._input.labels import ANOMALOUS
 from ..._training.layers import aligned
+from ..._training.usual_torch import usual_torch
 from ..._typing import Array
 from ..base.adaptation import Adaptation
 from .held_out import permuted_labels
@@ -21,8 +22,9 @@ def adaptation_report(adapted: Adaptation) -> dict[str, Any]:
     """Report the support loss at each step, and the change of scores by other adaptations."""
     if not isinstance(adapted.module, GradientAdaptation) or not adapted.values["use"]:
         return {"used": "closed form"}
-    scores = adapted.score_represented(adapted.representation.support)
-    changes = {name: _change(scores, other) for name, other in _other_scores(adapted).items()}
+    with usual_torch():
+        scores = adapted.score_represented(adapted.representation.support)
+        changes = {name: _change(scores, other) for name, other in _other_scores(adapted).items()}
     return {
         "used": "network",
         "support_loss": [float(loss) for loss in adapted.values["losses"]],

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from ..._training.layers import aligned
+from ..._training.usual_torch import scoring_torch, usual_torch
 from ..._typing import Array
 from ..base.adaptation import Adaptation
 from .masks import scoring_plan
@@ -14,10 +15,12 @@ from .module import NeuralProcess
 
 def feature_terms(adaptation: Adaptation, rows: Array) -> Array:
     """Split anomaly scores over features: (m, d) -> (m, d), of sum ``adaptation.score(rows)``."""
-    values, represented = adaptation.tensors(), adaptation.representation
+    represented = adaptation.representation
+    with usual_torch():
+        values = adaptation.tensors()
 
     def terms(part: Array) -> Array:
-        with torch.no_grad():
+        with scoring_torch():
             Z = aligned(represented.transform(part))
             found = adaptation.module.terms(values, Z).numpy()
         return represented.spread_terms(part, found)
@@ -45,8 +48,8 @@ class Predictor:
         self.targets = adaptation.state.info["targets"]
         represented = adaptation.representation
         plan = scoring_plan(n_features, None, self.targets, 0)
-        self.module: NeuralProcess = adaptation.method._module(adaptation.state, [plan])
-        with torch.no_grad():
+        with scoring_torch():
+            self.module: NeuralProcess = adaptation.method._module(adaptation.state, [plan])
             self.values = self.module.adapt(
                 aligned(represented.support), aligned(represented.support_y)
             )
@@ -55,7 +58,7 @@ class Predictor:
         """Predict means and standard deviations: (m, d) -> (m, n_targets) each."""
 
         def both(part: Array) -> Array:
-            with torch.no_grad():
+            with scoring_torch():
                 belief = self.module.predict(self.values, self._represented(part))
             return np.column_stack([part.numpy() for part in belief])
 
@@ -66,7 +69,7 @@ class Predictor:
         """Predict means by each latent sample: (m, d) -> (n_samples, m, n_targets)."""
 
         def means(part: Array) -> Array:
-            with torch.no_grad():
+            with scoring_torch():
                 found = self.module.predict_samples(self.values, self._represented(part))
             return found.movedim(0, -1).flatten(1).numpy()  # (m, d * n_samples)
 

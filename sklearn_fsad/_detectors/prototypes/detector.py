@@ -13,6 +13,7 @@ from torch import nn
 
 from ..._evidence.kinds import resolve_evidence
 from ..._state import MetaState
+from ..._training.usual_torch import usual_torch
 from ..._typing import Array, Codes
 from ...tasks._task_set import TaskSet
 from ..base.adaptation import Adaptation, Representation, SupportSet
@@ -271,4 +272,5 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
 
     def _embed(self, X: Array) -> Array:
         adaptation = self._adaptation
-        return self._method().embed(adaptation.module, adaptation.representation, X)
+        with usual_torch():
+            return self._method().embed(adaptation.module, adaptation.representation, X)
