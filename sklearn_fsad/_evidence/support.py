@@ -20,6 +20,9 @@ from .._typing import Array
 from .coordinates import Boxes, Coordinates, NormalScores
 from .pooled import Pooled
 
+_GIVEN = {"normals", "anomalies", "pooled", "mean", "N", "A", "spread"}
+_GIVEN |= {"_lender", "is_part", "is_embedding"}  # what a support sets when it is made
+
 
 class Support:
     """Hold a support set in the coordinate systems that evidence uses.
@@ -56,6 +59,11 @@ class Support:
             are_embeddings(normals) if reference is None else reference.is_embedding
         )
         self._found: dict[Hashable, Any] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is found when rows are scored: it is found again."""
+        kept = {name: value for name, value in self.__dict__.items() if name in _GIVEN}
+        return {**kept, "_found": {}}
 
     def once(self, key: Hashable, find: Callable[[], Any]) -> Any:
         """Return what evidence computes from the support alone, computed once."""

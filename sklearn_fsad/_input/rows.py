@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn import config_context
 from sklearn.utils.validation import validate_data
 
 _TIMES = (np.datetime64, np.timedelta64, date, time, timedelta)
@@ -18,7 +19,8 @@ _TIME_TYPES = ("date", "time", "duration", "period")  # how their names begin in
 def validated_rows(estimator: Any, X: Any, **checks: Any) -> NDArray[Any]:
     """Refuse times and complex numbers, then validate rows as scikit-learn does."""
     _refuse_times_and_complex(X)
-    return validate_data(estimator, X, **checks)
+    with config_context(array_api_dispatch=False):  # what follows computes with numpy
+        return validate_data(estimator, X, **checks)
 
 
 def refuse_huge(rows: NDArray[np.float64], name: str = "X") -> None:

@@ -3,6 +3,7 @@
 The numbers in the names are those of the list of faults that the project promises about.
 """
 
+import copy
 import os
 import pickle
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 
 import cloudpickle
+import joblib
 import numpy as np
 import pytest
 import skops.io
@@ -17,6 +19,7 @@ import torch
 from families import (
     META_FITTED,
     make_detector,
+    methods_of,
 )
 from safetensors import safe_open
 from safetensors.numpy import save_file
@@ -62,6 +65,46 @@ def test_30_types_that_skops_is_asked_to_trust_are_ours(ready):
     assert {name.split(".")[0] for name in skops.io.get_untrusted_types(data=data)} <= {
         "sklearn_fsad"
     }
+
+
+SAVED = {
+    "pickle": pickle.dumps,
+    "hash of joblib": joblib.hash,
+    "deepcopy": lambda detector: pickle.dumps(copy.deepcopy(detector)),
+}
+READS = (
+    "predict_proba",
+    "p_values",
+    "feature_scores",
+    "transform",
+    "evidence_scores",
+    "feature_errors",
+    "predict_distribution",
+)
+
+
+def read_all(detector, query, query_y):
+    for name in methods_of(detector, *READS):
+        getattr(detector, name)(query[:3])
+    detector.diagnose(query, query_y)
+    getattr(detector, "adaptation_report_", None)
+
+
+def test_30_what_is_saved_does_not_change_by_scoring(ready, task):
+    before = {way: saved(ready) for way, saved in SAVED.items()}
+    read_all(ready, *task[2:])
+    for way, saved in SAVED.items():
+        assert saved(ready) == before[way], way
+
+
+@pytest.mark.parametrize("name", ["meta-fitted", "in context"])
+def test_30_nor_with_a_single_anomaly_that_fit_cannot_leave_out(name, task):
+    X, y, query, query_y = task
+    kept = np.cumsum(y) <= 1
+    detector = make_detector(name).fit(X[kept], y[kept])
+    before = skops.io.dumps(detector)
+    read_all(detector, query, query_y)
+    assert len(skops.io.dumps(detector)) == len(before)
 
 
 # --- 31: weights files; more kinds of damage are in test_state ------------------------------------

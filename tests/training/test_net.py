@@ -215,6 +215,32 @@ def test_net_params_reach_the_net_and_the_callers_dict_and_callbacks_stay_as_the
     assert detector.net_params is net_params
 
 
+class Compiled(nn.Module):
+    """A module as ``torch.compile`` returns it, whose weights have other names; nothing is slow."""
+
+    def __init__(self, module, **settings):
+        super().__init__()
+        self._orig_mod = module
+
+    def forward(self, *inputs, **named):
+        return self._orig_mod(*inputs, **named)
+
+    def __getattr__(self, name):
+        return super().__getattr__(name) if name == "_orig_mod" else getattr(self._orig_mod, name)
+
+
+@pytest.mark.parametrize("name", ["meta-fitted mlp", "residual anil", "meta-fitted in context"])
+def test_a_compiled_net_learns_the_same(name, monkeypatch, tmp_path):
+    monkeypatch.setattr(torch, "compile", Compiled)
+    brief = {"max_epochs": 1, "episodes_per_epoch": 4}
+    expected = make_detector(name).set_params(**brief).meta_fit(make_family(4)).pretrained
+    detector = make_detector(name).set_params(
+        **brief, net_params={"compile": True}, callbacks=[Checkpoint(tmp_path)]
+    )
+    for _ in range(2):  # the second one reads what the first has saved
+        assert detector.meta_fit(make_family(4)).pretrained == expected
+
+
 @both_methods
 def test_named_callbacks_are_accepted(name):
     log = []
