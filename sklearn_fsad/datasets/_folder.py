@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from ..tasks._task_set import TaskSet
+from ._folder_checks import refuse_empty, warn_of_copies, warn_of_counters
 
 _SUFFIXES = (".csv", ".parquet", ".npz")
+_OF_SYSTEMS = ("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN")  # folders that they add
 
 
 def tasks_from_folder(
@@ -36,7 +38,8 @@ def tasks_from_folder(
         else ``y``. None means that no row is labelled.
     pattern : str, default=None
         Files to take, such as ``"*.csv"`` or ``"valve*/[0-9].csv"``, below the folder; None means
-        all files of the three kinds in it and its sub-folders.
+        all files of the three kinds in it and its sub-folders. Hidden files, and what is in hidden
+        folders such as ``.ipynb_checkpoints``, are never taken.
     drop : collection of str, default=()
         Columns that are not features, such as a time stamp; a file need not have them.
     csv_params : dict, default=None
@@ -57,9 +60,15 @@ def tasks_from_folder(
     FileNotFoundError
         If there is no such folder, or no such file in it.
     ValueError
-        If a file cannot be read or used; the message names it.
+        If a file cannot be read or used, or holds no rows; the message names it.
     ImportError
         If pandas or pyarrow is needed and missing.
+
+    Warns
+    -----
+    TaskWarning
+        If a column counts the rows, as ``DataFrame.to_csv`` writes one, or files hold the same
+        rows; the message names them.
 
     Examples
     --------
@@ -81,17 +90,32 @@ def tasks_from_folder(
         for file in sorted(folder.glob("**/*" if pattern is None else pattern))
         if file.is_file() and (pattern is not None or file.suffix.lower() in _SUFFIXES)
     ]
+    names = {file: file.relative_to(folder).as_posix() for file in files}
+    hidden = [file for file in files if _is_hidden(names[file])]
+    files = [file for file in files if file not in hidden]
     if not files:
         wanted = "csv, parquet or npz file" if pattern is None else f"file like {pattern!r}"
-        raise FileNotFoundError(f"There is no {wanted} in {folder}.")
-    tasks, groups = {}, []
-    for file in files:
-        name = file.relative_to(folder).as_posix()
-        tasks[name] = _task(file, name, label, drop, dict(csv_params or {}))
-        groups.append(name.rpartition("/")[0] or name)
-    return TaskSet(
-        tasks.values(), list(tasks), groups, outlier_label=outlier_label, allow_nan=allow_nan
+        left_out = f", hidden ones left out: {names[hidden[0]]}" if hidden else ""
+        raise FileNotFoundError(f"There is no {wanted} in {folder}{left_out}.")
+    tasks = {
+        names[file]: _task(file, names[file], label, drop, dict(csv_params or {})) for file in files
+    }
+    refuse_empty(tasks)
+    warn_of_counters(tasks)
+    task_set = TaskSet(
+        tasks.values(),
+        list(tasks),
+        [name.rpartition("/")[0] or name for name in tasks],
+        outlier_label=outlier_label,
+        allow_nan=allow_nan,
     )
+    warn_of_copies(task_set)
+    return task_set
+
+
+def _is_hidden(name: str) -> bool:
+    """Tell whether a part of a path is hidden, or was added by an operating system."""
+    return any(part.startswith(".") or part in _OF_SYSTEMS for part in name.split("/"))
 
 
 def _task(
@@ -106,7 +130,10 @@ def _task(
             return _from_npz(file, label)
         pandas = _pandas(name)
         read: Callable[..., Any] = pandas.read_csv if kind == ".csv" else pandas.read_parquet
-        frame = read(file, **(csv_params if kind == ".csv" else {}))
+        try:
+            frame = read(file, **(csv_params if kind == ".csv" else {}))
+        except pandas.errors.EmptyDataError:
+            return pandas.DataFrame(), None
         frame = frame.drop(columns=[c for c in drop if c in frame.columns])
         if label is None:
             return frame, None
@@ -117,7 +144,7 @@ def _task(
                 "where no row is labelled."
             )
         return frame.drop(columns=label), frame[label]
-    except (ValueError, KeyError, zipfile.BadZipFile, OSError) as error:
+    except (ValueError, KeyError, zipfile.BadZipFile, EOFError, OSError) as error:
         raise ValueError(f"Task {name!r}: {error}") from error
 
 
