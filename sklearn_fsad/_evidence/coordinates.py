@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from .._stats.covariance import LEAST_VARIANCE, ShrunkCovariance
-from .._stats.moments import TINY, compressed
+from .._stats.moments import TINY, compressed, without_traces
 from .._stats.neighbours import Neighbours, nearest
 from .._typing import Array
 
@@ -101,14 +101,14 @@ class NormalScores:
         n = len(normals)
         quantiles = ndtri((np.arange(n) + 0.5) / n)
         self._knots = []
-        for column in np.sort(normals, axis=0).T:
+        for column in np.sort(without_traces(normals), axis=0).T:
             values, first, count = np.unique(column, return_index=True, return_counts=True)
             heights = np.add.reduceat(quantiles, first) / count
             self._knots.append((values, heights))
 
     def __call__(self, Z: Array) -> Array:
         """Map rows in the same units: (m, d) -> (m, d)."""
-        scores = np.empty_like(Z)
+        scores, Z = np.empty_like(Z), without_traces(Z)
         for j, (values, heights) in enumerate(self._knots):
             z = Z[:, j]
             inside = np.interp(z, values, heights)
@@ -121,6 +121,7 @@ class Boxes:
     """Map each value to its place between the extremes of its column of the normals."""
 
     def __init__(self, normals: Array) -> None:
+        normals = without_traces(normals)
         self._low = normals.min(axis=0)
         width = normals.max(axis=0) - self._low
         self._width = np.where(width > 0, width, 1.0)

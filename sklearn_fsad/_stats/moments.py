@@ -15,6 +15,7 @@ FAR = 1e100  # its square is finite
 NEAR = 5.0  # spreads within which features are not compressed
 _EPS = np.finfo(np.float64).eps
 _LEAST_SPREAD = 1e-6
+_LEAST_VALUE = 1e-250
 _DEAD_SPREAD = 1e-3
 MOST_COLUMNS = 100  # of a table; wider rows may be embeddings, and take long
 
@@ -44,6 +45,11 @@ def feature_spread(normals: Array) -> Array:
     if not alive.any():
         return np.maximum(noise, 1.0)
     return np.where(alive, spread, _DEAD_SPREAD * spread[alive].mean())
+
+
+def without_traces(Z: Array) -> Array:
+    """Take values within 1e-250 of zero for zero: slopes between two of them may overflow."""
+    return np.where(np.abs(Z) < _LEAST_VALUE, 0.0, Z)
 
 
 def compressed(Z: Array) -> Array:

@@ -16,6 +16,7 @@ from ..._training.layers import aligned
 from ..._training.usual_torch import scoring_torch, usual_torch
 from ..._typing import Array, Codes, Mask, Positions
 from .blocks import in_blocks
+from .far_rows import Range, floor_of_far_rows
 from .support_lookup import SupportLookup
 
 _MOST_SINGLE_FOLDS, _FOLDS = 20, 5
@@ -195,8 +196,16 @@ class Adaptation:
         """Lookup that finds rows of the support among others; left out of pickles too."""
         return SupportLookup.of(self.support.X, self.support.y)
 
+    @cached_property
+    def range(self) -> Range:
+        """Range of the support, out of which rows are anomalies; left out of pickles too."""
+        return Range.of(self.support.X, self.support.normals)
+
     def score(self, X: Array) -> Array:
-        """Score rows; rows of the support get their leave-one-out scores: (m, d) -> (m,)."""
+        """Score rows; rows of the support get their leave-one-out scores: (m, d) -> (m,).
+
+        Rows far out of the range of the support score higher than all of it.
+        """
         return self.in_blocks(self._score_block, X)
 
     def score_fresh(self, X: Array) -> Array:
@@ -228,7 +237,10 @@ class Adaptation:
         return self.left_out[y == NORMAL], self.left_out[y == ANOMALOUS]
 
     def _score_block(self, X: Array) -> Array:
-        own, scores = self.lookup.find(X), self.score_block(X)
+        own, far = self.lookup.find(X), self.range.outside(X)
+        scores = self.score_block(self.range.nearest(X) if far.any() else X)
+        if self.left_out is not None and far.any():
+            scores[far] = np.maximum(scores[far], floor_of_far_rows(self.left_out))
         if self.left_out is not None and (own >= 0).any():
             scores[own >= 0] = self.left_out[own[own >= 0]]
         return scores
@@ -238,7 +250,7 @@ class Adaptation:
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("module", "lookup")}
+        return {k: v for k, v in self.__dict__.items() if k not in ("module", "lookup", "range")}
 
 
 def left_out_scores(adaptation: Adaptation) -> Array:

@@ -25,10 +25,12 @@ def feature_terms(adaptation: Adaptation, rows: Array) -> Array:
             found = adaptation.module.terms(values, Z).numpy()
         return represented.spread_terms(part, found)
 
-    found, own = adaptation.in_blocks(terms, rows), adaptation.lookup.find(rows) >= 0
-    if own.any():  # rows of the support have leave-one-out scores
-        rest = adaptation.score(rows[own]) - found[own].sum(axis=1)
-        found[own] += (rest / found.shape[1])[:, None]
+    found = adaptation.in_blocks(terms, rows)
+    # rows of the support have leave-one-out scores, and those far out of its range another one
+    other = (adaptation.lookup.find(rows) >= 0) | adaptation.range.outside(rows)
+    if other.any():
+        rest = adaptation.score(rows[other]) - found[other].sum(axis=1)
+        found[other] += (rest / found.shape[1])[:, None]
     return found
 
 

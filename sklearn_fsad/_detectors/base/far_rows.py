@@ -1,0 +1,53 @@
+"""Tell rows that lie far outside of a support, so that they count as anomalies in any case."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from ..._stats.moments import feature_spread
+from ..._typing import Array, Mask
+
+_MOST_SPREADS = 1e12
+
+
+@dataclass(frozen=True)
+class Range:
+    """Hold the range of a support's columns, widened by 1e12 spreads of its normals.
+
+    A discriminant between normals and labelled anomalies takes what is far out on the side of the
+    normals for the most normal of all, and a network loses its precision there. No measurement
+    lies so far out: it is a failed sensor, a wrong unit or a mark of a missing value.
+
+    Attributes
+    ----------
+    low, high : ndarray of shape (d,)
+    """
+
+    low: Array
+    high: Array
+
+    @classmethod
+    def of(cls, X: Array, normals: Array) -> Self:
+        """Measure the rows of a support and the normals among them: (n, d), (m, d)."""
+        margin = _MOST_SPREADS * feature_spread(normals)
+        known = ~np.isnan(X)
+        low = np.where(known, X, np.inf).min(axis=0)
+        high = np.where(known, X, -np.inf).max(axis=0)
+        empty = ~known.any(axis=0)
+        return cls(np.where(empty, -np.inf, low - margin), np.where(empty, np.inf, high + margin))
+
+    def outside(self, X: Array) -> Mask:
+        """Tell the rows with a value out of the range: (m, d) -> (m,)."""
+        return np.asarray(((self.low > X) | (self.high < X)).any(axis=1))
+
+    def nearest(self, X: Array) -> Array:
+        """Move values to the range: (m, d) -> (m, d)."""
+        return np.clip(X, self.low, self.high)
+
+
+def floor_of_far_rows(left_out: Array) -> float:
+    """Return a score above those of all rows of a support, so above every threshold from them."""
+    return float(left_out.max() + max(np.ptp(left_out), 1.0))
