@@ -14,6 +14,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from ._input.labels import ANOMALOUS
+from ._input.rows import refuse_huge
 from ._stats.moments import feature_spread
 from ._typing import Array, Mask
 from .tasks._task_set import TaskSet
@@ -170,6 +171,8 @@ def augment_tasks(
     if not transforms or n_copies < 1:
         raise ValueError(f"Give at least one transform and n_copies of at least 1; got {n_copies}.")
     tasks = TaskSet.make(tasks)
+    for task in tasks:
+        refuse_huge(task.X, f"Task {task.name!r}: X")
     seed = int(check_random_state(random_state).randint(2**31 - 1))
     made = list(tasks)
     for copy in range(1, n_copies + 1):

@@ -17,9 +17,8 @@ from sklearn.metrics import (
     recall_score,
     roc_auc_score,
 )
-from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import _num_samples
 
+from ._input.containers import n_rows, take_rows
 from ._input.estimators import anomaly_predictions, anomaly_scores, coding_of_fit
 from ._input.labels import ANOMALOUS, UNLABELLED, encode_labels
 from ._warn import warn
@@ -189,13 +188,13 @@ def _labelled_rows(
         raise ValueError("An anomaly metric needs y, the labels of the rows; got None.")
     codes = encode_labels(
         y,
-        _num_samples(X),
+        n_rows(X),
         outlier_label=outlier_label,
         require_normal=False,
         known=coding_of_fit(estimator),
     )
     labelled = codes != UNLABELLED
-    rows = X if labelled.all() else _safe_indexing(X, np.flatnonzero(labelled))
+    rows = X if labelled.all() else take_rows(X, np.flatnonzero(labelled))
     return rows, codes[labelled] == ANOMALOUS
 
 

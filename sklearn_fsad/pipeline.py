@@ -9,12 +9,25 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing, get_tags
+from sklearn.utils import get_tags
 
+from ._input.containers import take_rows
+from ._input.frames import column_names
 from ._input.labels import ANOMALOUS, codes_to_labels
+from ._input.rows import refuse_other_than_numbers
 from .tasks._task_set import TaskSet, coded_tasks, groups_of
 
 __all__ = ["meta_fit_pipeline"]
+_READ_OTHER_THINGS = (  # scikit-learn's modules of transformers for more than numbers
+    "sklearn.compose",
+    "sklearn.feature_extraction",
+    "sklearn.frozen",
+    "sklearn.impute",
+    "sklearn.pipeline",
+    "sklearn.preprocessing._encoders",
+    "sklearn.preprocessing._function_transformer",
+    "sklearn.preprocessing._target_encoder",
+)
 
 
 def meta_fit_pipeline(
@@ -85,6 +98,7 @@ def meta_fit_pipeline(
     tasks = coded_tasks(X, y, groups, outlier_label=outlier_label)
     codes = {name: task_codes for name, (_, task_codes) in tasks.items()}
     rows = {name: _as_table(X_t) for name, (X_t, _) in tasks.items()}
+    _refuse_dates(pipe, rows)
     steps = []
     for step, transformer in pipe.steps[:-1]:
         if transformer is not None and transformer != "passthrough":
@@ -118,13 +132,25 @@ def _checked_detector(pipe: Any, per_task: Sequence[str]) -> Any:
     return detector
 
 
+def _refuse_dates(pipe: Pipeline, rows: dict[Any, Any]) -> None:
+    """Refuse what is no number where the first step would read it as one without a word."""
+    steps = [step for _, step in pipe.steps[:-1] if step is not None and step != "passthrough"]
+    module = type(steps[0]).__module__ if steps else ""
+    if not module.startswith("sklearn.") or module.startswith(_READ_OTHER_THINGS):
+        return
+    for name, X_t in rows.items():
+        try:
+            refuse_other_than_numbers(X_t)
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"Task {name!r}: {error}") from error
+
+
 def _learn(
     transformer: Any, rows: dict[Any, Any], codes: dict[Any, Any], *, anew: bool
 ) -> tuple[Any, dict[Any, Any]]:
     """Fit a step; return it for the new pipeline, and the rows of all tasks after it."""
     normals = {
-        name: _safe_indexing(X_t, np.flatnonzero(codes[name] != ANOMALOUS))
-        for name, X_t in rows.items()
+        name: take_rows(X_t, np.flatnonzero(codes[name] != ANOMALOUS)) for name, X_t in rows.items()
     }
     if anew:
         fitted = {name: clone(transformer).fit(X_t) for name, X_t in normals.items()}
@@ -142,7 +168,7 @@ def _pooled(tables: dict[Any, Any]) -> Any:
     """Pool all rows in one table of the same kind; a ValueError names a task that does not fit."""
     first = next(iter(tables.values()))
     for name, table in tables.items():
-        same_columns = list(getattr(table, "columns", ())) == list(getattr(first, "columns", ()))
+        same_columns = column_names(table) == column_names(first)
         if type(table) is not type(first) or table.shape[1:] != first.shape[1:] or not same_columns:
             raise ValueError(
                 f"Task {name!r} has other columns or another type than the first task, so their "
@@ -152,6 +178,10 @@ def _pooled(tables: dict[Any, Any]) -> Any:
         import pandas as pd
 
         return pd.concat(list(tables.values()))
+    if hasattr(first, "column_names"):
+        import pyarrow
+
+        return pyarrow.concat_tables(list(tables.values()), promote_options="permissive")
     if hasattr(first, "columns"):
         import polars as pl
 

@@ -2,25 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import date, time, timedelta
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn import config_context
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
-_TIMES = (np.datetime64, np.timedelta64, date, time, timedelta)
+from .containers import unwrapped
+from .entries import as_numbers
+from .frames import column_names, frame_numbers, is_frame
+
 _MOST = 1e60
-_TIME_TYPES = ("date", "time", "duration", "period")  # how their names begin in every library
 
 
-def validated_rows(estimator: Any, X: Any, **checks: Any) -> NDArray[Any]:
-    """Refuse times and complex numbers, then validate rows as scikit-learn does."""
-    _refuse_times_and_complex(X)
-    with config_context(array_api_dispatch=False):  # what follows computes with numpy
-        return validate_data(estimator, X, **checks)
+def validated_rows(estimator: Any, X: Any, *, reset: bool = True, **checks: Any) -> NDArray[Any]:
+    """Read rows from any container, then validate them as scikit-learn does.
+
+    Dates, durations, intervals and complex numbers are refused. Column names that are no strings,
+    which scikit-learn does not compare, are compared too.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Remembers the columns, or has done so.
+    X : array-like, frame or tensor of shape (n_samples, n_features)
+        Rows; masked entries, None and pandas' NA are missing.
+    reset : bool, default=True
+        Whether to remember the columns; otherwise they must be those remembered.
+    **checks
+        As of :func:`~sklearn.utils.check_array`.
+
+    Returns
+    -------
+    rows : ndarray of shape (n_samples, n_features)
+        Numbers.
+    """
+    X = unwrapped(X)
+    if not reset:
+        _check_columns(estimator, X)
+    numbers = _numbers(X)
+    try:
+        # what is too large becomes infinite and is refused; what follows computes with numpy
+        with np.errstate(over="ignore"), config_context(array_api_dispatch=False):
+            if numbers is X or not is_frame(X):
+                rows = validate_data(estimator, numbers, reset=reset, **checks)
+            else:  # the frame has the names, the array the numbers
+                validate_data(estimator, X, reset=reset, skip_check_array=True)
+                rows = check_array(numbers, estimator=estimator, input_name="X", **checks)
+    except ValueError as error:
+        raise ValueError(f"{error}{_place_of(error, numbers, X)}") from error
+    if reset:
+        _remember_columns(estimator, X)
+    return rows
+
+
+def named_rows(X: Any, **checks: Any) -> tuple[NDArray[Any], tuple[Any, ...] | None]:
+    """Read and validate rows without an estimator; return them with the names of their columns."""
+    probe = BaseEstimator()
+    rows = validated_rows(probe, X, **checks)
+    names = known_columns(probe)
+    unnamed = names is None or list(names) == list(range(rows.shape[1]))
+    return rows, None if unnamed else tuple(names)
+
+
+def known_columns(estimator: Any) -> Any:
+    """Return the column names that an estimator remembers, strings or not; None without any."""
+    return getattr(estimator, "feature_names_in_", getattr(estimator, "_columns_in_", None))
+
+
+def refuse_other_than_numbers(X: Any) -> None:
+    """Refuse rows that hold dates, words or other things that are no numbers."""
+    _numbers(unwrapped(X))
 
 
 def refuse_huge(rows: NDArray[np.float64], name: str = "X") -> None:
@@ -33,43 +88,67 @@ def refuse_huge(rows: NDArray[np.float64], name: str = "X") -> None:
         )
 
 
-def _refuse_times_and_complex(X: Any) -> None:
-    """Refuse times and complex numbers: numpy converts times to nanoseconds without a warning."""
-    for where, dtype in _types_of(X):
-        name = str(getattr(dtype, "name", dtype)).lower()
-        if name.startswith(_TIME_TYPES):
-            raise ValueError(
-                f"X holds dates or durations{where} ({name}), which are no numbers: convert them "
-                "first, for example to seconds since a fixed moment."
-            )
-    values = _as_array(X) if isinstance(X, (list, tuple)) else X
-    if isinstance(values, np.ndarray) and values.dtype.kind in "OmMc":
-        _refuse_entries(values)
-
-
-def _types_of(X: Any) -> Iterator[tuple[str, Any]]:
-    """Yield each column of a frame (as words for a message) and its type, or an array's type."""
-    if hasattr(X, "columns") and hasattr(X, "dtypes"):
-        for column, dtype in zip(X.columns, X.dtypes, strict=True):
-            yield f" in column {column!r}", dtype
-    elif hasattr(X, "dtype"):
-        yield "", X.dtype
-
-
-def _as_array(X: Any) -> NDArray[Any] | None:
+def _numbers(X: Any) -> Any:
+    """Read rows as an array of numbers; what scikit-learn reads or refuses as well is kept."""
+    if is_frame(X):
+        numbers = frame_numbers(X)
+        return X if numbers is None else numbers
+    if isinstance(X, np.ndarray):
+        return as_numbers(X)
+    is_series = hasattr(X, "to_frame")  # of one dimension
+    if is_series or not (isinstance(X, (list, tuple)) or hasattr(X, "__array__")):
+        return X
     try:
-        return np.asarray(X)
+        values = np.asarray(X)
     except (ValueError, TypeError):  # scikit-learn raises the error
-        return None
+        return X
+    return as_numbers(values)
 
 
-def _refuse_entries(values: NDArray[Any]) -> None:
-    entries = values.ravel()[:1] if values.dtype.kind != "O" else values.ravel()
-    for entry in entries:
-        if isinstance(entry, _TIMES):
-            raise ValueError(
-                f"X holds {entry!r}, a date or a duration, which is no number: convert it first, "
-                "for example to seconds since a fixed moment."
-            )
-        if isinstance(entry, (complex, np.complexfloating)):
-            raise ValueError(f"Complex data not supported: X holds {entry!r}.")
+def first_missing(rows: NDArray[Any], names: Any = None) -> str:
+    """Say in which column and row the first missing or infinite entry is: a sentence, or none."""
+    wrong = np.argwhere(~np.isfinite(rows))
+    if not len(wrong):
+        return ""
+    row, column = wrong[0].tolist()
+    return f"The first one is in column {column if names is None else names[column]!r}, row {row}."
+
+
+def _place_of(error: ValueError, numbers: Any, X: Any) -> str:
+    """Name the entry that an error is about, where that is about a missing or infinite one."""
+    if "contains NaN" not in str(error) and "contains infinity" not in str(error):
+        return ""
+    with np.errstate(over="ignore"):
+        return "\n" + first_missing(np.asarray(numbers, dtype=np.float64), column_names(X))
+
+
+def _other_names(X: Any) -> list[Any] | None:
+    """List column names that are no strings, such as those of a csv file without a header."""
+    names = column_names(X)
+    return None if not names or any(isinstance(name, str) for name in names) else names
+
+
+def _remember_columns(estimator: Any, X: Any) -> None:
+    vars(estimator).pop("_columns_in_", None)
+    names = _other_names(X)
+    if names is not None:
+        estimator._columns_in_ = [n.item() if isinstance(n, np.generic) else n for n in names]
+
+
+def _check_columns(estimator: Any, X: Any) -> None:
+    names, known = _other_names(X), getattr(estimator, "_columns_in_", None)
+    if names is None or known is None or names == known:
+        return
+    told = (
+        f"got {len(names)} columns, fit had {len(known)}"
+        if len(names) != len(known)
+        else next(
+            f"column {i} is {name!r} and was {former!r}"
+            for i, (name, former) in enumerate(zip(names, known, strict=True))
+            if name != former
+        )
+    )
+    raise ValueError(
+        "The feature names should match those that were passed during fit, in the same order: "
+        f"{told}. Select the columns by those names, or give an array."
+    )

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_consistent_length, check_random_state
-from sklearn.utils.validation import _num_samples
 
+from .._input.containers import n_rows
 from .._input.labels import ANOMALOUS, NORMAL, UNLABELLED, encode_labels
 from ..tasks._forms import rows_by_task
 
@@ -157,7 +157,7 @@ class FewShotSplit(BaseCrossValidator):
     ) -> tuple[NDArray[np.int8], dict[Any, NDArray[np.intp]]]:
         if y is None:
             raise ValueError("FewShotSplit needs y to tell normal from anomalous rows; got None.")
-        n_samples = _num_samples(X)
+        n_samples = n_rows(X)
         codes = encode_labels(y, n_samples, outlier_label=self.outlier_label, require_normal=False)
         if groups is None:
             return codes, {None: np.arange(n_samples)}

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
-from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
+from .._input.containers import take_rows
 from .._input.labels import codes_to_labels
 from ..metrics import anomaly_scorer
 from ..tasks._task_set import coded_tasks
@@ -168,6 +168,6 @@ class TaskEstimator(MetaEstimatorMixin, BaseEstimator):
             detector = clone(self.detector_)
             if "outlier_label" in detector.get_params(deep=False):
                 detector.set_params(outlier_label=1)
-            detector.fit(_safe_indexing(X, train), y[train])
-            scores.append(float(scorer(detector, _safe_indexing(X, test), y[test])))
+            detector.fit(take_rows(X, train), y[train])
+            scores.append(float(scorer(detector, take_rows(X, test), y[test])))
         return scores

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.decomposition import PCA
-from sklearn.utils import check_array
-from sklearn.utils.validation import _num_samples
 
+from .._input.containers import n_rows
 from .._input.estimators import anomaly_predictions, final_estimator
 from .._input.labels import ANOMALOUS, NORMAL, UNLABELLED, encode_labels
+from .._input.rows import named_rows
 from .._typing import Array, Codes
 from ._style import KIND_COLORS, KINDS, axes_or_new, check_matplotlib, preprocessed, tidy
 
@@ -134,10 +134,10 @@ class EmbeddingDisplay:
         if X is not None and y is None:
             codes = anomaly_predictions(estimator, X).astype(np.int8)
         elif X is not None:
-            codes = _codes(y, _num_samples(X), outlier_label)
+            codes = _codes(y, n_rows(X), outlier_label)
         X = None if X is None else preprocessed(estimator, X)
         if support is not None:
-            support_codes = _codes(support[1], _num_samples(support[0]), outlier_label)
+            support_codes = _codes(support[1], n_rows(support[0]), outlier_label)
             rows = preprocessed(estimator, support[0])
         elif hasattr(detector, "support_X_"):
             rows, support_codes = detector.support_X_, detector.support_y_
@@ -195,8 +195,8 @@ class EmbeddingDisplay:
         display : EmbeddingDisplay
         """
         check_matplotlib(f"{cls.__name__}.from_embeddings")
-        points = check_array(support)
-        rows = None if query is None else check_array(query)
+        points = named_rows(support)[0]
+        rows = None if query is None else named_rows(query)[0]
         display = cls._projected(
             points,
             _codes(support_y, len(points), outlier_label),
@@ -303,7 +303,7 @@ def _by_kind(points: Array, codes: Codes) -> list[tuple[int, Array]]:
 def _embedded(detector: Any, X: Any) -> Array:
     """Embed rows by the ``transform`` of a detector, or return the rows where it has none."""
     if not hasattr(detector, "transform"):
-        return check_array(X)
+        return named_rows(X)[0]
     with warnings.catch_warnings():  # the support that a detector keeps has lost its column names
         warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
         return np.asarray(detector.transform(X), dtype=np.float64)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone, is_classifier
-from sklearn.utils import _safe_indexing
 
+from .._input.containers import take_rows
 from .._input.labels import ANOMALOUS, NORMAL, codes_to_labels
 from .._typing import Array
 from ..metrics import anomaly_scorer
@@ -256,7 +256,7 @@ def _curve(
 ) -> list[float]:
     """Evaluate a detector at each point of the curve, in one draw of one task."""
     normal, anomalous = (order[codes[order] == kind] for kind in (NORMAL, ANOMALOUS))
-    query = _safe_indexing(X, test), codes[test].astype(int)
+    query = take_rows(X, test), codes[test].astype(int)
     values = []
     for n, k in supports:
         if not k and is_classifier(detector):
@@ -266,7 +266,7 @@ def _curve(
         fitted = clone(detector)
         if "outlier_label" in fitted.get_params(deep=False):
             fitted.set_params(outlier_label=ANOMALOUS)
-        fitted.fit(_safe_indexing(X, rows), codes[rows].astype(int))
+        fitted.fit(take_rows(X, rows), codes[rows].astype(int))
         values.append(float(scorer(fitted, *query)))
     return values
 

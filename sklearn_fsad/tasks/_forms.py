@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import _safe_indexing, check_consistent_length
+from sklearn.utils import check_consistent_length
 
-from .._input.codings import is_missing
+from .._input.containers import take_rows, unwrapped
+from .._input.names import names_of, rows_by_name
 from ._task import Task
 
 FORMS = (
@@ -21,48 +22,48 @@ Given = Task | tuple[Any, Any]  # a validated task, or rows and labels as the us
 
 def split_flat(X: Any, y: Any, groups: Any) -> dict[Any, tuple[Any, Any]]:
     """Split flat rows and labels by task: name -> (X_t, y_t)."""
+    X, y, groups = unwrapped(X), unwrapped(y), unwrapped(groups)
     check_consistent_length(X, groups, y)
     return {
-        name: (_safe_indexing(X, rows), None if y is None else _safe_indexing(y, rows))
+        name: (take_rows(X, rows), None if y is None else take_rows(y, rows))
         for name, rows in rows_by_task(groups).items()
     }
 
 
 def rows_by_task(groups: Any) -> dict[Any, NDArray[np.intp]]:
     """Map each task id to the positions of its rows; ids are in the order of their first row."""
-    ids = np.asarray(groups)
-    if ids.ndim != 1:
-        raise ValueError(f"groups must be one task id per row, got shape {ids.shape}.")
-    rows: dict[Any, list[int]] = {}
-    for i, name in enumerate(ids.tolist()):
-        if is_missing(name):
-            raise ValueError(f"groups has no task id for row {i}: got {name!r}.")
-        rows.setdefault(name, []).append(i)
-    return {name: np.array(positions, dtype=np.intp) for name, positions in rows.items()}
+    return rows_by_name(groups, "groups", "task id")
 
 
 def named_tasks(tasks: Any, names: Sequence[Any] | None) -> list[tuple[Any, Given]]:
     """List name and content of each task, or raise a ValueError that lists the accepted forms."""
-    is_frame = hasattr(tasks, "columns") or hasattr(tasks, "dtype")
-    if is_frame or isinstance(tasks, str) or not isinstance(tasks, Iterable):
+    if not isinstance(tasks, (Mapping, list, tuple)):
+        tasks = unwrapped(tasks)
+    is_table = hasattr(tasks, "columns") or hasattr(tasks, "dtype")
+    if is_table or isinstance(tasks, str) or not isinstance(tasks, Iterable):
         raise ValueError(f"Got {type(tasks).__name__} without groups. {FORMS}")
     if isinstance(tasks, Mapping):
         names, tasks = list(tasks), tasks.values()
-    tasks = list(tasks)
+    tasks, names = list(tasks), None if names is None else names_of(names)
     if not tasks:
         raise ValueError(f"Got no task. {FORMS}")
     if names is not None and len(names) != len(tasks):
         raise ValueError(f"names has {len(names)} entries for {len(tasks)} tasks.")
-    given = [_given(i, item) for i, item in enumerate(tasks)]
+    told = range(len(tasks)) if names is None else names
+    given = [_given(i, name, item) for i, (name, item) in enumerate(zip(told, tasks, strict=True))]
     if names is None:
         names = _own_names(given) or range(len(given))
     return list(zip(names, given, strict=True))
 
 
-def _given(i: int, item: Any) -> Given:
+def _given(i: int, name: Any, item: Any) -> Given:
     if isinstance(item, Task):
         return item
     X, y = item if isinstance(item, (tuple, list)) and len(item) == 2 else (item, None)
+    try:
+        X = unwrapped(X)
+    except ValueError as error:
+        raise ValueError(f"Task {name!r}: {error}") from error
     if _n_dimensions(X) != 2:
         raise ValueError(f"Entry {i} of the tasks is not a task. {FORMS}")
     return X, y

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.mixture import GaussianMixture
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import column_or_1d
 
+from .._input.names import in_order, names_of, rows_by_name
+from .._input.rows import named_rows, refuse_huge
 from .._stats.moments import feature_spread
 from .._typing import Array
 from ._task_set import TaskSet
@@ -56,10 +59,15 @@ def make_tasks_from_classes(
     >>> make_tasks_from_classes(*load_digits(return_X_y=True), n_anomalous=20, random_state=0)
     TaskSet(10 tasks, 1997 rows, n_features=64)
     """
-    X, y = check_array(X, dtype=np.float64), column_or_1d(y)
-    known = np.unique(y)
-    wanted = known if classes is None else np.asarray(classes)
-    unknown = [str(c) for c in wanted if c not in known]
+    X, columns = named_rows(X, dtype=np.float64)
+    is_column = len(getattr(y, "shape", ())) == 2
+    rows_of = rows_by_name(column_or_1d(y) if is_column else y, "y", "class")
+    check_consistent_length(X, range(sum(map(len, rows_of.values()))))
+    known = in_order(rows_of)
+    wanted = (
+        known if classes is None else names_of([classes] if isinstance(classes, str) else classes)
+    )
+    unknown = [str(c) for c in wanted if c not in rows_of]
     if unknown or len(known) < 2:
         raise ValueError(
             f"y has the classes {', '.join(map(str, known))}; "
@@ -68,11 +76,12 @@ def make_tasks_from_classes(
     rng = check_random_state(random_state)
     tasks = {}
     for c in wanted:
-        normal = _some(np.flatnonzero(y == c), n_normal, rng)
-        anomalous = _some(np.flatnonzero(y != c), n_anomalous, rng)
+        normal = _some(rows_of[c], n_normal, rng)
+        others = np.delete(np.arange(len(X)), rows_of[c])
+        anomalous = _some(others, n_anomalous, rng)
         rows = np.concatenate([normal, anomalous])
-        tasks[c.item()] = X[rows], np.repeat([0, 1], [len(normal), len(anomalous)])
-    return TaskSet(tasks, outlier_label=1)
+        tasks[c] = X[rows], np.repeat([0, 1], [len(normal), len(anomalous)])
+    return _named(TaskSet(tasks, outlier_label=1), columns)
 
 
 def make_tasks_from_groups(
@@ -164,7 +173,8 @@ def make_tasks_from_table(
     >>> make_tasks_from_table(X, 8, random_state=0)
     TaskSet(8 tasks, 960 rows, n_features=4)
     """
-    X = check_array(X, dtype=np.float64, ensure_min_samples=_LEAST_ROWS)
+    X, columns = named_rows(X, dtype=np.float64, ensure_min_samples=_LEAST_ROWS)
+    refuse_huge(X)
     unknown = [kind for kind in kinds if kind not in _KINDS]
     if unknown or not kinds:
         raise ValueError(f"kinds={tuple(kinds)} must be some of {', '.join(_KINDS)}.")
@@ -182,7 +192,12 @@ def make_tasks_from_table(
         anomalies = _KINDS[kind](X, mixture, n_anomalous, rng)
         labels = np.repeat([0, 1], [len(normals), n_anomalous])
         tasks[f"{kind} {i}"] = np.concatenate([normals, anomalies]), labels
-    return TaskSet(tasks, outlier_label=1)
+    return _named(TaskSet(tasks, outlier_label=1), columns)
+
+
+def _named(tasks: TaskSet, columns: tuple[Any, ...] | None) -> TaskSet:
+    """Keep the names of the columns of the frame that tasks were made of."""
+    return tasks.with_tasks(replace(task, columns=columns) for task in tasks)
 
 
 def _some(rows: NDArray[np.intp], most: int | None, rng: Any) -> NDArray[np.intp]:

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 
 from .._input.codings import Coding
 from .._input.labels import ANOMALOUS, read_labels
-from .._input.rows import validated_rows
+from .._input.rows import first_missing, named_rows
 
 
 @dataclass(frozen=True)
@@ -28,15 +27,15 @@ class Task:
         0 normal, 1 anomalous, -1 unlabelled.
     group : object
         Tasks of one group are siblings: validation holds them out together.
-    columns : tuple of str or None, default=None
-        Names of the columns, where they have any.
+    columns : tuple or None, default=None
+        Names of the columns, where they have any other than 0, 1, 2 and so on.
     """
 
     name: Any
     X: NDArray[np.float64]
     y: NDArray[np.int8]
     group: Any
-    columns: tuple[str, ...] | None = None
+    columns: tuple[Any, ...] | None = None
 
     @property
     def normals(self) -> NDArray[np.float64]:
@@ -51,9 +50,18 @@ class Task:
 
 def renamed_task(task: Task, name: Any, group: Any, allow_nan: bool) -> Task:
     """Return a validated task with another name and group; refuse missing values if asked to."""
-    if not allow_nan and np.isnan(task.X).any():
-        raise ValueError(f"Task {name!r} contains NaN, which this detector refuses.")
+    if not allow_nan:
+        refuse_missing(task, name)
     return replace(task, name=name, group=group)
+
+
+def refuse_missing(task: Task, name: Any) -> None:
+    """Raise a ValueError that names the first missing value of a task, if there is one."""
+    if np.isnan(task.X).any():
+        raise ValueError(
+            f"Task {name!r} contains NaN, which this detector refuses. "
+            f"{first_missing(task.X, task.columns)}"
+        )
 
 
 def validated_task(
@@ -70,14 +78,12 @@ def validated_task(
 
     The task owns its rows: what becomes of ``X`` later does not change them.
     """
-    probe = BaseEstimator()
     finite: Any = "allow-nan" if allow_nan else True
     try:
-        rows = validated_rows(probe, X, dtype=np.float64, order="C", ensure_all_finite=finite)
+        rows, columns = named_rows(X, dtype=np.float64, order="C", ensure_all_finite=finite)
         codes, coding = read_labels(y, len(rows), outlier_label=outlier_label, known=known)
     except (ValueError, TypeError) as error:
         raise type(error)(f"Task {name!r}: {error}") from error
     if rows is X or not rows.flags.owndata:
         rows = rows.copy()
-    columns = getattr(probe, "feature_names_in_", None)
-    return Task(name, rows, codes, group, None if columns is None else tuple(columns)), coding
+    return Task(name, rows, codes, group, columns), coding

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.validation import _num_samples
 
 from .._input.codings import Coding, agreed, is_auto
+from .._input.containers import n_rows
 from .._input.labels import common_coding, encode_labels, warn_if_mostly_anomalous
+from .._input.names import names_of
 from ._forms import FORMS, Given, named_tasks, split_flat
-from ._task import Task, renamed_task, validated_task
+from ._task import Task, refuse_missing, renamed_task, validated_task
 
 __all__ = ["Task", "TaskSet"]
 
@@ -61,6 +62,7 @@ class TaskSet:
         named = named_tasks(tasks, names)
         if len({name for name, _ in named}) < len(named):
             raise ValueError("names must differ: messages and results tell tasks apart by them.")
+        groups = None if groups is None else names_of(groups)
         if groups is not None and len(groups) != len(named):
             raise ValueError(f"groups has {len(groups)} entries for {len(named)} tasks.")
         self.tasks: tuple[Task, ...] = ()
@@ -92,7 +94,7 @@ class TaskSet:
             )
 
     @property
-    def feature_names_in(self) -> tuple[str, ...] | None:
+    def feature_names_in(self) -> tuple[Any, ...] | None:
         """Names of the columns of all tasks; None where they have none."""
         return self.tasks[0].columns
 
@@ -135,8 +137,7 @@ class TaskSet:
 
     def _refuse_nan(self) -> None:
         for task in self.tasks:
-            if np.isnan(task.X).any():
-                raise ValueError(f"Task {task.name!r} contains NaN, which this detector refuses.")
+            refuse_missing(task, task.name)
 
     @property
     def n_tasks(self) -> int:
@@ -244,6 +245,7 @@ class TaskSet:
         tasks : TaskSet
             A new set.
         """
+        groups = names_of(groups)
         if len(groups) != self.n_tasks:
             raise ValueError(f"groups has {len(groups)} entries for {self.n_tasks} tasks.")
         return self.with_tasks(
@@ -288,7 +290,7 @@ def coded_tasks(
             continue
         X_t, y_t = task
         try:
-            n = _num_samples(X_t)
+            n = n_rows(X_t)
             tasks[name] = X_t, encode_labels(y_t, n, outlier_label=outlier_label, known=known)
         except (ValueError, TypeError) as error:
             raise type(error)(f"Task {name!r}: {error}") from error

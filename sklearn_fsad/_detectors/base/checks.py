@@ -12,6 +12,7 @@ import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
+from ..._input.rows import known_columns
 from ..._state import MetaState
 from ..._stats.scaling import SCALERS
 from ...exceptions import WeightsError
@@ -115,9 +116,8 @@ def check_state(detector: Any, state: MetaState) -> None:
             f"X has {detector.n_features_in_} features, but {own} was meta-fitted "
             f"on tasks with {state.n_features_in} features."
         )
-    names = getattr(detector, "feature_names_in_", None)
-    learned_names = state.feature_names_in
-    if names is not None and learned_names is not None and list(names) != list(learned_names):
+    names, learned_names = known_columns(detector), state.feature_names_in
+    if names is not None and learned_names is not None and [*map(str, names)] != [*learned_names]:
         raise ValueError(
             "The feature names should match those that were passed during meta_fit, in the "
             f"same order: got {list(names)}, meta_fit had {list(learned_names)}."
