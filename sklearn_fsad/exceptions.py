@@ -58,7 +58,7 @@ class LabelConventionWarning(UserWarning):
 
 
 class TaskWarning(UserWarning):
-    """Warn that a training task is not used as asked for, for example with fewer shots."""
+    """Warn that a training task is not used as asked for, or is probably not what it should be."""
 
 
 class MetaTrainingDivergedError(RuntimeError):

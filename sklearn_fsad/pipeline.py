@@ -70,7 +70,8 @@ def meta_fit_pipeline(
     TypeError
         If ``pipe`` is not a pipeline that ends in a detector with ``meta_fit``.
     ValueError
-        If ``per_task`` names no step, or tasks cannot be read, pooled or transformed.
+        If ``per_task`` names no step, or tasks cannot be read, pooled or transformed. Dates are
+        refused where the first step is one of scikit-learn's that reads numbers alone.
 
     Examples
     --------

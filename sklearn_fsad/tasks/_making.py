@@ -39,7 +39,8 @@ def make_tasks_from_classes(
     X : array-like of shape (n_samples, n_features)
         Rows.
     y : array-like of shape (n_samples,)
-        Class of each row.
+        Class of each row: a list, an array, or a column of a frame, of any type with a value in
+        every row.
     classes : sequence, default=None
         Classes to take for normal, one task each; None means all.
     n_normal, n_anomalous : int, default=None
@@ -50,7 +51,12 @@ def make_tasks_from_classes(
     Returns
     -------
     tasks : TaskSet
-        Named by their normal class.
+        Named by their normal class, in the order of these names.
+
+    Raises
+    ------
+    ValueError
+        If ``X`` holds what is no number, a row has no class, or there are fewer than two classes.
 
     Examples
     --------
@@ -160,6 +166,11 @@ def make_tasks_from_table(
     -------
     tasks : TaskSet
         Named by kind and number.
+
+    Raises
+    ------
+    ValueError
+        If ``X`` holds what is no number, or a value above 1e60.
 
     References
     ----------

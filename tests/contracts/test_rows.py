@@ -33,6 +33,7 @@ from sklearn_fsad import PyODDetector
 pytestmark = [
     pytest.mark.filterwarnings("error::RuntimeWarning"),
     pytest.mark.filterwarnings("ignore:X has feature names"),
+    pytest.mark.filterwarnings("ignore:y marks"),  # most rows of a tiny support are anomalies
     pytest.mark.usefixtures("few_trees", "few_lessons"),
 ]
 

@@ -26,7 +26,7 @@ from sklearn_fsad.datasets import (
     tasks_from_folder,
 )
 from sklearn_fsad.datasets._registry import ADBENCH, MVTEC, SKAB
-from sklearn_fsad.exceptions import FetchError
+from sklearn_fsad.exceptions import FetchError, TaskWarning
 
 SENSORS = ("Accelerometer1RMS", "Accelerometer2RMS", "Current", "Pressure", "Temperature",
            "Thermocouple", "Voltage", "Volume Flow RateRMS")  # fmt: skip
@@ -389,3 +389,101 @@ def test_folders_without_tasks_are_refused(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match=r"1\.csv.*sklearn-fsad\[data\]"):
         tasks_from_folder(tmp_path)
+
+
+# --- what lies in folders by accident -------------------------------------------------------------
+def machine(i, n=20):
+    pd = pytest.importorskip("pandas", reason="needs pandas, of the extra 'data'")
+    X = np.random.default_rng(i).normal(size=(n, 3))
+    return pd.DataFrame(X, columns=list("abc")).assign(label=np.arange(n) > 15)
+
+
+def write_machines(folder, **how):
+    for i in range(2):
+        machine(i).to_csv(folder / f"m{i}.csv", **how)
+
+
+HIDDEN = (".ipynb_checkpoints/m0.csv", "__MACOSX/m0.csv", "a/.git/b/m0.csv", "._m0.csv")
+
+
+@pytest.mark.parametrize("pattern", [None, "**/*.csv"])
+def test_hidden_files_are_no_tasks(tmp_path, pattern):
+    folder = tmp_path / ".hidden itself"
+    folder.mkdir()
+    write_machines(folder, index=False)
+    for name in HIDDEN:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes((folder / "m0.csv").read_bytes())
+    assert tasks_from_folder(folder, pattern=pattern).names == ["m0.csv", "m1.csv"]
+    with pytest.raises(FileNotFoundError, match=r"hidden ones left out: __MACOSX/m0\.csv"):
+        tasks_from_folder(folder, pattern="__MACOSX/*.csv")
+
+
+def twice(folder):
+    write_machines(folder)
+    for file in folder.glob("*.csv"):
+        pytest.importorskip("pandas").read_csv(file).to_csv(file)
+
+
+def foreign_parquet(folder):
+    pa = pytest.importorskip("pyarrow", reason="needs pyarrow, of the extra 'data'")
+    table = pa.Table.from_pandas(machine(0).sample(frac=1.0, random_state=0))
+    pytest.importorskip("pyarrow.parquet").write_table(
+        table.replace_schema_metadata(None), folder / "m0.parquet"
+    )
+
+
+NUMBERED = {
+    "to_csv": (write_machines, ["Unnamed: 0"]),
+    "twice": (twice, ["Unnamed: 0.1", "Unnamed: 0"]),
+    "shuffled": (
+        lambda folder: machine(0).sample(frac=1.0, random_state=0).to_csv(folder / "m0.csv"),
+        ["Unnamed: 0"],
+    ),
+    "reset_index": (
+        lambda folder: machine(0).reset_index().to_csv(folder / "m0.csv", index=False),
+        ["index"],
+    ),
+    "parquet of others": (foreign_parquet, ["__index_level_0__"]),
+}
+
+
+@pytest.mark.parametrize("kind", NUMBERED)
+def test_row_numbers_among_the_columns_are_told(tmp_path, kind):
+    write, columns = NUMBERED[kind]
+    write(tmp_path)
+    with pytest.warns(TaskWarning, match=r"counts the rows in m0.*drop=") as told:
+        tasks = tasks_from_folder(tmp_path)
+    assert f"drop={columns}" in str(told[0].message)
+    assert tasks.n_features == 3 + len(columns)
+    assert tasks_from_folder(tmp_path, drop=columns).feature_names_in == ("a", "b", "c")
+
+
+def test_row_numbers_are_told_without_a_header_too(tmp_path):
+    write_machines(tmp_path, header=False)
+    with pytest.warns(TaskWarning, match=r"drop=\[0\]"):
+        tasks_from_folder(tmp_path, label=4, csv_params={"header": None})
+
+
+def test_a_measurement_named_index_is_none_of_them(tmp_path):
+    machine(0).rename(columns={"a": "index"}).to_csv(tmp_path / "m0.csv", index=False)
+    assert tasks_from_folder(tmp_path).n_features == 3
+
+
+def test_copies_are_told_by_name(tmp_path):
+    write_machines(tmp_path, index=False)
+    (tmp_path / "Copy of m0.csv").write_bytes((tmp_path / "m0.csv").read_bytes())
+    with pytest.warns(TaskWarning, match=r"the same rows: Copy of m0\.csv, m0\.csv\. Remove"):
+        assert tasks_from_folder(tmp_path).n_tasks == 3
+
+
+def test_files_without_rows_are_refused_by_all_their_names(tmp_path):
+    write_machines(tmp_path, index=False)
+    (tmp_path / "e.csv").write_text("")
+    (tmp_path / "h.csv").write_text("a,b,c,label\n")
+    np.savez(tmp_path / "z.npz", X=np.zeros((0, 3)), y=np.zeros(0))
+    with pytest.raises(ValueError, match=r"'e\.csv'.*'h\.csv'.*'z\.npz'.*without rows"):
+        tasks_from_folder(tmp_path)
+    (tmp_path / "z.npz").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"z\.npz"):
+        tasks_from_folder(tmp_path, pattern="*.npz")

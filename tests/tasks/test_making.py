@@ -1,12 +1,15 @@
 """Tasks out of classes, groups and one table."""
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from sklearn.datasets import load_digits, make_blobs
 from sklearn.metrics import roc_auc_score
 
 from sklearn_fsad import ProtoNetDetector
 from sklearn_fsad.tasks import (
+    TaskSet,
     make_tasks_from_classes,
     make_tasks_from_groups,
     make_tasks_from_table,
@@ -49,6 +52,62 @@ def test_classes_may_be_chosen_and_have_any_label():
         make_tasks_from_classes(X, y, classes=["plum"])
     with pytest.raises(ValueError, match="two are needed"):
         make_tasks_from_classes(X, np.zeros(20))
+
+
+WORDS = np.repeat(["pump", "fan"], [6, 9])
+DAYS = np.repeat(np.array(["2024-01-02", "2024-01-01"], dtype="M8[ns]"), [6, 9])
+CLASSES = {
+    "series of any index": (pd.Series(WORDS, index=range(20, 5, -1)), ["fan", "pump"]),
+    "objects": (WORDS.astype(object), ["fan", "pump"]),
+    "categories": (pd.Categorical(WORDS), ["fan", "pump"]),
+    "ordered categories": (pd.Series(WORDS).astype("category"), ["fan", "pump"]),
+    "strings": (pd.Series(WORDS, dtype="string"), ["fan", "pump"]),
+    "a frame of one column": (pd.DataFrame({"kind": WORDS}), ["fan", "pump"]),
+    "polars": (pl.Series(WORDS.tolist()), ["fan", "pump"]),
+    "list": (WORDS.tolist(), ["fan", "pump"]),
+    "truths": (WORDS == "pump", [False, True]),
+    "time stamps": (pd.Series(DAYS), [pd.Timestamp("2024-01-01"), pd.Timestamp("2024-01-02")]),
+    "words and numbers": ([7] * 6 + ["fan"] * 9, [7, "fan"]),
+}
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_classes_and_groups_keep_their_names_whatever_holds_them(kind):
+    X = pd.DataFrame(np.arange(30.0).reshape(15, 2), columns=["speed", "heat"])
+    held, names = CLASSES[kind]
+    tasks = make_tasks_from_classes(X, held)
+    assert tasks.names == names
+    assert tasks.feature_names_in == ("speed", "heat")
+    normals = sorted((task.normals for task in tasks), key=len)
+    np.testing.assert_array_equal(np.concatenate(normals), X)
+    if kind != "a frame of one column":
+        grouped = make_tasks_from_groups(X, None, held)
+        assert sorted(grouped.names, key=str) == sorted(names, key=str)
+        np.testing.assert_array_equal(grouped[0].X, X.iloc[:6])
+        assert grouped.feature_names_in == ("speed", "heat")
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, pd.NaT])
+def test_a_row_without_a_class_is_told(missing):
+    with pytest.raises(ValueError, match="y has no class for row 2"):
+        make_tasks_from_classes(np.zeros((3, 2)), ["fan", "pump", missing])
+
+
+def test_one_class_may_be_named_alone_and_columns_keep_their_names():
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(15, 2)), columns=["speed", "heat"])
+    assert make_tasks_from_classes(frame, WORDS, classes="fan").names == ["fan"]
+    table = make_tasks_from_table(frame, 2, random_state=0)
+    assert table.feature_names_in == ("speed", "heat")
+    assert make_tasks_from_table(frame.to_numpy(), 2, random_state=0).feature_names_in is None
+
+
+def test_names_and_groups_of_tasks_may_be_series_of_any_index():
+    rows = [np.full((3, 2), i) for i in range(3)]
+    names, groups = (pd.Series(list(words), index=[2, 1, 0]) for words in ("xyz", "aab"))
+    tasks = TaskSet(rows, names=names, groups=groups)
+    assert tasks.names == ["x", "y", "z"]
+    assert tasks.groups == ["a", "a", "b"]
+    assert tasks.regrouped(groups[::-1]).groups == ["b", "a", "a"]
 
 
 # --- groups ---------------------------------------------------------------------------------------
