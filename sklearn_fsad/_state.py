@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._values import plain
 from .exceptions import WeightsError
 
 _FORMAT = 1
@@ -31,7 +32,8 @@ class MetaState:
     detector : str
         Name of the estimator class that the state belongs to.
     architecture : mapping
-        Constructor parameters that fix the shape of the state; JSON values only.
+        Constructor parameters that fix the shape of the state; JSON values, or numbers and
+        arrays of numpy, which become such.
     arrays : mapping of str to ndarray
         Learned arrays.
     n_features_in : int or None
@@ -39,7 +41,7 @@ class MetaState:
     feature_names_in : sequence of str or None, default=None
         Column names of the training tasks, where they had any.
     info : mapping, default=None
-        Facts about the training (number of tasks, shots, history); JSON values only.
+        Facts about the training (number of tasks, shots, history), of the same kind.
     """
 
     def __init__(
@@ -52,13 +54,13 @@ class MetaState:
         info: Mapping[str, Any] | None = None,
     ) -> None:
         self.detector = str(detector)
-        self.architecture = MappingProxyType(json.loads(json.dumps(dict(architecture))))
+        self.architecture = MappingProxyType(_json_values(architecture))
         self.arrays = MappingProxyType({name: _frozen(a) for name, a in sorted(arrays.items())})
         self.n_features_in = None if n_features_in is None else int(n_features_in)
         self.feature_names_in = (
             None if feature_names_in is None else tuple(str(name) for name in feature_names_in)
         )
-        self.info = MappingProxyType(json.loads(json.dumps(dict(info or {}))))
+        self.info = MappingProxyType(_json_values(info or {}))
 
     @property
     def sha256(self) -> str:
@@ -78,7 +80,7 @@ class MetaState:
         arrays : mapping of str to ndarray
             Arrays to add or to replace others by.
         **info
-            Facts to add; JSON values only.
+            Facts to add, as in the constructor.
 
         Returns
         -------
@@ -216,6 +218,19 @@ def resolve_state(pretrained: Any) -> MetaState | None:
         return pretrained
     shipped = _WEIGHTS / f"{pretrained}.safetensors"
     return MetaState.load(shipped if shipped.is_file() else pretrained)
+
+
+def _json_values(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert facts to what JSON knows; a TypeError names what it does not know."""
+
+    def converted(value: Any) -> Any:
+        known = plain(value)
+        if known is value:
+            raise TypeError(f"A state cannot hold {value!r}, a {type(value).__name__}.")
+        return known
+
+    known: dict[str, Any] = json.loads(json.dumps(dict(facts), default=converted))
+    return known
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:

@@ -6,13 +6,15 @@ the support, larger = more anomalous; rows that score above ``cut`` are flagged.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ._typing import Array
+from ._values import as_number
 from ._warn import warn
 
 __all__ = ["AutoThreshold", "ConformalThreshold", "F1Threshold", "PyThreshThreshold"]
@@ -50,7 +52,7 @@ class ConformalThreshold:
     def __call__(self, normal_scores: Array, anomaly_scores: Array) -> float:
         """Return the cut."""
         n = len(normal_scores)
-        if self.alpha * (n + 1) < 1.0:
+        if _checked(self.alpha) * (n + 1) < 1.0:
             warn(
                 f"A false-alarm rate of alpha={self.alpha:g} cannot be promised from {n} normal "
                 f"rows: the least is 1/(n+1) = {1 / (n + 1):.3g}, which is used. Give more normal "
@@ -133,7 +135,8 @@ class PyThreshThreshold:
     Parameters
     ----------
     thresholder : object
-        Has ``eval(scores)``, which returns 1 for each score of an anomaly and else 0.
+        Has ``eval(scores)``, which returns 1 for each score of an anomaly and else 0; anything else
+        is refused.
     """
 
     thresholder: Any
@@ -141,7 +144,7 @@ class PyThreshThreshold:
     def __call__(self, normal_scores: Array, anomaly_scores: Array) -> float:
         """Return the cut."""
         scores = np.concatenate([normal_scores, anomaly_scores])
-        flagged = np.asarray(self.thresholder.eval(scores)).ravel() == 1
+        flagged = _flags(self.thresholder, scores)
         if flagged.all() or not flagged.any():
             warn(
                 f"{type(self.thresholder).__name__} flagged {'all' if flagged.all() else 'none'} "
@@ -153,7 +156,7 @@ class PyThreshThreshold:
 
 def conformal_cut(normal_scores: Array, alpha: float) -> float:
     """Return the score of conformal rank, or the largest where that rank exceeds their number."""
-    n = len(normal_scores)
+    n, alpha = len(normal_scores), _checked(alpha)
     # the small term keeps (n + 1)(1 - alpha) = 18.000000000000004 from becoming rank 19
     rank = int(np.ceil((n + 1) * (1.0 - alpha) - 1e-9))
     return float(np.sort(normal_scores)[min(rank, n) - 1])
@@ -161,7 +164,7 @@ def conformal_cut(normal_scores: Array, alpha: float) -> float:
 
 def mean_rate_cut(normal_scores: Array, alpha: float) -> float:
     """Interpolate the score of rank (n + 1)(1 - alpha)."""
-    n = len(normal_scores)
+    n, alpha = len(normal_scores), _checked(alpha)
     # a fresh score exceeds the r-th smallest of n with probability 1 - r / (n + 1)
     rank = (n + 1) * (1.0 - alpha)
     return float(np.interp(rank, np.arange(1, n + 1), np.sort(normal_scores)))
@@ -182,15 +185,41 @@ def best_f1_cut(normal_scores: Array, anomaly_scores: Array) -> float:
 def best_cut(normal_scores: Array, anomaly_scores: Array, metric: Callable[..., float]) -> float:
     """Return the cut with the best ``metric``, half way between two scores or at the largest.
 
-    Of equally good cuts the highest is taken. ``metric(truth, flagged)`` gets arrays of 0 and 1,
-    larger = better.
+    Of equally good cuts the highest is taken, and none at which the metric is NaN.
+    ``metric(truth, flagged)`` gets arrays of 0 and 1, larger = better.
     """
     scores = np.concatenate([normal_scores, anomaly_scores])
     truth = np.repeat([0, 1], [len(normal_scores), len(anomaly_scores)])
     distinct = np.unique(scores)[::-1]
     cuts = [distinct[0], *((distinct[1:] + distinct[:-1]) / 2.0)]
-    values = [metric(truth, (scores > cut).astype(int)) for cut in cuts]
-    return float(cuts[int(np.argmax(values))])
+    name = f"metric={getattr(metric, '__name__', metric)}"
+    values = np.array([as_number(metric(truth, (scores > cut).astype(int)), name) for cut in cuts])
+    if np.isnan(values).all():
+        raise ValueError(f"{name} is NaN at all {len(cuts)} thresholds: there is none to choose.")
+    return float(cuts[int(np.nanargmax(values))])
+
+
+def by_cost(costs: tuple[float, float]) -> Callable[..., float]:
+    """Make a metric, larger = better: the negative cost of false alarms and misses."""
+
+    def value(truth: NDArray[np.int_], flagged: NDArray[np.int_]) -> float:
+        alarms, misses = (flagged > truth).sum(), (flagged < truth).sum()
+        return -float(costs[0] * alarms + costs[1] * misses)
+
+    return value
+
+
+def check_aims(max_fpr: float, costs: Sequence[float]) -> tuple[float, float]:
+    """Return the costs; refuse a rate outside of (0, 1), and costs that are not two numbers."""
+    if not 0.0 < max_fpr < 1.0:
+        raise ValueError(f"max_fpr={max_fpr} must be in (0, 1).")
+    if np.shape(costs) != (2,) or not all(0.0 <= cost < np.inf for cost in costs):
+        raise ValueError(
+            f"costs={costs} must be two finite numbers that are not negative, of a false alarm and "
+            "of a missed anomaly."
+        )
+    alarm, miss = costs
+    return float(alarm), float(miss)
 
 
 def resolve_threshold(threshold: Any, alpha: float) -> Threshold:
@@ -201,3 +230,21 @@ def resolve_threshold(threshold: Any, alpha: float) -> Threshold:
         return AutoThreshold(alpha) if threshold == "auto" else ConformalThreshold(alpha)
     strategy: Threshold = threshold
     return PyThreshThreshold(threshold) if hasattr(threshold, "eval") else strategy
+
+
+def _checked(alpha: float) -> float:
+    """Return a rate of false alarms in double precision; refuse one outside of (0, 1)."""
+    if not 0.0 < alpha < 1.0:
+        raise ValueError(f"alpha={alpha} must be in (0, 1).")
+    return float(alpha)
+
+
+def _flags(thresholder: Any, scores: Array) -> NDArray[np.bool_]:
+    """Mark the scores that a thresholder of PyThresh flags: (n,) -> (n,)."""
+    labels = np.asarray(thresholder.eval(scores)).ravel()
+    if len(labels) != len(scores) or not np.isin(labels, (0, 1)).all():
+        raise ValueError(
+            f"threshold={thresholder!r} returned {labels} for {len(scores)} scores: its eval has "
+            "to return 0 or 1 for each."
+        )
+    return labels == 1

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from .._input.labels import ANOMALOUS
 from .._stats.scaling import ScaledSupport, ScalePrior
+from .._training.progress import progress_bar
 from .._typing import Array
 from ..tasks._episodes import Episode, EpisodeSampler
 from ..tasks._task import Task
@@ -132,7 +132,7 @@ def observe(
     fold_of = {position: f for f, fold in enumerate(folds) for position in fold}
     representers = [evidence.without(fold) for fold in folds]
     observations = []
-    for i in tqdm(range(n_episodes), "episodes", unit="episode", disable=not verbose):
+    for i in progress_bar(range(n_episodes), "episodes", unit="episode", disable=not verbose):
         e = sampler.episode(0, i)
         fold = fold_of[e.task]
         seen = representers[fold](e.support_X, e.support_y)

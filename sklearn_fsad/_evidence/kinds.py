@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from .._typing import Array
 from .family_anomalies import (
     discriminant_pooled,
     discriminant_raw,
@@ -31,6 +34,7 @@ from .family_normals import (
     off_axis_pooled,
     own_over_pooled,
 )
+from .support import QueryRows, Support
 from .table_anomalies import ANOMALIES
 from .table_normals import NORMALS, EvidenceFunction, reads_columns
 
@@ -72,6 +76,38 @@ class Evidence:
         if self.tables_only if embedding else self.embeddings_only:
             return False
         return n_anomalous > 0 or not self.needs_anomalies
+
+
+@dataclass(frozen=True)
+class OwnFunction:
+    """Call a function of the user, and refuse what no evidence is.
+
+    Attributes
+    ----------
+    function : callable
+        ``(support, rows) -> (n_rows,)``.
+    name : str
+        Name of the evidence.
+    """
+
+    function: EvidenceFunction
+    name: str
+
+    def __call__(self, support: Support, rows: QueryRows) -> Array:
+        """Compute the evidence; a ValueError names it where it is not one finite number a row."""
+        n = len(rows.X)
+        scores = np.asarray(self.function(support, rows))
+        if scores.shape != (n,) or scores.dtype.kind not in "biuf":
+            raise ValueError(
+                f"evidence {self.name!r} returned an array of shape {scores.shape} and type "
+                f"{scores.dtype} for {n} rows: it has to return one number for each."
+            )
+        if not np.isfinite(scores).all():
+            raise ValueError(
+                f"evidence {self.name!r} returned NaN or infinity for "
+                f"{int((~np.isfinite(scores)).sum())} of {n} rows."
+            )
+        return scores
 
 
 EVIDENCE: dict[str, Evidence] = {
@@ -136,7 +172,7 @@ def resolve_evidence(
         elif callable(item):
             needs = bool(getattr(item, "needs_anomalies", False))
             name = getattr(item, "__name__", type(item).__name__)
-            resolved.append(Evidence(name, item, needs_anomalies=needs))
+            resolved.append(Evidence(name, OwnFunction(item, name), needs_anomalies=needs))
         else:
             raise ValueError(
                 f"evidence holds {item!r}: give functions (support, rows) -> scores or names out "

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.base import clone
 
 from .._typing import Array
@@ -69,7 +70,8 @@ class ScaledSupport:
     y : ndarray of shape (n_support,), dtype int8
         1 marks the anomalies; the scale is that of the other rows.
     scaler : str or transformer
-        One of ``SCALERS`` or a scikit-learn transformer, which is cloned.
+        One of ``SCALERS`` or a scikit-learn transformer, which is cloned; a ValueError names it
+        where it returns NaN, infinity or another number of rows.
     prior : ScalePrior or None, default=None
         Location and spread that "shrunk" shrinks towards and "pooled" uses; without it both are
         the same as "task".
@@ -107,7 +109,7 @@ class ScaledSupport:
             Scaled rows.
         """
         if self._transformer is not None:
-            return np.asarray(self._transformer.transform(X), dtype=np.float64)
+            return self._transformed(X, self._transformer)
         with np.errstate(over="ignore"):
             return np.clip((X - self._centre) / self._scale, -FAR, FAR)
 
@@ -127,6 +129,22 @@ class ScaledSupport:
         if self._transformer is not None:
             return np.asarray(self._transformer.inverse_transform(Z), dtype=np.float64)
         return Z * self._scale + self._centre
+
+    def _transformed(self, X: Array, transformer: Any) -> Array:
+        """Transform rows by a transformer, and refuse what no scaled rows are."""
+        if not len(X):  # which most transformers refuse
+            return np.empty((0, self.support.shape[1]))
+        Z = transformer.transform(X)
+        Z = np.asarray(Z.toarray() if issparse(Z) else Z, dtype=np.float64)
+        if Z.ndim != 2 or len(Z) != len(X):
+            raise ValueError(
+                f"scaler={transformer!r} returned an array of shape {Z.shape} for {len(X)} rows."
+            )
+        if not np.isfinite(Z[~np.isnan(X).any(axis=1)]).all():
+            raise ValueError(
+                f"scaler={transformer!r} returned NaN or infinity for rows without any."
+            )
+        return Z
 
 
 def _location_and_scale(

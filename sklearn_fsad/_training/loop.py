@@ -8,6 +8,7 @@ import torch
 
 from .batches import Collate, EpisodeDataset
 from .checkpoint import checkpoints_in, without_checkpoints
+from .checks import check_training
 from .net import EpisodicNet, EpochProgress, Interrupted
 from .seeding import torch_seed
 from .settings import TrainingSettings
@@ -37,6 +38,7 @@ def train_episodic(
     history : list of dict
         Losses of each epoch.
     """
+    check_training(settings, validates=valid is not None)
     kind, verbose = EpisodicNet, settings.verbose
     arguments = {"callbacks__print_log": None, **settings.of_net()}
     if settings.accelerator is not None:

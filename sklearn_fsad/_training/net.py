@@ -10,11 +10,11 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping
 from skorch.dataset import unpack_data
 from torch import Tensor
-from tqdm import tqdm
 
 from ..exceptions import MetaTrainingDivergedError
 from .adversary import attacked
 from .interruption import cut_short
+from .progress import progress_bar
 
 
 class EpisodicNet(NeuralNet):
@@ -60,6 +60,11 @@ class EpisodicNet(NeuralNet):
     ) -> Any:
         """Compute the loss of a batch, plus the penalty of the module in training if it has one."""
         loss = super().get_loss(y_pred, y_true, X=X, training=training)
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            raise ValueError(
+                f"criterion={self.criterion!r} in net_params returned {loss!r}: it has to return a "
+                "loss that is a tensor of one number."
+            )
         penalty = getattr(self.module_, "penalty", None)
         if training and penalty is not None:
             loss = loss + penalty()
@@ -103,7 +108,7 @@ class EpochProgress(Callback):
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Open the bar."""
-        self.bar_ = tqdm(total=net.max_epochs, desc=self.description, unit="epoch")
+        self.bar_ = progress_bar(total=net.max_epochs, desc=self.description, unit="epoch")
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Advance the bar, and show the latest losses."""

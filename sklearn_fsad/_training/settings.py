@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from inspect import Parameter, signature
 from typing import Any
 
 import torch
@@ -85,6 +86,8 @@ class TrainingSettings:
     def with_defaults(self, **skorch: Any) -> TrainingSettings:
         """Return settings with default arguments of the skorch net, used where these have none.
 
+        Of an optimiser that the user chose, only those arguments are set that it takes.
+
         Parameters
         ----------
         **skorch
@@ -95,6 +98,9 @@ class TrainingSettings:
         settings : TrainingSettings
             A copy.
         """
+        optimizer = self.skorch.get("optimizer")
+        if optimizer is not None:
+            skorch = {k: v for k, v in skorch.items() if _takes(optimizer, k)}
         return replace(self, skorch={**skorch, **self.skorch})
 
     def with_callbacks(
@@ -154,3 +160,12 @@ class TrainingSettings:
         """
         own = {name: getattr(self, name) for name in ("lr", "max_epochs", "batch_size", "device")}
         return {**own, **self.skorch}
+
+
+def _takes(optimizer: Any, name: str) -> bool:
+    """Tell whether an argument of the net is none of its optimiser, or one that this takes."""
+    if not name.startswith("optimizer__"):
+        return True
+    parameters = signature(optimizer).parameters if callable(optimizer) else {}
+    any_name = any(p.kind == Parameter.VAR_KEYWORD for p in parameters.values())
+    return any_name or name.partition("__")[2] in parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -180,6 +181,12 @@ class Adaptation:
         if state is not None:
             return Adaptation.of(self.method, state, support)
         return Adaptation.of(self.method, self.state, support, self.module)
+
+    def with_parameters(self, **parameters: Any) -> Adaptation:
+        """Return the adaptation with other parameters, which change no scores."""
+        method = copy.copy(self.method)
+        vars(method).update(parameters)
+        return replace(self, method=method)._with_module(self.module)
 
     def with_left_out(self, scores: Array) -> Adaptation:
         """Return the adaptation with the leave-one-out scores of its support."""

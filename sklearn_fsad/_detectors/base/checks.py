@@ -18,14 +18,14 @@ from ..._stats.scaling import SCALERS
 from ...exceptions import WeightsError
 
 SHARED_CONSTRAINTS: dict[str, Any] = {
-    "n_normal": [tuple],
+    "n_normal": [tuple],  # any sequence is one by then: see plain_parameters
     "n_anomalous": [tuple],
     "n_query": [Interval(Integral, 2, None, closed="left")],
     "max_epochs": [Interval(Integral, 0, None, closed="left")],
     "episodes_per_epoch": [Interval(Integral, 1, None, closed="left"), None],
     "batch_size": [Interval(Integral, 1, None, closed="left")],
     "lr": [Interval(Real, 0, None, closed="neither"), None],
-    "scaler": [StrOptions({"auto", *SCALERS}), HasMethods(["fit", "transform"])],
+    "scaler": [StrOptions({"auto", *SCALERS}), HasMethods(["fit", "transform", "get_params"])],
     "threshold": [StrOptions({"auto", "conformal", "f1"}), callable, HasMethods(["eval"])],
     "alpha": [Interval(Real, 0, 1, closed="neither")],
     "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
@@ -35,7 +35,7 @@ SHARED_CONSTRAINTS: dict[str, Any] = {
     "pretrained": [None, MetaState, str, HasMethods("__fspath__")],
     "device": [str],
     "net_params": [None, dict],
-    "callbacks": [None, list],
+    "callbacks": [None, tuple],
     "verbose": ["verbose"],
     "random_state": ["random_state"],
 }
@@ -99,11 +99,29 @@ def check_shots(n_normal: Sequence[Any], n_anomalous: Sequence[Any]) -> None:
             )
 
 
+def check_layers(name: str, widths: Sequence[Any] | None) -> None:
+    """Refuse widths of hidden layers that are not whole numbers of at least 1."""
+    for width in widths or ():
+        if not isinstance(width, Integral) or int(width) < 1:
+            raise ValueError(
+                f"{name}={widths!r} must be a sequence of whole numbers of at least 1."
+            )
+
+
+def check_class(detector: Any, state: MetaState | None) -> None:
+    """Refuse a state that neither the class of the detector has made, nor one it is derived from.
+
+    A subclass may represent rows or build its module in another way than its base class does: what
+    it learned is for itself and its own subclasses.
+    """
+    names = [cls.__name__ for cls in type(detector).__mro__]
+    if state is not None and state.detector not in names:
+        raise ValueError(f"pretrained holds the state of a {state.detector}, not of a {names[0]}.")
+
+
 def check_state(detector: Any, state: MetaState) -> None:
     """Refuse a state that does not fit a detector or the data that it has just validated."""
-    own = type(detector).__name__
-    if state.detector != own:
-        raise ValueError(f"pretrained holds the state of a {state.detector}, not of a {own}.")
+    check_class(detector, state)
     for name in detector._architecture:
         mine, learned = detector._architecture_value(name), state.architecture.get(name)
         if mine is not None and mine != learned:
@@ -113,8 +131,8 @@ def check_state(detector: Any, state: MetaState) -> None:
             )
     if state.n_features_in is not None and state.n_features_in != detector.n_features_in_:
         raise ValueError(
-            f"X has {detector.n_features_in_} features, but {own} was meta-fitted "
-            f"on tasks with {state.n_features_in} features."
+            f"X has {detector.n_features_in_} features, but {type(detector).__name__} was "
+            f"meta-fitted on tasks with {state.n_features_in} features."
         )
     names, learned_names = known_columns(detector), state.feature_names_in
     if names is not None and learned_names is not None and [*map(str, names)] != [*learned_names]:

@@ -14,14 +14,25 @@ from ..._input.callers import refuse_tools_for_classifiers
 from ..._input.codings import SIGNED
 from ..._input.labels import ANOMALOUS, UNLABELLED
 from ..._typing import Array
+from ..._values import as_finite, plain_scalar
 from ..._warn import warn
-from ...thresholds import best_cut, best_f1_cut, conformal_cut, resolve_threshold
+from ...thresholds import (
+    best_cut,
+    best_f1_cut,
+    by_cost,
+    check_aims,
+    conformal_cut,
+    resolve_threshold,
+)
+from .checks import restored_on_error
 from .fitted import FittedDetector
+from .parameters import plain_parameters
 from .probability import CURVE, by_curve, by_support
 
 Metric = str | Callable[[NDArray[np.int_], NDArray[np.int_]], float]
 _USUAL_RATE = 0.1  # share of anomalies where it is unknown, as in PyOD
 _METRICS = ("f1", "recall_at_fpr", "cost")
+_PARAMETERS = ("threshold", "alpha", "contamination")  # that set_threshold changes
 
 
 class Decisions(FittedDetector):
@@ -48,9 +59,16 @@ class Decisions(FittedDetector):
         -------
         self : object
             The detector, with another ``offset_``.
+
+        Raises
+        ------
+        ValueError
+            If nothing is given, or what is cannot be used, such as a callable that returns NaN: the
+            detector is then as it was.
         """
         self._check_fitted()
-        if isinstance(threshold, (int, float, np.number)) and not isinstance(threshold, bool):
+        threshold = plain_scalar(threshold)
+        if isinstance(threshold, (int, float)) and not isinstance(threshold, bool):
             if alpha is not None or contamination is not None:
                 raise ValueError("A score as threshold leaves nothing for alpha or contamination.")
             if not np.isfinite(threshold):
@@ -61,20 +79,19 @@ class Decisions(FittedDetector):
         changed = {name: value for name, value in changed.items() if value is not None}
         if not changed:
             raise ValueError("Give a threshold, alpha or contamination to change.")
-        former = {name: getattr(self, name) for name in ("threshold", "alpha", "contamination")}
-        try:
+        with restored_on_error(self):
             self.set_params(**{"contamination": "auto", **changed})
             self._validate_params()
+            now = plain_parameters(self)
+            changed = {name: now[name] for name in _PARAMETERS}
+            self._adaptation = self._adaptation.with_parameters(**changed)
             self.offset_ = -self._support_cut()
-        except BaseException:
-            self.set_params(**former)
-            raise
         return self
 
     def calibrate(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         metric: Metric = "f1",
         *,
         max_fpr: float = 0.05,
@@ -87,11 +104,12 @@ class Decisions(FittedDetector):
         X : array-like of shape (n_samples, n_features)
             Rows.
         y : array-like of shape (n_samples,)
-            Labels, as in ``fit``; unlabelled rows do not count.
+            Labels, as in ``fit``, which have to be given; unlabelled rows do not count.
         metric : {"f1", "recall_at_fpr", "cost"} or callable, default="f1"
             Quantity to optimise: F1; the recall at a rate of false alarms of at most ``max_fpr``,
             with the finite-sample rank; the cost of false alarms and misses; or
-            ``metric(y_true, y_pred)``, larger = better, 1 for an anomaly and 0 for a normal row.
+            ``metric(y_true, y_pred)``, larger = better, 1 for an anomaly and 0 for a normal row. A
+            threshold where it is NaN is not chosen.
         max_fpr : float in (0, 1), default=0.05
             See ``metric``; also the rate aimed at where no row is an anomaly.
         costs : (float, float), default=(1, 1)
@@ -101,14 +119,18 @@ class Decisions(FittedDetector):
         -------
         self : object
             The detector, with another ``offset_``; the next ``fit`` forgets it.
+
+        Raises
+        ------
+        ValueError
+            If ``y`` is missing or labels no row as normal, if ``metric`` is NaN at every threshold
+            or no number at one, or if ``max_fpr`` or ``costs`` are out of range.
         """
         self._check_fitted()
+        metric = plain_scalar(metric)
         if not (callable(metric) or metric in _METRICS):
             raise ValueError(f"metric={metric!r} must be callable or one of {', '.join(_METRICS)}.")
-        if not 0.0 < max_fpr < 1.0 or min(costs) < 0.0:
-            raise ValueError(
-                f"max_fpr={max_fpr} must be in (0, 1) and costs={costs} must not be negative."
-            )
+        costs = check_aims(max_fpr, costs)
         scores = -self.score_samples(X)
         codes = self._encoded_query(y, len(scores))
         normal = scores[(codes != ANOMALOUS) & (codes != UNLABELLED)]
@@ -126,7 +148,7 @@ class Decisions(FittedDetector):
         elif metric == "f1":
             cut = best_f1_cut(normal, anomalous)
         else:
-            value = metric if callable(metric) else _by_cost(costs)
+            value = metric if callable(metric) else by_cost(costs)
             cut = best_cut(normal, anomalous, value)
         self.offset_ = -cut
         return self
@@ -155,7 +177,8 @@ class Decisions(FittedDetector):
             Rows.
         anomaly_rate : float in (0, 1), default=None
             Share of anomalies among the rows to come. None means that of the training tasks;
-            without such ``contamination``, or 0.1 where that is "auto".
+            without such ``contamination`` as ``fit`` or ``set_threshold`` found it, or 0.1 where
+            that is "auto".
 
         Returns
         -------
@@ -175,7 +198,8 @@ class Decisions(FittedDetector):
         refuse_tools_for_classifiers(self._anomaly_column() == 1)
         learned = self._learned_curve()
         if learned is None:
-            usual = _USUAL_RATE if self.contamination == "auto" else self.contamination
+            share = self._in_force("contamination")
+            usual = _USUAL_RATE if share == "auto" else share
             p = by_support(scores, *left_out, rate=anomaly_rate or usual)
         else:
             curve, rate = learned
@@ -251,23 +275,15 @@ class Decisions(FittedDetector):
     # --- private ----------------------------------------------------------------------------------
     def _support_cut(self) -> float:
         """Compute the anomaly score above which a row is flagged, from support and parameters."""
-        if self.contamination != "auto":  # of all rows given
+        threshold, alpha, contamination = map(self._in_force, _PARAMETERS)
+        if contamination != "auto":  # of all rows given
             scores = self._anomaly_scores(self.support_X_)
-            return float(np.percentile(scores, 100.0 * (1.0 - self.contamination)))
-        threshold = resolve_threshold(self.threshold, self.alpha)
-        return float(threshold(*self._adaptation.left_out_by_label()))
+            return float(np.percentile(scores, 100.0 * (1.0 - contamination)))
+        strategy = resolve_threshold(threshold, alpha)
+        cut = strategy(*self._adaptation.left_out_by_label())
+        return as_finite(cut, f"threshold={threshold!r}")
 
     def _learned_curve(self) -> tuple[Array, float] | None:
         """Return the curve learned on tasks and their share of anomalies; None without tasks."""
         curve = self.state_.arrays.get(CURVE)
         return None if curve is None else (curve, self.state_.info["anomaly_rate"])
-
-
-def _by_cost(costs: tuple[float, float]) -> Callable[..., float]:
-    """Make a metric, larger = better: the negative cost of false alarms and misses."""
-
-    def value(truth: NDArray[np.int_], flagged: NDArray[np.int_]) -> float:
-        alarms, misses = (flagged > truth).sum(), (flagged < truth).sum()
-        return -float(costs[0] * alarms + costs[1] * misses)
-
-    return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
@@ -11,14 +10,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import _fit_context, clone
-from sklearn.utils import check_random_state
 
 from ..._input.codings import Coding
 from ..._input.labels import ANOMALOUS, NORMAL, read_labels, warn_if_mostly_anomalous
 from ..._input.rows import refuse_huge
 from ..._state import MetaState, resolve_state
 from ..._training.interruption import kept_on_interrupt, warn_of_interruption
-from ..._training.settings import TrainingSettings
 from ..._training.usual_torch import usual_torch
 from ..._typing import Array, Codes, Mask
 from ...tasks._distance import TrainingTasks, warn_if_far
@@ -28,10 +25,9 @@ from .adaptation import Adaptation, Representation, SupportSet, left_out_scores
 from .checks import (
     SHARED_CONSTRAINTS,
     as_weights_error,
+    check_class,
     check_device,
-    check_shots,
     check_state,
-    copied_callback,
     forget_fit,
     restored_on_error,
 )
@@ -39,6 +35,7 @@ from .cleaning import believed_normals, without_doubtful_anomalies
 from .decisions import Decisions
 from .documentation import spell_out_shared, with_shared_parameters
 from .explanations import Explanations
+from .parameters import with_plain_parameters
 from .probability import CURVE, learn_from_tasks
 
 
@@ -182,21 +179,8 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
         self : object
             The meta-fitted detector.
         """
-        check_shots(self.n_normal, self.n_anomalous)
-        check_device(self.device)
-        tasks = TaskSet.make(
-            X, y, groups, outlier_label=self.outlier_label, allow_nan=self._allows_nan
-        )
-        for task in tasks:
-            refuse_huge(task.X, f"Task {task.name!r}: X")
-        seed = self._seed()
-        with usual_torch():
-            with kept_on_interrupt() as interruption:
-                state = self._meta_train(tasks, seed)
-            state = self._with_probabilities(state, tasks, seed)
-        if state.n_features_in is not None:  # what was learned belongs to these columns
-            known = TrainingTasks.from_tasks(tasks, seed)
-            state = state if known is None else state.with_arrays(known.to_arrays())
+        with with_plain_parameters(self), usual_torch(), kept_on_interrupt() as interruption:
+            state = self._learned_state(X, y, groups)
         forget_fit(self)
         self.pretrained = state
         if interruption.epochs is not None:
@@ -222,7 +206,7 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
         self : object
             The fitted detector.
         """
-        with restored_on_error(self), usual_torch():
+        with restored_on_error(self), with_plain_parameters(self), usual_torch():
             check_device(self.device)
             rows = self._validated(X, ensure_min_samples=2)
             refuse_huge(rows)
@@ -235,6 +219,9 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Add rows to the support: the same as one ``fit`` on all rows given so far.
+
+        Parameters that were changed since count, as in that ``fit``; labels given before stay as
+        they were read.
 
         Parameters
         ----------
@@ -250,7 +237,7 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
         """
         if not self.__sklearn_is_fitted__():
             return self.fit(X, y)
-        with restored_on_error(self), usual_torch():
+        with restored_on_error(self), with_plain_parameters(self), usual_torch():
             rows = self._validated(X, reset=False)
             refuse_huge(rows)
             known = self._coding
@@ -282,6 +269,23 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
         return self.fit(X, y, **kwargs).predict(X)
 
     # --- fitting ----------------------------------------------------------------------------------
+    def _learned_state(self, X: Any, y: Any, groups: Any) -> MetaState:
+        """Check everything, then learn the state of ``meta_fit``."""
+        self._check_before_training()
+        check_class(self, resolve_state(self.pretrained))
+        tasks = TaskSet.make(
+            X, y, groups, outlier_label=self.outlier_label, allow_nan=self._allows_nan
+        )
+        for task in tasks:
+            refuse_huge(task.X, f"Task {task.name!r}: X")
+        seed = self._seed()
+        state = self._meta_train(tasks, seed)
+        state = self._with_probabilities(state, tasks, seed)
+        if state.n_features_in is None:
+            return state
+        known = TrainingTasks.from_tasks(tasks, seed)  # what was learned belongs to these columns
+        return state if known is None else state.with_arrays(known.to_arrays())
+
     def _fit_support(self, X: Array, codes: Codes) -> None:
         self.support_X_, self.support_y_ = X.copy(), codes
         n_normal = int((codes != ANOMALOUS).sum())
@@ -291,7 +295,9 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
                 f"few): {type(self).__name__} needs at least 2 normal or unlabelled rows."
             )
         given = resolve_state(self.pretrained)
-        if given is not None:
+        if given is None:
+            self._check_parameters()
+        else:
             self._check_state(given)
         kept = np.ones(len(codes), dtype=bool)
         if self.clean_support:
@@ -355,43 +361,6 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
             support_contamination=self.support_contamination,
         )
 
-    def _net_settings(self, lr: float, seed: int) -> TrainingSettings:
-        """Collect training settings from the parameters; ``lr`` is the rate where None is set."""
-        parameters = {
-            name: value
-            for name, value in self.get_params(deep=False).items()
-            if name not in ("pretrained", "callbacks", "verbose", "random_state")
-        }
-        settings = TrainingSettings(
-            lr=lr if self.lr is None else self.lr,
-            max_epochs=0 if self.max_epochs is None else self.max_epochs,
-            batch_size=self.batch_size,
-            device=self.device,
-            seed=seed,
-            callbacks=[copied_callback(callback) for callback in self.callbacks or []],
-            verbose=int(self.verbose),
-            parameters=parameters,
-            keep_on_interrupt=True,
-        )
-        return settings.with_net_params(copy.deepcopy(self.net_params or {}))
-
-    @property
-    def _scaler_follows(self) -> bool:
-        """Return whether ``scaler="auto"`` leaves the scaler to the method."""
-        return isinstance(self.scaler, str) and self.scaler == "auto"
-
-    def _seed(self) -> int:
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
-
     def _check_state(self, state: MetaState) -> None:
         """Refuse a state that does not fit this estimator or the data just validated."""
         check_state(self, state)
-
-    def _architecture_value(self, name: str) -> Any:
-        """Return a parameter as a state records it; None where it follows the state."""
-        value = getattr(self, name)
-        if name == "scaler":
-            if isinstance(value, str):
-                return None if value == "auto" else value
-            return f"{type(value).__name__}({value.get_params()})"
-        return list(value) if isinstance(value, tuple) else value

@@ -58,7 +58,7 @@ class Explanations(FittedDetector):
         rows = self._validated(X, reset=False)
         return column_contributions(self._anomaly_scores, rows, self._reference_normals())
 
-    def diagnose(self, X: Any, y: Any) -> Diagnosis:
+    def diagnose(self, X: Any, y: Any = None) -> Diagnosis:
         """Evaluate the fitted detector on labelled rows, and give advice.
 
         The detector is not changed. ``print`` shows the result.
@@ -68,8 +68,8 @@ class Explanations(FittedDetector):
         X : array-like of shape (n_samples, n_features)
             Rows that were not given to ``fit``.
         y : array-like of shape (n_samples,)
-            Labels, as in ``fit``; unlabelled rows do not count. Without any anomaly the figures
-            that need some are None.
+            Labels, as in ``fit``, which have to be given; unlabelled rows do not count. Without any
+            anomaly the figures that need some are None.
 
         Returns
         -------
@@ -83,7 +83,7 @@ class Explanations(FittedDetector):
         NotFittedError
             Before ``fit``.
         ValueError
-            If no row is labelled as normal.
+            If ``y`` is missing or labels no row as normal.
 
         Examples
         --------
@@ -107,7 +107,7 @@ class Explanations(FittedDetector):
             flagged=-scores - self.offset_ < 0,
             n_repeated=_n_repeated(rows, self.support_X_),
             n_support=len(self._reference_normals()),
-            alpha=self.alpha,
+            alpha=self._in_force("alpha"),
             aim=self._aim_of_threshold(),
             place=self._place_among_tasks(),
             adaptation=adaptation,
@@ -122,12 +122,13 @@ class Explanations(FittedDetector):
 
     def _aim_of_threshold(self) -> str:
         """Name the aim of the threshold: "alpha", a "share" of the support, or "other"."""
-        if self.contamination != "auto":
+        if self._in_force("contamination") != "auto":
             return "share"
-        if isinstance(self.threshold, str) and self.threshold == "conformal":
+        threshold = self._in_force("threshold")
+        if isinstance(threshold, str) and threshold == "conformal":
             return "alpha"
         labelled = bool((self.support_y_ == ANOMALOUS).any())
-        is_auto = isinstance(self.threshold, str) and self.threshold == "auto"
+        is_auto = isinstance(threshold, str) and threshold == "auto"
         return "alpha" if is_auto and not labelled else "other"
 
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.base import OutlierMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import roc_auc_score
 from sklearn.utils import ClassifierTags
@@ -22,11 +22,12 @@ from ..._version import __version__
 from ..._warn import warn
 from ...exceptions import InconsistentVersionWarning
 from .adaptation import Adaptation
+from .parameters import Parameters
 
 _UNSEEN_BY_AUC = {"threshold", "alpha", "contamination"}
 
 
-class FittedDetector(OutlierMixin, BaseEstimator):
+class FittedDetector(OutlierMixin, Parameters):
     """Score rows by the adaptation that ``fit`` stores."""
 
     _allows_nan: ClassVar[bool] = False
@@ -96,7 +97,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):
         """
         return np.where(self.decision_function(X) >= 0, 1, -1)
 
-    def score(self, X: Any, y: Any) -> float:
+    def score(self, X: Any, y: Any = None) -> float:
         """Compute the ROC AUC with the anomaly as the positive class, for any coding of ``y``.
 
         It does not depend on ``threshold``, ``alpha`` and ``contamination``: in a search over
@@ -108,7 +109,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):
         X : array-like of shape (n_samples, n_features)
             Rows.
         y : array-like of shape (n_samples,)
-            Labels; unlabelled rows do not count.
+            Labels, which have to be given; unlabelled rows do not count.
 
         Returns
         -------
@@ -133,9 +134,13 @@ class FittedDetector(OutlierMixin, BaseEstimator):
 
     def _encoded_query(self, y: Any, n: int) -> Codes:
         """Encode labels of rows to evaluate on, by the coding of the support where it has one."""
-        return encode_labels(
-            y, n, outlier_label=self.outlier_label, require_normal=False, known=self._coding
-        )
+        if y is None:
+            raise ValueError("The labels y of the rows are needed here; got None.")
+        label, known = self._in_force("outlier_label"), self._coding
+        codes = encode_labels(y, n, outlier_label=label, require_normal=False, known=known)
+        if (codes == UNLABELLED).all():
+            raise ValueError(f"Labelled rows are needed here: y marks all {n} as unlabelled.")
+        return codes
 
     def _anomaly_column(self) -> int:
         """Return the position of the anomalies' label among the two sorted labels."""

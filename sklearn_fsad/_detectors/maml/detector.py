@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -16,10 +15,13 @@ from ..._input.labels import ANOMALOUS, PADDING
 from ..._state import MetaState
 from ..._stats.moments import are_embeddings
 from ..._training.layers import aligned
+from ..._training.progress import say
 from ..._typing import Array, Codes
+from ..._warn import warn
 from ...exceptions import AdaptationWarning
 from ...tasks._task_set import TaskSet
 from ..base.adaptation import Adaptation, Representation, SupportSet
+from ..base.checks import check_layers
 from ..base.detector import BaseFewShotDetector
 from ..base.documentation import with_shared_parameters
 from .inner_loop import ALGORITHMS, ClosedFormOnly, GradientAdaptation, scores_after
@@ -29,7 +31,7 @@ from .report import adaptation_advice, adaptation_report
 
 
 def _reconstructs(detector: MAMLDetector) -> bool:
-    return detector.learner == "autoencoder"
+    return bool(detector._in_force("learner") == "autoencoder")
 
 
 @with_shared_parameters
@@ -72,10 +74,10 @@ class MAMLDetector(BaseFewShotDetector):
         network cannot memorise which one moves where; "auto" chooses on held-out tasks.
     inject : bool, default=True
         Whether a classifier without labelled anomalies is given injected ones. Without them its
-        steps learn from one class.
+        steps learn from one class. The other learners need none and ignore it.
     multi_step_loss : bool, default=False
         Whether the training loss includes the scores after every step [7]_, not after the last
-        alone.
+        alone; without steps the two are the same.
     gate : bool, default=True
         Whether the network has to beat the closed form on held-out tasks to be used. With
         ``residual=False`` the network is used in any case, with a warning where it does not.
@@ -83,12 +85,12 @@ class MAMLDetector(BaseFewShotDetector):
         Hidden layers; None means ``(64, 64)``, and ``(64,)`` on each side of the autoencoder.
     embedding_dim : int, default=None
         Width of the autoencoder's bottleneck (None: a third of the features) or of the
-        hypersphere (None: 16).
+        hypersphere (None: 16). The classifier ignores it.
     {n_normal}
     {n_query}
     {support_contamination}
     max_epochs : int, default=7
-        Epochs of meta-training; 0 keeps the closed form.
+        Epochs of meta-training; 0 keeps the closed form, which needs ``residual=True``.
     episodes_per_epoch : int, default=None
         Number of episodes, the same in every epoch but augmented anew; None means 48 a task, at
         most 960.
@@ -181,7 +183,7 @@ class MAMLDetector(BaseFewShotDetector):
         "inject": ["boolean"],
         "multi_step_loss": ["boolean"],
         "gate": ["boolean"],
-        "hidden": [None, tuple, list],
+        "hidden": [None, tuple],
         "embedding_dim": [None, Interval(Integral, 1, None, closed="left")],
     }
 
@@ -257,10 +259,21 @@ class MAMLDetector(BaseFewShotDetector):
         self.scaler = scaler
 
     # --- hooks of the base class ------------------------------------------------------------------
+    def _check_parameters(self) -> None:
+        check_layers("hidden", self.hidden)
+        if self.algorithm == "reptile" and not self.n_inner_steps:
+            raise ValueError(
+                "algorithm='reptile' with n_inner_steps=0 learns nothing: it moves the initial "
+                "weights towards adapted ones. Give it steps, or choose another algorithm."
+            )
+
     def _meta_train(self, tasks: TaskSet, seed: int) -> MetaState:
         sampler = self._sampler(tasks, seed)
         tasks.one_feature_space()
+        settings = self._net_settings(lr=4e-3, seed=seed)
         if not self.residual:
+            if not settings.max_epochs:
+                raise ValueError("max_epochs=0 with residual=False leaves nothing to score by.")
             sampler.require("The network needs some: add such tasks, or use residual=True.")
         sampler.warn_if_empty("the closed form is kept")
         n_episodes = 0
@@ -271,7 +284,7 @@ class MAMLDetector(BaseFewShotDetector):
             tasks,
             sampler,
             n_episodes,
-            self._net_settings(lr=4e-3, seed=seed),
+            settings,
             embedding=all(are_embeddings(task.normals) for task in tasks),
             augment=self.augment,
             gate=self.gate,
@@ -282,7 +295,7 @@ class MAMLDetector(BaseFewShotDetector):
         if self.residual:
             return closed_form_state(self, X[y != ANOMALOUS])
         if self.verbose:
-            print(f"{type(self).__name__}: no meta_fit; learning from the {len(X)} rows of fit")
+            say(f"{type(self).__name__}: no meta_fit; learning from the {len(X)} rows of fit")
         return self_taught_state(self, X, y)
 
     def _module(self, state: MetaState) -> nn.Module:
@@ -369,10 +382,9 @@ class MAMLDetector(BaseFewShotDetector):
         values = self._adaptation.values
         losses = values.get("losses", [0.0])
         if values.get("use") and losses[-1] > losses[0]:
-            warnings.warn(
+            warn(
                 f"Adaptation made the loss of the support worse: {losses[0]:.4g} before, "
                 f"{losses[-1]:.4g} after {self.n_inner_steps} steps. See adaptation_report_; a "
                 "smaller inner_lr or other training tasks may help.",
                 AdaptationWarning,
-                stacklevel=4,
             )

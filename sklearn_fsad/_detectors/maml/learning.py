@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,6 +20,7 @@ from ..._stats.scaling import ScaledSupport
 from ..._training.held_out import REGIMES
 from ..._training.settings import TrainingSettings
 from ..._typing import Array, Codes
+from ..._warn import warn
 from ...exceptions import AdaptationWarning
 from ...tasks._episodes import EpisodeSampler
 from ...tasks._task_set import TaskSet
@@ -278,11 +278,10 @@ def _network_arrays(detector: BaseFewShotDetector, trained: Trained) -> dict[str
         kept = (
             "the closed form is used" if detector.residual else "the network is used all the same"
         )
-        warnings.warn(
+        warn(
             "On held-out tasks the network was not clearly better than the closed form with "
             f"{' and '.join(lost)} supports: {kept}. See pretrained.info['held_out'].",
             AdaptationWarning,
-            stacklevel=6,
         )
     if trained.module is None:
         return {}

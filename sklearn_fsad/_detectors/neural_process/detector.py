@@ -12,6 +12,7 @@ from sklearn.utils.metaestimators import available_if
 
 from ..._input.labels import ANOMALOUS
 from ..._state import MetaState
+from ..._training.progress import say
 from ..._typing import Array, Codes
 from ...tasks._task_set import TaskSet
 from ..base.adaptation import Adaptation, SupportSet
@@ -25,7 +26,7 @@ from .networks import KINDS
 from .predictions import Predictor, feature_terms
 from .reduction import REDUCTIONS
 from .representation import MaskedRepresentation
-from .states import ANCHORS, WEIGHT, describe, module_of
+from .states import ANCHORS, WEIGHT, check_process, describe, module_of
 
 _FOLDS, _CROSS_FITTED_SHARE = 3, 0.75
 _MOST_ROWS = 1024
@@ -67,22 +68,23 @@ class NeuralProcessDetector(BaseFewShotDetector):
         Distribution of a feature around its prediction.
     n_masks : "auto", int or None, default="auto"
         How a row is scored: each feature hidden in turn (None), or so many random halves of them,
-        in pairs; "auto" does both up to 32 features, and 8 halves beyond.
+        in pairs; "auto" does both up to 32 features, and 8 halves beyond. Ignored with
+        ``target_features`` or ``anomaly_score="density"``.
     target_features : sequence of str or int, default=None
         Names or positions of the features to predict from the others, where some are inputs and
         some outputs. Only they are scored. Where the support leaves gaps between its inputs,
         ``anomaly_score="error"`` raises fewer false alarms.
     grid_shape : tuple of int, default=None
-        Shape of the grid that a row is, ``(32,)`` or ``(8, 8)``, for "convcnp"; None is one line.
+        Grid that a row is to "convcnp", ``(32,)`` or ``(8, 8)``; None is one line. Else ignored.
     reduce : {"pca", "autoencoder"} or None, default=None
         Reduce scaled rows to ``reduce_dim`` features, and the logarithm of the squared error that
         leaves, by a map learned from all tasks.
     reduce_dim : int, default=32
-        Number of reduced features.
+        Number of reduced features, at most as many as there are; without ``reduce`` it is ignored.
     objective : {"elbo", "importance"}, default="elbo"
-        What "np" maximises: the evidence lower bound, or the importance-weighted one.
+        What "np" maximises: the evidence lower bound, or the importance-weighted one; else ignored.
     n_latent_samples : int, default=16
-        Samples of the latent variable of "np".
+        Samples of the latent variable of "np"; else ignored.
     weigh_features : bool, default=True
         Whether labelled anomalies, of past tasks where held-out ones get better by it and of the
         support, give weights to features.
@@ -92,9 +94,9 @@ class NeuralProcessDetector(BaseFewShotDetector):
     embedding_dim : int, default=None
         Width of the network; None means 32.
     n_layers : int, default=2
-        Layers of "tnp".
+        Layers of "tnp"; else ignored.
     n_heads : int, default=4
-        Heads of the attention of "tnp" and "anp".
+        Heads of the attention of "tnp" and "anp", a divisor of ``embedding_dim``; else ignored.
     n_normal, n_anomalous : tuple of (int, int), default=(5, 50) and (0, 10)
         Lowest and highest number of normal rows in the context of a training episode; the
         anomalous are not used.
@@ -189,8 +191,8 @@ default="auto"
         "anchor": [StrOptions({"auto", *ANCHORS})],
         "likelihood": [StrOptions(set(LIKELIHOODS))],
         "n_masks": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left"), None],
-        "target_features": [None, list, tuple, np.ndarray],
-        "grid_shape": [None, tuple, list],
+        "target_features": [None, tuple],
+        "grid_shape": [None, tuple],
         "reduce": [None, StrOptions(set(REDUCTIONS))],
         "reduce_dim": [Interval(Integral, 1, None, closed="left")],
         "objective": [StrOptions({"elbo", "importance"})],
@@ -283,18 +285,15 @@ default="auto"
         self.scaler = scaler
 
     # --- what the shell asks for ------------------------------------------------------------------
+    _check_parameters = check_process
+
     def _meta_train(self, tasks: TaskSet, seed: int) -> MetaState:
         return meta_learned_state(self, tasks, seed)
 
     def _untrained_state(self, X: Array, y: Codes) -> MetaState:
         if self.verbose:
-            print(f"{type(self).__name__}: no meta_fit; learning from the {len(X)} rows of fit")
+            say(f"{type(self).__name__}: no meta_fit; learning from the {len(X)} rows of fit")
         return self_taught_state(self, X[y != ANOMALOUS], self._seed())
-
-    def _self_taught_state(
-        self, normals: Array, seed: int, share: float = 1.0, n_rows: int | None = None
-    ) -> MetaState:
-        return self_taught_state(self, normals, seed, share, n_rows)
 
     def _module(self, state: MetaState, plans: Sequence[MaskPlan] | None = None) -> NeuralProcess:
         return module_of(self, state, plans)
@@ -323,8 +322,9 @@ default="auto"
         np.random.default_rng([seed, len(normal)]).shuffle(fold)
         for k in range(_FOLDS):
             out = np.isin(np.arange(len(scores)), normal[fold == k])
-            cross_fitted = self._self_taught_state(
-                support.X[normal[fold != k]], seed, _CROSS_FITTED_SHARE, n_rows=len(normal)
+            rest = support.X[normal[fold != k]]
+            cross_fitted = self_taught_state(
+                self, rest, seed, _CROSS_FITTED_SHARE, n_rows=len(normal)
             )
             others = adaptation.to(support.without(out), cross_fitted)
             scores[out] = others.score_fresh(support.X[out])
@@ -367,7 +367,7 @@ default="auto"
         predictor = self._predictor()
         return predictor.distribution(self._validated(X, reset=False))
 
-    @available_if(lambda self: self.kind == "np")
+    @available_if(lambda self: self._in_force("kind") == "np")
     def sample_functions(self, X: Any) -> Array:
         """Predict rows once for each sample of the latent variable; only for ``kind="np"``.
 

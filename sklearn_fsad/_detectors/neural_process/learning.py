@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -12,6 +11,7 @@ from ..._state import MetaState
 from ..._training.settings import TrainingSettings
 from ..._training.weights import to_arrays
 from ..._typing import Array, Codes
+from ..._warn import warn
 from ...exceptions import AdaptationWarning
 from ...tasks._episodes import EpisodeSampler
 from ...tasks._task_set import TaskSet
@@ -51,11 +51,10 @@ def meta_learned_state(detector: BaseFewShotDetector, tasks: TaskSet, seed: int)
     )
     if used:
         return past.train(state)
-    warnings.warn(
+    warn(
         "On held-out tasks the network was not clearly better than its closed form, which is "
         "used. See pretrained.info['held_out']; gate=False keeps the network.",
         AdaptationWarning,
-        stacklevel=5,
     )
     return state
 
@@ -83,8 +82,7 @@ class _PastTasks:
 
     @classmethod
     def of(cls, detector: BaseFewShotDetector, tasks: TaskSet, seed: int) -> _PastTasks:
-        n_epochs = _META_EPOCHS if detector.max_epochs is None else detector.max_epochs
-        settings = replace(detector._net_settings(lr=_RATE, seed=seed), max_epochs=n_epochs)
+        settings = detector._net_settings(lr=_RATE, seed=seed, max_epochs=_META_EPOCHS)
         normals = [task.normals for task in tasks]
         common = draft(detector, normals, seed, tasks.feature_names_in, tasks.n_tasks)
         return cls(detector, tasks, common, settings)
@@ -156,11 +154,11 @@ def self_taught_state(
     n_rows : int, default=None
         Number of rows that sets the number of epochs; None means those there are.
     """
-    n, n_epochs = len(normals), detector.max_epochs
-    if n_epochs is None:
-        n_epochs = next(e for most, e in _EPOCHS.items() if (n_rows or n) < most)
-    settings = detector._net_settings(lr=_RATE, seed=seed)
-    settings = replace(settings, max_epochs=round(share * n_epochs), verbose=0, accelerator=None)
+    n = len(normals)
+    usual = next(e for most, e in _EPOCHS.items() if (n_rows or n) < most)
+    settings = detector._net_settings(lr=_RATE, seed=seed, max_epochs=usual)
+    n_epochs = round(share * settings.max_epochs)
+    settings = replace(settings, max_epochs=n_epochs, verbose=0, accelerator=None)
     names = getattr(detector, "feature_names_in_", None)
     n_context = min(max(n * 4 // 5, 1), MOST_CONTEXT)
     return _trained(

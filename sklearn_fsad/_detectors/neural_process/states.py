@@ -21,7 +21,7 @@ from .module import NeuralProcess
 from .networks import make_network
 from .reduction import Reduction
 from .representation import MaskedRepresentation
-from .targets import check_grid, resolve_targets
+from .targets import check_columns, check_grid, resolve_targets
 
 ANCHORS = {"both": ("linear", "kernel"), "linear": ("linear",), "kernel": ("kernel",), "none": ()}
 WEIGHT = "net."
@@ -31,6 +31,17 @@ _PRIOR_ANOMALIES = 2.0
 
 
 # --- before training ------------------------------------------------------------------------------
+def check_process(detector: BaseFewShotDetector) -> None:
+    """Refuse parameters that do not go together, whatever the rows are."""
+    d, width = detector, detector.embedding_dim or _WIDTH
+    if d.kind in ("anp", "tnp") and width % d.n_heads:
+        raise ValueError(f"embedding_dim={width} is not a multiple of n_heads={d.n_heads}.")
+    if d.reduce is not None and (d.target_features is not None or d.kind == "convcnp"):
+        raise ValueError(
+            f"reduce={d.reduce!r} leaves neither target_features nor a grid: give one of them up."
+        )
+
+
 def draft(
     detector: BaseFewShotDetector,
     normals: Sequence[Array],
@@ -56,6 +67,7 @@ def draft(
     d, n_features = detector, normals[0].shape[1]
     names = None if feature_names is None else list(feature_names)
     targets = resolve_targets(d.target_features, n_features, names)
+    check_grid(d.grid_shape, n_features)
     architecture = {name: d._architecture_value(name) for name in d._architecture}
     architecture["embedding_dim"] = d.embedding_dim or _WIDTH
     if architecture["scaler"] is None:
@@ -64,22 +76,15 @@ def draft(
     prior = ScalePrior.from_normals(normals)
     arrays = prior.to_arrays() if architecture["scaler"] in ("shrunk", "pooled") else {}
     scaler = architecture["scaler"] if d._scaler_follows else d.scaler
-    arrays |= _reduction_arrays(d, normals, prior, scaler, seed, targets)
+    check_columns(scaler, normals[0])
+    arrays |= _reduction_arrays(d, normals, prior, scaler, seed)
     reduction = Reduction.from_arrays(arrays)
     seen = n_features if reduction is None else reduction.n_codes + 1
     if d.anchor == "auto":
         of_table = "linear" if seen > MOST_COLUMNS else "both"
         architecture["anchor"] = of_table if targets is None else "none"
-    check_grid(d.grid_shape, seen)
-    _check_heads(d, architecture["embedding_dim"])
     info = {"n_tasks": n_tasks, "seed": seed, "targets": targets, "n_features": seen}
     return MetaState(type(d).__name__, architecture, arrays, n_features, names, info)
-
-
-def _check_heads(detector: BaseFewShotDetector, width: int) -> None:
-    """Refuse a width that is not a multiple of the number of attention heads."""
-    if detector.kind in ("anp", "tnp") and width % detector.n_heads:
-        raise ValueError(f"embedding_dim={width} is not a multiple of n_heads={detector.n_heads}.")
 
 
 def _reduction_arrays(
@@ -88,15 +93,9 @@ def _reduction_arrays(
     prior: ScalePrior,
     scaler: Any,
     seed: int,
-    targets: Sequence[int] | None,
 ) -> dict[str, Array]:
     if detector.reduce is None:
         return {}
-    if targets is not None or detector.kind == "convcnp":
-        raise ValueError(
-            f"reduce={detector.reduce!r} leaves neither target_features nor a grid: give one of "
-            "them up."
-        )
     scaled = [
         ScaledSupport(rows, np.zeros(len(rows), dtype=np.int8), scaler, prior).support
         for rows in normals

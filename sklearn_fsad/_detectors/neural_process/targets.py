@@ -1,4 +1,4 @@
-"""Validate ``target_features`` and ``grid_shape``."""
+"""Validate ``target_features``, ``grid_shape`` and the columns of a scaler."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+
+from ..._stats.scaling import ScaledSupport
+from ..._typing import Array
 
 
 def resolve_targets(
@@ -24,7 +27,7 @@ def resolve_targets(
                     f"{'unnamed' if names is None else names}."
                 )
             targets.append(list(names).index(feature))
-        elif isinstance(feature, Integral) and -n_features <= int(feature) < n_features:
+        elif _is_position(feature) and -n_features <= int(feature) < n_features:
             targets.append(int(feature) % n_features)
         else:
             raise ValueError(
@@ -37,6 +40,23 @@ def resolve_targets(
             "least one target and one other feature to predict it from."
         )
     return sorted(set(targets))
+
+
+def _is_position(feature: Any) -> bool:
+    """Tell whether it is a whole number; True and False would be positions 1 and 0."""
+    return isinstance(feature, Integral) and not isinstance(feature, (bool, np.bool_))
+
+
+def check_columns(scaler: Any, rows: Array) -> None:
+    """Refuse a transformer that does not return one column for each feature: (n, d)."""
+    if isinstance(scaler, str):
+        return
+    scaled = ScaledSupport(rows, np.zeros(len(rows), dtype=np.int8), scaler).support
+    if scaled.shape[1] != rows.shape[1]:
+        raise ValueError(
+            f"scaler={scaler!r} returns {scaled.shape[1]} columns for {rows.shape[1]} features: a "
+            "process needs one for each. Put it before the detector in a pipeline, or use reduce."
+        )
 
 
 def check_grid(grid_shape: Sequence[int] | None, n_features: int) -> None:

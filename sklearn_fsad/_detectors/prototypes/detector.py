@@ -17,6 +17,7 @@ from ..._training.usual_torch import usual_torch
 from ..._typing import Array, Codes
 from ...tasks._task_set import TaskSet
 from ..base.adaptation import Adaptation, Representation, SupportSet
+from ..base.checks import check_layers
 from ..base.detector import BaseFewShotDetector
 from ..base.documentation import with_shared_parameters
 from .mix import PooledMethod
@@ -24,7 +25,7 @@ from .network import NetworkMethod
 
 
 def _weighs_evidence(detector: ProtoNetDetector) -> bool:
-    return detector.embedding == "pooled"
+    return bool(detector._in_force("embedding") == "pooled")
 
 
 @with_shared_parameters
@@ -56,13 +57,13 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         Directions of the pooled covariance that are whitened one by one (None: all of them), or
         width of the learned embedding (None: 32).
     hidden : tuple of int, default=None
-        Hidden layers of the "mlp"; None means ``(128, 128)``.
+        Hidden layers of the "mlp", and only of that; None means ``(128, 128)``.
     {n_normal}
     {n_query}
     {support_contamination}
     adversarial_eps : float, default=0.0
         Largest change of each scaled value of a query by projected gradient, for robust
-        meta-training of the "mlp". Try 0.3.
+        meta-training of the "mlp", and only of that. Try 0.3.
     max_epochs : int, default=200
         Epochs of meta-training; 0 keeps the default weights.
     episodes_per_epoch : int, default=None
@@ -121,9 +122,9 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseFewShotDetector._parameter_constraints,
         "embedding": [StrOptions({"pooled", "mlp"})],
-        "evidence": [None, StrOptions({"support"}), list, tuple],
+        "evidence": [None, StrOptions({"support"}), tuple],
         "embedding_dim": [None, Interval(Integral, 1, None, closed="left")],
-        "hidden": [None, tuple, list],
+        "hidden": [None, tuple],
         "adversarial_eps": [Interval(Real, 0, None, closed="left")],
     }
 
@@ -185,6 +186,27 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         self.scaler = scaler
 
     # --- hooks of the base class ------------------------------------------------------------------
+    def _check_parameters(self) -> None:
+        resolve_evidence(self.evidence)
+        check_layers("hidden", self.hidden)
+        alone = {
+            "hidden": None,
+            "adversarial_eps": 0.0,
+        }  # of the other embedding, and their default
+        if self.embedding == "mlp":
+            alone = {"evidence": None}
+        for name, usual in alone.items():
+            if getattr(self, name) != usual:
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} does not apply to "
+                    f"embedding={self.embedding!r}: leave it at {usual!r}, or choose the other "
+                    "embedding."
+                )
+
+    @property
+    def _may_validate(self) -> bool:
+        return self.embedding == "mlp"  # with five groups of tasks
+
     def _method(self) -> PooledMethod | NetworkMethod:
         return PooledMethod(self) if self.embedding == "pooled" else NetworkMethod(self)
 
@@ -207,7 +229,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         return super()._architecture_value(name)
 
     def _left_out_scores(self, adaptation: Adaptation) -> Array:
-        if self.embedding == "mlp":
+        if adaptation.method.embedding == "mlp":
             return super()._left_out_scores(adaptation)
         return adaptation.score_represented(adaptation.representation.support)
 
@@ -272,5 +294,6 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
 
     def _embed(self, X: Array) -> Array:
         adaptation = self._adaptation
+        method = adaptation.method._method()
         with usual_torch():
-            return self._method().embed(adaptation.module, adaptation.representation, X)
+            return method.embed(adaptation.module, adaptation.representation, X)
