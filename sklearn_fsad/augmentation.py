@@ -180,7 +180,7 @@ def augment_tasks(
             rng = np.random.default_rng([seed, copy, i])
             X = task.X
             for transform in transforms:
-                X = transform(X, task.y != ANOMALOUS, rng)
+                X = np.asarray(transform(X, task.y != ANOMALOUS, rng), dtype=np.float64)
             if X.shape != task.X.shape or not np.isfinite(X).all():
                 raise ValueError(
                     f"{transforms} made rows of shape {X.shape} out of {task.X.shape} of task "

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._input.labels import ANOMALOUS
-from .._stats.scaling import ScaledSupport
+from .._stats.scaling import ScaledSupport, check_width
 from .._typing import Array
 from .kinds import Evidence
 from .pooled import Pooled
@@ -114,6 +114,8 @@ class CalibratedEvidence:
         typical_spread: Array | None = None,
     ) -> None:
         X = scaled.support
+        if pooled is not None:
+            check_width(X, len(pooled.relevance))
         normal = _canonical_order(X, np.flatnonzero(y != ANOMALOUS))
         anomalous = _canonical_order(X, np.flatnonzero(y == ANOMALOUS))
         self._scaled = scaled

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._input.labels import ANOMALOUS
-from .._stats.scaling import ScaledSupport, ScalePrior
+from .._stats.scaling import ScaledSupport, ScalePrior, check_width
 from .._training.progress import progress_bar
 from .._typing import Array
 from ..tasks._episodes import Episode, EpisodeSampler
@@ -52,7 +52,10 @@ class FoldedEvidence:
         if not any(e.needs_pooled for e in self.evidence):
             return None
         kept = (task for i, task in enumerate(self.tasks) if i not in left_out)
-        return Pooled.from_tasks([self._scaled_classes(task) for task in kept], rank=self._rank)
+        scaled = [self._scaled_classes(task) for task in kept]
+        for normals, _ in scaled:
+            check_width(normals, scaled[0][0].shape[1])
+        return Pooled.from_tasks(scaled, rank=self._rank)
 
     def without(self, fold: Sequence[int]) -> Callable[..., CalibratedEvidence]:
         """Return ``(X, y) -> evidence`` of a support, without what a fold of tasks tells."""

@@ -35,6 +35,14 @@ def anomaly_predictions(estimator: Any, X: Any, outlier_label: Any = "auto") -> 
     return np.equal(answer, 1 if is_pyod(estimator) else -1)
 
 
+def without_nan(scores: NDArray[np.float64], n: int, name: str) -> NDArray[np.float64]:
+    """Return the scores of n rows; refuse NaN, which is no answer, and another number of them."""
+    n_missing = int(np.isnan(scores).sum())
+    if n_missing or len(scores) != n:
+        raise ValueError(f"{name} gave {len(scores)} scores for {n} rows, {n_missing} of them NaN.")
+    return scores
+
+
 def final_estimator(estimator: Any) -> Any:
     """Return the detector at the end of pipelines, fitted searches and frozen estimators."""
     while True:

@@ -127,6 +127,8 @@ class ScaledSupport:
             Rows in the units of the task.
         """
         if self._transformer is not None:
+            if not hasattr(self._transformer, "inverse_transform"):
+                raise ValueError(f"scaler={self._transformer!r} has no inverse_transform.")
             return np.asarray(self._transformer.inverse_transform(Z), dtype=np.float64)
         return Z * self._scale + self._centre
 
@@ -135,7 +137,7 @@ class ScaledSupport:
         if not len(X):  # which most transformers refuse
             return np.empty((0, self.support.shape[1]))
         Z = transformer.transform(X)
-        Z = np.asarray(Z.toarray() if issparse(Z) else Z, dtype=np.float64)
+        Z = np.array(Z.toarray() if issparse(Z) else Z, dtype=np.float64)  # a frame's is read-only
         if Z.ndim != 2 or len(Z) != len(X):
             raise ValueError(
                 f"scaler={transformer!r} returned an array of shape {Z.shape} for {len(X)} rows."
@@ -145,6 +147,15 @@ class ScaledSupport:
                 f"scaler={transformer!r} returned NaN or infinity for rows without any."
             )
         return Z
+
+
+def check_width(rows: Array, n_columns: int) -> None:
+    """Refuse scaled rows of another width than that of other supports: (n, d)."""
+    if rows.shape[1] != n_columns:
+        raise ValueError(
+            f"The scaler returned {n_columns} columns for one support and {rows.shape[1]} for "
+            "another: it has to return the same number for all, as PCA(2) does and PCA(0.9) not."
+        )
 
 
 def _location_and_scale(

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from .._input.labels import PADDING
+from .._stats.scaling import check_width
 from ..tasks._episodes import Episode
 
 
@@ -68,6 +69,8 @@ def collate_episodes(
 
 def _pad(parts: Sequence[tuple[Any, Any]], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     n, d = max(len(X) for X, _ in parts), parts[0][0].shape[1]
+    for X, _ in parts:
+        check_width(X, d)
     rows = np.zeros((len(parts), n, d))
     labels = np.full((len(parts), n), PADDING, dtype=np.int64)
     for i, (X, y) in enumerate(parts):

@@ -12,9 +12,10 @@ from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin, clone
 from sklearn.utils import ClassifierTags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._input.estimators import is_pyod
+from .._input.estimators import is_pyod, without_nan
 from .._input.labels import ANOMALOUS, read_labels, warn_if_mostly_anomalous
 from .._input.rows import validated_rows
+from .._values import as_finite
 from ..metrics import anomaly_scorer
 
 
@@ -127,7 +128,7 @@ class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
             )
         else:
             detector.fit(X, (codes == ANOMALOUS).astype(int))
-        self.offset_ = -_threshold(detector)
+        self.offset_ = -as_finite(_threshold(detector), f"The threshold of {name}")
         self.detector_ = detector
         return self
 
@@ -143,10 +144,16 @@ class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         -------
         scores : ndarray of shape (n_samples,)
             Float64.
+
+        Raises
+        ------
+        ValueError
+            If the detector gives NaN, or not one score for each row.
         """
         check_is_fitted(self)
         X = validated_rows(self, X, dtype=[np.float64, np.float32], reset=False)
-        return -np.asarray(self.detector_.decision_function(X), dtype=np.float64).ravel()
+        scores = np.asarray(self.detector_.decision_function(X), dtype=np.float64).ravel()
+        return -without_nan(scores, len(X), type(self.detector_).__name__)
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
         """Score rows relative to the threshold, negative = anomaly.
@@ -196,7 +203,7 @@ class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         """
         return self.fit(X, y).predict(X)
 
-    def score(self, X: Any, y: Any) -> float:
+    def score(self, X: Any, y: Any = None) -> float:
         """Compute the ROC AUC with the anomaly as the positive class, for any coding of ``y``.
 
         Parameters
@@ -204,7 +211,7 @@ class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         X : array-like of shape (n_samples, n_features)
             Rows.
         y : array-like of shape (n_samples,)
-            Their labels; unlabelled rows do not count.
+            Their labels, which have to be given; unlabelled rows do not count.
 
         Returns
         -------

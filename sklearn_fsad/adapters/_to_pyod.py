@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pyod.models.base import BaseDetector
 from sklearn.base import clone
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from .._input.estimators import final_estimator
+from .._input.estimators import final_estimator, without_nan
 
 
 class PyODAdapter(BaseDetector):
@@ -66,4 +66,5 @@ class PyODAdapter(BaseDetector):
     def decision_function(self, X: Any) -> NDArray[np.float64]:
         """Score rows, larger = more anomalous: (n_samples, n_features) -> (n_samples,)."""
         check_is_fitted(self, ["estimator_"])
-        return -np.asarray(self.estimator_.score_samples(X), dtype=np.float64).ravel()
+        scores = np.asarray(self.estimator_.score_samples(X), dtype=np.float64).ravel()
+        return -without_nan(scores, _num_samples(X), type(self.estimator_).__name__)

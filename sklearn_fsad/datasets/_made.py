@@ -11,6 +11,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.utils import Bunch, check_random_state
 
+from .._values import plain_scalar
 from ..tasks._task_set import TaskSet
 
 Rows = tuple[NDArray[np.float64], NDArray[np.int64]]
@@ -132,11 +133,11 @@ def load_digits_tasks(
     >>> digits.tasks.names, digits.new_tasks.names
     ([0, 1, 2, 3, 4, 5, 6], [7, 8, 9])
     """
-    new = sorted(set(new_digits))
+    new = sorted({plain_scalar(digit) for digit in new_digits})
     old = [digit for digit in range(10) if digit not in new]
     if not new or len(old) < 2 or len(new) + len(old) != 10:
         raise ValueError(
-            f"new_digits={tuple(new_digits)} must be from 0 to 9, at least one and at most eight."
+            f"new_digits={tuple(new)} must be from 0 to 9, at least one and at most eight."
         )
     X, digit = load_digits(return_X_y=True)
     X_old, X_new, digit_old, digit_new = train_test_split(

@@ -13,6 +13,7 @@ from sklearn.utils import check_consistent_length, check_random_state
 
 from .._input.containers import n_rows
 from .._input.labels import ANOMALOUS, NORMAL, UNLABELLED, encode_labels
+from .._values import plain_scalar
 from ..tasks._forms import rows_by_task
 
 
@@ -203,6 +204,7 @@ def _draw_seed(random_state: Any) -> int:
 
 
 def _check_count(name: str, value: Any, least: int) -> None:
+    value = plain_scalar(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
         raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}.")
 

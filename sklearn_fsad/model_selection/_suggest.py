@@ -16,7 +16,7 @@ from .._typing import Array
 from ..exceptions import TaskWarning
 from ..tasks._task_set import TaskSet
 from ._few_shot_split import FewShotSplit
-from ._task_estimator import TaskEstimator
+from ._task_estimator import TaskEstimator, finite_mean
 
 Pair = tuple[Array, Array]
 _SHIPPED = "InContextDetector without meta_fit"
@@ -80,7 +80,8 @@ def suggest_detector(
         Splitter that draws the few-shot supports within each task; None means
         ``FewShotSplit(10, 2, n_draws=3, on_short="skip", random_state=random_state)``.
     scoring : str or callable, default=None
-        As in :class:`TaskEstimator`; None means the ROC AUC.
+        As in :class:`TaskEstimator`; None means the ROC AUC. A score that is NaN or infinite is an
+        error that names detector and task.
     n_folds : int, default=5
         Folds of tasks, at most as many as there are groups.
     random_state : int, default=0
@@ -113,17 +114,19 @@ def suggest_detector(
         splitter = FewShotSplit(10, 2, n_draws=3, on_short="skip", random_state=random_state)
     if detectors is None:
         detectors, without_meta_fit = _usual(tasks, random_state), {_SHIPPED}
-    unknown = set(without_meta_fit) - set(detectors)
+    if isinstance(without_meta_fit, str):
+        without_meta_fit = [without_meta_fit]
+    without_meta_fit = {str(name) for name in without_meta_fit}
+    unknown = without_meta_fit - set(detectors)
     if unknown:
         raise ValueError(
             f"without_meta_fit names {', '.join(sorted(unknown))}; "
             f"there are {', '.join(detectors)}."
         )
-    pairs = [(task.X, codes_to_labels(task.y)) for task in tasks]
+    pairs = {task.name: (task.X, codes_to_labels(task.y)) for task in tasks}
+    how = (pairs, folds, splitter, scoring)
     scores = {
-        name: _held_out_scores(
-            detector, pairs, folds, splitter, scoring, name not in without_meta_fit
-        )
+        name: _held_out_scores(name, detector, *how, learns=name not in without_meta_fit)
         for name, detector in detectors.items()
     }
     if not all(map(len, scores.values())):
@@ -156,27 +159,30 @@ def _usual(tasks: TaskSet, seed: int) -> dict[str, Any]:
 
 
 def _held_out_scores(
+    name: str,
     detector: Any,
-    pairs: Sequence[Pair],
+    pairs: Mapping[Any, Pair],
     folds: Sequence[Sequence[int]],
     splitter: Any,
     scoring: Any,
     learns: bool,
 ) -> Array:
     """Score each task that can be scored by a detector that did not learn from it: (n_tasks,)."""
-    found: dict[int, float] = {}
+    tasks = list(pairs)
+    found: dict[Any, float] = {}
     for fold in folds:
         estimator = TaskEstimator(clone(detector), splitter=splitter, scoring=scoring)
+        held_out = [tasks[i] for i in fold]
         if not learns:
             estimator.detector_ = clone(detector)
         else:
-            rest = [pair for i, pair in enumerate(pairs) if i not in fold]
+            rest = [pair for task, pair in pairs.items() if task not in held_out]
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", TaskWarning)
                 estimator.fit(rest)
-        parts = estimator.task_scores({i: pairs[i] for i in fold})
-        found |= {i: float(values.mean()) for i, values in parts.items()}
-    return np.array([found[i] for i in sorted(found)])
+        parts = estimator.task_scores({task: pairs[task] for task in held_out})
+        found |= {task: finite_mean(values, name, task) for task, values in parts.items()}
+    return np.array([found[task] for task in tasks if task in found])
 
 
 def _choose(scores: Mapping[str, Array]) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._input.containers import take_rows
 from .._input.labels import codes_to_labels
+from .._values import as_number
 from ..metrics import anomaly_scorer
 from ..tasks._task_set import coded_tasks
 from ._few_shot_split import FewShotSplit
@@ -113,9 +114,12 @@ class TaskEstimator(MetaEstimatorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If no task has enough labelled rows.
+            If no task has enough labelled rows, or a score is NaN or infinite: a mean over other
+            tasks than those of other candidates would not compare them.
         """
-        means = [scores.mean() for scores in self.task_scores(X, y, groups=groups).values()]
+        scores = self.task_scores(X, y, groups=groups)
+        name = type(self.detector_).__name__
+        means = [finite_mean(values, name, task) for task, values in scores.items()]
         if not means:
             raise ValueError(
                 "No task can be scored: none has enough labelled normal and anomalous rows for the "
@@ -140,7 +144,8 @@ class TaskEstimator(MetaEstimatorMixin, BaseEstimator):
         Returns
         -------
         scores : dict of ndarray of shape (n_draws,)
-            Task name -> score of each draw; tasks that the splitter cannot split are left out.
+            Task name -> score of each draw, which may be NaN; tasks that the splitter cannot split
+            are left out.
         """
         check_is_fitted(self)
         outlier_label = getattr(self.detector_, "outlier_label", "auto")
@@ -169,5 +174,16 @@ class TaskEstimator(MetaEstimatorMixin, BaseEstimator):
             if "outlier_label" in detector.get_params(deep=False):
                 detector.set_params(outlier_label=1)
             detector.fit(take_rows(X, train), y[train])
-            scores.append(float(scorer(detector, take_rows(X, test), y[test])))
+            score = scorer(detector, take_rows(X, test), y[test])
+            scores.append(as_number(score, f"scoring={scorer!r} of {type(detector).__name__}"))
         return scores
+
+
+def finite_mean(scores: NDArray[np.float64], detector: str, task: Any) -> float:
+    """Average the scores of a detector on a task; refuse NaN and infinity."""
+    if not np.isfinite(scores).all():
+        raise ValueError(
+            f"scoring gave {scores.tolist()} for {detector} on the supports of task {task!r}: "
+            "nothing can be chosen by scores that are not finite."
+        )
+    return float(scores.mean())

@@ -12,6 +12,7 @@ from sklearn.base import clone, is_classifier
 from .._input.containers import take_rows
 from .._input.labels import ANOMALOUS, NORMAL, codes_to_labels
 from .._typing import Array
+from .._values import as_number
 from ..metrics import anomaly_scorer
 from ..model_selection._few_shot_split import FewShotSplit
 from ..tasks._task_set import coded_tasks
@@ -267,7 +268,8 @@ def _curve(
         if "outlier_label" in fitted.get_params(deep=False):
             fitted.set_params(outlier_label=ANOMALOUS)
         fitted.fit(take_rows(X, rows), codes[rows].astype(int))
-        values.append(float(scorer(fitted, *query)))
+        name = f"scoring={scorer!r} of {type(detector).__name__}"
+        values.append(as_number(scorer(fitted, *query), name))
     return values
 
 

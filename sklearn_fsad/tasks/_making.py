@@ -186,6 +186,7 @@ def make_tasks_from_table(
     """
     X, columns = named_rows(X, dtype=np.float64, ensure_min_samples=_LEAST_ROWS)
     refuse_huge(X)
+    kinds = [str(kind) for kind in kinds]
     unknown = [kind for kind in kinds if kind not in _KINDS]
     if unknown or not kinds:
         raise ValueError(f"kinds={tuple(kinds)} must be some of {', '.join(_KINDS)}.")

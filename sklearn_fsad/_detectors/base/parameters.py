@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import validate_parameter_constraints
+from sklearn.utils._param_validation import InvalidParameterError, validate_parameter_constraints
 
 from ..._training.checks import check_settings
 from ..._training.settings import TrainingSettings
@@ -25,9 +25,15 @@ class Parameters(BaseEstimator):
 
     # --- validation -------------------------------------------------------------------------------
     def _validate_params(self) -> None:
-        validate_parameter_constraints(
-            self._parameter_constraints, plain_parameters(self), type(self).__name__
-        )
+        values, name = plain_parameters(self), type(self).__name__
+        validate_parameter_constraints(self._parameter_constraints, values, name)
+        for parameter in ("scaler", "threshold"):  # their methods satisfy the constraints too
+            if isinstance(values.get(parameter), type):
+                given = values[parameter].__name__
+                raise InvalidParameterError(
+                    f"The {parameter!r} parameter of {name} is the class {given}: give an object "
+                    f"of it, such as {given}()."
+                )
 
     def _check_parameters(self) -> None:
         """Refuse parameters that do not go together, before anything is learned."""

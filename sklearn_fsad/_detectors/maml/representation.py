@@ -13,7 +13,7 @@ from ..._evidence.mix import EvidenceMix
 from ..._evidence.pooled import whitening
 from ..._input.labels import ANOMALOUS, INJECTED
 from ..._stats.moments import FAR
-from ..._stats.scaling import ScaledSupport, ScalePrior
+from ..._stats.scaling import ScaledSupport, ScalePrior, check_width
 from ..._typing import Array, Codes
 from ...tasks._task_set import TaskSet
 
@@ -113,6 +113,7 @@ class NetworkFeatures:
                 others = ScaledSupport(
                     np.delete(rows, out, axis=0), np.delete(y, out), scaler, prior
                 )
+                check_width(others.support, described.shape[1])
                 described[out] = others.transform(rows[out])
         self.support = np.arcsinh(described)
         self.support_y = y

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._stats.moments import NEAR, compressed
-from ..._stats.scaling import ScaledSupport, ScalePrior
+from ..._stats.scaling import ScaledSupport, ScalePrior, check_width
 from ..._typing import Array
 from .reduction import Reduction
 
@@ -57,6 +57,7 @@ class MaskedRepresentation:
         self._scaled = ScaledSupport(X, y, scaler, prior)
         self._reduction = reduction
         Z = self._scaled.support
+        check_width(Z, X.shape[1])
         if reduction is not None:
             self._reduced = ScaledSupport(reduction.transform(Z), y, "task")
             Z = self._reduced.support
