@@ -16,7 +16,7 @@ from ..._evidence.mix_training import learn_mix
 from ..._input.labels import ANOMALOUS, INJECTED
 from ..._state import MetaState
 from ..._stats.moments import are_embeddings
-from ..._stats.scaling import ScaledSupport
+from ..._stats.scaling import ScaledSupport, check_width
 from ..._training.held_out import REGIMES
 from ..._training.settings import TrainingSettings
 from ..._typing import Array, Codes
@@ -211,6 +211,8 @@ def represent(
     """Represent rows relative to a support, as input of the network."""
     features = FeatureMap.from_arrays(state.arrays, _scaler(detector)).features(X, y)
     adapts = "use" in state.arrays
+    if adapts:
+        check_width(features.support, state.info["network"]["n_features"])
     injected = _injected(detector, X, y, [state.info["seed"]]) if adapts else X[:0]
     if not detector.residual:
         return FeatureRepresentation(features, injected)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..._input.labels import ANOMALOUS
 from ..._state import MetaState
 from ..._stats.ranking import column_aucs
-from ..._stats.scaling import ScaledSupport, ScalePrior, choose_without_tasks
+from ..._stats.scaling import ScaledSupport, ScalePrior, check_width, choose_without_tasks
 from ..._training.batches import EpisodeDataset
 from ..._training.layers import aligned, masked_mean, mlp
 from ..._training.loop import train_episodic
@@ -129,7 +129,10 @@ class NetworkMethod(Method):
 
     def represent(self, X: Array, y: Codes, state: MetaState) -> ScaledSupport:
         """Scale rows relative to a support."""
-        return self._scaled(X, y, state)
+        scaled = self._scaled(X, y, state)
+        if f"{_LAYER}0.weight" in state.arrays:
+            check_width(scaled.support, state.arrays[f"{_LAYER}0.weight"].shape[1])
+        return scaled
 
     def embed(self, module: PrototypicalNetwork, representation: ScaledSupport, X: Array) -> Array:
         """Embed rows by the network: (m, d) -> (m, embedding_dim)."""
