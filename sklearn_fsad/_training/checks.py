@@ -65,6 +65,11 @@ def check_training(settings: TrainingSettings, *, validates: bool) -> None:
                 f"callbacks holds {callback!r}, which is no callback of skorch: give such objects, "
                 "or pairs (name, callback)."
             )
+        if isinstance(getattr(callback, "scoring", None), str):
+            raise ValueError(
+                f"{type(callback).__name__}(scoring={callback.scoring!r}) in callbacks needs rows "
+                "with labels, and a training has episodes: give a function (net, X, y) -> score."
+            )
     if not validates and settings.skorch.get("train_split") is None:
         _refuse_monitors(callbacks)
     _check_net(settings)
@@ -91,7 +96,7 @@ def _refuse_monitors(callbacks: Sequence[Any]) -> None:
         watched = str(monitor)
         if watched.startswith("valid_") and watched.removesuffix("_best") not in scored:
             name = getattr(callback, "__name__", type(callback).__name__)
-            instead = watched.replace("valid_loss", "train_loss")
+            instead = "train_loss_best" if watched.endswith("_best") else "train_loss"
             raise ValueError(
                 f"{name} in callbacks monitors {watched!r}, and this training has no validation "
                 f"episodes: use {name}(monitor={instead!r})."
@@ -110,7 +115,9 @@ def _check_net(settings: TrainingSettings) -> None:
     probe = {**usual, "callbacks": "disable", "device": "cpu", "compile": False}
     try:
         with torch_seed(settings.seed):
-            EpisodicNet(torch.nn.Linear(1, 1), **probe).initialize()
+            net = EpisodicNet(torch.nn.Linear(1, 1), **probe).initialize()
+            for training in (True, False):
+                net.get_iterator([0], training=training)
     except (TypeError, ValueError, AttributeError, RuntimeError, KeyError) as error:
         raise ValueError(
             f"net_params={dict(settings.skorch)!r} cannot be used to train: {error}"

@@ -136,7 +136,11 @@ class TrainingSettings:
             A copy.
         """
         n_steps = max(self.max_epochs * -(-n_episodes // self.batch_size), 1)
-        schedule = LRScheduler(OneCycleLR, max_lr=self.lr, total_steps=n_steps, step_every="batch")
+        how = {"max_lr": self.lr, "total_steps": n_steps, "step_every": "batch"}
+        optimizer = self.skorch.get("optimizer", torch.optim.Adam)
+        if not any(_takes(optimizer, f"optimizer__{name}") for name in ("momentum", "betas")):
+            how["cycle_momentum"] = False  # it has none
+        schedule = LRScheduler(OneCycleLR, **how)
         return self.with_callbacks([("clip", GradientNormClipping(clip)), ("schedule", schedule)])
 
     def for_held_out(self) -> TrainingSettings:

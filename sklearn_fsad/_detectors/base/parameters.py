@@ -41,9 +41,10 @@ class Parameters(BaseEstimator):
     def _check_before_training(self) -> None:
         """Refuse parameters with which ``meta_fit`` would fail, before it begins."""
         check_shots(self.n_normal, self.n_anomalous)
-        check_device(self.device)
         self._check_parameters()
-        check_settings(self._net_settings(lr=1e-3, seed=0), may_validate=self._may_validate)
+        settings = self._net_settings(lr=1e-3, seed=0)
+        check_device(settings.device)
+        check_settings(settings, may_validate=self._may_validate)
 
     @property
     def _may_validate(self) -> bool:
