@@ -13,7 +13,6 @@ from .._input.codings import Coding, agreed, is_auto
 from .._input.containers import n_rows
 from .._input.labels import common_coding, encode_labels, warn_if_mostly_anomalous
 from .._input.names import names_of
-from .._values import plain_scalar
 from ._forms import FORMS, Given, named_tasks, split_flat
 from ._task import Task, refuse_missing, renamed_task, validated_task
 
@@ -60,8 +59,6 @@ class TaskSet:
         outlier_label: Any = "auto",
         allow_nan: bool = False,
     ) -> None:
-        names = None if names is None else [plain_scalar(name) for name in names]
-        groups = None if groups is None else [plain_scalar(group) for group in groups]
         named = named_tasks(tasks, names)
         if len({name for name, _ in named}) < len(named):
             raise ValueError("names must differ: messages and results tell tasks apart by them.")
