@@ -123,12 +123,12 @@ def whitening(
     pooled = np.zeros((d, d))
     for N, _ in centred:
         total = (N * N).sum()
-        if total > 0:
+        if total > TINY:
             pooled += (N.T @ N) * (d / total)  # each task weighs the same, whatever its scale
     pooled /= max(len(centred), 1)
     eigenvalues, basis = np.linalg.eigh(pooled)
     eigenvalues, basis = np.maximum(eigenvalues[::-1], 0.0), basis[:, ::-1]
-    level = max(eigenvalues.mean(), TINY)
+    level = eigenvalues.mean() if eigenvalues.mean() > TINY else 1.0  # no task varies
     shrunk = (1.0 - intensity) * eigenvalues + intensity * level
     q = d if rank is None else min(rank, d)
     rest = shrunk[q:].mean() if q < d else intensity * level
@@ -150,7 +150,7 @@ def _anomaly_directions(centred: Sequence[tuple[Array, Array]], white: Whitening
             continue
         N, A = white(N), white(A)
         scale = (N * N).mean()
-        if scale > 0:
+        if scale > TINY:
             excess += (A.T @ A / len(A) - N.T @ N / len(N)) / scale
             n_tasks += 1
     if n_tasks == 0:

@@ -48,7 +48,7 @@ def feature_spread(normals: Array) -> Array:
 
 
 def without_traces(Z: Array) -> Array:
-    """Take values within 1e-250 of zero for zero: slopes between two of them may overflow."""
+    """Take values within 1e-250 of zero for zero: ratios and slopes of them may overflow."""
     return np.where(np.abs(Z) < _LEAST_VALUE, 0.0, Z)
 
 

@@ -13,6 +13,7 @@ import torch
 
 from ..._input.labels import ANOMALOUS, NORMAL, UNLABELLED
 from ..._state import MetaState
+from ..._stats.moments import without_traces
 from ..._training.layers import aligned
 from ..._training.usual_torch import scoring_torch, usual_torch
 from ..._typing import Array, Codes, Mask, Positions
@@ -91,6 +92,7 @@ class SupportSet:
         support : SupportSet
             The kept rows.
         """
+        X = without_traces(X)
         order = np.lexsort([codes == ANOMALOUS, *X.T[::-1]])
         order = order[kept[order]]
         y = np.where(codes[order] == ANOMALOUS, ANOMALOUS, NORMAL).astype(np.int8)

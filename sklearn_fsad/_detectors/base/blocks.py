@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..._stats.moments import without_traces
 from ..._typing import Array
 
 _BLOCK_NUMBERS = 2**18  # numbers a block of rows may take in one intermediate: two MiB
@@ -32,7 +33,7 @@ def in_blocks(function: Callable[[Array], Array], X: Array, n_support: int) -> A
     size = min(max(rows, _LEAST_BLOCK_ROWS), _MOST_BLOCK_ROWS)
     parts = []
     for start in range(0, len(X), size):
-        block = np.asarray(X[start : start + size], dtype=np.float64)
+        block = without_traces(np.asarray(X[start : start + size], dtype=np.float64))
         n = len(block)
         if n < size:
             block = block[np.minimum(np.arange(size), n - 1)]  # C order, like a whole block

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -12,10 +13,12 @@ import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from ..._input.rows import known_columns
+from ..._input.rows import known_columns, refuse_huge
 from ..._state import MetaState
+from ..._stats.moments import without_traces
 from ..._stats.scaling import SCALERS
 from ...exceptions import WeightsError
+from ...tasks._task_set import TaskSet
 
 SHARED_CONSTRAINTS: dict[str, Any] = {
     "n_normal": [tuple],  # any sequence is one by then: see plain_parameters
@@ -117,6 +120,13 @@ def check_class(detector: Any, state: MetaState | None) -> None:
     names = [cls.__name__ for cls in type(detector).__mro__]
     if state is not None and state.detector not in names:
         raise ValueError(f"pretrained holds the state of a {state.detector}, not of a {names[0]}.")
+
+
+def without_extremes(tasks: TaskSet) -> TaskSet:
+    """Refuse huge values in tasks to learn from, and take those next to zero for zero."""
+    for task in tasks:
+        refuse_huge(task.X, f"Task {task.name!r}: X")
+    return tasks.with_tasks(replace(task, X=without_traces(task.X)) for task in tasks)
 
 
 def check_state(detector: Any, state: MetaState) -> None:

@@ -30,6 +30,7 @@ from .checks import (
     check_state,
     forget_fit,
     restored_on_error,
+    without_extremes,
 )
 from .cleaning import believed_normals, without_doubtful_anomalies
 from .decisions import Decisions
@@ -276,8 +277,7 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
         tasks = TaskSet.make(
             X, y, groups, outlier_label=self.outlier_label, allow_nan=self._allows_nan
         )
-        for task in tasks:
-            refuse_huge(task.X, f"Task {task.name!r}: X")
+        tasks = without_extremes(tasks)
         seed = self._seed()
         state = self._meta_train(tasks, seed)
         state = self._with_probabilities(state, tasks, seed)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..._stats.moments import NEAR, compressed
+from ..._stats.moments import FAR, NEAR, compressed
 from ..._stats.scaling import ScaledSupport, ScalePrior, check_width
 from ..._typing import Array
 from .reduction import Reduction
@@ -96,7 +96,7 @@ class MaskedRepresentation:
 
     def in_own_units(self, mean: Array, spread: Array) -> tuple[Array, Array]:
         """Convert means and standard deviations to the units of the user: (m, d) each."""
-        excess = np.maximum(np.abs(mean) - NEAR, 0.0)
+        excess = np.clip(np.abs(mean) - NEAR, 0.0, np.log(FAR))
         centre = np.clip(mean, -NEAR, NEAR) + np.sign(mean) * np.expm1(excess)
         centre = np.where(self._dead, self._constant, centre)
         spread = np.where(self._dead, 0.0, spread * np.exp(excess))
