@@ -212,8 +212,8 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
             rows = self._validated(X, ensure_min_samples=2)
             refuse_huge(rows)
             codes, self._coding = self._encoded(y, len(rows))
-            warn_if_mostly_anomalous(codes, self._coding, self.outlier_label)
             self._fit_support(rows, codes)
+            warn_if_mostly_anomalous(codes, self._coding, self.outlier_label)
         warn_if_far(self._place_among_tasks())
         return self
 
@@ -244,9 +244,9 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
             known = self._coding
             codes, self._coding = self._encoded(y, len(rows), require_normal=False, known=known)
             codes = np.concatenate([self.support_y_, codes])
+            self._fit_support(np.concatenate([self.support_X_, rows]), codes)
             if known is None:
                 warn_if_mostly_anomalous(codes, self._coding, self.outlier_label)
-            self._fit_support(np.concatenate([self.support_X_, rows]), codes)
         warn_if_far(self._place_among_tasks())
         return self
 
