@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from families import (
     META_FITTED,
+    META_OF_EACH_CLASS,
     make_detector,
     make_family,
     methods_of,
@@ -19,7 +20,6 @@ from sklearn.exceptions import NotFittedError
 from sklearn_fsad import (
     MAMLDetector,
     MetaState,
-    NeuralProcessDetector,
     ProtoNetDetector,
 )
 
@@ -40,29 +40,110 @@ def test_clone_keeps_the_meta_learned_state_and_drops_the_fit(every_name, ready,
         cloned.predict(task[2])
 
 
-# what changes scores without any training, of each class
-SETTINGS = {
-    ProtoNetDetector: {"scaler": "robust", "alpha": 0.3},
-    MAMLDetector: {"n_inner_steps": 1, "inner_lr": 0.7, "scaler": "robust", "alpha": 0.3},
-    NeuralProcessDetector: {
-        "anomaly_score": "nll",
-        "n_masks": 4,
-        "n_latent_samples": 3,
-        "scaler": "robust",
-        "alpha": 0.3,
-    },
-}
+class Unread:
+    """A value that nobody may read."""
+
+    def __eq__(self, other):
+        raise AssertionError("a parameter was read")
+
+    __bool__ = __hash__ = __float__ = __iter__ = None
+
+
+READING = ("decision_function", "predict", "predict_proba", "predict_fdr", "feature_scores",
+           "transform", "evidence_scores", "feature_errors", "predict_distribution",
+           "sample_functions")  # fmt: skip
+
+
+def told(detector, query, query_y):
+    """All that a fitted detector says, in bytes."""
+    answers = {name: getattr(detector, name)(query[:9]) for name in methods_of(detector, *READING)}
+    names = methods_of(detector, "get_feature_names_out")
+    answers["names"] = [list(getattr(detector, name)()) for name in names]
+    answers["labels"] = detector.score(query, query_y), detector.classes_
+    answers["diagnosis"] = str(detector.diagnose(query[-25:], query_y[-25:]))
+    answers["report"] = getattr(detector, "adaptation_report_", None)
+    answers["calibrated"] = copy.copy(detector).calibrate(query, query_y).offset_
+    return pickle.dumps(answers)
 
 
 def test_parameters_set_after_fit_count_at_the_next_fit_only(ready, task):
-    query = task[2]
-    expected = ready.decision_function(query)
-    changed = SETTINGS.get(type(ready), {"support_contamination": 0.3, "alpha": 0.3})
-    former = {name: ready.get_params()[name] for name in changed}  # each of them exists
-    assert not [name for name in changed if former[name] == changed[name]]
-    ready.set_params(**changed)
-    for same in (ready, pickle.loads(pickle.dumps(ready))):
-        np.testing.assert_array_equal(same.decision_function(query), expected)
+    _, _, query, query_y = task
+    expected = told(ready, query, query_y)
+    former = ready.get_params(deep=False)
+    ready.set_params(**dict.fromkeys(former, Unread()))
+    assert told(ready, query, query_y) == expected
+    ready.set_params(**former)
+    assert told(pickle.loads(pickle.dumps(ready)), query, query_y) == expected
+
+
+def test_parameters_set_after_fit_count_in_partial_fit(task):
+    X, y, query, query_y = task
+    detector = ProtoNetDetector().fit(X[:9], y[:9]).set_params(contamination=0.3, scaler="robust")
+    detector.partial_fit(X[9:], y[9:])
+    expected = ProtoNetDetector(contamination=0.3, scaler="robust").fit(X, y)
+    assert told(detector, query, query_y) == told(expected, query, query_y)
+
+
+def test_set_threshold_sets_parameters_that_count_at_once_and_stay(each_class, task):
+    X, y, query, _ = task
+    detector = each_class.fit(X, y).set_params(alpha=0.5)
+    detector.set_threshold(contamination=0.4)
+    expected = clone(detector).fit(X, y)
+    for fitted in (detector, pickle.loads(pickle.dumps(detector)), detector.fit(X, y)):
+        assert fitted.offset_ == expected.offset_
+        np.testing.assert_array_equal(fitted.predict_proba(query), expected.predict_proba(query))
+        assert fitted._aim_of_threshold() == "share"
+
+
+# --- subclasses -----------------------------------------------------------------------------------
+def subclasses(cls):
+    """Classes that change what is said, add parameters and defaults, or mix something in."""
+
+    class Words(cls):
+        def predict(self, X):
+            return np.where(super().predict(X) == -1, "odd", "fine")
+
+    class More(cls):
+        def __init__(self, *, extra=1, alpha=0.1, **kwargs):
+            super().__init__(alpha=alpha, **kwargs)
+            self.extra = extra
+
+    class MoreWords(More, Words):
+        pass
+
+    class Mixed(type("Mixin", (), {}), More):
+        def __init__(self, *, mixed=True, **kwargs):
+            super().__init__(**kwargs)
+            self.mixed = mixed
+
+    return Words, More, MoreWords, Mixed
+
+
+@pytest.mark.parametrize("name", META_OF_EACH_CLASS)
+def test_the_state_of_a_class_fits_its_subclasses(name, fitted, task, tmp_path):
+    X, y, query, _ = task
+    detector, path = fitted[name], tmp_path / "learned.safetensors"
+    detector.pretrained.save(path)
+    expected = detector.score_samples(query)
+    for cls in subclasses(type(detector)):
+        for pretrained in (detector.pretrained, path):
+            other = cls(**{**detector.get_params(deep=False), "pretrained": pretrained})
+            found = clone(other).fit(X, y).score_samples(query)
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_the_state_of_a_subclass_fits_itself_and_its_subclasses_alone(task):
+    X, y, query, _ = task
+    settings = {**ONE_EPOCH, "embedding": "mlp", "scaler": "task", "n_normal": (4, 16)}
+    _, more, more_words, _ = subclasses(ProtoNetDetector)
+    with pytest.warns(UserWarning, match="fewer than n_normal"):
+        learned = more(extra=2, random_state=0, **settings).meta_fit(make_family(4))
+    assert learned.get_params()["extra"] == clone(learned).extra == 2
+    expected = learned.fit(X, y).score_samples(query)
+    other = more_words(**settings, pretrained=learned.pretrained).fit(X, y)
+    np.testing.assert_array_equal(other.score_samples(query), expected)
+    with pytest.raises(ValueError, match="state of a More, not of a ProtoNetDetector"):
+        ProtoNetDetector(**settings, pretrained=learned.pretrained).fit(X, y)
 
 
 @pytest.mark.parametrize("name", META_FITTED)

@@ -31,14 +31,16 @@ clean_support : bool or "all", default=False
     scores are not learned from, see ``support_kept_``. "all" also doubts labelled anomalies with
     the scores of normal rows; else they stay.
 pretrained : MetaState, str or path, default=None
-    Meta-learned state; ``meta_fit`` sets it.
+    Meta-learned state of this class, or of one that it is derived from; ``meta_fit`` sets it.
 device : str, default="cpu"
     Where the network trains.
 net_params : dict, default=None
-    More settings of the skorch net that trains, such as ``{"optimizer__weight_decay": 0.1}``.
+    More settings of the skorch net that trains, such as ``{"optimizer__weight_decay": 0.1}``,
+    which come before the parameters of the same names.
     ``{"accelerator": accelerate.Accelerator}`` lets processes share ``meta_fit``.
 callbacks : list, default=None
-    skorch callbacks of the training; cloned, never changed.
+    skorch callbacks of the training; cloned, never changed. Most trainings have no validation
+    episodes: ``EarlyStopping(monitor="train_loss")``.
 verbose : int, default=0
     1 shows progress bars.
 random_state : int, RandomState or None, default=None
@@ -86,6 +88,7 @@ def spell_out_shared(cls: type) -> None:
     *own, last = signature(constructor).parameters.values()
     if last.kind == Parameter.VAR_KEYWORD:
         known = {parameter.name for parameter in own}
-        of_base: Any = cls.__mro__[1].__init__  # type: ignore[misc]  # of the class, not an object
+        base = next(c for c in cls.__mro__[1:] if "__init__" in vars(c))  # no mixin
+        of_base: Any = base.__init__  # type: ignore[misc]  # of the class, not an object
         shared = [p for p in signature(of_base).parameters.values() if p.name not in known]
         constructor.__signature__ = Signature([*own, *shared])
