@@ -11,6 +11,7 @@ from families import (
 )
 from sklearn.base import clone
 from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -213,3 +214,17 @@ def test_contamination_flags_that_share_of_the_fitted_rows(each_class, contamina
     assert abs(flagged - contamination) <= 1 / len(X)
     expected = clone(each_class).set_params(contamination="auto").fit(X, y).score_samples(query)
     np.testing.assert_array_equal(each_class.score_samples(query), expected)
+
+
+def test_methods_that_need_labels_say_so(each_class, task):
+    X, y, query, _ = task
+    detector = each_class.fit(X, y)
+    for method in ("score", "calibrate", "diagnose"):
+        for given in ((query,), (query, None)):
+            with pytest.raises(ValueError, match="The labels y of the rows are needed here"):
+                getattr(detector, method)(*given)
+        with pytest.raises(ValueError, match="y marks all 80 as unlabelled"):
+            getattr(detector, method)(query, np.full(len(query), np.nan))
+    pipe = make_pipeline(FrozenEstimator(StandardScaler().fit(query)), detector)
+    with pytest.raises(ValueError, match="The labels y of the rows"):
+        pipe.score(query)
