@@ -8,6 +8,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
+from sklearn import config_context
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
@@ -206,6 +207,16 @@ def assert_same_support(fitted, expected):
         assert found.shape == wanted.shape
         assert found.flags.c_contiguous
         assert found.tobytes() == wanted.tobytes()
+
+
+def dispatched(on):
+    """scikit-learn with the array API on or off; skips where it needs a package that is missing."""
+    try:
+        with config_context(array_api_dispatch=on):
+            pass
+    except ImportError as error:
+        pytest.skip(str(error))
+    return config_context(array_api_dispatch=on)
 
 
 def methods_of(detector, *names):

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._input.estimators import is_pyod, without_nan
 from .._input.labels import ANOMALOUS, read_labels, warn_if_mostly_anomalous
-from .._input.rows import validated_rows
+from .._input.rows import refuse_huge, validated_rows
 from .._values import as_finite
 from ..metrics import anomaly_scorer
 
@@ -114,6 +114,7 @@ class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         if not is_pyod(self.detector):
             raise TypeError(f"PyODDetector wraps detectors of PyOD, and {name} is not one.")
         X = validated_rows(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
+        refuse_huge(X)
         codes, self._coding = read_labels(y, len(X), outlier_label=self.outlier_label)
         warn_if_mostly_anomalous(codes, self._coding, self.outlier_label)
         detector = clone(self.detector)

@@ -7,9 +7,8 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
-from families import META_OF_EACH_CLASS, far_off, make_detector, methods_of
+from families import META_OF_EACH_CLASS, dispatched, far_off, make_detector, methods_of
 from pyod.models.knn import KNN
-from sklearn import config_context
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -52,7 +51,7 @@ def test_detectors_score_tables_and_tensors_as_arrays(each_class, task):
     ):
         each_class.fit(contain(X), y)
         for dispatch in (False, True):
-            with config_context(array_api_dispatch=dispatch):
+            with dispatched(dispatch):
                 scores = each_class.score_samples(contain(query))
             assert type(scores) is np.ndarray
             np.testing.assert_array_equal(scores, expected)
@@ -61,7 +60,7 @@ def test_detectors_score_tables_and_tensors_as_arrays(each_class, task):
 def test_detectors_fit_tensors_while_arrays_are_dispatched(each_class, task):
     X, y, query, query_y = task
     expected = clone(each_class).fit(X, y)
-    with config_context(array_api_dispatch=True):
+    with dispatched(True):
         each_class.fit(torch.tensor(X), torch.tensor(y))
         labels = each_class.predict(torch.tensor(query))
         auc = each_class.score(torch.tensor(query), torch.tensor(query_y))
@@ -281,3 +280,8 @@ def test_what_is_expected_of_a_row_far_out_is_finite(name, fitted, task):
     row = np.where(np.arange(5) == 1, 1e300, task[0][:1])
     for part in fitted[name].predict_distribution(row):
         assert np.isfinite(part).all()
+
+
+def test_detectors_of_pyod_learn_from_no_huge_rows(task):
+    with pytest.raises(ValueError, match=r"1e\+300, too large to learn from"):
+        PyODDetector(KNN()).fit(np.where(task[0] > 30.0, 1e300, task[0]))

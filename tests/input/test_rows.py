@@ -10,7 +10,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
-from sklearn import config_context
+from families import dispatched
 from sklearn.base import BaseEstimator
 
 from sklearn_fsad._input.containers import n_rows, take_rows, unwrapped
@@ -90,7 +90,7 @@ def test_every_frame_gives_the_same_numbers_and_names(kind):
 @pytest.mark.parametrize("kind", ARRAYS)
 @pytest.mark.parametrize("dispatch", [False, True])
 def test_every_array_gives_the_same_numbers(kind, dispatch):
-    with config_context(array_api_dispatch=dispatch):
+    with dispatched(dispatch):
         rows, names = read(ARRAYS[kind])
     assert type(rows) is np.ndarray
     np.testing.assert_array_equal(rows, X)
@@ -101,7 +101,7 @@ def test_every_array_gives_the_same_numbers(kind, dispatch):
 @pytest.mark.parametrize("dispatch", [False, True])
 def test_tensors_of_any_type_are_read(kind, dispatch):
     tensor = torch.tensor(np.abs(10 * X)).to(getattr(torch, kind))
-    with config_context(array_api_dispatch=dispatch):
+    with dispatched(dispatch):
         rows, _ = read(tensor)
     np.testing.assert_array_equal(rows, tensor.double().numpy())
 
