@@ -172,7 +172,7 @@ def augment_tasks(
         raise ValueError(f"Give at least one transform and n_copies of at least 1; got {n_copies}.")
     tasks = TaskSet.make(tasks)
     for task in tasks:
-        refuse_huge(task.X, f"Task {task.name!r}: X")
+        refuse_huge(task.X, f"Task {task.name!r}: X", task.columns)
     seed = int(check_random_state(random_state).randint(2**31 - 1))
     made = list(tasks)
     for copy in range(1, n_copies + 1):

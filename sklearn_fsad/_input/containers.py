@@ -50,7 +50,7 @@ def unwrapped(X: Any) -> Any:
 def take_rows(X: Any, positions: NDArray[np.intp]) -> Any:
     """Select rows by their positions; frames stay frames of the same library."""
     X = unwrapped(X)
-    if hasattr(X, "column_names") and hasattr(X, "take"):  # of Arrow
+    if type(X).__module__.startswith("pyarrow"):
         return X.take(positions)
     return _safe_indexing(X, positions)
 

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
+from .columns import check_columns, known_columns, remember_columns
 from .containers import unwrapped
 from .entries import as_numbers
 from .frames import column_names, frame_numbers, is_frame
@@ -42,7 +43,7 @@ def validated_rows(estimator: Any, X: Any, *, reset: bool = True, **checks: Any)
     """
     X = unwrapped(X)
     if not reset:
-        _check_columns(estimator, X)
+        check_columns(estimator, X)
     numbers = _numbers(X)
     try:
         # what is too large becomes infinite and is refused; what follows computes with numpy
@@ -55,7 +56,7 @@ def validated_rows(estimator: Any, X: Any, *, reset: bool = True, **checks: Any)
     except ValueError as error:
         raise ValueError(f"{error}{_place_of(error, numbers, X)}") from error
     if reset:
-        _remember_columns(estimator, X)
+        remember_columns(estimator, X)
     return rows
 
 
@@ -68,23 +69,19 @@ def named_rows(X: Any, **checks: Any) -> tuple[NDArray[Any], tuple[Any, ...] | N
     return rows, None if unnamed else tuple(names)
 
 
-def known_columns(estimator: Any) -> Any:
-    """Return the column names that an estimator remembers, strings or not; None without any."""
-    return getattr(estimator, "feature_names_in_", getattr(estimator, "_columns_in_", None))
-
-
 def refuse_other_than_numbers(X: Any) -> None:
     """Refuse rows that hold dates, words or other things that are no numbers."""
     _numbers(unwrapped(X))
 
 
-def refuse_huge(rows: NDArray[np.float64], name: str = "X") -> None:
+def refuse_huge(rows: NDArray[np.float64], name: str = "X", columns: Any = None) -> None:
     """Refuse values above 1e60 in rows to learn from: their squares and products may overflow."""
     most = float(np.nanmax(np.abs(rows), initial=0.0))
     if most > _MOST:
         raise ValueError(
             f"{name} holds {most:.3g}, too large to learn from (the limit is {_MOST:g}): remove "
-            "such rows, or give the feature a larger unit."
+            "such rows, or give the feature a larger unit. "
+            f"{_place_of_first(np.abs(rows) > _MOST, columns)}"
         )
 
 
@@ -107,10 +104,13 @@ def _numbers(X: Any) -> Any:
 
 def first_missing(rows: NDArray[Any], names: Any = None) -> str:
     """Say in which column and row the first missing or infinite entry is: a sentence, or none."""
-    wrong = np.argwhere(~np.isfinite(rows))
-    if not len(wrong):
+    return _place_of_first(~np.isfinite(rows), names)
+
+
+def _place_of_first(wrong: NDArray[np.bool_], names: Any) -> str:
+    if not wrong.any():
         return ""
-    row, column = wrong[0].tolist()
+    row, column = np.argwhere(wrong)[0].tolist()
     return f"The first one is in column {column if names is None else names[column]!r}, row {row}."
 
 
@@ -120,35 +120,3 @@ def _place_of(error: ValueError, numbers: Any, X: Any) -> str:
         return ""
     with np.errstate(over="ignore"):
         return "\n" + first_missing(np.asarray(numbers, dtype=np.float64), column_names(X))
-
-
-def _other_names(X: Any) -> list[Any] | None:
-    """List column names that are no strings, such as those of a csv file without a header."""
-    names = column_names(X)
-    return None if not names or any(isinstance(name, str) for name in names) else names
-
-
-def _remember_columns(estimator: Any, X: Any) -> None:
-    vars(estimator).pop("_columns_in_", None)
-    names = _other_names(X)
-    if names is not None:
-        estimator._columns_in_ = [n.item() if isinstance(n, np.generic) else n for n in names]
-
-
-def _check_columns(estimator: Any, X: Any) -> None:
-    names, known = _other_names(X), getattr(estimator, "_columns_in_", None)
-    if names is None or known is None or names == known:
-        return
-    told = (
-        f"got {len(names)} columns, fit had {len(known)}"
-        if len(names) != len(known)
-        else next(
-            f"column {i} is {name!r} and was {former!r}"
-            for i, (name, former) in enumerate(zip(names, known, strict=True))
-            if name != former
-        )
-    )
-    raise ValueError(
-        "The feature names should match those that were passed during fit, in the same order: "
-        f"{told}. Select the columns by those names, or give an array."
-    )

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin, clone
 from sklearn.utils import ClassifierTags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from .._input.columns import known_columns
 from .._input.estimators import is_pyod, without_nan
 from .._input.labels import ANOMALOUS, read_labels, warn_if_mostly_anomalous
 from .._input.rows import refuse_huge, validated_rows
@@ -114,7 +115,7 @@ class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         if not is_pyod(self.detector):
             raise TypeError(f"PyODDetector wraps detectors of PyOD, and {name} is not one.")
         X = validated_rows(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
-        refuse_huge(X)
+        refuse_huge(X, columns=known_columns(self))
         codes, self._coding = read_labels(y, len(X), outlier_label=self.outlier_label)
         warn_if_mostly_anomalous(codes, self._coding, self.outlier_label)
         detector = clone(self.detector)

@@ -185,7 +185,7 @@ def make_tasks_from_table(
     TaskSet(8 tasks, 960 rows, n_features=4)
     """
     X, columns = named_rows(X, dtype=np.float64, ensure_min_samples=_LEAST_ROWS)
-    refuse_huge(X)
+    refuse_huge(X, columns=columns)
     kinds = [str(kind) for kind in kinds]
     unknown = [kind for kind in kinds if kind not in _KINDS]
     if unknown or not kinds:

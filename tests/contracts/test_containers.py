@@ -255,9 +255,15 @@ def test_contributions_add_up_to_the_score_of_a_row_far_out(ready, task):
 
 
 def test_tasks_of_huge_rows_are_refused_where_they_are_learned_from(family):
-    X = np.where(family[0][0] > 2.0, 1e300, family[0][0])
-    with pytest.raises(ValueError, match=r"1e\+300, too large to learn from"):
-        make_tasks_from_table(X, 2)
+    X = family[0][0].copy()
+    X[3, 1] = 1e300
+    frame = pd.DataFrame(X, columns=NAMES)
+    with pytest.raises(ValueError, match=r"1e\+300, too large .* in column 'b', row 3"):
+        make_tasks_from_table(frame, 2)
+    with pytest.raises(ValueError, match=r"Task 0: .* too large .* in column 'b', row 3"):
+        make_detector("meta-fitted").meta_fit([frame])
+    with pytest.raises(ValueError, match=r"too large .* in column 'b', row 3"):
+        make_detector("closed form").fit(frame)
     with pytest.raises(ValueError, match=r"Task 0: X holds 1e\+300, too large to learn from"):
         augment_tasks([X], Jitter())
 

@@ -13,9 +13,10 @@ import torch
 from families import dispatched
 from sklearn.base import BaseEstimator
 
+from sklearn_fsad._input.columns import known_columns
 from sklearn_fsad._input.containers import n_rows, take_rows, unwrapped
 from sklearn_fsad._input.names import names_of, rows_by_name
-from sklearn_fsad._input.rows import known_columns, named_rows, validated_rows
+from sklearn_fsad._input.rows import named_rows, validated_rows
 
 pa = pytest.importorskip("pyarrow", reason="needs pyarrow, of the extra 'data'")
 

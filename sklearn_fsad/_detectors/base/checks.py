@@ -13,7 +13,8 @@ import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from ..._input.rows import known_columns, refuse_huge
+from ..._input.columns import known_columns
+from ..._input.rows import refuse_huge
 from ..._state import MetaState
 from ..._stats.moments import without_traces
 from ..._stats.scaling import SCALERS
@@ -125,7 +126,7 @@ def check_class(detector: Any, state: MetaState | None) -> None:
 def without_extremes(tasks: TaskSet) -> TaskSet:
     """Refuse huge values in tasks to learn from, and take those next to zero for zero."""
     for task in tasks:
-        refuse_huge(task.X, f"Task {task.name!r}: X")
+        refuse_huge(task.X, f"Task {task.name!r}: X", task.columns)
     return tasks.with_tasks(replace(task, X=without_traces(task.X)) for task in tasks)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.base import _fit_context, clone
 
 from ..._input.codings import Coding
+from ..._input.columns import known_columns
 from ..._input.labels import ANOMALOUS, NORMAL, read_labels, warn_if_mostly_anomalous
 from ..._input.rows import refuse_huge
 from ..._state import MetaState, resolve_state
@@ -210,7 +211,7 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
         with restored_on_error(self), with_plain_parameters(self), usual_torch():
             check_device(self.device)
             rows = self._validated(X, ensure_min_samples=2)
-            refuse_huge(rows)
+            refuse_huge(rows, columns=known_columns(self))
             codes, self._coding = self._encoded(y, len(rows))
             self._fit_support(rows, codes)
             warn_if_mostly_anomalous(codes, self._coding, self.outlier_label)
@@ -240,7 +241,7 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
             return self.fit(X, y)
         with restored_on_error(self), with_plain_parameters(self), usual_torch():
             rows = self._validated(X, reset=False)
-            refuse_huge(rows)
+            refuse_huge(rows, columns=known_columns(self))
             known = self._coding
             codes, self._coding = self._encoded(y, len(rows), require_normal=False, known=known)
             codes = np.concatenate([self.support_y_, codes])
