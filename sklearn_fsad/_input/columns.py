@@ -25,16 +25,12 @@ def remember_columns(estimator: Any, X: Any) -> None:
 def check_columns(estimator: Any, X: Any) -> None:
     """Refuse rows with other column names than those remembered, where neither are strings."""
     names, known = _other_names(X), getattr(estimator, "_columns_in_", None)
-    if names is None or known is None or names == known:
-        return
-    told = (
-        f"got {len(names)} columns, fit had {len(known)}"
-        if len(names) != len(known)
-        else next(
-            f"column {i} is {name!r} and was {former!r}"
-            for i, (name, former) in enumerate(zip(names, known, strict=True))
-            if name != former
-        )
+    if names is None or known is None or names == known or len(names) != len(known):
+        return  # scikit-learn compares the numbers of columns
+    told = next(
+        f"column {i} is {name!r} and was {former!r}"
+        for i, (name, former) in enumerate(zip(names, known, strict=True))
+        if name != former
     )
     raise ValueError(
         "The feature names should match those that were passed during fit, in the same order: "

@@ -285,8 +285,8 @@ def test_columns_named_by_numbers_are_compared_with_those_of_fit(names, others, 
     assert not hasattr(probe, "feature_names_in_")
 
 
-def test_the_number_of_columns_named_by_numbers_is_told():
-    with pytest.raises(ValueError, match="got 2 columns, fit had 3"):
+def test_another_number_of_columns_is_told_as_for_arrays():
+    with pytest.raises(ValueError, match="X has 2 features, but BaseEstimator is expecting 3"):
         validated_rows(remembering([1, 2, 3]), pd.DataFrame(X[:, :2]), reset=False)
 
 
