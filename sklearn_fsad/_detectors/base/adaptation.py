@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol, Self
 
@@ -63,9 +63,9 @@ class SupportSet:
     unlabelled : ndarray of shape (n_support,), dtype bool
         True for rows without a label.
     order : ndarray of shape (n_support,)
-        Their positions among the rows given to ``fit``.
+        Their positions among the rows of the context.
     n_given : int
-        Number of rows given to ``fit``, those left out by ``clean_support`` included.
+        Number of rows in the context, those left out by ``clean_support`` included.
     """
 
     X: Array
@@ -157,6 +157,8 @@ class Adaptation:
         Result of the module's ``adapt``.
     left_out : ndarray of shape (n_support,) or None
         Anomaly score of each row of the support from the others; None until they are known.
+    others : ndarray of shape (n_others,)
+        Anomaly scores of normals given to ``fit`` that are not in the support.
     """
 
     method: Any
@@ -165,6 +167,7 @@ class Adaptation:
     representation: Any
     values: dict[str, Array]
     left_out: Array | None = None
+    others: Array = field(default_factory=lambda: np.empty(0))
 
     @classmethod
     def of(cls, method: Method, state: MetaState, support: SupportSet, module: Any = None) -> Self:
@@ -193,6 +196,10 @@ class Adaptation:
     def with_left_out(self, scores: Array) -> Adaptation:
         """Return the adaptation with the leave-one-out scores of its support."""
         return replace(self, left_out=scores)._with_module(self.module)
+
+    def with_others(self, scores: Array) -> Adaptation:
+        """Return the adaptation with the scores of normals that are not in its support."""
+        return replace(self, others=scores)._with_module(self.module)
 
     @cached_property
     def module(self) -> Any:
@@ -240,10 +247,11 @@ class Adaptation:
             return in_blocks(function, X, n_support=self.support.n_given)
 
     def left_out_by_label(self) -> tuple[Array, Array]:
-        """Return leave-one-out scores of the support's normals and of its labelled anomalies."""
+        """Return leave-one-out scores of normals given to fit and of the labelled anomalies."""
         assert self.left_out is not None
         y = self.support.y
-        return self.left_out[y == NORMAL], self.left_out[y == ANOMALOUS]
+        normals = np.concatenate([self.left_out[y == NORMAL], self.others])
+        return normals, self.left_out[y == ANOMALOUS]
 
     def _score_block(self, X: Array) -> Array:
         own, far = self.lookup.find(X), self.range.outside(X)

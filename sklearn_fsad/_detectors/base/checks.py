@@ -34,6 +34,7 @@ SHARED_CONSTRAINTS: dict[str, Any] = {
     "alpha": [Interval(Real, 0, 1, closed="neither")],
     "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
     "outlier_label": "no_validation",
+    "max_context": [Interval(Integral, 10, None, closed="left")],
     "clean_support": ["boolean", StrOptions({"all"})],
     "support_contamination": [Interval(Real, 0, 0.5, closed="both")],
     "pretrained": [None, MetaState, str, HasMethods("__fspath__")],

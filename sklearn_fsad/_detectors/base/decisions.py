@@ -277,7 +277,7 @@ class Decisions(FittedDetector):
         """Compute the anomaly score above which a row is flagged, from support and parameters."""
         threshold, alpha, contamination = map(self._in_force, _PARAMETERS)
         if contamination != "auto":  # of all rows given
-            scores = self._anomaly_scores(self.support_X_)
+            scores = self._anomaly_scores(self._scored_support())
             return float(np.percentile(scores, 100.0 * (1.0 - contamination)))
         strategy = resolve_threshold(threshold, alpha)
         cut = strategy(*self._adaptation.left_out_by_label())

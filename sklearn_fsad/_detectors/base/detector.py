@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from abc import ABCMeta, abstractmethod
-from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,31 +17,28 @@ from ..._input.rows import refuse_huge
 from ..._state import MetaState, resolve_state
 from ..._training.interruption import kept_on_interrupt, warn_of_interruption
 from ..._training.usual_torch import usual_torch
-from ..._typing import Array, Codes, Mask
+from ..._typing import Codes
 from ...tasks._distance import TrainingTasks, warn_if_far
 from ...tasks._episodes import EpisodeSampler
 from ...tasks._task_set import TaskSet
-from .adaptation import Adaptation, Representation, SupportSet, left_out_scores
+from .adaptation import Representation, SupportSet
 from .checks import (
     SHARED_CONSTRAINTS,
-    as_weights_error,
     check_class,
     check_device,
-    check_state,
     forget_fit,
     restored_on_error,
     without_extremes,
 )
-from .cleaning import believed_normals, without_doubtful_anomalies
-from .decisions import Decisions
 from .documentation import spell_out_shared, with_shared_parameters
 from .explanations import Explanations
+from .fitting import Fitting
 from .parameters import with_plain_parameters
 from .probability import CURVE, learn_from_tasks
 
 
 @with_shared_parameters
-class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
+class BaseFewShotDetector(Fitting, Explanations, metaclass=ABCMeta):
     """Validate, adapt, score and explain: all that detectors have in common.
 
     A method provides four hooks: its meta-training, the state it has without any, the module of a
@@ -66,6 +62,7 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
     {contamination}
     {outlier_label}
     {clean_support}
+    {max_context}
     {pretrained}
     {device}
     {net_params}
@@ -103,6 +100,7 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
         contamination: Any = "auto",
         outlier_label: Any = "auto",
         clean_support: bool | str = False,
+        max_context: int = 2000,
         pretrained: Any = None,
         device: str = "cpu",
         net_params: dict[str, Any] | None = None,
@@ -123,6 +121,7 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
         self.contamination = contamination
         self.outlier_label = outlier_label
         self.clean_support = clean_support
+        self.max_context = max_context
         self.pretrained = pretrained
         self.device = device
         self.net_params = net_params
@@ -140,20 +139,12 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
         """Learn across tasks."""
 
     @abstractmethod
-    def _untrained_state(self, X: Array, y: Codes) -> MetaState:
-        """Make the state of a detector that was never meta-fitted."""
-
-    @abstractmethod
     def _module(self, state: MetaState) -> Any:
         """Build the torch module of a state: float64, in evaluation mode."""
 
     @abstractmethod
     def _represent(self, support: SupportSet, state: MetaState) -> Representation:
         """Represent a support, and other rows in terms of it."""
-
-    def _left_out_scores(self, adaptation: Adaptation) -> Array:
-        """Compute the leave-one-out scores of the support: (n_support,)."""
-        return left_out_scores(adaptation)
 
     # --- public -----------------------------------------------------------------------------------
     @_fit_context(prefer_skip_nested_validation=True)
@@ -287,52 +278,6 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
         known = TrainingTasks.from_tasks(tasks, seed)  # what was learned belongs to these columns
         return state if known is None else state.with_arrays(known.to_arrays())
 
-    def _fit_support(self, X: Array, codes: Codes) -> None:
-        self.support_X_, self.support_y_ = X.copy(), codes
-        n_normal = int((codes != ANOMALOUS).sum())
-        if n_normal < 2:
-            raise ValueError(
-                f"Found {n_normal} sample(s) that are not labelled as anomalies (1 sample is too "
-                f"few): {type(self).__name__} needs at least 2 normal or unlabelled rows."
-            )
-        given = resolve_state(self.pretrained)
-        if given is None:
-            self._check_parameters()
-        else:
-            self._check_state(given)
-        kept = np.ones(len(codes), dtype=bool)
-        if self.clean_support:
-            kept = self._believed_normals(X, codes, given) | (codes == ANOMALOUS)
-        if self.clean_support == "all":
-            kept = without_doubtful_anomalies(self._scores_from(given), codes, kept)
-        self._adaptation = self._adapted_to(kept, given)
-        self.support_kept_, self.state_ = kept, self._adaptation.state
-        self.offset_ = -self._support_cut()
-
-    def _adapted_to(self, kept: Mask, given: MetaState | None) -> Adaptation:
-        """Adapt a given state, or else the untrained one, to the rows kept of the support."""
-        method = type(self)(**self.get_params(deep=False))  # later set_params must not change it
-        support = SupportSet.of(self.support_X_, self.support_y_, kept)
-        state = self._untrained_state(support.X, support.y) if given is None else given
-        with as_weights_error(self.pretrained):
-            adaptation = Adaptation.of(method, state, support)
-        return adaptation.with_left_out(self._left_out_scores(adaptation))
-
-    def _believed_normals(self, X: Array, codes: Codes, given: MetaState | None) -> Mask:
-        """Select the normals of the support that ``clean_support`` keeps."""
-        return believed_normals(self._scores_from(given), codes)
-
-    def _scores_from(self, given: MetaState | None) -> Callable[[Mask], Array]:
-        """Make a function ``kept -> scores``: each row of the support from the others kept."""
-
-        def scores_from(kept: Mask) -> Array:
-            adaptation = self._adapted_to(kept, given)
-            scores = adaptation.score_fresh(self.support_X_)
-            scores[adaptation.support.order] = adaptation.left_out
-            return scores
-
-        return scores_from
-
     # --- private ----------------------------------------------------------------------------------
     def _encoded(self, y: Any, n: int, **how: Any) -> tuple[Codes, Coding | None]:
         """Encode labels of support rows, all normal without ``y``; also return their coding."""
@@ -361,7 +306,3 @@ class BaseFewShotDetector(Decisions, Explanations, metaclass=ABCMeta):
             seed=seed,
             support_contamination=self.support_contamination,
         )
-
-    def _check_state(self, state: MetaState) -> None:
-        """Refuse a state that does not fit this estimator or the data just validated."""
-        check_state(self, state)

@@ -30,6 +30,11 @@ clean_support : bool or "all", default=False
     Whether to doubt the normal rows of the support: those to which the others give high anomaly
     scores are not learned from, see ``support_kept_``. "all" also doubts labelled anomalies with
     the scores of normal rows; else they stay.
+max_context : int, default=2000
+    Most normal rows in the context: those that rows are compared with and that the method learns
+    from. Of more, a random part is taken, the same for any order of the rows, and a warning says
+    so; of other normals given to ``fit`` up to 10,000 still set the threshold. All labelled
+    anomalies are kept, up to 5000.
 pretrained : MetaState, str or path, default=None
     Meta-learned state of this class, or of one that it is derived from; ``meta_fit`` sets it.
 device : str, default="cpu"
@@ -54,7 +59,8 @@ support_X_ : ndarray of shape (n_support, n_features)
 support_y_ : ndarray of shape (n_support,)
     Their labels: 0 normal, 1 anomalous, -1 unlabelled.
 support_kept_ : ndarray of shape (n_support,), dtype bool
-    Rows that were learned from: all but those that ``clean_support`` doubts.
+    Rows that were learned from: all but those that ``clean_support`` doubts. Those that
+    ``max_context`` leaves out are not judged, and True here.
 n_features_in_ : int
     Number of features.
 feature_names_in_ : ndarray of shape (`n_features_in_`,)

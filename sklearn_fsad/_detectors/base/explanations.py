@@ -11,6 +11,7 @@ from ..._explain.neighbour_baselines import neighbour_scores
 from ..._input.labels import ANOMALOUS
 from ..._typing import Array
 from ...tasks._distance import TaskPlace, TrainingTasks
+from .context import context_of
 from .fitted import FittedDetector
 from .support_lookup import row_keys
 
@@ -100,9 +101,12 @@ class Explanations(FittedDetector):
         codes = self._encoded_query(y, len(rows))
         scores = self._anomaly_scores(rows)
         adaptation, hints = self._about_adaptation()
+        most = self._adaptation.method.max_context
+        context, _ = context_of(self.support_X_, self.support_y_, most, 0)
         return diagnose_scores(
             type(self).__name__,
-            {"detector": scores} | neighbour_scores(rows, self.support_X_, self.support_y_),
+            {"detector": scores}
+            | neighbour_scores(rows, self.support_X_[context], self.support_y_[context]),
             codes,
             flagged=-scores - self.offset_ < 0,
             n_repeated=_n_repeated(rows, self.support_X_),

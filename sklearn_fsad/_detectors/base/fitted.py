@@ -147,6 +147,10 @@ class FittedDetector(OutlierMixin, Parameters):
         normal, anomalous = self._coding or SIGNED
         return int(anomalous > normal)
 
+    def _scored_support(self) -> Array:
+        """Return rows given to ``fit`` whose scores stand for those of all: (n, d)."""
+        return self.support_X_
+
     def _reference_normals(self) -> Array:
         """Return the normal rows of the support, to compare others with: (n, d)."""
         return self._adaptation.support.normals

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.utils._param_validation import Interval
 
 from ..._input.labels import ANOMALOUS
 from ..._state import MetaState, resolve_state
@@ -51,8 +49,9 @@ class InContextDetector(BaseFewShotDetector):
     Parameters
     ----------
     max_context : int, default=1000
-        Most normal rows in the context; of more, a random part is taken. All labelled anomalies
-        are kept.
+        Most normal rows in the context; of more, a random part is taken, the same for any order of
+        rows and columns, and a warning says so. Of other normals given to ``fit`` up to 10,000
+        still set the threshold. All labelled anomalies are kept, up to 5000.
     {n_normal}
     {n_query}
     {support_contamination}
@@ -109,7 +108,7 @@ class InContextDetector(BaseFewShotDetector):
         name: constraint
         for name, constraint in BaseFewShotDetector._parameter_constraints.items()
         if name != "scaler"
-    } | {"max_context": [Interval(Integral, 10, None, closed="left")]}
+    }
 
     def __init__(
         self,
@@ -149,6 +148,7 @@ class InContextDetector(BaseFewShotDetector):
             contamination=contamination,
             outlier_label=outlier_label,
             clean_support=clean_support,
+            max_context=max_context,
             pretrained=pretrained,
             device=device,
             net_params=net_params,
@@ -156,7 +156,6 @@ class InContextDetector(BaseFewShotDetector):
             verbose=verbose,
             random_state=random_state,
         )
-        self.max_context = max_context
 
     # --- hooks of the base class ------------------------------------------------------------------
     def _meta_train(self, tasks: TaskSet, seed: int) -> MetaState:
@@ -214,10 +213,10 @@ class InContextDetector(BaseFewShotDetector):
 
     def _represent(self, support: SupportSet, state: MetaState) -> TableRepresentation:
         doubtful = None if self.clean_support else support.unlabelled  # else they are left out
-        return TableRepresentation(support.X, support.y, state.arrays, self.max_context, doubtful)
+        return TableRepresentation(support.X, support.y, state.arrays, doubtful)
 
     def _left_out_scores(self, adaptation: Adaptation) -> Array:
-        """Score rows of the context from the others, and rows outside of it as fresh ones."""
+        """Score rows of the context from the others, and doubtful ones as fresh ones."""
         described, X = adaptation.representation, adaptation.support.X
         scores = np.empty(len(X))
         fresh = np.setdiff1d(np.arange(len(X)), described.rows)

@@ -33,8 +33,6 @@ class TableRepresentation:
     arrays : mapping of str to ndarray
         Arrays of a state; they may hold the typical spread of evidence and what is pooled over a
         family.
-    most_normals : int
-        Most normals in the context; of more, a random part is taken.
     doubtful : ndarray of shape (n_support,), dtype bool, or None, default=None
         Unlabelled rows: those of them that look most anomalous are left out of the context.
 
@@ -53,7 +51,6 @@ class TableRepresentation:
         X: Array,
         y: Codes,
         arrays: Mapping[str, Array],
-        most_normals: int = 1000,
         doubtful: NDArray[np.bool_] | None = None,
     ) -> None:
         order, self._columns = own_order(X, y)
@@ -62,9 +59,6 @@ class TableRepresentation:
             self._columns = np.arange(X.shape[1])  # they are those of the family
         X = X[:, self._columns]
         normal = order[y[order] != ANOMALOUS]
-        if len(normal) > most_normals:
-            rng = np.random.default_rng(len(normal))
-            normal = normal[np.sort(rng.choice(len(normal), most_normals, replace=False))]
         if doubtful is not None and doubtful[normal].any():
             n_labelled = int((y == ANOMALOUS).sum())
             normal = normal[trusted(X[normal], doubtful[normal], n_labelled)]

@@ -106,6 +106,7 @@ class MAMLDetector(BaseFewShotDetector):
     {contamination}
     {outlier_label}
     {clean_support}
+    {max_context}
     {pretrained}
     {device}
     {net_params}
@@ -216,6 +217,7 @@ class MAMLDetector(BaseFewShotDetector):
         contamination: Any = "auto",
         outlier_label: Any = "auto",
         clean_support: bool | str = False,
+        max_context: int = 2000,
         pretrained: Any = None,
         device: str = "cpu",
         net_params: dict[str, Any] | None = None,
@@ -237,6 +239,7 @@ class MAMLDetector(BaseFewShotDetector):
             contamination=contamination,
             outlier_label=outlier_label,
             clean_support=clean_support,
+            max_context=max_context,
             pretrained=pretrained,
             device=device,
             net_params=net_params,

@@ -29,7 +29,6 @@ from .representation import MaskedRepresentation
 from .states import ANCHORS, WEIGHT, check_process, describe, module_of
 
 _FOLDS, _CROSS_FITTED_SHARE = 3, 0.75
-_MOST_ROWS = 1024
 
 
 @with_shared_parameters
@@ -125,6 +124,8 @@ default="auto"
     {contamination}
     {outlier_label}
     {clean_support}
+    max_context : int, default=1024
+        As of the other detectors. Of other normals up to 2000 still set the threshold.
     {pretrained}
     {device}
     {net_params}
@@ -147,8 +148,8 @@ default="auto"
     -----
     A feature that never varied in the support counts by itself: a row in which it differs is
     anomalous by the square of how far, in thousandths of the mean spread of the others, or, with
-    ``scaler="joint"``, in the unit that all features share. Of more than 1024 normal rows a random
-    1024 are the context. Rows with missing entries take longer to score than whole ones.
+    ``scaler="joint"``, in the unit that all features share. Rows with missing entries take longer
+    to score than whole ones.
 
     References
     ----------
@@ -172,6 +173,7 @@ default="auto"
     """
 
     _allows_nan = True
+    _most_scored = 2000
     _architecture = (
         "kind",
         "anchor",
@@ -238,6 +240,7 @@ default="auto"
         contamination: Any = "auto",
         outlier_label: Any = "auto",
         clean_support: bool | str = False,
+        max_context: int = 1024,
         pretrained: Any = None,
         device: str = "cpu",
         net_params: dict[str, Any] | None = None,
@@ -259,6 +262,7 @@ default="auto"
             contamination=contamination,
             outlier_label=outlier_label,
             clean_support=clean_support,
+            max_context=max_context,
             pretrained=pretrained,
             device=device,
             net_params=net_params,
@@ -299,7 +303,7 @@ default="auto"
         return module_of(self, state, plans)
 
     def _represent(self, support: SupportSet, state: MetaState) -> MaskedRepresentation:
-        return describe(self, support.X, support.y, state).thinned(_MOST_ROWS)
+        return describe(self, support.X, support.y, state)
 
     def _architecture_value(self, name: str) -> Any:
         value = getattr(self, name)
@@ -323,9 +327,7 @@ default="auto"
         for k in range(_FOLDS):
             out = np.isin(np.arange(len(scores)), normal[fold == k])
             rest = support.X[normal[fold != k]]
-            cross_fitted = self_taught_state(
-                self, rest, seed, _CROSS_FITTED_SHARE, n_rows=len(normal)
-            )
+            cross_fitted = self_taught_state(self, rest, seed, _CROSS_FITTED_SHARE, len(normal))
             others = adaptation.to(support.without(out), cross_fitted)
             scores[out] = others.score_fresh(support.X[out])
         return scores

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -70,17 +69,6 @@ class MaskedRepresentation:
         self._dead = self._known & ~varies.any(axis=0) & mark_departures
         self.support = self._describe(Z)
         self.support_y = y
-
-    def thinned(self, n_rows: int) -> MaskedRepresentation:
-        """Limit the support to ``n_rows`` normals and all anomalies, in the same units."""
-        normal = np.flatnonzero(self.support_y != 1)
-        if len(normal) <= n_rows:
-            return self
-        kept = np.random.default_rng(0).choice(normal, n_rows, replace=False)
-        rows = np.sort(np.concatenate([kept, np.flatnonzero(self.support_y == 1)]))
-        part = copy.copy(self)
-        part.support, part.support_y = self.support[rows], self.support_y[rows]
-        return part
 
     @property
     def n_features(self) -> int:

@@ -83,6 +83,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
     {contamination}
     {outlier_label}
     {clean_support}
+    {max_context}
     {pretrained}
     device : str, default="cpu"
         Device on which the "mlp" is trained.
@@ -150,6 +151,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         contamination: Any = "auto",
         outlier_label: Any = "auto",
         clean_support: bool | str = False,
+        max_context: int = 2000,
         pretrained: Any = None,
         device: str = "cpu",
         net_params: dict[str, Any] | None = None,
@@ -171,6 +173,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
             contamination=contamination,
             outlier_label=outlier_label,
             clean_support=clean_support,
+            max_context=max_context,
             pretrained=pretrained,
             device=device,
             net_params=net_params,

@@ -168,6 +168,7 @@ def test_tables_of_any_width(d):
     assert roc_auc_score(query_y, -scores) > 0.6
 
 
+@pytest.mark.filterwarnings("ignore:500 of 600 normal rows are left out")
 def test_of_a_large_context_a_part_is_compared_with_and_the_rest_sets_the_threshold():
     X, y, query, query_y = table(n=600, k=4)
     detector = InContextDetector(max_context=100).fit(X, y)

@@ -197,32 +197,7 @@ def test_a_feature_that_never_varied_is_expected_to_stay():
     assert (spread[:, [0, 1, 3]] > 0).all()
 
 
-# --- fewer rows and features ----------------------------------------------------------------------
-def test_thinned_keeps_the_units_and_all_anomalies():
-    X = some_rows(30)
-    y = np.array([0, 0, 1] * 10, dtype=np.int8)
-    whole = MaskedRepresentation(X, y, "task")
-    part, query = whole.thinned(8), some_rows(6, seed=1)
-    np.testing.assert_array_equal(part.transform(query), whole.transform(query))
-    assert part.support.shape == (18, 3 * D)
-    assert part.support_y.sum() == 10
-    rows = [int(np.flatnonzero((whole.support == row).all(axis=1))[0]) for row in part.support]
-    assert rows == sorted(set(rows))
-    np.testing.assert_array_equal(part.support_y, y[rows])
-    assert len(whole.support) == 30
-    np.testing.assert_array_equal(whole.thinned(8).support, part.support)
-
-
-@pytest.mark.parametrize("n_rows", [6, 100])
-def test_thinned_keeps_everything_if_the_normals_are_few(n_rows):
-    X = some_rows(9)
-    y = np.array([0, 0, 1] * 3, dtype=np.int8)
-    whole = MaskedRepresentation(X, y, "task")
-    part = whole.thinned(n_rows)
-    np.testing.assert_array_equal(part.support, whole.support)
-    np.testing.assert_array_equal(part.support_y, y)
-
-
+# --- fewer features -------------------------------------------------------------------------------
 def test_a_reduction_sees_scaled_rows_and_its_codes_are_scaled_again():
     X, query = some_rows(40), some_rows(6, seed=1)
     centre, scale = stable_mean(X), feature_spread(X)

@@ -1,0 +1,103 @@
+"""Adapt a detector to its support: choose the context, doubt rows, and set the threshold."""
+
+from __future__ import annotations
+
+from abc import ABCMeta, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
+
+import numpy as np
+
+from ..._input.labels import ANOMALOUS
+from ..._state import MetaState, resolve_state
+from ..._typing import Array, Codes, Mask
+from .adaptation import Adaptation, SupportSet, left_out_scores
+from .checks import as_weights_error, check_state
+from .cleaning import believed_normals, without_doubtful_anomalies
+from .context import context_of, random_order, warn_of_rest
+from .decisions import Decisions
+
+
+class Fitting(Decisions, metaclass=ABCMeta):
+    """Adapt the state of a method to the rows of a support."""
+
+    _most_scored: ClassVar[int] = 10_000  # rows that ``fit`` scores beyond those of the context
+
+    clean_support: bool | str
+    max_context: int
+
+    @abstractmethod
+    def _untrained_state(self, X: Array, y: Codes) -> MetaState:
+        """Make the state of a detector that was never meta-fitted."""
+
+    def _left_out_scores(self, adaptation: Adaptation) -> Array:
+        """Compute the leave-one-out scores of the support: (n_support,)."""
+        return left_out_scores(adaptation)
+
+    def _fit_support(self, X: Array, codes: Codes) -> None:
+        self.support_X_, self.support_y_ = X.copy(), codes
+        n_normal = int((codes != ANOMALOUS).sum())
+        if n_normal < 2:
+            raise ValueError(
+                f"Found {n_normal} sample(s) that are not labelled as anomalies (1 sample is too "
+                f"few): {type(self).__name__} needs at least 2 normal or unlabelled rows."
+            )
+        given = resolve_state(self.pretrained)
+        if given is None:
+            self._check_parameters()
+        else:
+            self._check_state(given)
+        context, others = context_of(X, codes, self.max_context, self._most_scored)
+        warn_of_rest(codes, context, self.max_context)
+        rows, labels = X[context], codes[context]
+        kept = np.ones(len(codes), dtype=bool)
+        if self.clean_support:
+            kept[context] = self._undoubted(rows, labels, given)
+        adaptation = self._adapted_to(SupportSet.of(rows, labels, kept[context]), given)
+        if len(others) and not self.clean_support:  # which would have to doubt them too
+            adaptation = adaptation.with_others(adaptation.score_fresh(X[others]))
+        self._adaptation = adaptation
+        self.support_kept_, self.state_ = kept, adaptation.state
+        self.offset_ = -self._support_cut()
+
+    def _adapted_to(self, support: SupportSet, given: MetaState | None) -> Adaptation:
+        """Adapt a given state, or else the untrained one, to a support."""
+        method = type(self)(**self.get_params(deep=False))  # later set_params must not change it
+        state = self._untrained_state(support.X, support.y) if given is None else given
+        with as_weights_error(self.pretrained):
+            adaptation = Adaptation.of(method, state, support)
+        return adaptation.with_left_out(self._left_out_scores(adaptation))
+
+    def _undoubted(self, X: Array, codes: Codes, given: MetaState | None) -> Mask:
+        """Select the rows of the context that ``clean_support`` keeps."""
+        kept = self._believed_normals(X, codes, given) | (codes == ANOMALOUS)
+        if self.clean_support == "all":
+            kept = without_doubtful_anomalies(self._scores_from(X, codes, given), codes, kept)
+        return kept
+
+    def _believed_normals(self, X: Array, codes: Codes, given: MetaState | None) -> Mask:
+        """Select the normals of the context that ``clean_support`` keeps."""
+        return believed_normals(self._scores_from(X, codes, given), codes)
+
+    def _scores_from(
+        self, X: Array, codes: Codes, given: MetaState | None
+    ) -> Callable[[Mask], Array]:
+        """Make a function ``kept -> scores``: each row of the context from the others kept."""
+
+        def scores_from(kept: Mask) -> Array:
+            adaptation = self._adapted_to(SupportSet.of(X, codes, kept), given)
+            scores = adaptation.score_fresh(X)
+            scores[adaptation.support.order] = adaptation.left_out
+            return scores
+
+        return scores_from
+
+    def _check_state(self, state: MetaState) -> None:
+        """Refuse a state that does not fit this estimator or the data just validated."""
+        check_state(self, state)
+
+    def _scored_support(self) -> Array:
+        """Return all rows given to ``fit``, or a random part of many."""
+        rows = self.support_X_
+        most = self._most_scored + self.max_context
+        return rows if len(rows) <= most else rows[random_order(rows)[:most]]
