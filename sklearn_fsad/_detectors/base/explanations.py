@@ -103,10 +103,11 @@ class Explanations(FittedDetector):
         adaptation, hints = self._about_adaptation()
         most = self._adaptation.method.max_context
         context, _ = context_of(self.support_X_, self.support_y_, most, 0)
+        known = self.support_X_[context], self.support_y_[context]
         return diagnose_scores(
             type(self).__name__,
             {"detector": scores}
-            | neighbour_scores(rows, self.support_X_[context], self.support_y_[context]),
+            | neighbour_scores(rows, *known),
             codes,
             flagged=-scores - self.offset_ < 0,
             n_repeated=_n_repeated(rows, self.support_X_),
