@@ -101,13 +101,12 @@ class Explanations(FittedDetector):
         codes = self._encoded_query(y, len(rows))
         scores = self._anomaly_scores(rows)
         adaptation, hints = self._about_adaptation()
-        most = self._adaptation.method.max_context
+        most = self._in_force("max_context")
         context, _ = context_of(self.support_X_, self.support_y_, most, 0)
         known = self.support_X_[context], self.support_y_[context]
         return diagnose_scores(
             type(self).__name__,
-            {"detector": scores}
-            | neighbour_scores(rows, *known),
+            {"detector": scores} | neighbour_scores(rows, *known),
             codes,
             flagged=-scores - self.offset_ < 0,
             n_repeated=_n_repeated(rows, self.support_X_),

@@ -99,5 +99,5 @@ class Fitting(Decisions, metaclass=ABCMeta):
     def _scored_support(self) -> Array:
         """Return all rows given to ``fit``, or a random part of many."""
         rows = self.support_X_
-        most = self._most_scored + self.max_context
+        most = self._most_scored + int(self._in_force("max_context"))
         return rows if len(rows) <= most else rows[random_order(rows)[:most]]

@@ -118,8 +118,7 @@ default="auto"
         features whose values rarely repeat; and "pooled", by the spread over all tasks, with
         ``target_features``.
     {threshold}
-        Without ``meta_fit`` three more networks are trained, each on two thirds of the support, to
-        score the rest.
+        Without ``meta_fit`` three more networks, each of two thirds of the support, score the rest.
     {alpha}
     {contamination}
     {outlier_label}
@@ -148,8 +147,7 @@ default="auto"
     -----
     A feature that never varied in the support counts by itself: a row in which it differs is
     anomalous by the square of how far, in thousandths of the mean spread of the others, or, with
-    ``scaler="joint"``, in the unit that all features share. Rows with missing entries take longer
-    to score than whole ones.
+    ``scaler="joint"``, in the unit that all features share. Rows with missing entries take longer.
 
     References
     ----------
@@ -307,8 +305,8 @@ default="auto"
 
     def _architecture_value(self, name: str) -> Any:
         value = getattr(self, name)
-        if name == "anchor":
-            return None if value == "auto" else value
+        if name == "anchor" and value == "auto":
+            return None
         if name == "target_features" and value is not None:
             return [f if isinstance(f, str) else int(f) for f in value]
         return super()._architecture_value(name)
@@ -327,8 +325,8 @@ default="auto"
         for k in range(_FOLDS):
             out = np.isin(np.arange(len(scores)), normal[fold == k])
             rest = support.X[normal[fold != k]]
-            cross_fitted = self_taught_state(self, rest, seed, _CROSS_FITTED_SHARE, len(normal))
-            others = adaptation.to(support.without(out), cross_fitted)
+            learned = self_taught_state(self, rest, seed, _CROSS_FITTED_SHARE, len(normal))
+            others = adaptation.to(support.without(out), learned)
             scores[out] = others.score_fresh(support.X[out])
         return scores
 
