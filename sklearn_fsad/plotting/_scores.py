@@ -164,7 +164,8 @@ class AnomalyScoreDisplay:
         Raises
         ------
         ValueError
-            If the lengths differ, a score is not finite, or the labels are in no accepted coding.
+            If the lengths differ, a score is not finite, ``threshold`` is NaN, or the labels are in no
+            accepted coding.
         """
         check_matplotlib(f"{cls.__name__}.from_predictions")
         values = column_or_1d(np.asarray(scores, dtype=np.float64))
@@ -172,6 +173,8 @@ class AnomalyScoreDisplay:
             check_consistent_length(y_true, values)
         if not len(values) or not np.isfinite(values).all():
             raise ValueError("scores must be finite, and at least one.")
+        if threshold is not None and np.isnan(threshold):
+            raise ValueError(f"threshold={threshold} must be a number.")
         codes = encode_labels(
             y_true, _num_samples(values), outlier_label=outlier_label, require_normal=False
         )
