@@ -1,7 +1,7 @@
 """Choose the score above which a row is an anomaly, from leave-one-out scores of the support.
 
 A threshold is any callable ``(normal_scores, anomaly_scores) -> cut`` over leave-one-out scores of
-the support, larger = more anomalous; rows that score above ``cut`` are flagged.
+the support, larger = more anomalous; rows that score above ``cut``, a finite number, are flagged.
 """
 
 from __future__ import annotations

@@ -148,6 +148,11 @@ def test_score_display_refuses_what_is_no_score(y, scores):
         AnomalyScoreDisplay.from_predictions(y, scores)
 
 
+def test_a_threshold_that_is_nan_is_not_drawn():
+    with pytest.raises(ValueError, match="threshold=nan must be a number"):
+        AnomalyScoreDisplay.from_predictions([0, 1], [1.0, 2.0], threshold=np.nan)
+
+
 # --- shots --------------------------------------------------------------------------------------
 def test_curves_measure_nested_supports_of_several_detectors():
     detectors = {
