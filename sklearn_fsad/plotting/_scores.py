@@ -164,8 +164,8 @@ class AnomalyScoreDisplay:
         Raises
         ------
         ValueError
-            If the lengths differ, a score is not finite, ``threshold`` is NaN, or the labels are in no
-            accepted coding.
+            If the lengths differ, a score is not finite, ``threshold`` is NaN, or the labels are in
+            no accepted coding.
         """
         check_matplotlib(f"{cls.__name__}.from_predictions")
         values = column_or_1d(np.asarray(scores, dtype=np.float64))
