@@ -45,6 +45,7 @@ SHARED = {
     "contamination": 0.2,
     "outlier_label": 1,
     "clean_support": False,
+    "max_context": 200,
     "pretrained": None,
     "device": "cpu",
     "net_params": {"optimizer": torch.optim.Adam, "optimizer__weight_decay": 0.01},
