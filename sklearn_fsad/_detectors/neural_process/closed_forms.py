@@ -95,7 +95,7 @@ class LinearAnchor:
         seen = (1.0 - hidden.double()).unsqueeze(-1)  # (..., d, 1)
         # inversion lemma: a system of r equations for every mask, rather than of d
         inner = (factor * seen).mT @ factor  # (..., r, r)
-        inner = inner + rest * torch.eye(factor.shape[-1], dtype=factor.dtype)
+        inner = inner + rest * torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
         return {
             "mean": mean,  # (..., 1, d)
             "factor": factor,  # (..., d, r)
@@ -154,7 +154,8 @@ class KernelAnchor:
             distance = distance.square()
         else:
             distance = _squared_distance(probes, rows, seen)
-        itself = torch.eye(n_probes, rows.values.shape[-2], dtype=torch.bool)
+        shape = n_probes, rows.values.shape[-2]
+        itself = torch.eye(*shape, dtype=torch.bool, device=distance.device)
         nearest = distance.masked_fill(itself | ~counted.unsqueeze(-2), _FAR).amin(-1)
         nearest = nearest.masked_fill(~counted[..., :n_probes], torch.nan)
         width = nearest.nanmedian(-1).values.clamp(max=_FAR) + _LEAST_WIDTH
@@ -171,7 +172,8 @@ class KernelAnchor:
         seen = (1.0 - hidden.double()).unsqueeze(-2)
         query = MaskedRows(rows.values.double(), rows.visible.double())
         distance = _squared_distance(query, context, seen)  # (..., q, n)
-        twins = _twins(query, context) if leave_out else torch.zeros((), dtype=torch.bool)
+        none = torch.zeros((), dtype=torch.bool, device=distance.device)
+        twins = _twins(query, context) if leave_out else none
         distance = distance.masked_fill(twins, _FAR)
         distance = distance.masked_fill(~summary["counted"].unsqueeze(-2), torch.inf)
         weight = torch.softmax(-0.5 * distance / summary["width"], -1)
@@ -208,7 +210,7 @@ def _shrunk_covariance(
     if prior is not None:
         # sample and pooled covariance weigh by their rows, as under a conjugate prior
         share = prior.n_rows / (n_rows + prior.n_rows)
-        pooled = prior.factor.expand(*root.shape[:-1], -1)
+        pooled = prior.factor.to(root.device).expand(*root.shape[:-1], -1)
         root = torch.cat([root * (1.0 - share).sqrt(), pooled * share.sqrt()], -1)
         rest = share * prior.rest
         n_rows = n_rows + prior.n_rows
@@ -234,7 +236,7 @@ def _with_missing(gain: Tensor, missing: Tensor, predicted: Tensor) -> tuple[Ten
     leading, (q, d) = predicted.shape[:-2], predicted.shape[-2:]
     gain = gain.expand(*leading, d, d).flatten(0, -3) if leading else gain[None]
     missing, flat = missing.reshape(-1, d), predicted.reshape(-1, d).clone()
-    which = torch.arange(len(flat)) // q
+    which = torch.arange(len(flat), device=flat.device) // q
     left = gain.diagonal(dim1=-2, dim2=-1)[which].clone()
     size = torch.ceil(missing.sum(-1) / _SIZES).long() * _SIZES
     for k in size[size > 0].unique():
@@ -244,7 +246,8 @@ def _with_missing(gain: Tensor, missing: Tensor, predicted: Tensor) -> tuple[Ten
         at = which[rows, None], order
         cross = gain[at] * lost.unsqueeze(-1)  # (s, k, d)
         system = cross.gather(2, order.unsqueeze(1).expand(-1, order.shape[1], -1))
-        system = torch.eye(order.shape[1], dtype=gain.dtype) - system * lost.unsqueeze(1)
+        same = torch.eye(order.shape[1], dtype=gain.dtype, device=gain.device)
+        system = same - system * lost.unsqueeze(1)
         wanted = torch.cat([(flat[rows].gather(1, order) * lost).unsqueeze(-1), cross], -1)
         solved = torch.linalg.solve(system, wanted)  # (s, k, 1 + d)
         flat[rows] += (solved[..., :1] * cross).sum(1)

@@ -106,7 +106,8 @@ class LatentAggregator(nn.Module):
         location, scale = summary["location"], summary["scale"]  # (..., 1, width)
         noise = self.noise.to(location.dtype)
         if self.training:
-            noise = torch.randn(len(noise), *location.shape, dtype=location.dtype)
+            shape = len(noise), *location.shape
+            noise = torch.randn(shape, dtype=location.dtype, device=location.device)
         ones = [1] * (tokens.dim() - noise.dim() + 1)
         return location + scale * noise.reshape(len(noise), *ones, *noise.shape[1:])
 
