@@ -17,7 +17,7 @@ from sklearn_fsad.augmentation import augment_tasks
 from sklearn_fsad.model_selection import suggest_detector
 from sklearn_fsad.thresholds import ConformalThreshold, best_cut
 
-NO_NUMBERS = [None, "0.5", 1j, np.array([0.5, 0.5]), [0.5], object()]
+NO_NUMBERS = [None, "0.5", 1j, np.array([0.5, 0.5]), [0.5], {}]
 
 
 def precision(truth, flagged):

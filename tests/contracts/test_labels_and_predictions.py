@@ -221,10 +221,10 @@ def test_methods_that_need_labels_say_so(each_class, task):
     detector = each_class.fit(X, y)
     for method in ("score", "calibrate", "diagnose"):
         for given in ((query,), (query, None)):
-            with pytest.raises(ValueError, match="The labels y of the rows are needed here"):
+            with pytest.raises(ValueError, match="The labels 'y' of the rows are needed here"):
                 getattr(detector, method)(*given)
         with pytest.raises(ValueError, match="y marks all 80 as unlabelled"):
             getattr(detector, method)(query, np.full(len(query), np.nan))
     pipe = make_pipeline(FrozenEstimator(StandardScaler().fit(query)), detector)
-    with pytest.raises(ValueError, match="The labels y of the rows"):
+    with pytest.raises(ValueError, match="The labels 'y' of the rows"):
         pipe.score(query)

@@ -135,7 +135,7 @@ class FittedDetector(OutlierMixin, Parameters):
     def _encoded_query(self, y: Any, n: int) -> Codes:
         """Encode labels of rows to evaluate on, by the coding of the support where it has one."""
         if y is None:
-            raise ValueError("The labels y of the rows are needed here; got None.")
+            raise ValueError("The labels 'y' of the rows are needed here; got None.")
         label, known = self._in_force("outlier_label"), self._coding
         codes = encode_labels(y, n, outlier_label=label, require_normal=False, known=known)
         if (codes == UNLABELLED).all():
