@@ -67,7 +67,7 @@ def test_17_wrong_contamination_is_refused_at_fit_not_at_init(task, value):
         ("batch_size", 0),
         ("lr", 0.0),
         ("pretrained", 3),
-        ("n_normal", [5, 50]),
+        ("n_normal", "5 to 50"),
         ("random_state", "seed"),
     ],
 )
