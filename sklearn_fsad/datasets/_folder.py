@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .._input.codings import is_auto
 from ..tasks._task_set import TaskSet
 from ._folder_checks import refuse_empty, warn_of_copies, warn_of_counters
 
 _SUFFIXES = (".csv", ".parquet", ".npz")
+_AS_WORDS = {"keep_default_na": False, "na_values": [""]}
 _OF_SYSTEMS = ("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN")  # folders that they add
 
 
@@ -38,14 +40,15 @@ def tasks_from_folder(
         else ``y``. None means that no row is labelled.
     pattern : str, default=None
         Files to take, such as ``"*.csv"`` or ``"valve*/[0-9].csv"``, below the folder; None means
-        all files of the three kinds in it and its sub-folders. Hidden files, and what is in hidden
-        folders such as ``.ipynb_checkpoints``, are never taken.
-    drop : collection of str, default=()
+        all files of the three kinds in it and its sub-folders. Hidden files, what is in hidden
+        folders such as ``.ipynb_checkpoints``, and Excel's lock files ``~$...`` are never taken.
+    drop : str or collection of str, default=()
         Columns that are not features, such as a time stamp; a file need not have them.
     csv_params : dict, default=None
-        Parameters of ``pandas.read_csv``, such as ``{"sep": ";"}``.
+        Parameters of ``pandas.read_csv``, such as ``{"sep": ";"}``; none that reads in pieces.
     outlier_label : "auto", number or str, default="auto"
-        The label of the anomalies, as in the detectors.
+        The label of the anomalies, as in the detectors; also a word that pandas reads as missing,
+        such as "NA".
     allow_nan : bool, default=False
         Accept missing values.
 
@@ -60,7 +63,9 @@ def tasks_from_folder(
     FileNotFoundError
         If there is no such folder, or no such file in it.
     ValueError
-        If a file cannot be read or used, or holds no rows; the message names it.
+        If a file cannot be read or used, or holds no rows or no features; the message names it.
+        If ``pattern`` is an absolute path, ``drop`` names the labels, or ``csv_params`` reads in
+        pieces.
     ImportError
         If pandas or pyarrow is needed and missing.
 
@@ -85,6 +90,9 @@ def tasks_from_folder(
     folder = Path(path)
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder}.")
+    drop = [drop] if isinstance(drop, (str, int)) else list(drop)
+    csv_params = dict(csv_params or {})
+    _refuse_what_contradicts(label, pattern, drop, csv_params)
     files = [
         file
         for file in sorted(folder.glob("**/*" if pattern is None else pattern))
@@ -98,7 +106,8 @@ def tasks_from_folder(
         left_out = f", hidden ones left out: {names[hidden[0]]}" if hidden else ""
         raise FileNotFoundError(f"There is no {wanted} in {folder}{left_out}.")
     tasks = {
-        names[file]: _task(file, names[file], label, drop, dict(csv_params or {})) for file in files
+        names[file]: _task(file, names[file], label, drop, csv_params, outlier_label)
+        for file in files
     }
     refuse_empty(tasks)
     warn_of_counters(tasks)
@@ -114,12 +123,38 @@ def tasks_from_folder(
 
 
 def _is_hidden(name: str) -> bool:
-    """Tell whether a part of a path is hidden, or was added by an operating system."""
-    return any(part.startswith(".") or part in _OF_SYSTEMS for part in name.split("/"))
+    """Tell whether a part of a path is hidden, or was added by an operating system or Excel."""
+    return any(part.startswith((".", "~$")) or part in _OF_SYSTEMS for part in name.split("/"))
+
+
+def _refuse_what_contradicts(
+    label: str | None, pattern: str | None, drop: Sequence[str], csv_params: Mapping[str, Any]
+) -> None:
+    if pattern is not None and Path(pattern).anchor:
+        raise ValueError(
+            f"pattern={pattern!r} is an absolute path: patterns are relative to the folder, such "
+            "as '*.csv'. Give the folder as the first argument."
+        )
+    if label is not None and label in drop:
+        raise ValueError(
+            f"drop={drop!r} names {label!r}, the column of the labels, which is no feature in any "
+            "case: leave it out of drop, or say label=None where no row is labelled."
+        )
+    pieces = [name for name in ("chunksize", "iterator") if csv_params.get(name)]
+    if pieces:
+        raise ValueError(
+            f"csv_params has {pieces[0]!r}, which reads a file in pieces: a task is read whole, so "
+            "leave it out; nrows reads the first rows only."
+        )
 
 
 def _task(
-    file: Path, name: str, label: str | None, drop: Collection[str], csv_params: dict[str, Any]
+    file: Path,
+    name: str,
+    label: str | None,
+    drop: Sequence[str],
+    csv_params: dict[str, Any],
+    outlier_label: Any,
 ) -> tuple[Any, Any]:
     """Read (X, y) from a file."""
     kind = file.suffix.lower()
@@ -134,18 +169,35 @@ def _task(
             frame = read(file, **(csv_params if kind == ".csv" else {}))
         except pandas.errors.EmptyDataError:
             return pandas.DataFrame(), None
+        columns = ", ".join(map(str, frame.columns))
         frame = frame.drop(columns=[c for c in drop if c in frame.columns])
-        if label is None:
-            return frame, None
-        if label not in frame.columns:
-            columns = ", ".join(map(str, frame.columns))
+        if label is not None and label not in frame.columns:
             raise ValueError(
                 f"there is no column {label!r}, only {columns}. Say label=<column>, or label=None "
                 "where no row is labelled."
             )
-        return frame.drop(columns=label), frame[label]
+        X = frame if label is None else frame.drop(columns=label)
+        if not X.shape[1]:
+            raise ValueError(
+                f"no feature is left of its columns ({columns}): labels and what drop names are "
+                "none. If there are more columns, say csv_params={'sep': <what separates them>}."
+            )
+        if label is None:
+            return X, None
+        y = frame[label]
+        if kind == ".csv" and y.isna().any() and not is_auto(outlier_label):
+            y = _with_words(y, read(file, **csv_params | _AS_WORDS)[label], outlier_label)
+        return X, y
     except (ValueError, KeyError, zipfile.BadZipFile, EOFError, OSError) as error:
         raise ValueError(f"Task {name!r}: {error}") from error
+
+
+def _with_words(y: Any, words: Any, outlier_label: Any) -> Any:
+    """Put the label of the anomalies where pandas took it, such as "NA", for a missing entry."""
+    is_set = isinstance(outlier_label, Set)
+    wanted = np.ravel(list(outlier_label) if is_set else outlier_label).tolist()
+    lost = y.isna() & words.isin(wanted)
+    return y.astype(object).where(~lost, words) if lost.any() else y
 
 
 def _from_npz(file: Path, label: str | None) -> tuple[Any, Any]:

@@ -77,8 +77,8 @@ def _counts_rows(name: Any, column: Any, *, first: bool) -> bool:
     if not may_count or column.dtype.kind not in "iuf":
         return False
     values = np.asarray(column, dtype=np.float64)
-    if is_unnamed:  # rows may have been shuffled or selected
-        return bool((values % 1 == 0).all()) and len(np.unique(values)) == len(values)
+    if is_unnamed:  # rows may have been shuffled or selected, and tables put below each other
+        return bool((values % 1 == 0).all())
     return len(values) > 1 and bool((np.diff(values) == 1).all())
 
 

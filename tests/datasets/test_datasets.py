@@ -364,6 +364,33 @@ def test_errors_name_the_file(tmp_path):
             tasks_from_folder(tmp_path, **how)
 
 
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ({"drop": ["label"]}, r"drop=\['label'\] names 'label', the column of the labels"),
+        ({"drop": "label"}, "leave it out of drop"),
+        ({"drop": "a"}, r"1\.csv.*no feature is left of its columns \(a, label\)"),
+        ({"drop": ["a", "label"], "label": None}, "no feature is left"),
+        ({"csv_params": {"chunksize": 2}}, "csv_params has 'chunksize', which reads a file in pie"),
+        ({"csv_params": {"iterator": True}}, "csv_params has 'iterator'"),
+        ({"pattern": "/etc/*"}, r"pattern='/etc/\*' is an absolute path.*relative to the folder"),
+    ],
+)
+def test_parameters_that_leave_no_tasks_are_told(tmp_path, how, reason):
+    need("pandas")
+    (tmp_path / "1.csv").write_text("a,label\n1,0\n2,0\n3,1\n")
+    with pytest.raises(ValueError, match=reason):
+        tasks_from_folder(tmp_path, **how)
+
+
+@pytest.mark.parametrize("outlier_label", ["NA", {"NA", "worn"}, np.array(["NA"])])
+def test_an_anomaly_may_be_called_what_pandas_takes_for_missing(tmp_path, outlier_label):
+    need("pandas")
+    (tmp_path / "1.csv").write_text("a,label\n1,fine\n2,NA\n3,\n4,nan\n5,fine\n")
+    tasks = tasks_from_folder(tmp_path, outlier_label=outlier_label)
+    np.testing.assert_array_equal(tasks[0].y, [0, 1, -1, -1, 0])
+
+
 def test_npz_files_without_their_arrays_are_named(tmp_path):
     np.savez(tmp_path / "1.npz", X=np.ones((3, 2)))
     with pytest.raises(ValueError, match=r"1\.npz.*no array 'label' or 'y', only X"):
@@ -403,7 +430,13 @@ def write_machines(folder, **how):
         machine(i).to_csv(folder / f"m{i}.csv", **how)
 
 
-HIDDEN = (".ipynb_checkpoints/m0.csv", "__MACOSX/m0.csv", "a/.git/b/m0.csv", "._m0.csv")
+HIDDEN = (
+    ".ipynb_checkpoints/m0.csv",
+    "__MACOSX/m0.csv",
+    "a/.git/b/m0.csv",
+    "._m0.csv",
+    "~$m0.csv",
+)
 
 
 @pytest.mark.parametrize("pattern", [None, "**/*.csv"])
@@ -440,6 +473,12 @@ NUMBERED = {
         lambda folder: machine(0).sample(frac=1.0, random_state=0).to_csv(folder / "m0.csv"),
         ["Unnamed: 0"],
     ),
+    "below each other": (
+        lambda folder: (
+            pytest.importorskip("pandas").concat([machine(0), machine(1)]).to_csv(folder / "m0.csv")
+        ),
+        ["Unnamed: 0"],
+    ),
     "reset_index": (
         lambda folder: machine(0).reset_index().to_csv(folder / "m0.csv", index=False),
         ["index"],
@@ -456,7 +495,8 @@ def test_row_numbers_among_the_columns_are_told(tmp_path, kind):
         tasks = tasks_from_folder(tmp_path)
     assert f"drop={columns}" in str(told[0].message)
     assert tasks.n_features == 3 + len(columns)
-    assert tasks_from_folder(tmp_path, drop=columns).feature_names_in == ("a", "b", "c")
+    dropped = columns[0] if len(columns) == 1 else columns
+    assert tasks_from_folder(tmp_path, drop=dropped).feature_names_in == ("a", "b", "c")
 
 
 def test_row_numbers_are_told_without_a_header_too(tmp_path):
