@@ -178,7 +178,7 @@ def augment_tasks(
     for copy in range(1, n_copies + 1):
         for i, task in enumerate(tasks):
             rng = np.random.default_rng([seed, copy, i])
-            X = task.X
+            X = task.X.copy()  # a transform may work in place
             for transform in transforms:
                 X = np.asarray(transform(X, task.y != ANOMALOUS, rng), dtype=np.float64)
             if X.shape != task.X.shape or not np.isfinite(X).all():

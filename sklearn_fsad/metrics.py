@@ -18,6 +18,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from ._input.callers import warn_if_search_ties
 from ._input.containers import n_rows, take_rows
 from ._input.estimators import anomaly_predictions, anomaly_scores, coding_of_fit
 from ._input.labels import ANOMALOUS, UNLABELLED, encode_labels
@@ -61,6 +62,8 @@ class AnomalyScorer:
     def __call__(self, estimator: Any, X: Any, y: Any) -> float:
         """Score a fitted estimator on the labelled rows of ``(X, y)``."""
         rows, truth = _labelled_rows(estimator, X, y, self.outlier_label)
+        if self.metric in _RANKING:
+            warn_if_search_ties()
         if len(truth) == 0 or (self.metric in _RANKING and truth.min() == truth.max()):
             return _undefined(self.metric, truth)
         answer = anomaly_scores if self.metric in _RANKING else anomaly_predictions

@@ -15,7 +15,8 @@ from ._input.containers import take_rows
 from ._input.frames import column_names
 from ._input.labels import ANOMALOUS, codes_to_labels
 from ._input.rows import refuse_other_than_numbers
-from .tasks._task_set import TaskSet, coded_tasks, groups_of
+from .tasks._task import Task
+from .tasks._task_set import TaskSet, coded_tasks, split_tasks
 
 __all__ = ["meta_fit_pipeline"]
 _READ_OTHER_THINGS = (  # scikit-learn's modules of transformers for more than numbers
@@ -96,7 +97,8 @@ def meta_fit_pipeline(
     detector = _checked_detector(pipe, per_task)
     pipe = clone(pipe)
     outlier_label = getattr(detector, "outlier_label", "auto")
-    tasks = coded_tasks(X, y, groups, outlier_label=outlier_label)
+    given = split_tasks(X, y, groups)
+    tasks = coded_tasks(given, outlier_label=outlier_label)
     codes = {name: task_codes for name, (_, task_codes) in tasks.items()}
     rows = {name: _as_table(X_t) for name, (X_t, _) in tasks.items()}
     _refuse_dates(pipe, rows)
@@ -109,7 +111,7 @@ def meta_fit_pipeline(
     task_set = TaskSet(
         [(rows[task], codes_to_labels(codes[task])) for task in rows],
         names=list(rows),
-        groups=groups_of(X),
+        groups=[task.group if isinstance(task, Task) else name for name, task in given.items()],
         outlier_label=1,
         allow_nan=get_tags(detector).input_tags.allow_nan,
     )
@@ -162,6 +164,8 @@ def _learn(
 
 
 def _as_table(X: Any) -> Any:
+    if type(X) is np.ndarray:
+        return X.copy()  # a step may work in place
     return X if hasattr(X, "columns") or hasattr(X, "shape") else np.asarray(X)
 
 

@@ -116,3 +116,16 @@ def test_a_detector_learns_from_augmented_tasks(rows):
     tasks = augment_tasks([(X, ~normal)] * 3, *ALL, n_copies=2, random_state=0)
     detector = ProtoNetDetector(max_epochs=2, episodes_per_epoch=12, random_state=0)
     assert detector.meta_fit(tasks).pretrained.info["n_tasks"] == 9
+
+
+def test_a_transform_that_works_in_place_leaves_the_tasks_as_they_are():
+    def double(X, normal, rng):
+        X *= 2.0
+        return X
+
+    y = np.repeat([0, 1], [15, 5])
+    tasks = TaskSet([(np.random.default_rng(0).normal(size=(20, 3)), y)])
+    before = tasks[0].X.copy()
+    made = augment_tasks(tasks, double)
+    np.testing.assert_array_equal(tasks[0].X, before)
+    np.testing.assert_array_equal(made[1].X, 2.0 * before)

@@ -178,10 +178,22 @@ def test_every_form_of_tasks_gives_the_same_pipeline(form):
         np.testing.assert_allclose(task.X, same.X, rtol=close, atol=close)
 
 
-def test_siblings_of_a_task_set_stay_siblings():
+@pytest.mark.parametrize("form", [TaskSet, list, iter, lambda t: {e.name: e for e in t}])
+def test_siblings_of_validated_tasks_are_kept_in_every_form(form):
     tasks = TaskSet(TASKS, groups=["line1", "line2", "line1"])
-    learned = meta_fit_pipeline(make_pipeline(StandardScaler(), StubDetector()), tasks)
+    pipe = make_pipeline(StandardScaler(), StubDetector())
+    learned = meta_fit_pipeline(pipe, form(tasks))
     assert learned[-1].pretrained.groups == ["line1", "line2", "line1"]
+
+
+@pytest.mark.parametrize("per_task", [(), ["standardscaler"]])
+def test_steps_that_work_in_place_do_not_change_the_tasks(per_task):
+    tasks = TaskSet(TASKS)
+    before = [task.X.copy() for task in tasks]
+    pipe = make_pipeline(StandardScaler(copy=False), StubDetector())
+    meta_fit_pipeline(pipe, tasks, per_task=per_task)
+    for task, rows in zip(tasks, before, strict=True):
+        np.testing.assert_array_equal(task.X, rows)
 
 
 def test_labels_in_the_coding_of_the_detector_are_understood():

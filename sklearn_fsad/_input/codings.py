@@ -148,6 +148,7 @@ def is_one_of(values: NDArray[Any], missing: Mask, outlier_label: Any) -> Mask:
     present = values[~missing]
     others = _distinct(present)
     _refuse_other_type(others, wanted, outlier_label)
+    _warn_if_label_was_renumbered(wanted)
     anomalous = np.zeros(len(values), dtype=bool)
     anomalous[~missing] = [any(v == label for label in wanted) for v in present]
     if not anomalous.any() and len(others) >= 2:
@@ -164,6 +165,23 @@ def is_one_of(values: NDArray[Any], missing: Mask, outlier_label: Any) -> Mask:
             LabelConventionWarning,
         )
     return anomalous
+
+
+def _warn_if_label_was_renumbered(wanted: Collection[Any]) -> None:
+    """Warn if a tool has given another label the number that marks the anomalies."""
+    tool = renumbering_tool()
+    if tool is None:
+        return
+    name, classes = tool
+    known = [_plain(label) for label in classes]
+    moved = [v for v in wanted if v in (0, 1) and v in known and known.index(v) != v]
+    if moved:
+        warn(
+            f"{name} has numbered the labels {classes[0]} and {classes[1]} anew, as 0 and 1: "
+            f"outlier_label={moved[0]} is another label now. Give it y with 1 for the anomalies "
+            "and 0 for normal rows, and outlier_label=1.",
+            LabelConventionWarning,
+        )
 
 
 def coding_by_label(
@@ -214,7 +232,9 @@ def _kind(label: Any) -> str:
         return "number"
     if isinstance(label, (np.datetime64, date)):
         return "time"
-    return "text" if isinstance(label, (str, bytes)) else type(label).__name__
+    if isinstance(label, bytes):
+        return "bytes"
+    return "text" if isinstance(label, str) else type(label).__name__
 
 
 def _plain(label: Any) -> Any:

@@ -56,9 +56,23 @@ def final_estimator(estimator: Any) -> Any:
             return estimator
 
 
+def settable_detector(estimator: Any) -> Any:
+    """Return the detector in pipelines and unfitted searches; None where it is frozen."""
+    while not isinstance(estimator, FrozenEstimator):
+        if isinstance(estimator, Pipeline):
+            estimator = estimator.steps[-1][1]
+        elif hasattr(estimator, "estimator") and not hasattr(estimator, "outlier_label"):
+            estimator = estimator.estimator
+        else:
+            return estimator
+    return None
+
+
 def coding_of_fit(estimator: Any) -> Coding | None:
     """Return the coding of the labels that a detector or classifier was fitted with, if known."""
     fitted = final_estimator(estimator)
+    if is_pyod(fitted):
+        fitted = final_estimator(getattr(fitted, "estimator_", fitted))  # one of ours, converted
     coding: Coding | None = getattr(fitted, "_coding", None)
     if coding is None and is_classifier(fitted):
         coding = common_coding([getattr(fitted, "classes_", None)])

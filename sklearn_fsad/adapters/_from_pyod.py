@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import numbers
 from typing import Any
@@ -154,7 +155,9 @@ class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = validated_rows(self, X, dtype=[np.float64, np.float32], reset=False)
-        scores = np.asarray(self.detector_.decision_function(X), dtype=np.float64).ravel()
+        scores = np.asarray(
+            copy.copy(self.detector_).decision_function(X), dtype=np.float64
+        ).ravel()
         return -without_nan(scores, len(X), type(self.detector_).__name__)
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:

@@ -6,12 +6,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    MetaEstimatorMixin,
+    clone,
+    is_classifier,
+)
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from .._input.estimators import final_estimator
+from .._input.callers import warn_if_columns_differ
+from .._input.estimators import coding_of_fit, is_pyod, settable_detector
 from .._input.labels import (
     ANOMALOUS,
     UNLABELLED,
@@ -101,6 +108,8 @@ class AnomalyClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
         Raises
         ------
+        TypeError
+            If ``detector`` is a classifier, or a detector of PyOD that is not converted.
         ValueError
             If there are no labels, or other than two kinds of them, or the detector refuses.
         """
@@ -109,6 +118,7 @@ class AnomalyClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 "AnomalyClassifier requires y to be passed, but the target y is None: without "
                 "labels use the detector itself."
             )
+        _check_detector(self.detector)
         codes, coding = read_labels(y, _num_samples(X), outlier_label=self.outlier_label)
         if coding is None or (codes == UNLABELLED).all():
             raise ValueError(
@@ -117,8 +127,9 @@ class AnomalyClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             )
         warn_if_mostly_anomalous(codes, coding, self.outlier_label)
         detector = clone(self.detector)
-        if "outlier_label" in final_estimator(detector).get_params(deep=False):
-            final_estimator(detector).set_params(outlier_label=ANOMALOUS)
+        inner = settable_detector(detector)
+        if inner is not None and "outlier_label" in inner.get_params(deep=False):
+            inner.set_params(outlier_label=ANOMALOUS)
         self.detector_ = detector.fit(X, codes_to_labels(codes))
         self._coding = coding
         self.classes_ = np.array(sorted(coding))
@@ -186,8 +197,11 @@ class AnomalyClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             Columns in the order of ``classes_``.
         """
         check_is_fitted(self)
-        p = np.asarray(self.detector_.predict_proba(X), dtype=np.float64)  # normal, anomalous
-        return p if self._anomaly_is_second() else p[:, ::-1]
+        p = np.asarray(self.detector_.predict_proba(X), dtype=np.float64)
+        warn_if_columns_differ(self.classes_.tolist())
+        known = coding_of_fit(self.detector_)
+        swapped = known is not None and known[1] > known[0]
+        return p if swapped == self._anomaly_is_second() else p[:, ::-1]
 
     @available_if(_has_probabilities)
     def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
@@ -209,3 +223,11 @@ class AnomalyClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     def _anomaly_is_second(self) -> bool:
         normal, anomalous = self._coding
         return bool(anomalous > normal)
+
+
+def _check_detector(detector: Any) -> None:
+    name = type(detector).__name__
+    if is_pyod(detector):
+        raise TypeError(f"{name} is a detector of PyOD: convert it, PyODDetector({name}(...)).")
+    if is_classifier(detector):
+        raise TypeError(f"{name} is a classifier already: AnomalyClassifier takes detectors.")

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.decomposition import PCA
 
+from .._input.codings import Coding
 from .._input.containers import n_rows
-from .._input.estimators import anomaly_predictions, final_estimator
+from .._input.estimators import anomaly_predictions, coding_of_fit, final_estimator
 from .._input.labels import ANOMALOUS, NORMAL, UNLABELLED, encode_labels
 from .._input.rows import named_rows
 from .._typing import Array, Codes
@@ -134,10 +135,11 @@ class EmbeddingDisplay:
         if X is not None and y is None:
             codes = anomaly_predictions(estimator, X).astype(np.int8)
         elif X is not None:
-            codes = _codes(y, n_rows(X), outlier_label)
+            codes = _codes(y, n_rows(X), outlier_label, coding_of_fit(estimator))
         X = None if X is None else preprocessed(estimator, X)
         if support is not None:
-            support_codes = _codes(support[1], n_rows(support[0]), outlier_label)
+            n, known = n_rows(support[0]), coding_of_fit(estimator)
+            support_codes = _codes(support[1], n, outlier_label, known)
             rows = preprocessed(estimator, support[0])
         elif hasattr(detector, "support_X_"):
             rows, support_codes = detector.support_X_, detector.support_y_
@@ -309,8 +311,8 @@ def _embedded(detector: Any, X: Any) -> Array:
         return np.asarray(detector.transform(X), dtype=np.float64)
 
 
-def _codes(y: Any, n: int, outlier_label: Any) -> Codes:
-    return encode_labels(y, n, outlier_label=outlier_label, require_normal=False)
+def _codes(y: Any, n: int, outlier_label: Any, known: Coding | None = None) -> Codes:
+    return encode_labels(y, n, outlier_label=outlier_label, require_normal=False, known=known)
 
 
 def _two(points: Array) -> Array:

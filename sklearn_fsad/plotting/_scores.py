@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import _num_samples
 
-from .._input.labels import ANOMALOUS, NORMAL, UNLABELLED, encode_labels
+from .._input.estimators import coding_of_fit
+from .._input.labels import ANOMALOUS, NORMAL, UNLABELLED, codes_to_labels, encode_labels
 from ._style import (
     KIND_COLORS,
     KINDS,
@@ -116,11 +117,15 @@ class AnomalyScoreDisplay:
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
         scores, threshold = scores_and_threshold(estimator, X, outlier_label)
+        if y is not None:
+            known = coding_of_fit(estimator)
+            how = {"outlier_label": outlier_label, "require_normal": False, "known": known}
+            y = codes_to_labels(encode_labels(y, len(scores), **how))
         return cls.from_predictions(
             y,
             scores,
             threshold=threshold,
-            outlier_label=outlier_label,
+            outlier_label=ANOMALOUS,
             name=type(estimator).__name__ if name is None else name,
             ax=ax,
             **kwargs,

@@ -71,8 +71,8 @@ class TaskSet:
         codings: list[Coding | None] = []
         for i, (name, given) in enumerate(named):
             if isinstance(given, Task):
-                group = given.group if groups is None else groups[i]
-                task = renamed_task(given, name, group, allow_nan)
+                own = name if given.group == given.name else given.group  # none was given
+                task = renamed_task(given, name, own if groups is None else groups[i], allow_nan)
             else:
                 group = name if groups is None else groups[i]
                 task, coding = validated_task(
@@ -295,14 +295,6 @@ def coded_tasks(
         except (ValueError, TypeError) as error:
             raise type(error)(f"Task {name!r}: {error}") from error
     return tasks
-
-
-def groups_of(X: Any) -> list[Any] | None:
-    """Return the groups of validated tasks, given as a set or a list; None of any other form."""
-    tasks = list(X) if isinstance(X, (TaskSet, list, tuple)) else []
-    if not tasks or not all(isinstance(task, Task) for task in tasks):
-        return None
-    return [task.group for task in tasks]
 
 
 def _known_coding(tasks: Sequence[Given], outlier_label: Any) -> Coding | None:

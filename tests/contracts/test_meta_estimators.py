@@ -4,7 +4,8 @@ import warnings
 
 import numpy as np
 import pytest
-from families import EACH_CLASS, N_FEATURES, far_off, make_detector
+from families import EACH_CLASS, N_FEATURES, far_off, make_detector, make_family, unlearned
+from pyod.models.knn import KNN
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - makes the next import work
@@ -17,14 +18,22 @@ from sklearn.model_selection import (
     GridSearchCV,
     HalvingGridSearchCV,
     HalvingRandomSearchCV,
+    KFold,
     StratifiedKFold,
     TunedThresholdClassifierCV,
     cross_val_predict,
 )
+from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_fsad import AnomalyClassifier, PyODDetector
+from sklearn_fsad import (
+    AnomalyClassifier,
+    FewShotSplit,
+    PyODDetector,
+    TaskEstimator,
+    to_pyod,
+)
 from sklearn_fsad.exceptions import LabelConventionWarning
 from sklearn_fsad.metrics import anomaly_scorer
 
@@ -199,6 +208,44 @@ def test_an_explicit_label_that_a_tool_has_replaced_is_refused(label):
         cross_val_predict(detector, X, y, cv=CV, method="decision_function")
 
 
+@pytest.mark.parametrize(("code", "label"), [(lambda y: 2 - y, 1), (lambda y: y - 1, 0)])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_an_explicit_label_that_another_one_was_given_is_told(wrapped, code, label):
+    X, y, _, _ = TASK
+    turned = code(y) if label else -code(y) - 1  # {1, 2} with 1, and {-1, 0} with 0 the anomaly
+    detector = make_detector("closed form").set_params(outlier_label=label)
+    if wrapped:
+        detector = AnomalyClassifier(make_detector("closed form"), outlier_label=label)
+    with pytest.warns(LabelConventionWarning, match=f"outlier_label={label} is another label now"):
+        cross_val_predict(detector, X, turned, cv=CV, method="decision_function")
+
+
+@pytest.mark.parametrize("tool", [OneVsRestClassifier, OneVsOneClassifier])
+def test_one_against_others_needs_a_classifier(tool):
+    X, y, query, _ = TASK
+    with pytest.raises(ValueError, match="AnomalyClassifier"):
+        tool(make_detector("closed form")).fit(X, y).predict(query)
+    wrapped = tool(AnomalyClassifier(make_detector("closed form"))).fit(X, y)
+    assert (wrapped.predict(query) == y).mean() > 0.9
+
+
+@pytest.mark.parametrize("labels", [None, "signed"])
+def test_columns_of_a_frozen_detector_that_are_others_are_told(labels):
+    X, y, query, query_y = TASK
+    kept = y == 0 if labels is None else y < 2
+    detector = make_detector("closed form").fit(X[kept], labels and 1 - 2 * y)
+    frozen = FrozenEstimator(detector)
+    with pytest.warns(LabelConventionWarning, match="fitted with -1 and 1"):
+        cross_val_predict(frozen, query, query_y, cv=CV, method="predict_proba")
+    said = cross_val_predict(frozen, query, 1 - 2 * query_y, cv=CV, method="predict_proba")
+    assert roc_auc_score(query_y, said[:, 0]) > 0.9
+    wrapped = AnomalyClassifier(frozen).fit(X, y)
+    assert roc_auc_score(query_y, wrapped.predict_proba(query)[:, 1]) > 0.9
+    calibrated = CalibratedClassifierCV(frozen, method="temperature")
+    with pytest.raises(ValueError, match=r"AnomalyClassifier|unseen labels"):
+        calibrated.fit(query, query_y).predict_proba(query)
+
+
 # --- tools that select columns, and searches ------------------------------------------------------
 @pytest.mark.parametrize("coding", CODINGS)
 def test_selections_of_columns_find_the_one_that_tells(coding):
@@ -245,6 +292,39 @@ def test_a_search_over_what_the_score_cannot_see_tells_of_the_tie(name):
         GridSearchCV(pipe, grid, cv=CV).fit(X, y)
 
 
+@pytest.mark.parametrize(
+    ("make", "grid"),
+    [
+        (lambda: PyODDetector(KNN()), {"detector__contamination": [0.1, 0.3]}),
+        (lambda: AnomalyClassifier(make_detector("closed form")), {"detector__alpha": [0.1, 0.2]}),
+        (lambda: make_detector("closed form"), [{"alpha": [0.1, 0.2]}, {"max_context": [10, 30]}]),
+    ],
+)
+@pytest.mark.parametrize("metric", ["roc_auc", "average_precision"])
+def test_ties_under_every_ranking_are_told_once(make, grid, metric, recwarn):
+    X, y, _, _ = TASK
+    scoring = anomaly_scorer(metric)
+    GridSearchCV(make(), grid, cv=StratifiedKFold(3), scoring=scoring).fit(X, y)
+    ties = [w for w in recwarn if "search that differ in nothing else tie" in str(w.message)]
+    assert len(ties) == 1
+
+
+def test_a_search_over_tasks_tells_of_its_tie():
+    tasks = list(make_family(4))
+    few = unlearned("mix").set_params(episodes_per_epoch=8, max_epochs=1)
+    splitter = FewShotSplit(10, 2, n_draws=1, random_state=0)
+    grid = {"detector__contamination": [0.1, 0.2]}
+    with pytest.warns(UserWarning, match="does not depend on contamination"):
+        GridSearchCV(TaskEstimator(few, splitter=splitter), grid, cv=KFold(2)).fit(tasks)
+
+
+@pytest.mark.parametrize("grid", [[{"alpha": [0.1]}, {"max_context": [10]}], {"lr": [0.1, 0.2]}])
+def test_candidates_that_differ_in_more_are_no_ties(grid, recwarn):
+    X, y, _, _ = TASK
+    GridSearchCV(make_detector("closed form"), grid, cv=CV).fit(X, y)
+    assert not [w for w in recwarn if "tie" in str(w.message)]
+
+
 def test_a_search_with_a_scorer_of_predictions_chooses_and_says_nothing():
     X, y, _, _ = TASK
     grid = {"contamination": [0.02, 0.35]}
@@ -273,9 +353,33 @@ def test_a_classifier_speaks_in_the_coding_of_y(each_class, coding):
     assert 0.5 < classifier.score(query, code(query_codes)) <= 1.0
 
 
-def test_a_classifier_takes_pipelines_and_detectors_of_pyod():
-    from pyod.models.knn import KNN
+def test_a_classifier_leaves_a_frozen_detector_as_it_is():
+    X, y, query, query_y = TASK
+    detector = make_detector("closed form").set_params(outlier_label=0).fit(X, 1 - y)
+    AnomalyClassifier(FrozenEstimator(detector), outlier_label=0).fit(X, 1 - y)
+    assert detector.outlier_label == 0
+    assert detector.fit(X, 1 - y).score(query, 1 - query_y) > 0.9
 
+
+def test_a_classifier_refuses_what_is_no_detector_of_scikit_learn():
+    X, y, _, _ = TASK
+    for detector in (KNN(), to_pyod(make_detector("closed form"))):
+        with pytest.raises(TypeError, match="PyODDetector"):
+            AnomalyClassifier(detector).fit(X, y)
+    with pytest.raises(TypeError, match="is a classifier already"):
+        AnomalyClassifier(AnomalyClassifier(make_detector("closed form"))).fit(X, y)
+
+
+def test_a_classifier_of_a_search_reads_its_own_labels():
+    X, y, query, query_y = TASK
+    words = np.array(["good", "bad"])
+    detector = make_detector("closed form").set_params(outlier_label="bad")
+    search = GridSearchCV(detector, {"max_context": [50, 100]}, cv=CV)
+    classifier = AnomalyClassifier(search, outlier_label="bad").fit(X, words[y])
+    assert classifier.score(query, words[query_y]) > 0.9
+
+
+def test_a_classifier_takes_pipelines_and_detectors_of_pyod():
     X, y, query, _ = TASK
     words = np.array(["good", "bad"])
     for detector in (

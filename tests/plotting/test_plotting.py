@@ -124,6 +124,15 @@ def test_score_display_reads_every_coding(code):
     assert "larger = more anomalous" in display.ax_.get_xlabel()
 
 
+def test_a_display_reads_ones_as_the_detector_was_told():
+    y = np.repeat([0, 1], [20, 5])
+    X = np.random.default_rng(0).normal(size=(25, 2)) + 9 * y[:, None]
+    detector = ProtoNetDetector().fit(X, y)
+    display = AnomalyScoreDisplay.from_estimator(detector, X[20:], np.ones(5))
+    assert display.y.tolist() == [1] * 5
+    assert EmbeddingDisplay.from_estimator(detector, X[20:], [np.nan, 1, 1, 1, 1]).ax_ is not None
+
+
 def test_each_kind_of_rows_adds_up_to_one_without_labels_too():
     display = AnomalyScoreDisplay.from_predictions(None, np.arange(40.0), bins=8)
     assert legend_of(display.ax_) == ["unlabelled (40)"]

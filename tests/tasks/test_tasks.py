@@ -236,6 +236,13 @@ def test_a_list_of_tasks_keeps_names_groups_columns_and_unlabelled_rows():
     assert coded_tasks(list(made), outlier_label="bad")["fan"][1].tolist() == made[1].y.tolist()
 
 
+def test_tasks_of_several_sets_are_siblings_only_where_groups_were_given():
+    sets = [TaskSet([task]) for task in TASKS]
+    assert TaskSet([each[0] for each in sets]).groups == [0, 1, 2]
+    grouped = [TaskSet({f"m{i}": task}, groups=["pump"])[0] for i, task in enumerate(TASKS)]
+    assert TaskSet(grouped).groups == ["pump"] * 3
+
+
 def test_missing_values_in_a_list_of_tasks_are_refused():
     X = TASKS[0][0].copy()
     X[0, 0] = np.nan

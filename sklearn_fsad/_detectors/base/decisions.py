@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import logit
 from scipy.stats import false_discovery_control
 
-from ..._input.callers import refuse_tools_for_classifiers
+from ..._input.callers import refuse_tools_for_classifiers, warn_if_columns_differ
 from ..._input.codings import SIGNED
 from ..._input.labels import ANOMALOUS, UNLABELLED
 from ..._typing import Array
@@ -195,7 +195,8 @@ class Decisions(FittedDetector):
         if anomaly_rate is not None and not 0.0 < anomaly_rate < 1.0:
             raise ValueError(f"anomaly_rate={anomaly_rate} must be in (0, 1).")
         scores, left_out = -self.score_samples(X), self._adaptation.left_out_by_label()
-        refuse_tools_for_classifiers(self._anomaly_column() == 1)
+        refuse_tools_for_classifiers(False, self._anomaly_column() == 1)
+        warn_if_columns_differ(self.classes_.tolist())
         learned = self._learned_curve()
         if learned is None:
             share = self._in_force("contamination")

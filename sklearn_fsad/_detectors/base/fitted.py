@@ -12,19 +12,16 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import roc_auc_score
 from sklearn.utils import ClassifierTags
 
-from ..._input.callers import refuse_tools_for_classifiers, searched_parameters
+from ..._input.callers import refuse_tools_for_classifiers, warn_if_search_ties
 from ..._input.codings import SIGNED, Coding
 from ..._input.labels import ANOMALOUS, UNLABELLED, encode_labels
 from ..._input.rows import validated_rows
 from ..._state import MetaState
 from ..._typing import Array, Codes, Mask
 from ..._version import __version__
-from ..._warn import warn
 from ...exceptions import InconsistentVersionWarning
 from .adaptation import Adaptation
 from .parameters import Parameters
-
-_UNSEEN_BY_AUC = {"threshold", "alpha", "contamination"}
 
 
 class FittedDetector(OutlierMixin, Parameters):
@@ -79,7 +76,7 @@ class FittedDetector(OutlierMixin, Parameters):
             ``score_samples(X) - offset_``.
         """
         scores = self.score_samples(X)
-        refuse_tools_for_classifiers(self._anomaly_column() == 1)
+        refuse_tools_for_classifiers(True, self._anomaly_column() == 1)
         return scores - self.offset_
 
     def predict(self, X: Any) -> NDArray[np.int_]:
@@ -118,7 +115,7 @@ class FittedDetector(OutlierMixin, Parameters):
         """
         scores = -self.score_samples(X)
         codes = self._encoded_query(y, len(scores))
-        _warn_if_search_ties()
+        warn_if_search_ties()
         known = codes != UNLABELLED
         return float(roc_auc_score(codes[known] == ANOMALOUS, scores[known]))
 
@@ -193,14 +190,3 @@ class FittedDetector(OutlierMixin, Parameters):
         tags.classifier_tags = ClassifierTags(multi_class=False)  # y, where given, is binary
         tags.input_tags.allow_nan = self._allows_nan
         return tags
-
-
-def _warn_if_search_ties() -> None:
-    """Warn if a search compares nothing but parameters that a ranking does not depend on."""
-    searched = set(searched_parameters())
-    if searched and searched <= _UNSEEN_BY_AUC:
-        warn(
-            f"score is the ROC AUC, which does not depend on {', '.join(sorted(searched))}: all "
-            "candidates of this search tie, and the first is chosen. Pass a scorer that evaluates "
-            'predict, such as scoring=anomaly_scorer("f1").'
-        )
