@@ -196,16 +196,25 @@ def coding_by_label(
 
 
 def _labels_of(outlier_label: Any) -> list[Any]:
-    if isinstance(outlier_label, np.ndarray) or hasattr(outlier_label, "to_numpy"):
-        outlier_label = np.asarray(outlier_label).ravel().tolist()
-    many = isinstance(outlier_label, Collection) and not isinstance(outlier_label, (str, bytes))
-    labels = list(outlier_label) if many else [outlier_label]
+    told = _unboxed(outlier_label)
+    many = isinstance(told, Collection) and not isinstance(told, (str, bytes))
+    labels = [_unboxed(label) for label in told] if many else [told]
     if not labels or any(is_missing(label) for label in labels):
         raise ValueError(
             f"outlier_label={outlier_label!r} must be 'auto', the label of the anomalies, or a "
             "list of such labels."
         )
     return labels
+
+
+def _unboxed(label: Any) -> Any:
+    """Read labels in a tensor, an array or a series as Python's: a list, or one of no dimension."""
+    if hasattr(label, "detach"):
+        return label.detach().cpu().tolist()
+    if isinstance(label, np.ndarray) or hasattr(label, "to_numpy"):
+        values = np.asarray(label)
+        return values.ravel().tolist() if values.ndim else values.item()
+    return label
 
 
 def _distinct(values: NDArray[Any]) -> list[Any]:

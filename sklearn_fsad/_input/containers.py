@@ -50,7 +50,8 @@ def unwrapped(X: Any) -> Any:
 def take_rows(X: Any, positions: NDArray[np.intp]) -> Any:
     """Select rows by their positions; frames stay frames of the same library."""
     X = unwrapped(X)
-    if type(X).__module__.startswith("pyarrow"):
+    of = type(X).__module__
+    if of.startswith("pyarrow") or (of.startswith("pandas") and not hasattr(X, "iloc")):
         return X.take(positions)
     return _safe_indexing(X, positions)
 

@@ -54,6 +54,7 @@ def rows_by_name(values: Any, what: str, name: str) -> dict[Any, NDArray[np.intp
     """
     try:
         names = names_of(values)
+        _refuse_unhashable(names)
     except ValueError as error:
         raise ValueError(f"{what} must be one {name} per row, {error}.") from error
     rows: dict[Any, list[int]] = {}
@@ -70,6 +71,15 @@ def in_order(names: Iterable[Any]) -> list[Any]:
         return sorted(names)
     except TypeError:
         return list(names)
+
+
+def _refuse_unhashable(names: Iterable[Any]) -> None:
+    """Refuse rows of several columns, which are no names."""
+    for name in names:
+        try:
+            hash(name)
+        except TypeError as error:
+            raise ValueError(f"got {name!r}, a {type(name).__name__}") from error
 
 
 def _plain(value: Any) -> Any:

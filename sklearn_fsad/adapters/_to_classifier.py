@@ -15,9 +15,10 @@ from sklearn.base import (
 )
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _num_samples, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from .._input.callers import warn_if_columns_differ
+from .._input.containers import n_rows
 from .._input.estimators import coding_of_fit, is_pyod, settable_detector
 from .._input.labels import (
     ANOMALOUS,
@@ -119,7 +120,7 @@ class AnomalyClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 "labels use the detector itself."
             )
         _check_detector(self.detector)
-        codes, coding = read_labels(y, _num_samples(X), outlier_label=self.outlier_label)
+        codes, coding = read_labels(y, n_rows(X), outlier_label=self.outlier_label)
         if coding is None or (codes == UNLABELLED).all():
             raise ValueError(
                 "Only binary classification is supported: y must hold one label of normal rows and "

@@ -23,10 +23,11 @@ Given = Task | tuple[Any, Any]  # a validated task, or rows and labels as the us
 def split_flat(X: Any, y: Any, groups: Any) -> dict[Any, tuple[Any, Any]]:
     """Split flat rows and labels by task: name -> (X_t, y_t)."""
     X, y, groups = unwrapped(X), unwrapped(y), unwrapped(groups)
+    rows_of = rows_by_task(groups)
     check_consistent_length(X, groups, y)
     return {
         name: (take_rows(X, rows), None if y is None else take_rows(y, rows))
-        for name, rows in rows_by_task(groups).items()
+        for name, rows in rows_of.items()
     }
 
 

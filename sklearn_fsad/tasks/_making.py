@@ -56,7 +56,8 @@ def make_tasks_from_classes(
     Raises
     ------
     ValueError
-        If ``X`` holds what is no number, a row has no class, or there are fewer than two classes.
+        If ``X`` holds what is no number, a row has no class, there are fewer than two classes, or
+        ``classes`` is no sequence.
 
     Examples
     --------
@@ -70,9 +71,7 @@ def make_tasks_from_classes(
     rows_of = rows_by_name(column_or_1d(y) if is_column else y, "y", "class")
     check_consistent_length(X, range(sum(map(len, rows_of.values()))))
     known = in_order(rows_of)
-    wanted = (
-        known if classes is None else names_of([classes] if isinstance(classes, str) else classes)
-    )
+    wanted = known if classes is None else _wanted(classes)
     unknown = [str(c) for c in wanted if c not in rows_of]
     if unknown or len(known) < 2:
         raise ValueError(
@@ -113,6 +112,12 @@ def make_tasks_from_groups(
     tasks : TaskSet
         Named by their group.
 
+    Raises
+    ------
+    ValueError
+        If rows cannot be read or used, ``groups`` is not one task id per row, or ``siblings`` is no
+        mapping or lacks a group.
+
     Examples
     --------
     >>> import numpy as np
@@ -124,6 +129,11 @@ def make_tasks_from_groups(
     tasks = TaskSet.make(X, y, groups, outlier_label=outlier_label)
     if siblings is None:
         return tasks
+    if not hasattr(siblings, "keys"):  # a series has them too
+        raise ValueError(
+            f"siblings must be a mapping, from each group to its family, got "
+            f"{type(siblings).__name__}: say siblings={{{tasks.names[0]!r}: <family>, ...}}."
+        )
     missing = [str(task.name) for task in tasks if task.name not in siblings]
     if missing:
         raise ValueError(f"siblings has no entry for {', '.join(missing)}.")
@@ -205,6 +215,19 @@ def make_tasks_from_table(
         labels = np.repeat([0, 1], [len(normals), n_anomalous])
         tasks[f"{kind} {i}"] = np.concatenate([normals, anomalies]), labels
     return _named(TaskSet(tasks, outlier_label=1), columns)
+
+
+def _wanted(classes: Any) -> list[Any]:
+    """List the classes that are asked for."""
+    try:
+        wanted = names_of([classes] if isinstance(classes, str) else classes)
+        dict.fromkeys(wanted)  # of what is no class
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"classes must be a sequence of some classes of y, got {classes!r}: say "
+            "classes=[<class>, ...]."
+        ) from error
+    return wanted
 
 
 def _named(tasks: TaskSet, columns: tuple[Any, ...] | None) -> TaskSet:

@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import polars as pl
 import pytest
 from families import EACH_CLASS, N_FEATURES, far_off, make_detector, make_family, unlearned
 from pyod.models.knn import KNN
@@ -335,6 +336,13 @@ def test_a_search_with_a_scorer_of_predictions_chooses_and_says_nothing():
 
 
 # --- AnomalyClassifier ----------------------------------------------------------------------------
+def test_the_classifier_refuses_lazy_frames_with_the_way_out(task):
+    X, y, _, _ = task
+    classifier = AnomalyClassifier(make_detector("closed form"))
+    with pytest.raises(ValueError, match=r"lazy.*call its \.collect\(\) first"):
+        classifier.fit(pl.DataFrame(X).lazy(), y)
+
+
 @pytest.mark.parametrize("coding", CODINGS)
 def test_a_classifier_speaks_in_the_coding_of_y(each_class, coding):
     X, codes, query, query_codes = TASK

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from sklearn.datasets import load_digits, make_blobs
 from sklearn.metrics import roc_auc_score
@@ -87,6 +88,37 @@ def test_classes_and_groups_keep_their_names_whatever_holds_them(kind):
         assert grouped.feature_names_in == ("speed", "heat")
 
 
+LABELS = np.tile(["ok", "ok", "bad"], 5)
+FLAT_LABELS = {
+    "values of a frame": pd.DataFrame({"label": LABELS})["label"].values,
+    "strings": pd.array(LABELS, dtype="string"),
+    "strings of Arrow": pd.array(LABELS, dtype="string[pyarrow]"),
+    "categories": pd.Categorical(LABELS),
+    "index": pd.Index(LABELS),
+    "Arrow": pa.chunked_array([LABELS]),
+}
+
+
+@pytest.mark.parametrize("kind", FLAT_LABELS)
+def test_flat_labels_may_be_in_any_array_of_pandas(kind):
+    X = np.arange(30.0).reshape(15, 2)
+    tasks = make_tasks_from_groups(X, FLAT_LABELS[kind], WORDS, outlier_label="bad")
+    np.testing.assert_array_equal(np.concatenate([t.y for t in tasks]), np.tile([0, 0, 1], 5))
+    same = TaskSet.make(X, FLAT_LABELS[kind], groups=pd.array(WORDS), outlier_label="bad")
+    assert same.names == ["pump", "fan"]
+
+
+@pytest.mark.parametrize("classes", [1, 1.5, {"fan"}, [["fan"]], iter(["fan"])])
+def test_classes_that_are_no_sequence_are_refused_by_name(classes):
+    with pytest.raises(ValueError, match="classes must be a sequence of some classes of y, got"):
+        make_tasks_from_classes(np.zeros((15, 2)), WORDS, classes=classes)
+
+
+def test_rows_of_several_classes_are_refused_by_name():
+    with pytest.raises(ValueError, match=r"y must be one class per row, got \['pump'\], a list"):
+        make_tasks_from_classes(np.zeros((15, 2)), [[word] for word in WORDS.tolist()])
+
+
 @pytest.mark.parametrize("missing", [None, np.nan, pd.NA, pd.NaT])
 def test_a_row_without_a_class_is_told(missing):
     with pytest.raises(ValueError, match="y has no class for row 2"):
@@ -125,6 +157,10 @@ def test_groups_become_tasks_and_may_be_siblings():
         make_tasks_from_groups(
             X, y, groups, siblings={k: v for k, v in family.items() if k != "b2"}
         )
+    assert make_tasks_from_groups(X, y, groups, siblings=pd.Series(family)).groups == related.groups
+    for siblings in (list("aabb"), np.array(list("aabb")), "aabb"):
+        with pytest.raises(ValueError, match="siblings must be a mapping, from each group to its"):
+            make_tasks_from_groups(X, y, groups, siblings=siblings)
 
 
 # --- one table ------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from sklearn.base import clone
 
@@ -174,6 +175,9 @@ def test_names_and_groups_must_fit_the_tasks(kwargs, match):
         (np.where(GROUPS == 2, np.nan, GROUPS), "no task id for row 32"),
         ([None] + [1] * 47, "no task id for row 0"),
         (GROUPS[:, None], "one task id per row"),
+        ([[i] for i in GROUPS], r"groups must be one task id per row, got \[.*, a list"),
+        (pa.table({"machine": GROUPS}), "groups must be one task id per row, got .*, a dict"),
+        (3, "groups must be one task id per row"),
     ],
 )
 def test_wrong_groups_of_flat_rows_are_refused(groups, match):
