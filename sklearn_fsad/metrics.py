@@ -22,6 +22,7 @@ from ._input.callers import warn_if_search_ties
 from ._input.containers import n_rows, take_rows
 from ._input.estimators import anomaly_predictions, anomaly_scores, coding_of_fit
 from ._input.labels import ANOMALOUS, UNLABELLED, encode_labels
+from ._values import plain_scalar
 from ._warn import warn
 
 __all__ = ["AnomalyScorer", "anomaly_scorer", "anomaly_scorers", "evaluation_report"]
@@ -114,7 +115,7 @@ default="roc_auc"
     >>> scorer(forest, X, [0, 0, 0, 0, 1]), scorer(forest, X, [1, 1, 1, 1, -1])
     (1.0, 1.0)
     """
-    return AnomalyScorer(metric, outlier_label)
+    return AnomalyScorer(plain_scalar(metric), outlier_label)
 
 
 def anomaly_scorers(*metrics: str, outlier_label: Any = "auto") -> dict[str, AnomalyScorer]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .._values import plain_scalar
 from ._from_pyod import PyODDetector
 from ._to_classifier import AnomalyClassifier
 
@@ -53,4 +54,6 @@ def to_pyod(
     """
     from ._to_pyod import PyODAdapter
 
-    return PyODAdapter(detector, contamination=contamination, threshold=threshold)
+    return PyODAdapter(
+        detector, contamination=plain_scalar(contamination), threshold=plain_scalar(threshold)
+    )

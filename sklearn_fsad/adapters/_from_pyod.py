@@ -17,7 +17,7 @@ from .._input.columns import known_columns
 from .._input.estimators import is_pyod, without_nan
 from .._input.labels import ANOMALOUS, read_labels, warn_if_mostly_anomalous
 from .._input.rows import refuse_huge, validated_rows
-from .._values import as_finite
+from .._values import as_finite, plain_scalar
 from ..metrics import anomaly_scorer
 
 
@@ -121,7 +121,7 @@ class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         warn_if_mostly_anomalous(codes, self._coding, self.outlier_label)
         detector = clone(self.detector)
         if self.random_state is not None and "random_state" in detector.get_params():
-            seed = check_random_state(self.random_state).randint(2**31 - 1)
+            seed = check_random_state(plain_scalar(self.random_state)).randint(2**31 - 1)
             detector.set_params(random_state=seed)
         if not _is_supervised(detector):
             detector.fit(X)

@@ -196,6 +196,7 @@ class FewShotSplit(BaseCrossValidator):
 
 def _draw_seed(random_state: Any) -> int:
     """Draw a seed without changing numpy's global random state."""
+    random_state = plain_scalar(random_state)
     if random_state is None:
         return int(np.random.default_rng().integers(2**31))
     if isinstance(random_state, numbers.Integral):

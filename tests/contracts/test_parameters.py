@@ -127,7 +127,8 @@ def test_any_sequence_is_a_tuple(sequence):
     detector = MAMLDetector(n_normal=sequence(shots), hidden=sequence(hidden))
     assert detector._net_settings(0.1, 0).parameters == expected  # of which a checkpoint is named
     detector._validate_params()
-    targets = NeuralProcessDetector(kind="cnp", target_features=sequence([1]), max_epochs=0)
+    one = {"max_epochs": 1, "episodes_per_epoch": 2}
+    targets = NeuralProcessDetector(kind="cnp", target_features=sequence([1]), **one)
     assert targets.fit(make_family(1)[0][0][:9]).state_.info["targets"] == [1]
 
 

@@ -15,6 +15,7 @@ from ..._input.labels import ANOMALOUS, NORMAL, UNLABELLED
 from ..._state import MetaState
 from ..._stats.moments import without_traces
 from ..._training.layers import aligned
+from ..._training.seeding import torch_seed
 from ..._training.usual_torch import scoring_torch, usual_torch
 from ..._typing import Array, Codes, Mask, Positions
 from .blocks import in_blocks
@@ -204,7 +205,7 @@ class Adaptation:
     @cached_property
     def module(self) -> Any:
         """Torch module; left out of pickles and built again from the state."""
-        with usual_torch():
+        with usual_torch(), torch_seed(0):  # which the weights of the state replace
             return self.method._module(self.state)
 
     @cached_property

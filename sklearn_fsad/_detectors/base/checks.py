@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from sklearn.base import BaseEstimator, clone
@@ -45,6 +45,7 @@ SHARED_CONSTRAINTS: dict[str, Any] = {
     "random_state": ["random_state"],
 }
 
+E = TypeVar("E", bound=BaseEstimator)
 _OF_FIT = ("_adaptation", "_coding")
 
 
@@ -64,6 +65,14 @@ def forget_fit(estimator: BaseEstimator) -> None:
     """Delete the attributes that ``fit`` has set."""
     for name in [n for n in vars(estimator) if n.endswith("_") or n in _OF_FIT]:
         delattr(estimator, name)
+
+
+def unfitted_copy(estimator: E, **changed: Any) -> E:
+    """Copy a detector without its fit, with other parameters, whatever its constructor takes."""
+    other = copy.copy(estimator)
+    forget_fit(other)
+    vars(other).update(changed)
+    return other
 
 
 @contextmanager

@@ -80,7 +80,7 @@ class Decisions(FittedDetector):
         if not changed:
             raise ValueError("Give a threshold, alpha or contamination to change.")
         with restored_on_error(self):
-            self.set_params(**{"contamination": "auto", **changed})
+            self.__dict__.update({"contamination": "auto", **changed})
             self._validate_params()
             now = plain_parameters(self)
             changed = {name: now[name] for name in _PARAMETERS}
@@ -281,8 +281,23 @@ class Decisions(FittedDetector):
             scores = self._anomaly_scores(self._scored_support())
             return float(np.percentile(scores, 100.0 * (1.0 - contamination)))
         strategy = resolve_threshold(threshold, alpha)
-        cut = strategy(*self._adaptation.left_out_by_label())
+        cut = strategy(*self._left_out_as_given())
         return as_finite(cut, f"threshold={threshold!r}")
+
+    def _left_out_as_given(self) -> tuple[Array, Array]:
+        """Return left-out scores of normals and anomalies in the proportion of the support.
+
+        Where ``max_context`` leaves out normals, an even part of the anomalies is taken too: F1
+        depends on their share.
+        """
+        normals, anomalies = self._adaptation.left_out_by_label()
+        n_normal = int((self.support_y_ != ANOMALOUS).sum())
+        if n_normal <= self._in_force("max_context") or len(anomalies) < 2:
+            return normals, anomalies
+        wanted = len(normals) * (len(self.support_y_) - n_normal) / n_normal
+        k = min(max(round(wanted), 2), len(anomalies))
+        evenly = ((np.arange(k) + 0.5) * len(anomalies) / k).astype(np.intp)
+        return normals, np.sort(anomalies)[evenly]
 
     def _learned_curve(self) -> tuple[Array, float] | None:
         """Return the curve learned on tasks and their share of anomalies; None without tasks."""

@@ -28,6 +28,7 @@ from .checks import (
     check_device,
     forget_fit,
     restored_on_error,
+    unfitted_copy,
     without_extremes,
 )
 from .documentation import spell_out_shared, with_shared_parameters
@@ -290,7 +291,7 @@ class BaseFewShotDetector(Fitting, Explanations, metaclass=ABCMeta):
             warnings.simplefilter("ignore")  # training has issued them already
             own = {"pretrained": state, "contamination": "auto", "callbacks": None, "verbose": 0}
             own["outlier_label"] = ANOMALOUS  # of the episodes' labels
-            probe = clone(type(self)(**{**self.get_params(deep=False), **own}))
+            probe = unfitted_copy(clone(self), **own)
             learned = learn_from_tasks(probe, self._sampler(tasks, seed), self.episodes_per_epoch)
         if learned is None:
             return state

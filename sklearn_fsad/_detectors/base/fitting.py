@@ -12,7 +12,7 @@ from ..._input.labels import ANOMALOUS
 from ..._state import MetaState, resolve_state
 from ..._typing import Array, Codes, Mask
 from .adaptation import Adaptation, SupportSet, left_out_scores
-from .checks import as_weights_error, check_state
+from .checks import as_weights_error, check_state, unfitted_copy
 from .cleaning import believed_normals, without_doubtful_anomalies
 from .context import context_of, random_order, warn_of_rest
 from .decisions import Decisions
@@ -62,7 +62,7 @@ class Fitting(Decisions, metaclass=ABCMeta):
 
     def _adapted_to(self, support: SupportSet, given: MetaState | None) -> Adaptation:
         """Adapt a given state, or else the untrained one, to a support."""
-        method = type(self)(**self.get_params(deep=False))  # later set_params must not change it
+        method = unfitted_copy(self)  # later set_params must not change it
         state = self._untrained_state(support.X, support.y) if given is None else given
         with as_weights_error(self.pretrained):
             adaptation = Adaptation.of(method, state, support)

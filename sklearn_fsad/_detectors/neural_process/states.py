@@ -40,6 +40,12 @@ def check_process(detector: BaseFewShotDetector) -> None:
         raise ValueError(
             f"reduce={d.reduce!r} leaves neither target_features nor a grid: give one of them up."
         )
+    alone = "none" if d.target_features is not None and d.anchor == "auto" else d.anchor
+    if d.max_epochs == 0 and alone == "none":
+        raise ValueError(
+            "max_epochs=0 leaves nothing to predict by: without a closed form (anchor='none', as "
+            "with target_features) the network has to be trained."
+        )
 
 
 def draft(
