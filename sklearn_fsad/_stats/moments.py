@@ -17,6 +17,7 @@ _EPS = np.finfo(np.float64).eps
 _LEAST_SPREAD = 1e-6
 _LEAST_VALUE = 1e-250
 _DEAD_SPREAD = 1e-3
+_FAR_VALUE = 1e6  # median deviations
 MOST_COLUMNS = 100  # of a table; wider rows may be embeddings, and take long
 
 
@@ -34,9 +35,10 @@ def feature_spread(normals: Array) -> Array:
 
     A feature that is constant, or varies a million times less than the mean of all, gets a
     thousandth of the mean deviation of the others: a row in which it differs gets a large but
-    finite score.
+    finite score. Single values that lie a million times as far out as the others of their feature,
+    such as marks of a failed sensor, do not count for these means.
     """
-    known = ~np.isnan(normals)
+    known, given = ~np.isnan(normals), normals
     if not known.all():
         normals = np.where(known, normals, stable_mean(normals))
     spread = normals.std(axis=0) * np.sqrt(len(normals) / np.maximum(known.sum(axis=0), 1))
@@ -44,7 +46,22 @@ def feature_spread(normals: Array) -> Array:
     alive = spread > np.maximum(noise, _LEAST_SPREAD * spread.mean())
     if not alive.any():
         return np.maximum(noise, 1.0)
-    return np.where(alive, spread, _DEAD_SPREAD * spread[alive].mean())
+    if alive.all():
+        return np.asarray(spread)
+    usual = _without_far_values(np.where(known.any(axis=0), given, 0.0), spread)
+    alive = spread > np.maximum(noise, _LEAST_SPREAD * usual.mean())
+    return np.where(alive, spread, _DEAD_SPREAD * usual[alive].mean())
+
+
+def _without_far_values(normals: Array, spread: Array) -> Array:
+    """Replace spreads by those without values far from the others: (n, d), (d,) -> (d,)."""
+    centre = np.nanmedian(normals, axis=0)
+    away = np.abs(normals - centre)
+    typical = np.nanmedian(away, axis=0)
+    far = (away > _FAR_VALUE * typical) & (typical > 0)
+    if not far.any():
+        return spread
+    return np.where(far.any(axis=0), np.nanstd(np.where(far, centre, normals), axis=0), spread)
 
 
 def without_traces(Z: Array) -> Array:

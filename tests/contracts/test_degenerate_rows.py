@@ -8,6 +8,7 @@ import pytest
 from families import (
     ANY_WIDTH,
     GEOMETRIC,
+    N_FEATURES,
     QUICK,
     assert_usable,
     far_off,
@@ -213,6 +214,17 @@ def test_8_a_training_row_as_large_as_allowed_gives_finite_scores(detector, task
     large[3] = [0, 1e60, 0, 0, -1e60]
     detector.fit(large, y[: 12 + k])
     assert_usable(detector, np.concatenate([query[:20], large[3:4]]))
+
+
+@far_off
+@pytest.mark.parametrize("value", [1e6, -1e10, 1e20, 1e60])
+def test_8_one_huge_value_in_a_training_row_leaves_the_other_columns_as_they_are(each_class, value):
+    rng = np.random.default_rng(0)
+    X, query = rng.normal(size=(40, N_FEATURES)), rng.normal(size=(40, N_FEATURES))
+    query[20:] += 4.0
+    X[5, 0] = value
+    detector = each_class.set_params(pretrained=None).fit(X)
+    assert detector.score(query, np.arange(40) >= 20) > 0.9
 
 
 # --- 9: large offsets -----------------------------------------------------------------------------

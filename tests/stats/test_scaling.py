@@ -210,6 +210,16 @@ def test_a_column_without_any_entry_has_mean_zero_and_the_spread_of_a_constant(r
     np.testing.assert_allclose(spread[3], 1e-3 * spread[:3].mean())
 
 
+@pytest.mark.parametrize("value", [1e10, -1e20, 1e60])
+def test_one_huge_value_does_not_make_constants_of_the_other_features(holed, value):
+    for X, _ in (holed, (np.random.default_rng(0).normal(size=(10, 4)), None)):
+        huge = X.copy()
+        huge[0, 0] = value
+        np.testing.assert_array_equal(feature_spread(huge)[1:], feature_spread(X)[1:])
+        huge[:, 2] = 7.0
+        assert feature_spread(huge)[2] < 1.0
+
+
 def test_the_prior_of_a_feature_is_that_of_the_tasks_that_know_it():
     tasks = [X[y == 0] for X, y in make_family(n_features=3)]
     expected = ScalePrior.from_normals(task.normals for task in TaskSet(tasks[2:]))

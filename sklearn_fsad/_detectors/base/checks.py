@@ -9,6 +9,7 @@ from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
@@ -134,8 +135,13 @@ def check_class(detector: Any, state: MetaState | None) -> None:
 
 
 def without_extremes(tasks: TaskSet) -> TaskSet:
-    """Refuse huge values in tasks to learn from, and take those next to zero for zero."""
+    """Refuse tasks to learn from that are huge or missing; take what is next to zero for zero."""
     for task in tasks:
+        if np.isnan(task.normals).all():
+            raise ValueError(
+                f"Task {task.name!r} has nothing to learn from: all values of its normal rows are "
+                "missing (NaN). Leave it out, or see how it was read."
+            )
         refuse_huge(task.X, f"Task {task.name!r}: X", task.columns)
     return tasks.with_tasks(replace(task, X=without_traces(task.X)) for task in tasks)
 

@@ -156,6 +156,15 @@ def test_past_tasks_may_miss_entries(task):
     assert detector.fit(holed(X, 0.1), y).score(holed(query, 0.1), query_y) > 0.65
 
 
+def test_a_past_task_without_any_value_is_refused_by_name(family):
+    tasks = dict(zip("abcdefgh", family, strict=True))
+    X, y = tasks["c"]
+    for missing in (np.full(X.shape, True), np.repeat(np.equal(y, 0)[:, None], X.shape[1], axis=1)):
+        tasks["c"] = np.where(missing, np.nan, X), y
+        with pytest.raises(ValueError, match="Task 'c' has nothing to learn from: all values"):
+            NeuralProcessDetector(**META).meta_fit(tasks)
+
+
 # --- architecture ---------------------------------------------------------------------------------
 @pytest.mark.parametrize("kind", ["anp", "tnp"])
 def test_heads_must_share_the_width_evenly(kind):
