@@ -48,16 +48,18 @@ def feature_spread(normals: Array) -> Array:
         return np.maximum(noise, 1.0)
     if alive.all():
         return np.asarray(spread)
-    usual = _without_far_values(np.where(known.any(axis=0), given, 0.0), spread)
+    usual = without_far_values(given, spread)
     alive = spread > np.maximum(noise, _LEAST_SPREAD * usual.mean())
     return np.where(alive, spread, _DEAD_SPREAD * usual[alive].mean())
 
 
-def _without_far_values(normals: Array, spread: Array) -> Array:
+def without_far_values(normals: Array, spread: Array) -> Array:
     """Replace spreads by those without values far from the others: (n, d), (d,) -> (d,)."""
+    normals = np.where(np.isnan(normals).all(axis=0), 0.0, normals)
     centre = np.nanmedian(normals, axis=0)
     away = np.abs(normals - centre)
     typical = np.nanmedian(away, axis=0)
+    typical = np.where(typical > 0, typical, typical.max())  # most rows may hold the same value
     far = (away > _FAR_VALUE * typical) & (typical > 0)
     if not far.any():
         return spread

@@ -12,10 +12,11 @@ from scipy.sparse import issparse
 from sklearn.base import clone
 
 from .._typing import Array
-from .moments import FAR, feature_spread, stable_mean
+from .moments import FAR, feature_spread, stable_mean, without_far_values
 
 SCALERS = ("none", "joint", "task", "robust", "shrunk", "pooled")
 _PRIOR_ROWS = 5.0
+_UNEVEN = 1e3  # times the median spread: one huge value, or columns of several units
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,8 @@ def _location_and_scale(
         return centre, np.maximum((high - low) / 1.349, 0.1 * spread)
     mean, spread = stable_mean(normals), feature_spread(normals)
     if scaler == "joint":  # the coordinates of an embedding share a unit
+        if spread.max() > _UNEVEN * np.median(spread):
+            spread = without_far_values(normals, spread)
         return mean, np.full(len(mean), np.sqrt(np.mean(spread**2)))
     if scaler == "task" or prior is None:
         return mean, spread

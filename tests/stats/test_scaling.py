@@ -218,6 +218,15 @@ def test_one_huge_value_does_not_make_constants_of_the_other_features(holed, val
         np.testing.assert_array_equal(feature_spread(huge)[1:], feature_spread(X)[1:])
         huge[:, 2] = 7.0
         assert feature_spread(huge)[2] < 1.0
+        huge[1:, 0] = 7.0
+        np.testing.assert_array_equal(feature_spread(huge)[1], feature_spread(X)[1])
+
+
+def test_one_huge_value_does_not_set_the_scale_of_all_coordinates():
+    X, y = np.random.default_rng(0).normal(size=(30, 120)), np.zeros(30, dtype=np.int8)
+    expected = ScaledSupport(X, y, "joint").support[:, 1:]
+    X[3, 0] = 1e10
+    np.testing.assert_allclose(ScaledSupport(X, y, "joint").support[:, 1:], expected, rtol=0.01)
 
 
 def test_the_prior_of_a_feature_is_that_of_the_tasks_that_know_it():
