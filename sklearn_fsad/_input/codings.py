@@ -150,7 +150,10 @@ def is_one_of(values: NDArray[Any], missing: Mask, outlier_label: Any) -> Mask:
     _refuse_other_type(others, wanted, outlier_label)
     _warn_if_label_was_renumbered(wanted)
     anomalous = np.zeros(len(values), dtype=bool)
-    anomalous[~missing] = [any(v == label for label in wanted) for v in present]
+    if values.dtype.kind in "biuf":
+        anomalous = np.isin(values, wanted)
+    else:
+        anomalous[~missing] = [any(v == label for label in wanted) for v in present]
     if not anomalous.any() and len(others) >= 2:
         shown = ", ".join(repr(_plain(v)) for v in others[:6])
         if {_plain(v) for v in others} == {0, 1}:
