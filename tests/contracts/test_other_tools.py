@@ -74,7 +74,7 @@ def test_halving_and_learning_curves_take_tasks_for_samples():
     few = unlearned("mix").set_params(episodes_per_epoch=8, max_epochs=1)
     estimator = TaskEstimator(few, splitter=splitter)
     budget = {"resource": "detector__max_epochs", "min_resources": 1, "max_resources": 2}
-    grid = {"detector__alpha": [0.05, 0.1]}
+    grid = {"detector__embedding_dim": [2, None]}
     search = HalvingGridSearchCV(estimator, grid, cv=KFold(2), random_state=0, **budget)
     assert 0.5 < search.fit(tasks).best_score_ <= 1.0
     _, _, held_out = learning_curve(estimator, tasks, None, cv=KFold(2), train_sizes=[2])

@@ -83,7 +83,7 @@ class Decisions(FittedDetector):
             self.__dict__.update({"contamination": "auto", **changed})
             self._validate_params()
             now = plain_parameters(self)
-            changed = {name: now[name] for name in _PARAMETERS}
+            changed = {name: now.get(name, getattr(self, name)) for name in _PARAMETERS}
             self._adaptation = self._adaptation.with_parameters(**changed)
             self.offset_ = -self._support_cut()
         return self

@@ -291,7 +291,7 @@ class BaseFewShotDetector(Fitting, Explanations, metaclass=ABCMeta):
             warnings.simplefilter("ignore")  # training has issued them already
             own = {"pretrained": state, "contamination": "auto", "callbacks": None, "verbose": 0}
             own["outlier_label"] = ANOMALOUS  # of the episodes' labels
-            probe = unfitted_copy(clone(self), **own)
+            probe = unfitted_copy(clone(unfitted_copy(self, **own)), **own)
             learned = learn_from_tasks(probe, self._sampler(tasks, seed), self.episodes_per_epoch)
         if learned is None:
             return state
