@@ -78,7 +78,7 @@ assert in_child(torch.get_num_threads) == "2"
 
 
 def test_children_of_a_parent_with_two_threads_score_fit_and_meta_fit_as_it_does():
-    settings = {**os.environ, "OMP_NUM_THREADS": "2"}
+    settings = {**os.environ, "OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
     command = [sys.executable, "-W", "ignore", "-c", PARENT]
     told = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=600)
     assert told.returncode == 0, told.stderr[-3000:]
