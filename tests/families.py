@@ -24,6 +24,7 @@ TESTS = Path(__file__).parent  # what another process needs on its path
 N_FEATURES = 5
 SHOTS = {"n_normal": (4, 16), "n_anomalous": (0, 5), "n_query": 30}
 QUICK = {**SHOTS, "episodes_per_epoch": 24, "max_epochs": 12, "random_state": 0}
+QUICK_MIX = {**QUICK, "max_epochs": 2}  # each takes five steps
 
 
 def make_task(rng, n_normal=40, n_anomalous=12, n_features=N_FEATURES):
@@ -86,7 +87,7 @@ PROCESSES = {
 def unlearned(name):
     """A detector of ``META_FITTED`` before its meta_fit."""
     if name == "support":
-        return ProtoNetDetector(evidence="support", **QUICK)
+        return ProtoNetDetector(evidence="support", **QUICK_MIX)
     if name == "in context":
         settings = {**QUICK, "max_epochs": 2, "episodes_per_epoch": 16}
         return InContextDetector(**settings, pretrained=None)
@@ -94,8 +95,9 @@ def unlearned(name):
         return MAMLDetector(**{**QUICK, **MAML[name]})
     if name in PROCESSES:
         return NeuralProcessDetector(**{**SHOTS, **BRIEF, **PROCESSES[name]})
-    extra = {"embedding": "mlp", "hidden": (16,), "embedding_dim": 8} if name == "mlp" else {}
-    return ProtoNetDetector(**{**QUICK, **extra})
+    if name == "mlp":
+        return ProtoNetDetector(embedding="mlp", hidden=(16,), embedding_dim=8, **QUICK)
+    return ProtoNetDetector(**QUICK_MIX)
 
 
 FEW_TREES = {  # forests as small as tests of a contract need
@@ -103,7 +105,7 @@ FEW_TREES = {  # forests as small as tests of a contract need
     "sklearn_fsad._evidence.table_anomalies._N_TREES_OF_PART": 3,
 }
 FEW_LESSONS = {  # what methods learn beside the epochs of their network
-    "sklearn_fsad._detectors.maml.learning._MIX_EPOCHS": 8,
+    "sklearn_fsad._detectors.maml.learning.MIX_EPOCHS": 1,
     "sklearn_fsad._detectors.maml.learning._SELF_TAUGHT_EPISODES": 8,
     "sklearn_fsad._detectors.maml.learning._SELF_TAUGHT_EPOCHS": 2,
     "sklearn_fsad._detectors.neural_process.knowledge._EPISODES_A_TASK": 2,

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from .._stats.ranking import clearly_better, column_aucs
-from .._training.batches import EpisodeDataset
+from .._training.batches import CollateOnce, EpisodeDataset
 from .._training.held_out import REGIMES, HeldOutEpisode, HeldOutReport, group_means
 from .._training.loop import train_episodic
 from .._training.losses import PairwiseLoss
@@ -22,7 +22,13 @@ from .episodes import Observation, typical_spread
 from .kinds import Evidence
 from .mix import CLOSED_FORM, MIX, SINGLE, EvidenceMix
 
+MIX_EPOCHS = 4
 _CHOICE = "evidence weights"
+_OPTIMIZER = {  # each epoch takes so many steps on the same episodes
+    "optimizer": torch.optim.LBFGS,
+    "optimizer__max_iter": 5,
+    "optimizer__line_search_fn": "strong_wolfe",
+}
 
 
 @dataclass(frozen=True)
@@ -75,20 +81,23 @@ def learn_mix(
     new_mix : callable
         Makes an untrained mix; takes ``choice``.
     settings : TrainingSettings
-        Each step takes all episodes, whatever the batch size.
+        Each step takes all episodes, whatever the batch size. Without an optimiser in them L-BFGS
+        is used, for which a rate of 1 is right.
     """
     folds = np.array([o.fold for o in observations])
     typical = typical_spread(observations, evidence)
     episodes = [o.episode(typical) for o in observations]
 
     settings = replace(settings, dtype=torch.float64)
-    settings = settings.with_defaults(criterion=PairwiseLoss, optimizer=torch.optim.Adam)
+    usual = {} if "optimizer" in settings.skorch else _OPTIMIZER
+    settings = settings.with_defaults(criterion=PairwiseLoss, **usual)
 
     def trained(
         keep: NDArray[np.bool_], how: TrainingSettings
     ) -> tuple[EvidenceMix, list[dict[str, float]]]:
         part = [e for e, kept in zip(episodes, keep, strict=True) if kept]
         data = EpisodeDataset(lambda epoch, index: part[index], len(part))
+        how = how.with_defaults(iterator_train__collate_fn=CollateOnce(how.dtype))
         return train_episodic(new_mix(), data, None, replace(how, batch_size=len(part)))
 
     mix, history = trained(np.ones(len(folds), dtype=bool), settings)

@@ -86,3 +86,21 @@ class Collate:
 
     def __call__(self, episodes: Sequence[Episode]) -> tuple[dict[str, Tensor], Tensor]:
         return collate_episodes(episodes, self.dtype)
+
+
+class CollateOnce:
+    """Collate the same episodes in every epoch, but once; picklable.
+
+    Parameters
+    ----------
+    dtype : torch.dtype
+    """
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+        self._batch: tuple[dict[str, Tensor], Tensor] | None = None
+
+    def __call__(self, episodes: Sequence[Episode]) -> tuple[dict[str, Tensor], Tensor]:
+        if self._batch is None:
+            self._batch = collate_episodes(episodes, self.dtype)
+        return self._batch

@@ -12,7 +12,7 @@ from ..._evidence.calibration import CalibratedEvidence
 from ..._evidence.episodes import FoldedEvidence, Observation, observe
 from ..._evidence.kinds import EVIDENCE, Evidence
 from ..._evidence.mix import CLOSED_FORM, EvidenceMix, default_weights
-from ..._evidence.mix_training import learn_mix
+from ..._evidence.mix_training import MIX_EPOCHS, learn_mix
 from ..._input.labels import ANOMALOUS, INJECTED
 from ..._state import MetaState
 from ..._stats.moments import are_embeddings
@@ -33,7 +33,7 @@ from .representation import EvidenceRepresentation, FeatureMap, FeatureRepresent
 from .training import Trained, learn_to_adapt
 
 _START_RATE = 0.3
-_MIX_EPISODES, _MIX_EPOCHS = 480, 200
+_MIX_EPISODES = 480
 _SELF_TAUGHT_EPISODES, _SELF_TAUGHT_EPOCHS = 32, 8
 
 
@@ -190,7 +190,7 @@ def _closed_forms(
     folds = {o.fold for o in observations}
     if not detector.residual:
         return dict.fromkeys(folds, new_mix(choice=(CLOSED_FORM, CLOSED_FORM))), {}
-    settings = TrainingSettings(lr=0.08, max_epochs=_MIX_EPOCHS, seed=seed)
+    settings = TrainingSettings(lr=1.0, max_epochs=MIX_EPOCHS, seed=seed)
     learned = learn_mix(observations[:_MIX_EPISODES], evidence, new_mix, settings)
     thetas = {fold: learned.theta_without.get(fold, learned.theta) for fold in folds}
     mixes = {f: new_mix(theta=theta, choice=learned.choice) for f, theta in thetas.items()}

@@ -64,15 +64,17 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
     adversarial_eps : float, default=0.0
         Largest change of each scaled value of a query by projected gradient, for robust
         meta-training of the "mlp", and only of that. Try 0.3.
-    max_epochs : int, default=200
-        Epochs of meta-training; 0 keeps the default weights.
+    max_epochs : int, default=None
+        Epochs of meta-training; 0 keeps the default weights. None means 4 for "pooled", each of
+        five steps of L-BFGS on all episodes, and 200 for the "mlp".
     episodes_per_epoch : int, default=None
         For "pooled" the number of episodes, the same in every epoch; None means 24 a task, at most
         480. For "mlp" the number of new episodes in each epoch; None means 256.
     batch_size : int, default=16
         Tasks per step of the "mlp"; the mix takes all its episodes in each step.
     lr : float, default=None
-        Learning rate; None means 0.08 for the mix and 0.003 for the "mlp".
+        Learning rate; None means 1 for the mix, the right one for L-BFGS (0.08 where ``net_params``
+        names another optimizer), and 0.003 for the "mlp".
     scaler : {"auto", "none", "task", "robust", "shrunk"} or transformer, default="auto"
         Scaling before everything else, the same in every episode and in ``fit``. "auto" is "none"
         for "pooled", whose evidence uses raw and scaled features; for "mlp" it is chosen on the
@@ -127,6 +129,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         "embedding_dim": [None, Interval(Integral, 1, None, closed="left")],
         "hidden": [None, tuple],
         "adversarial_eps": [Interval(Real, 0, None, closed="left")],
+        "max_epochs": [Interval(Integral, 0, None, closed="left"), None],
     }
 
     def __init__(
@@ -141,7 +144,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         n_query: int = 60,
         support_contamination: float = 0.0,
         adversarial_eps: float = 0.0,
-        max_epochs: int = 200,
+        max_epochs: int | None = None,
         episodes_per_epoch: int | None = None,
         batch_size: int = 16,
         lr: float | None = None,

@@ -9,11 +9,12 @@ from ..._evidence.calibration import CalibratedEvidence
 from ..._evidence.episodes import FoldedEvidence, observe
 from ..._evidence.kinds import EVIDENCE, Evidence, resolve_evidence
 from ..._evidence.mix import EvidenceMix, default_weights
-from ..._evidence.mix_training import learn_mix
+from ..._evidence.mix_training import MIX_EPOCHS, learn_mix
 from ..._input.labels import ANOMALOUS
 from ..._state import MetaState
 from ..._stats.moments import are_embeddings
 from ..._stats.scaling import ScalePrior
+from ..._training.settings import TrainingSettings
 from ..._typing import Array, Codes
 from ...tasks._episodes import EpisodeSampler
 from ...tasks._task_set import TaskSet
@@ -46,10 +47,10 @@ class PooledMethod(Method):
         arrays = {"closed": closed} | ({} if pooled is None else pooled.to_arrays())
         info: dict[str, Any] = {}
         sampler.warn_if_empty("the closed form is kept")
-        if sampler.drawable and d.max_epochs:
+        settings = self._settings(seed)
+        if sampler.drawable and settings.max_epochs:
             n_episodes = d.episodes_per_epoch or min(24 * len(sampler.drawable), 480)
             observed = observe(folded, sampler, n_episodes, folds, verbose=int(d.verbose))
-            settings = d._net_settings(lr=0.08, seed=seed)
             learned = learn_mix(
                 observed,
                 evidence,
@@ -58,6 +59,12 @@ class PooledMethod(Method):
             )
             arrays, info = {**arrays, **learned.arrays()}, learned.info()
         return self._learned(tasks, prior, architecture, arrays, info)
+
+    def _settings(self, seed: int) -> TrainingSettings:
+        """Return the settings of the training: those of L-BFGS unless the user has an optimiser."""
+        if "optimizer" in (self.detector.net_params or {}):
+            return self.detector._net_settings(lr=0.08, seed=seed, max_epochs=200)
+        return self.detector._net_settings(lr=1.0, seed=seed, max_epochs=MIX_EPOCHS)
 
     def untrained_state(self, X: Array, y: Codes) -> MetaState:
         """Make the state of the default weights."""

@@ -98,7 +98,7 @@ class NetworkMethod(Method):
         hidden = (128, 128) if d.hidden is None else tuple(d.hidden)
         width = 32 if d.embedding_dim is None else d.embedding_dim
         scaler = best_scaler(sampler, prior) if d._scaler_follows else d.scaler
-        settings = d._net_settings(lr=3e-3, seed=seed)
+        settings = d._net_settings(lr=3e-3, seed=seed, max_epochs=200)
         network, history = train_network(
             tasks,
             sampler,

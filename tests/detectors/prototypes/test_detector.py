@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
-from families import QUICK, make_detector, make_family, new_task
+from families import QUICK, QUICK_MIX, make_detector, make_family, new_task
 from sklearn.base import clone
 
 from sklearn_fsad import ProtoNetDetector
@@ -190,7 +190,7 @@ def test_the_state_reports_how_the_mix_fared_on_held_out_tasks(meta_fitted):
         assert 0.7 < report["roc_auc"]["mix"] <= 1.0
         assert report["used"] in report["roc_auc"]
     assert meta_fitted.pretrained.info["n_tasks"] == 8
-    assert len(meta_fitted.pretrained.info["history"]) == QUICK["max_epochs"]
+    assert len(meta_fitted.pretrained.info["history"]) == QUICK_MIX["max_epochs"]
 
 
 def test_shots_that_were_never_trained_work(meta_fitted):
