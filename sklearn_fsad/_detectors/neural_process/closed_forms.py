@@ -166,14 +166,16 @@ class KernelAnchor:
     ) -> Belief:
         """Predict every feature from those not hidden: (..., q, d), (..., d) -> (..., q, d).
 
-        With ``leave_out`` rows that are in the context are predicted from the others.
+        With ``leave_out`` rows that are in the context are predicted from the others; a summary may
+        hold what :meth:`twins` found.
         """
         context = MaskedRows(summary["values"], summary["visible"])
         seen = (1.0 - hidden.double()).unsqueeze(-2)
         query = MaskedRows(rows.values.double(), rows.visible.double())
         distance = _squared_distance(query, context, seen)  # (..., q, n)
-        none = torch.zeros((), dtype=torch.bool, device=distance.device)
-        twins = _twins(query, context) if leave_out else none
+        twins = torch.zeros((), dtype=torch.bool, device=distance.device)
+        if leave_out:
+            twins = summary["twins"] if "twins" in summary else _twins(query, context)
         distance = distance.masked_fill(twins, _FAR)
         distance = distance.masked_fill(~summary["counted"].unsqueeze(-2), torch.inf)
         weight = torch.softmax(-0.5 * distance / summary["width"], -1)
@@ -187,6 +189,11 @@ class KernelAnchor:
         # never below the width: within it, distances say nothing about a row
         apart = torch.maximum(distance.amin(-1, keepdim=True), summary["width"]) / n_seen
         return Belief(mean, (local + apart + (2 * LEAST_SCALE) ** 2).sqrt())
+
+    def twins(self, summary: Summary, rows: MaskedRows) -> Tensor:
+        """Mark the first row of the context that equals a row, whatever is hidden: (..., q, n)."""
+        query = MaskedRows(rows.values.double(), rows.visible.double())
+        return _twins(query, MaskedRows(summary["values"], summary["visible"]))
 
 
 def _shrunk_covariance(
@@ -257,6 +264,11 @@ def _with_missing(gain: Tensor, missing: Tensor, predicted: Tensor) -> tuple[Ten
 
 def _moments(weight: Tensor, context: MaskedRows) -> tuple[Tensor, Tensor]:
     """Compute weighted mean and variance of visible entries: (..., q, n) -> (..., q, d) each."""
+    if (context.visible == 1).all():
+        values = context.values
+        both = row_product(weight, torch.cat([values, values.square()], -1))
+        mean, square = (both / weight.sum(-1, keepdim=True)).chunk(2, -1)
+        return mean, (square - mean.square()).clamp(min=0.0)
     share = row_product(weight, context.visible).clamp(min=_LEAST_SHARE**2)
     mean = row_product(weight, context.values) / share
     square = row_product(weight, context.values.square()) / share
