@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,8 +11,8 @@ from numpy.typing import NDArray
 
 from .._input.labels import ANOMALOUS
 from .._stats.scaling import ScaledSupport, check_width
-from .._typing import Array
-from .kinds import Evidence
+from .._typing import Array, Mask
+from .kinds import Evidence, OwnFunction
 from .pooled import Pooled
 from .support import Support
 
@@ -68,10 +69,17 @@ class Calibration:
         spread = np.exp(line[0] + line[1] * np.log(self.n_normal))
         return replace(self, prior_spread=spread, n_prior_rows=5.0)
 
-    def standardise(self, scores: Array) -> Array:
-        """Standardise evidence by its leave-one-out spread: linear near 0, logarithmic far out."""
-        z = 2.0 * np.arcsinh((scores - self.mean) / (2.0 * self._spread))
-        return np.where(self.active, z, 0.0)
+    def standardise(self, scores: Array, counted: Mask | None = None) -> Array:
+        """Standardise evidence by its leave-one-out spread: linear near 0, logarithmic far out.
+
+        With ``counted`` only that evidence is, and the rest is 0.
+        """
+        kept = self.active if counted is None else self.active & counted
+        z = np.zeros(scores.shape)
+        z[:, kept] = 2.0 * np.arcsinh(
+            (scores[:, kept] - self.mean[kept]) / (2.0 * self._spread[kept])
+        )
+        return z
 
     @property
     def _spread(self) -> Array:
@@ -104,6 +112,7 @@ class CalibratedEvidence:
     """
 
     n_folds = 5
+    _counted: Mask | None = None
 
     def __init__(
         self,
@@ -126,7 +135,8 @@ class CalibratedEvidence:
             [
                 e.applies(self._support.is_embedding, len(anomalous), pooled is not None)
                 for e in evidence
-            ]
+            ],
+            dtype=bool,
         )
         left_out = np.empty((len(X), len(self._evidence)))
         left_out[np.concatenate([normal, anomalous])] = self._left_out()
@@ -150,13 +160,28 @@ class CalibratedEvidence:
         """Standardised leave-one-out evidence of the support: (n_support, n_evidence)."""
         return self.calibration.standardise(self.calibration.left_out)
 
+    @property
+    def row_by_row(self) -> bool:
+        """Whether what is computed of a row depends on no other, to the bit.
+
+        That of functions of the user may, and that of their scalers.
+        """
+        own = any(isinstance(e.function, OwnFunction) for e in self._evidence)
+        return not own and self._scaled.row_by_row
+
+    def weighed(self, weights: Array) -> CalibratedEvidence:
+        """Return the evidence without what has no weight: its scores of rows are 0."""
+        part = copy.copy(self)
+        part._counted = weights != 0.0
+        return part
+
     def transform(self, X: Array) -> Array:
         """Compute standardised evidence about rows: (m, d) -> (m, n_evidence)."""
-        return self.calibration.standardise(self.evaluate(X))
+        return self.calibration.standardise(self.evaluate(X), self._counted)
 
     def evaluate(self, X: Array) -> Array:
         """Compute evidence about rows, each kind on its own scale: (m, d) -> (m, n_evidence)."""
-        return self._evaluate(self._support, self._scaled.transform(X))
+        return self._evaluate(self._support, self._scaled.transform(X), self._counted)
 
     def embed(self, X: Array) -> Array:
         """Map rows to the pooled-whitened space, or scale them by the support: (m, d) -> (m, q)."""
@@ -164,11 +189,14 @@ class CalibratedEvidence:
         pooled = self._support.pooled
         return rows.scaled if pooled is None else pooled.raw.embed(rows.raw)
 
-    def _evaluate(self, support: Support, X: Array) -> Array:
-        rows = support.rows(X)
+    def _evaluate(self, support: Support, X: Array, counted: Mask | None = None) -> Array:
+        asked = np.flatnonzero(self._active if counted is None else self._active & counted)
+        functions = [self._evidence[j].function for j in asked]
+        n_neighbours = max((getattr(function, "k", 1) for function in functions), default=1)
+        rows = support.rows(X, n_neighbours)
         scores = np.zeros((len(X), len(self._evidence)))
-        for j in np.flatnonzero(self._active):
-            scores[:, j] = self._evidence[j].function(support, rows)
+        for j, function in zip(asked, functions, strict=True):
+            scores[:, j] = function(support, rows)
         return scores
 
     def _left_out(self) -> Array:

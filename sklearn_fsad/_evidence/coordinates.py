@@ -9,7 +9,7 @@ from scipy.special import ndtri
 
 from .._stats.covariance import LEAST_VARIANCE, ShrunkCovariance
 from .._stats.moments import TINY, compressed, without_traces
-from .._stats.neighbours import Neighbours, nearest
+from .._stats.neighbours import Neighbours, nearest_others
 from .._typing import Array
 
 
@@ -45,15 +45,25 @@ class Coordinates:
         self._neighbours: dict[str, Neighbours] = {}
 
     @cached_property
+    def columns(self) -> Array:
+        """Normals, one column after the other: (q, n)."""
+        return np.ascontiguousarray(self.normals.T)
+
+    @cached_property
+    def anomaly_columns(self) -> Array:
+        """Anomalies, one column after the other: (q, k)."""
+        return np.ascontiguousarray(self.anomalies.T)
+
+    @cached_property
     def covariance(self) -> ShrunkCovariance:
         """Covariance of the normals, shrunk."""
         centred = self.normals - self.centre
         return ShrunkCovariance(centred, self._intensity, self._least_variance)
 
     @cached_property
-    def white_normals(self) -> Array:
-        """Normals whitened by their own shrunken covariance."""
-        return self.covariance.whiten(self.normals)
+    def white_columns(self) -> Array:
+        """Normals whitened by their own shrunken covariance, one column after the other: (q, n)."""
+        return np.ascontiguousarray(self.covariance.whiten(self.normals).T)
 
     @cached_property
     def anomaly_mean(self) -> Array:
@@ -76,7 +86,7 @@ class Coordinates:
     def own_neighbours(self, metric: str) -> Neighbours:
         """Find the nearest other normals of each normal, once for each metric."""
         if metric not in self._neighbours:
-            self._neighbours[metric] = nearest(self.normals, self.normals, metric, themselves=False)
+            self._neighbours[metric] = nearest_others(self.normals, metric)
         return self._neighbours[metric]
 
 

@@ -7,9 +7,10 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
+from .._stats.compiled import ColumnSets, nearest_columns, nearest_in_sets, row_product
 from .._stats.neighbours import distance_share
+from .._stats.ranking import column_aucs
 from .._typing import Array
 from .support import QueryRows, Support
 
@@ -18,38 +19,36 @@ _MOST_NEIGHBOURS = 1000
 
 def discriminant_raw(support: Support, rows: QueryRows) -> Array:
     """Project on Fisher's discriminant towards the anomalies' prototype, raw features."""
-    return rows.raw @ support.raw.discriminant
+    return row_product(rows.raw, support.raw.discriminant)
 
 
 def discriminant_scaled(support: Support, rows: QueryRows) -> Array:
     """Project on Fisher's discriminant towards the anomalies' prototype, scaled features."""
-    return rows.scaled @ support.scaled.discriminant
+    return row_product(rows.scaled, support.scaled.discriminant)
 
 
 def discriminant_pooled(support: Support, rows: QueryRows) -> Array:
     """Project on the discriminant with the pooled metric of the normals."""
-    return rows.pooled_raw @ support.pooled_raw.normal_discriminant
+    return row_product(rows.pooled_raw, support.pooled_raw.normal_discriminant)
 
 
 def ratio_scaled(support: Support, rows: QueryRows) -> Array:
     """Divide the distance to the nearest normal by its sum with that to the nearest anomaly."""
-    return distance_share(
-        cdist(rows.scaled, support.scaled.normals).min(axis=1),
-        cdist(rows.scaled, support.scaled.anomalies).min(axis=1),
-    )
+    to_normal, _ = nearest_columns(rows.scaled, support.scaled.columns, 1)
+    to_anomaly, _ = nearest_columns(rows.scaled, support.scaled.anomaly_columns, 1)
+    return distance_share(np.sqrt(to_normal[:, 0]), np.sqrt(to_anomaly[:, 0]))
 
 
 def subspace_ratio(support: Support, rows: QueryRows) -> Array:
     """Average neighbour ratios over subspaces, weighted by how well each separates the support."""
-    total = np.zeros(len(rows.X))
-    weights = subspace_weights(support)
-    N, A = thinned(support.scaled.normals, _MOST_NEIGHBOURS), support.scaled.anomalies
-    for weight, features in zip(weights, subspaces(N.shape[1]), strict=True):
-        part = rows.scaled[:, features]
-        to_normal = cdist(N[:, features], part).min(axis=0)  # contiguous: three times as fast
-        to_anomaly = cdist(A[:, features], part).min(axis=0)
-        total += weight * distance_share(to_normal, to_anomaly)
-    return total
+    sets = support.once("subspaces", lambda: ColumnSets.of(subspaces(rows.scaled.shape[1])))
+    columns = support.once(
+        "some columns",
+        lambda: np.ascontiguousarray(thinned(support.scaled.normals, _MOST_NEIGHBOURS).T),
+    )
+    to_normal = nearest_in_sets(rows.scaled, sets, columns)
+    to_anomaly = nearest_in_sets(rows.scaled, sets, support.scaled.anomaly_columns)
+    return row_product(distance_share(to_normal, to_anomaly), subspace_weights(support))
 
 
 @lru_cache(maxsize=8)
@@ -73,17 +72,21 @@ def _subspace_weights(support: Support) -> Array:
     sets = subspaces(N.shape[1])
     if len(A) < 2 or len(N) < 2:
         return np.full(len(sets), 1.0 / len(sets))
-    rows = np.concatenate([N, A])
-    n = len(N)
-    separation = np.empty(len(sets))
-    for i, features in enumerate(sets):
-        distances = cdist(rows[:, features], rows[:, features])
-        np.fill_diagonal(distances, np.inf)
-        ratio = distance_share(distances[:, :n].min(axis=1), distances[:, n:].min(axis=1))
-        above = ratio[n:, None] - ratio[None, :n]
-        separation[i] = (above > 0).mean() + 0.5 * (above == 0).mean()
-    weights = np.maximum(separation - 0.5, 0.0) ** 2 + 1e-4
+    weights = np.maximum(separations(N, A, ColumnSets.of(sets)) - 0.5, 0.0) ** 2 + 1e-4
     return weights / weights.sum()
+
+
+def separations(N: Array, A: Array, sets: ColumnSets) -> Array:
+    """Compute the leave-one-out AUC of the neighbour ratio in each set of columns: (n_sets,).
+
+    It is 0.6 where too few rows tell.
+    """
+    if len(A) < 2 or len(N) < 2:
+        return np.full(len(sets.sizes), 0.6)
+    rows, n = np.concatenate([N, A]), len(N)
+    to_normal = nearest_in_sets(rows, sets, N.T, first=0)
+    to_anomaly = nearest_in_sets(rows, sets, A.T, first=n)
+    return column_aucs(distance_share(to_normal, to_anomaly), np.arange(len(rows)) >= n)
 
 
 def thinned(rows: Array, most: int) -> Array:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
+from .._stats.compiled import nearest_columns, row_product
 from .._typing import Array
 from .support import QueryRows, Support
 
@@ -33,19 +33,20 @@ def mahalanobis_pooled(support: Support, rows: QueryRows) -> Array:
 def nearest_pooled(support: Support, rows: QueryRows) -> Array:
     """Compute the log distance to the nearest normal, metric of :func:`mahalanobis_pooled`."""
     space = support.pooled_raw
-    distances = cdist(space.covariance.whiten(rows.pooled_raw), space.white_normals)
-    return np.log(distances.min(axis=1) + _TINY)
+    white = space.covariance.whiten(rows.pooled_raw)
+    return _log_nearest(white, space.white_columns, k=1)
 
 
 def nearest_scaled(support: Support, rows: QueryRows) -> Array:
     """Compute the log mean distance to the five nearest scaled normals."""
-    return _log_nearest(rows.scaled, support.scaled.normals)
+    return _log_nearest(rows.scaled, support.scaled.columns)
 
 
 def nearest_relevant(support: Support, rows: QueryRows) -> Array:
     """Compute the same with features stretched by how far anomalies of other tasks left."""
     stretch = np.sqrt(support.relevance)
-    return _log_nearest(rows.scaled * stretch, support.scaled.normals * stretch)
+    columns = support.once("relevant columns", lambda: support.scaled.columns * stretch[:, None])
+    return _log_nearest(rows.scaled * stretch, columns)
 
 
 def coordinatewise(support: Support, rows: QueryRows) -> Array:
@@ -59,12 +60,10 @@ def coordinatewise(support: Support, rows: QueryRows) -> Array:
     return total / rows.scaled.shape[1]
 
 
-def _log_nearest(U: Array, N: Array, k: int = 5) -> Array:
-    """Compute the log mean distance to the k nearest rows: (m, d), (n, d) -> (m,)."""
-    distances = cdist(U, N)
-    k = min(k, distances.shape[1])
-    nearest = np.sort(np.partition(distances, k - 1, axis=1)[:, :k], axis=1)
-    return np.log(nearest.mean(axis=1) + _TINY)
+def _log_nearest(U: Array, columns: Array, k: int = 5) -> Array:
+    """Compute the log mean distance to the k nearest points: (m, d), (d, n) -> (m,)."""
+    distance, _ = nearest_columns(U, columns, min(k, columns.shape[1]))
+    return np.log(np.sqrt(distance).mean(axis=1) + _TINY)
 
 
 # --- across the normals' own axes -----------------------------------------------------------------
@@ -75,14 +74,14 @@ def off_axis(support: Support, rows: QueryRows) -> Array:
     small where it goes far along them. Raw features in an embedding, scaled ones in a table.
     """
     if support.is_embedding:
-        return mahalanobis_raw(support, rows) - 2.0 * _log_nearest(rows.raw, support.raw.normals)
+        return mahalanobis_raw(support, rows) - 2.0 * _log_nearest(rows.raw, support.raw.columns)
     return mahalanobis_scaled(support, rows) - 2.0 * nearest_scaled(support, rows)
 
 
 def off_axis_pooled(support: Support, rows: QueryRows) -> Array:
     """Compute the same with the pooled metric."""
     if support.is_embedding:
-        return mahalanobis_pooled(support, rows) - 2.0 * _log_nearest(rows.raw, support.raw.normals)
+        return mahalanobis_pooled(support, rows) - 2.0 * _log_nearest(rows.raw, support.raw.columns)
     return mahalanobis_pooled(support, rows) - 2.0 * nearest_scaled(support, rows)
 
 
@@ -108,5 +107,5 @@ def _widened(space: Any, directions: Array, U: Array) -> Array:
     gain = covariance.solve(directions)  # (d, r)
     core = np.eye(directions.shape[1]) / covariance.level + directions.T @ gain
     half = np.linalg.solve(np.linalg.cholesky(core), gain.T)  # (r, d)
-    projected = U @ half.T
+    projected = row_product(U, half.T)
     return np.log((projected * projected).sum(axis=1) + _TINY)

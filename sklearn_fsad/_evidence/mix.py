@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .._stats.compiled import row_product
 from .._training.layers import log_shots
 from .._typing import Array
 from .kinds import EVIDENCE, Evidence
@@ -110,6 +111,10 @@ class EvidenceMix(nn.Module):
     def score(self, state: dict[str, Tensor], X: Tensor) -> Tensor:
         """Sum weighted evidence: (..., m, n_evidence) -> (..., m)."""
         return (X @ state["weights"].unsqueeze(-1)).squeeze(-1)
+
+    def score_rows(self, state: Mapping[str, Array], Z: Array) -> Array:
+        """Sum weighted evidence, of each row alike: (m, n_evidence) -> (m,)."""
+        return row_product(Z, state["weights"])
 
     def forward(self, support_X: Tensor, support_y: Tensor, query_X: Tensor) -> Tensor:
         """Score query rows from standardised evidence."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 
+from .._stats.compiled import row_product
 from .._stats.moments import TINY, feature_spread
 from .._typing import Array
 
@@ -34,11 +36,20 @@ class Whitening:
 
     def __call__(self, U: Array) -> Array:
         """Whiten centred rows: (m, d) -> (m, d)."""
-        return U * self.rest + ((U @ self.basis) * (self.gain - self.rest)) @ self.basis.T
+        inside = row_product(U, self._onto) * (self.gain - self.rest)
+        return U * self.rest + row_product(inside, self._back)
 
     def embed(self, U: Array) -> Array:
         """Return coordinates along the leading directions: (m, d) -> (m, q)."""
-        return (U @ self.basis) * self.gain
+        return row_product(U, self._onto) * self.gain
+
+    @cached_property
+    def _onto(self) -> Array:
+        return np.array(self.basis, order="C")  # that of a state is read-only
+
+    @cached_property
+    def _back(self) -> Array:
+        return np.array(self.basis.T, order="C")
 
 
 @dataclass(frozen=True)
@@ -95,7 +106,7 @@ class Pooled:
         return {
             f"pooled_{space}_{name}": np.asarray(value)
             for space, white in (("raw", self.raw), ("scaled", self.scaled))
-            for name, value in vars(white).items()
+            for name, value in ((f.name, getattr(white, f.name)) for f in fields(white))
         } | {"pooled_relevance": self.relevance}
 
     @classmethod

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .._stats.moments import TINY, are_embeddings, compressed, feature_spread, stable_mean
-from .._stats.neighbours import Neighbours, nearest
+from .._stats.neighbours import MOST_NEIGHBOURS, Neighbours, nearest
 from .._typing import Array
 from .coordinates import Boxes, Coordinates, NormalScores
 from .pooled import Pooled
@@ -71,9 +71,9 @@ class Support:
             self._found[key] = find()
         return self._found[key]
 
-    def rows(self, X: Array) -> QueryRows:
-        """Return query rows relative to this support."""
-        return QueryRows(X, self)
+    def rows(self, X: Array, n_neighbours: int = MOST_NEIGHBOURS) -> QueryRows:
+        """Return query rows relative to this support, with so many neighbours at most."""
+        return QueryRows(X, self, n_neighbours)
 
     def _centred(self, N: Array, A: Array, intensity: float | None, name: str) -> Coordinates:
         floor = TINY if self._lender is None else getattr(self._lender, name).covariance.level
@@ -160,8 +160,9 @@ class QueryRows:
         The rows as given.
     """
 
-    def __init__(self, X: Array, support: Support) -> None:
+    def __init__(self, X: Array, support: Support, n_neighbours: int = MOST_NEIGHBOURS) -> None:
         self.X = X
+        self._n_neighbours = n_neighbours
         self._support = support
         self._neighbours: dict[tuple[str, str], Neighbours] = {}
         limit = 1e12 * max(float(support.spread.max()), float(np.abs(support.N).max(initial=0.0)))
@@ -194,8 +195,10 @@ class QueryRows:
     def neighbours(self, name: str, metric: str) -> Neighbours:
         """Find the nearest normals in a coordinate system of the support, once."""
         if (name, metric) not in self._neighbours:
-            normals = getattr(self._support, name).normals
-            self._neighbours[name, metric] = nearest(getattr(self, name), normals, metric)
+            space: Coordinates = getattr(self._support, name)
+            self._neighbours[name, metric] = nearest(
+                getattr(self, name), space.normals, metric, self._n_neighbours, space.columns
+            )
         return self._neighbours[name, metric]
 
     @cached_property

@@ -7,17 +7,16 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
-from scipy.spatial.distance import cdist
-from sklearn.ensemble import ExtraTreesClassifier
 
+from .._stats.compiled import ColumnSets, nearest_columns, nearest_in_sets, row_product
 from .._stats.covariance import LEAST_VARIANCE, ShrunkCovariance
 from .._stats.moments import TINY
-from .._stats.neighbours import Search, distance_share, nearest_search
+from .._stats.neighbours import distance_share
 from .._stats.ranking import column_aucs
+from .._stats.trees import Forest, grow_forest
 from .._typing import Array
 from .coordinates import Coordinates
-from .family_anomalies import thinned
+from .family_anomalies import separations, thinned
 from .support import QueryRows, Support
 from .table_normals import EvidenceFunction
 
@@ -39,7 +38,7 @@ class Ratio:
 
     def __call__(self, support: Support, rows: QueryRows) -> Array:
         """Score rows: (m,)."""
-        near = _to_anomalies(self.coordinates, self.metric, support, rows).min(axis=1)
+        near = _to_anomaly(self.coordinates, self.metric, support, rows)
         return rows.neighbours(self.coordinates, self.metric).reach(self.k) - np.log(near + _LEAST)
 
 
@@ -53,9 +52,7 @@ class Closeness:
     def __call__(self, support: Support, rows: QueryRows) -> Array:
         """Score rows: (m,)."""
         if not self.centre:
-            return -np.log(
-                _to_anomalies(self.coordinates, "euclidean", support, rows).min(axis=1) + _LEAST
-            )
+            return -np.log(_to_anomaly(self.coordinates, "euclidean", support, rows) + _LEAST)
         anomalies = getattr(support, self.coordinates).anomalies
         away = getattr(rows, self.coordinates) - anomalies.mean(axis=0)
         return -0.5 * np.log((away**2).mean(axis=1) + _LEAST)
@@ -74,7 +71,7 @@ class Cosine:
         U, A = getattr(rows, self.coordinates) - centre, space.anomalies - centre
         U = U / (np.linalg.norm(U, axis=1, keepdims=True) + _LEAST)
         A = A / (np.linalg.norm(A, axis=1, keepdims=True) + _LEAST)
-        return (U @ A.T).max(axis=1)
+        return row_product(U, A.T).max(axis=1)
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,7 @@ class Discriminant:
     def __call__(self, support: Support, rows: QueryRows) -> Array:
         """Score rows: (m,)."""
         centre, direction = support.once(self, lambda: self._direction(support))
-        return (getattr(rows, self.coordinates) - centre) @ direction
+        return row_product(getattr(rows, self.coordinates) - centre, direction)
 
     def _direction(self, support: Support) -> tuple[Array, Array]:
         space: Coordinates = getattr(support, self.coordinates)
@@ -116,7 +113,8 @@ class Excess:
         weight = np.maximum(((space.anomalies - centre) ** 2).mean(axis=0) - normal, 0.0)
         weight = np.sqrt(weight / (normal + 0.1 * normal.mean() + _LEAST))
         weight = weight / (weight.sum() + _LEAST)
-        return np.log((getattr(rows, self.coordinates) - centre) ** 2 @ weight + _LEAST)
+        away = getattr(rows, self.coordinates) - centre
+        return np.log(row_product(away**2, weight) + _LEAST)
 
 
 def column_likelihoods(support: Support, rows: QueryRows) -> Array:
@@ -141,29 +139,28 @@ class SubspaceRatio:
 
     def __call__(self, support: Support, rows: QueryRows) -> Array:
         """Score rows: (m,)."""
-        U = getattr(rows, self.coordinates)
-        total = np.zeros(len(U))
-        for columns, weight, searches in support.once(self, lambda: self._subspaces(support)):
-            to_normal, to_anomaly = (nearest(U[:, columns]) for nearest in searches)
-            total += weight * distance_share(to_normal, to_anomaly)
-        return total
-
-    def _subspaces(self, support: Support) -> list[tuple[NDArray[np.intp], float, list[Search]]]:
-        """Return columns, weight and searches of nearest rows for each subspace."""
         space: Coordinates = getattr(support, self.coordinates)
-        N, A = thinned(space.normals, _MOST_NORMALS), space.anomalies
-        sets = [np.array([j]) for j in range(N.shape[1])]
-        weights = _column_separations(N, A)
-        best = np.sort(np.argsort(-weights, kind="stable")[:_SHARED])
-        pairs = [np.array(pair) for pair in combinations(best, 2)]
-        weights = np.concatenate([weights, _separations(N, A, pairs)])
-        weights = np.maximum(weights - 0.5, 0.0) ** 2 + 1e-4
-        sets += pairs
-        kept = np.argsort(-weights, kind="stable")[:_MOST_SETS]
-        weights /= weights[kept].sum()
-        return [
-            (sets[i], weights[i], [nearest_search(V[:, sets[i]]) for V in (N, A)]) for i in kept
-        ]
+        sets, weights, columns = support.once(self, lambda: _weighed_subspaces(space))
+        U = getattr(rows, self.coordinates)
+        to_normal = nearest_in_sets(U, sets, columns)
+        to_anomaly = nearest_in_sets(U, sets, space.anomaly_columns)
+        return row_product(distance_share(to_normal, to_anomaly), weights)
+
+
+def _weighed_subspaces(space: Coordinates) -> tuple[ColumnSets, Array, Array]:
+    """Return sets of columns, their weights, and the columns of the normals to compare with."""
+    N, A = thinned(space.normals, _MOST_NORMALS), space.anomalies
+    sets = [np.array([j]) for j in range(N.shape[1])]
+    weights = _column_separations(N, A)
+    best = np.sort(np.argsort(-weights, kind="stable")[:_SHARED])
+    pairs = [np.array(pair) for pair in combinations(best, 2)]
+    if pairs:
+        weights = np.concatenate([weights, separations(N, A, ColumnSets.of(pairs))])
+    weights = np.maximum(weights - 0.5, 0.0) ** 2 + 1e-4
+    sets += pairs
+    kept = np.argsort(-weights, kind="stable")[:_MOST_SETS]
+    shares = weights[kept] / weights[kept].sum()
+    return ColumnSets.of([sets[i] for i in kept]), shares, np.ascontiguousarray(N.T)
 
 
 def forest(support: Support, rows: QueryRows) -> Array:
@@ -177,18 +174,15 @@ def forest(support: Support, rows: QueryRows) -> Array:
        2006.
     """
 
-    def grown() -> ExtraTreesClassifier:
+    def grown() -> Forest:
         space = support.compressed
         X = np.concatenate([space.normals, space.anomalies])
-        y = np.repeat([0, 1], [len(space.normals), len(space.anomalies)])
         n = _N_TREES_OF_PART if support.is_part else _N_TREES
-        return ExtraTreesClassifier(n, class_weight="balanced", random_state=0).fit(X, y)
+        return grow_forest(X, np.arange(len(X)) >= len(space.normals), n)
 
     groups = support.once("equal columns", lambda: _equal_columns(support.compressed))
     Z = rows.compressed if groups is None else _means_of_columns(rows.compressed, groups)
-    Z = Z.astype(np.float32)  # tree by tree: predict_proba starts threads each time
-    votes = [tree.tree_.predict(Z)[:, 1] for tree in support.once("forest", grown).estimators_]
-    share = np.mean(votes, axis=0)
+    share = support.once("forest", grown).vote(Z)
     return np.log((share + 0.01) / (1.01 - share))
 
 
@@ -202,21 +196,7 @@ def _equal_columns(space: Coordinates) -> NDArray[np.intp] | None:
 def _means_of_columns(Z: Array, groups: NDArray[np.intp]) -> Array:
     """Replace each column by the mean of its group: (m, d) -> (m, d)."""
     member = groups[:, None] == np.arange(groups.max() + 1)  # (d, n_groups)
-    return (Z @ (member / member.sum(axis=0)))[:, groups]
-
-
-def _separations(N: Array, A: Array, sets: list[NDArray[np.intp]]) -> Array:
-    """Compute the leave-one-out AUC of the ratio in each set of columns: (n_sets,)."""
-    if len(A) < 2 or len(N) < 2:
-        return np.full(len(sets), 0.6)
-    rows, anomalous = np.concatenate([N, A]), np.arange(len(N) + len(A)) >= len(N)
-    shares = np.empty((len(rows), len(sets)))
-    for i, columns in enumerate(sets):
-        nearest = [KDTree(V[:, columns]).query(rows[:, columns], 2)[0] for V in (N, A)]
-        to_normal = np.where(anomalous, nearest[0][:, 0], nearest[0][:, 1])
-        to_anomaly = np.where(anomalous, nearest[1][:, 1], nearest[1][:, 0])
-        shares[:, i] = distance_share(to_normal, to_anomaly)
-    return column_aucs(shares, anomalous)
+    return row_product(Z, member / member.sum(axis=0))[:, groups]
 
 
 def _column_separations(N: Array, A: Array) -> Array:
@@ -245,8 +225,14 @@ def _to_others(V: Array) -> Array:
     return distance
 
 
-def _to_anomalies(name: str, metric: str, support: Support, rows: QueryRows) -> Array:
-    return cdist(getattr(rows, name), getattr(support, name).anomalies, metric)
+def _to_anomaly(name: str, metric: str, support: Support, rows: QueryRows) -> Array:
+    """Compute the distance to the nearest labelled anomaly: (m,)."""
+    space: Coordinates = getattr(support, name)
+    cityblock = metric == "cityblock"
+    distance, _ = nearest_columns(
+        getattr(rows, name), space.anomaly_columns, 1, cityblock=cityblock
+    )
+    return distance[:, 0] if cityblock else np.sqrt(distance[:, 0])
 
 
 # --- all of it ------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import log_ndtr
 
+from .._stats.compiled import row_product
 from .._stats.moments import TINY
 from .._typing import Array
 from .coordinates import Coordinates
@@ -82,7 +83,7 @@ class Distance:
             return np.log(covariance.distance(U) + TINY)
         above = np.cumsum(covariance.shrunk[::-1])[::-1] - covariance.shrunk  # of larger axes
         major = above < (0.8 - 1e-6) * covariance.shrunk.sum()
-        along = (U @ covariance.basis[:, major]) ** 2 / covariance.shrunk[major]
+        along = row_product(U, covariance.basis[:, major]) ** 2 / covariance.shrunk[major]
         if self.axes == "major":
             return np.log(along.sum(axis=1) + _LEAST)
         return np.log(np.maximum(covariance.distance(U) - along.sum(axis=1), 0.0) + _LEAST)
@@ -105,7 +106,7 @@ class Conditional:
         precision = support.once(
             (Conditional, self.coordinates), lambda: space.covariance.solve(np.eye(U.shape[1]))
         )
-        residual = (U @ precision) ** 2 / np.diag(precision)
+        residual = row_product(U, precision) ** 2 / np.diag(precision)
         surprise = np.log1p(residual / 4.0)
         return np.log(surprise.max(axis=1) + _LEAST) if self.most else surprise.mean(axis=1)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from .._typing import Array
+from .compiled import row_product
 from .moments import _EPS, TINY
 
 _LEAST_INTENSITY = 1e-6
@@ -50,13 +53,13 @@ class ShrunkCovariance:
             intensity = _ledoit_wolf_intensity(centred, variances)
         self.level = max(level, least_level)
         self.intensity = max(intensity, _LEAST_INTENSITY)
-        self.basis = basis  # (d, r)
+        self.basis: Array = np.ascontiguousarray(basis)  # (d, r)
         self.rest = self.intensity * self.level  # variance outside the span
         self.shrunk = (1.0 - self.intensity) * variances + self.rest  # (r,)
 
     def distance(self, U: Array) -> Array:
         """Compute the squared Mahalanobis distance of centred rows: (m, d) -> (m,)."""
-        inside = U @ self.basis
+        inside = row_product(U, self.basis)
         # Pythagoras gives the part outside the span; rounding may make it negative
         outside = np.maximum((U * U).sum(axis=1) - (inside * inside).sum(axis=1), 0.0)
         return (inside * inside / self.shrunk).sum(axis=1) + outside / self.rest
@@ -71,7 +74,12 @@ class ShrunkCovariance:
     def whiten(self, U: Array) -> Array:
         """Multiply rows by the inverse square root of the covariance: (m, d) -> (m, d)."""
         gain = 1.0 / np.sqrt(self.shrunk) - 1.0 / np.sqrt(self.rest)
-        return U / np.sqrt(self.rest) + ((U @ self.basis) * gain) @ self.basis.T
+        inside = row_product(U, self.basis) * gain
+        return U / np.sqrt(self.rest) + row_product(inside, self._back)
+
+    @cached_property
+    def _back(self) -> Array:
+        return np.ascontiguousarray(self.basis.T)
 
 
 def _ledoit_wolf_intensity(centred: Array, variances: Array) -> float:

@@ -96,6 +96,11 @@ class ScaledSupport:
         self.support = self.transform(X)
         self.support_y = y
 
+    @property
+    def row_by_row(self) -> bool:
+        """Whether the scaled values of a row depend on no other row, to the bit."""
+        return self._transformer is None
+
     def transform(self, X: Array) -> Array:
         """Scale rows: (m, d) -> (m, d_out).
 

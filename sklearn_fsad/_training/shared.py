@@ -145,6 +145,10 @@ class SharedEpisodicNet(AccelerateMixin, EpisodicNet):
         scores = scores[counts].movedim(0, -2)
         return super().get_loss(scores, labels[counts], *args, **kwargs)
 
+    def _step_optimizer(self, step_fn: Any) -> None:
+        """Hand the optimiser its closure, which L-BFGS needs: nothing scales gradients here."""
+        super(AccelerateMixin, self)._step_optimizer(step_fn)
+
     def train_step_single(self, batch: Any, **fit_params: Any) -> Any:
         """Take the gradients of one step, averaged over processes."""
         step = super().train_step_single(batch, **fit_params)

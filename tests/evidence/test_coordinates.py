@@ -8,7 +8,7 @@ from sklearn.preprocessing import MinMaxScaler
 
 from sklearn_fsad._evidence.coordinates import Boxes, Coordinates, NormalScores
 from sklearn_fsad._stats.moments import compressed
-from sklearn_fsad._stats.neighbours import MOST_NEIGHBOURS, nearest
+from sklearn_fsad._stats.neighbours import MOST_NEIGHBOURS, nearest, nearest_others
 
 every_metric = pytest.mark.parametrize("metric", ["euclidean", "cityblock"])
 
@@ -43,7 +43,7 @@ def test_own_neighbours_leave_out_the_row_itself_and_are_found_once(metric, n):
 @pytest.mark.parametrize(("copies", "position"), [([0], [0]), ([0, 0, 1, 2], [1, 0])])
 def test_a_lonely_row_has_itself_and_a_copy_the_other(copies, position):
     rows = made(3)[copies]
-    found = nearest(rows, rows, "euclidean", themselves=False)
+    found = nearest_others(rows, "euclidean")
     np.testing.assert_array_equal(found.position[:2, 0], position)
     np.testing.assert_array_equal(found.distance[:2, 0], 0.0)
 

@@ -1,28 +1,27 @@
 """Evidence on tables is finite, the same in other units and orders, and means what it says."""
 
-import pickle
 from itertools import chain, product
 
 import numpy as np
 import pytest
 from families import new_task
 from scipy.linalg import solve
-from scipy.spatial.distance import cdist
 from scipy.stats import norm, rankdata
 from sklearn.covariance import LedoitWolf
-from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import MinMaxScaler
 
 from sklearn_fsad._evidence import table_anomalies
 from sklearn_fsad._evidence.calibration import CalibratedEvidence
+from sklearn_fsad._evidence.family_anomalies import separations
 from sklearn_fsad._evidence.kinds import TABULAR
 from sklearn_fsad._evidence.support import Support
 from sklearn_fsad._evidence.table_anomalies import ANOMALIES
 from sklearn_fsad._evidence.table_normals import NORMALS, reads_columns
-from sklearn_fsad._stats.neighbours import nearest_search
+from sklearn_fsad._stats.compiled import ColumnSets
 from sklearn_fsad._stats.scaling import ScaledSupport
+from sklearn_fsad._stats.trees import grow_forest
 
 OF_TABLES = (*NORMALS, *ANOMALIES)
 
@@ -251,20 +250,10 @@ def test_subspaces_find_the_one_informative_column_of_fifteen(view):
     assert abs(roc_auc_score(anomalous, one(f"subspaces_{view}", N, A, X)) - 0.5) < 0.1
 
 
-@pytest.mark.parametrize(("width", "n"), [(1, 50), (2, 5), (2, 50)])
-def test_searches_find_the_distance_to_the_nearest_point(width, n):
-    rng = np.random.default_rng(0)
-    points, rows = rng.normal(size=(n, width)), 3 * rng.normal(size=(200, width))
-    rows[0] = points[3]
-    search = pickle.loads(pickle.dumps(nearest_search(points)))
-    np.testing.assert_allclose(search(rows), cdist(rows, points).min(axis=1), atol=1e-12)
-    assert search(rows)[0] == 0.0
-
-
 def test_columns_are_judged_all_at_once_as_they_are_one_by_one():
     rng = np.random.default_rng(0)
     N, A = np.round(rng.normal(size=(30, 7)), 1), np.round(1 + rng.normal(size=(5, 7)), 1)
-    one_by_one = table_anomalies._separations(N, A, [np.array([j]) for j in range(7)])
+    one_by_one = separations(N, A, ColumnSets.of([np.array([j]) for j in range(7)]))
     np.testing.assert_allclose(table_anomalies._column_separations(N, A), one_by_one, atol=1e-12)
     assert (table_anomalies._column_separations(N, A[:1]) == 0.6).all()
 
@@ -293,9 +282,7 @@ def test_forest_is_the_vote_of_extremely_randomised_trees():
     support = Support(X[y == 0], X[y == 1])
     rows = support.rows(query)
     view = support.compressed
-    trees = ExtraTreesClassifier(40, class_weight="balanced", random_state=0).fit(
-        np.concatenate([view.normals, view.anomalies]), np.repeat([0, 1], [30, 4])
-    )
-    share = trees.predict_proba(rows.compressed)[:, 1]
+    support_rows = np.concatenate([view.normals, view.anomalies])
+    share = grow_forest(support_rows, np.arange(34) >= 30, 40).vote(rows.compressed)
     expected = np.log((share + 0.01) / (1.01 - share))
     np.testing.assert_allclose(TABULAR["forest"].function(support, rows), expected)

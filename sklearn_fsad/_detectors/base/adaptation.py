@@ -18,7 +18,7 @@ from ..._training.layers import aligned
 from ..._training.seeding import torch_seed
 from ..._training.usual_torch import scoring_torch, usual_torch
 from ..._typing import Array, Codes, Mask, Positions
-from .blocks import in_blocks
+from .blocks import in_blocks, in_plain_blocks
 from .far_rows import Range, floor_of_far_rows
 from .support_lookup import SupportLookup
 
@@ -180,6 +180,8 @@ class Adaptation:
                 aligned(representation.support), aligned(representation.support_y)
             )
         arrays = {name: value.numpy() for name, value in values.items()}
+        if "weights" in arrays and hasattr(representation, "weighed"):
+            representation = representation.weighed(arrays["weights"])
         return cls(method, state, support, representation, arrays)._with_module(module)
 
     def to(self, support: SupportSet, state: MetaState | None = None) -> Adaptation:
@@ -223,11 +225,11 @@ class Adaptation:
 
         Rows far out of the range of the support score higher than all of it.
         """
-        return self.in_blocks(self._score_block, X)
+        return self._in_own_blocks(self._score_block, X)
 
     def score_fresh(self, X: Array) -> Array:
         """Score rows without looking them up in the support: (m, d) -> (m,)."""
-        return self.in_blocks(self.score_block, X)
+        return self._in_own_blocks(self.score_block, X)
 
     def score_block(self, X: Array) -> Array:
         """Score the rows of one block: (m, d) -> (m,)."""
@@ -235,6 +237,9 @@ class Adaptation:
 
     def score_represented(self, Z: Array) -> Array:
         """Score rows that are represented already: (m, d_out) -> (m,)."""
+        if self._row_by_row:
+            scores: Array = self.module.score_rows(self.values, Z)
+            return scores
         with scoring_torch():
             return self.module.score(self.tensors(), aligned(Z)).numpy()
 
@@ -246,6 +251,16 @@ class Adaptation:
         """Apply a function to rows, block by block: see :func:`in_blocks`."""
         with usual_torch():
             return in_blocks(function, X, n_support=self.support.n_given)
+
+    def _in_own_blocks(self, function: Callable[[Array], Array], X: Array) -> Array:
+        """Apply a function that scores rows: without padding where rows do not need it."""
+        return in_plain_blocks(function, X) if self._row_by_row else self.in_blocks(function, X)
+
+    @property
+    def _row_by_row(self) -> bool:
+        """Whether the score of a row depends on no other, to the bit, without padding."""
+        by_row = getattr(self.representation, "row_by_row", False)
+        return by_row and hasattr(self.module, "score_rows")
 
     def left_out_by_label(self) -> tuple[Array, Array]:
         """Return leave-one-out scores of normals given to fit and of the labelled anomalies."""

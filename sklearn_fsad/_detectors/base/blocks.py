@@ -10,7 +10,23 @@ from ..._stats.moments import without_traces
 from ..._typing import Array
 
 _BLOCK_NUMBERS = 2**18  # numbers a block of rows may take in one intermediate: two MiB
+_PLAIN_ROWS = 1024
 _LEAST_BLOCK_ROWS, _MOST_BLOCK_ROWS = 16, 256
+
+
+def in_plain_blocks(function: Callable[[Array], Array], X: Array) -> Array:
+    """Apply a function whose result for a row depends on no other row, in blocks of 1024.
+
+    Parameters
+    ----------
+    function : callable
+        ``(m, d) -> (m,)``, row by row.
+    X : ndarray of shape (n, d)
+        At least one row; float32 is widened block by block.
+    """
+    starts = range(0, len(X), _PLAIN_ROWS)
+    parts = [np.asarray(X[at : at + _PLAIN_ROWS], dtype=np.float64, order="C") for at in starts]
+    return np.concatenate([function(part) for part in parts])
 
 
 def in_blocks(function: Callable[[Array], Array], X: Array, n_support: int) -> Array:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..._input.labels import ANOMALOUS, NORMAL
+from ..._stats.compiled import row_product
 from ..._training.seeding import torch_seed
 from ..._training.weights import from_arrays, to_arrays
 from ..._typing import Array
@@ -94,6 +95,11 @@ class ContextMix(nn.Module):
         """Sum the weighted evidence of rows: (..., m, n_evidence + N_FACTS) -> (..., m)."""
         weights = state["weights"]
         return (X[..., : weights.shape[-1]] @ weights.unsqueeze(-1)).squeeze(-1)
+
+    def score_rows(self, state: Mapping[str, Array], Z: Array) -> Array:
+        """Sum the weighted evidence, of each row alike: (m, n_evidence + N_FACTS) -> (m,)."""
+        weights = state["weights"]
+        return row_product(Z[:, : len(weights)], weights)
 
     def forward(self, support_X: Tensor, support_y: Tensor, query_X: Tensor) -> Tensor:
         """Score query rows by a support: (..., m, n_evidence + N_FACTS) -> (..., m)."""

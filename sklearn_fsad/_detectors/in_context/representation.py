@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 
 import numpy as np
@@ -70,6 +71,17 @@ class TableRepresentation:
         self._facts = support_summary(X, y == ANOMALOUS, evidence)
         self.support = self._with_facts(evidence)
         self.support_y = y
+
+    @property
+    def row_by_row(self) -> bool:
+        """Whether what is computed of a row depends on no other, to the bit."""
+        return self._seen.row_by_row
+
+    def weighed(self, weights: Array) -> TableRepresentation:
+        """Return the representation without evidence that has no weight."""
+        part = copy.copy(self)
+        part._seen = self._seen.weighed(weights)
+        return part
 
     def transform(self, X: Array) -> Array:
         """Represent rows: (m, d) -> (m, n_evidence + N_FACTS)."""

@@ -210,6 +210,10 @@ class ClosedFormOnly(nn.Module):
         """Return the last column: (..., m, columns) -> (..., m)."""
         return X[..., -1]
 
+    def score_rows(self, state: Mapping[str, Array], Z: Array) -> Array:
+        """Return the last column: (m, columns) -> (m,)."""
+        return Z[:, -1]
+
 
 @torch.no_grad()
 def _shortening(gradients: Sequence[Tensor], most: float) -> Tensor:

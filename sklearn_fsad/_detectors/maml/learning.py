@@ -221,7 +221,7 @@ def represent(
     evidence = CalibratedEvidence.from_arrays(state.arrays, scaled, y, kinds)
     shots = {name: tuple(state.info[name]) for name in ("n_normal", "n_anomalous")}
     mix = EvidenceMix.from_arrays(state.arrays, **shots)
-    return EvidenceRepresentation(features, evidence, mix, injected)
+    return EvidenceRepresentation(features, evidence, mix, injected, closed_form_only=not adapts)
 
 
 def _learner(detector: BaseFewShotDetector, shape: Mapping[str, Any]) -> Learner:

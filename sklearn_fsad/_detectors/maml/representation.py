@@ -12,6 +12,7 @@ from ..._evidence.calibration import CalibratedEvidence
 from ..._evidence.mix import EvidenceMix
 from ..._evidence.pooled import whitening
 from ..._input.labels import ANOMALOUS, INJECTED
+from ..._stats.compiled import row_product
 from ..._stats.moments import FAR
 from ..._stats.scaling import ScaledSupport, ScalePrior, check_width
 from ..._typing import Array, Codes
@@ -141,6 +142,9 @@ class EvidenceRepresentation:
         Weighs the evidence to the score of the closed form.
     injected : ndarray of shape (n_injected, d)
         Rows to add to the support as anomalies.
+    closed_form_only : bool, default=False
+        Whether the score of the closed form is all that counts: other rows are represented by it
+        alone.
 
     Attributes
     ----------
@@ -156,15 +160,27 @@ class EvidenceRepresentation:
         evidence: CalibratedEvidence,
         mix: EvidenceMix,
         injected: Array,
+        closed_form_only: bool = False,
     ) -> None:
         self._features, self._evidence = features, evidence
         self._weights = mix.weights(evidence.support, evidence.support_y)
-        support = anchored(features.support, evidence.support, self._weights)
-        self.support = np.concatenate([support, self.transform(injected)])
+        self._closed_form_only = closed_form_only
+        if closed_form_only:
+            self._evidence = evidence.weighed(self._weights)
+        self.support = anchored(features.support, evidence.support, self._weights)
+        if len(injected):
+            self.support = np.concatenate([self.support, self.transform(injected)])
         self.support_y = with_injected(evidence.support_y, len(injected))
 
+    @property
+    def row_by_row(self) -> bool:
+        """Whether what is computed of a row depends on no other, to the bit."""
+        return self._closed_form_only and self._evidence.row_by_row
+
     def transform(self, X: Array) -> Array:
-        """Represent rows: (m, d) -> (m, q + n_evidence + 1)."""
+        """Represent rows: (m, d) -> (m, q + n_evidence + 1), or (m, 1) by the closed form alone."""
+        if self._closed_form_only:
+            return row_product(self._evidence.transform(X), self._weights)[:, None]
         return anchored(self._features.transform(X), self._evidence.transform(X), self._weights)
 
 
@@ -186,7 +202,7 @@ class FeatureRepresentation:
 
 def anchored(features: Array, evidence: Array, weights: Array) -> Array:
     """Stack columns of features, standardised evidence and the score of the closed form."""
-    return np.concatenate([features, evidence, (evidence @ weights)[:, None]], axis=1)
+    return np.concatenate([features, evidence, row_product(evidence, weights)[:, None]], axis=1)
 
 
 def with_injected(y: Codes, n: int) -> Codes:

@@ -209,9 +209,9 @@ class NeuralProcess(nn.Module):
         n_rows, n_features = query.values.shape
         size = max(1, _MOST_NUMBERS // (n_rows * 4 * max(int(state["n_context"]), n_features)))
         per_mask = [f"{name}.{key}" for name, a in self.anchors.items() for key in a.per_mask]
-        if "kernel" in self.anchors and not self.training:
-            twins = self.anchors["kernel"].twins(_part(state, "kernel"), query)
-            state = state | {"kernel.twins": twins}
+        kernel = self.anchors.get("kernel")
+        if isinstance(kernel, KernelAnchor) and not self.training:
+            state = state | {"kernel.twins": kernel.twins(_part(state, "kernel"), query)}
         for start in range(0, len(plan.hidden), size):
             hidden = torch.from_numpy(plan.hidden[start : start + size])
             weight = torch.from_numpy(plan.weight[start : start + size]).unsqueeze(-2)

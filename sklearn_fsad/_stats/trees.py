@@ -1,0 +1,170 @@
+"""Extremely randomised trees for a few rows, where starting a library's takes most of the time."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._typing import Array, Mask, Positions
+from .compiled import compiled, plain
+
+Seeds = NDArray[np.uint64]
+_CONSTANT = 1e-7  # range of a column below which it is not split
+_LEAF = -1
+
+
+class Forest(NamedTuple):
+    """Hold grown trees, one row of each array for each tree.
+
+    Attributes
+    ----------
+    column : ndarray of shape (n_trees, n_nodes)
+        Column that a node splits by; -1 for a leaf.
+    threshold : ndarray of shape (n_trees, n_nodes)
+        Rows up to this value go to the left.
+    left : ndarray of shape (n_trees, n_nodes)
+        Number of the node to the left; that to the right is the next one.
+    share : ndarray of shape (n_trees, n_nodes)
+        Weighted share of the second class among the rows of a node.
+    """
+
+    column: Positions
+    threshold: Array
+    left: Positions
+    share: Array
+
+    def vote(self, rows: Array) -> Array:
+        """Average over trees the share of the second class where rows end: (m, d) -> (m,)."""
+        return _vote(plain(rows), *self)
+
+
+def grow_forest(X: Array, is_second: Mask, n_trees: int, seed: int = 0) -> Forest:
+    """Grow extremely randomised trees [1]_ that tell two classes of the same total weight.
+
+    Each node tries as many random columns as the root of their number, each with one random
+    threshold, and splits where the Gini impurity falls most; trees are grown until leaves are pure.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d)
+    is_second : ndarray of shape (n,), dtype bool
+        At least one row of each class.
+    n_trees : int
+    seed : int, default=0
+
+    Returns
+    -------
+    forest : Forest
+
+    References
+    ----------
+    .. [1] P. Geurts, D. Ernst and L. Wehenkel, "Extremely randomized trees", Machine Learning 63,
+       2006.
+    """
+    n_second = int(is_second.sum())
+    weight = len(X) / 2.0 / np.where(is_second, n_second, len(X) - n_second)
+    n_nodes = 2 * len(X) - 1
+    column = np.full((n_trees, n_nodes), _LEAF, dtype=np.intp)
+    left = np.zeros((n_trees, n_nodes), dtype=np.intp)
+    threshold, share = np.zeros((2, n_trees, n_nodes))
+    seeds = np.random.SeedSequence(seed).generate_state(n_trees, np.uint64).astype(np.uint64)
+    _grow(plain(X), is_second, weight, seeds, column, threshold, left, share)
+    return Forest(column, threshold, left, share)
+
+
+@compiled
+def _random(state: Seeds) -> float:
+    """Draw a number in [0, 1) and move the state on: SplitMix64."""
+    state[0] += np.uint64(0x9E3779B97F4A7C15)
+    z = state[0]
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z = z ^ (z >> np.uint64(31))
+    return float(z >> np.uint64(11)) * 2.0**-53
+
+
+@compiled
+def _best_split(
+    X: Array, second: Mask, weight: Array, rows: Positions, columns: Positions,
+    n_tried: int, state: Seeds,
+) -> tuple[int, float]:  # fmt: skip
+    """Find the best of some random splits of rows; the column is -1 where none splits them."""
+    best, best_column, best_threshold = -np.inf, _LEAF, 0.0
+    d = len(columns)
+    for visited in range(d):
+        if visited >= n_tried and best_column != _LEAF:
+            break
+        other = visited + int(_random(state) * (d - visited))
+        columns[visited], columns[other] = columns[other], columns[visited]
+        j = columns[visited]
+        low = high = X[rows[0], j]
+        for i in rows:
+            low, high = min(low, X[i, j]), max(high, X[i, j])
+        if high - low <= _CONSTANT:
+            continue
+        threshold = low + _random(state) * (high - low)
+        if threshold >= high:
+            threshold = low
+        total = np.zeros((2, 2))
+        for i in rows:
+            total[int(X[i, j] > threshold), int(second[i])] += weight[i]
+        gain = 0.0
+        for side in range(2):
+            a, b = total[side, 0], total[side, 1]
+            gain += (a * a + b * b) / (a + b)
+        if gain > best:
+            best, best_column, best_threshold = gain, j, threshold
+    return best_column, best_threshold
+
+
+@compiled
+def _grow(
+    X: Array, second: Mask, weight: Array, seeds: Seeds,
+    column: Positions, threshold: Array, left: Positions, share: Array,
+) -> None:  # fmt: skip
+    n, d = X.shape
+    n_tried = max(1, int(np.sqrt(d)))
+    state = np.zeros(1, dtype=np.uint64)
+    starts, stops = np.zeros(2 * n, dtype=np.intp), np.zeros(2 * n, dtype=np.intp)
+    for tree in range(len(seeds)):
+        state[0] = seeds[tree]
+        rows, columns = np.arange(n), np.arange(d)
+        starts[0], stops[0] = 0, n
+        n_nodes, node = 1, 0
+        while node < n_nodes:  # nodes in the order in which they were made
+            part = rows[starts[node] : stops[node]]
+            total = np.zeros(2)
+            for i in part:
+                total[int(second[i])] += weight[i]
+            share[tree, node] = total[1] / (total[0] + total[1])
+            j = _LEAF
+            if total[0] > 0.0 and total[1] > 0.0:
+                j, cut = _best_split(X, second, weight, part, columns, n_tried, state)
+            if j != _LEAF:
+                middle = 0
+                for t in range(len(part)):
+                    if X[part[t], j] <= cut:
+                        part[middle], part[t] = part[t], part[middle]
+                        middle += 1
+                column[tree, node], threshold[tree, node] = j, cut
+                left[tree, node] = n_nodes
+                starts[n_nodes], stops[n_nodes] = starts[node], starts[node] + middle
+                starts[n_nodes + 1], stops[n_nodes + 1] = starts[node] + middle, stops[node]
+                n_nodes += 2
+            node += 1
+
+
+@compiled
+def _vote(rows: Array, column: Positions, threshold: Array, left: Positions, share: Array) -> Array:
+    n_trees = len(column)
+    votes = np.zeros(len(rows))
+    for i in range(len(rows)):
+        for tree in range(n_trees):
+            node = 0
+            while column[tree, node] >= 0:
+                right = rows[i, column[tree, node]] > threshold[tree, node]
+                node = left[tree, node] + int(right)
+            votes[i] += share[tree, node]
+    return votes / n_trees

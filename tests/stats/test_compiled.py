@@ -1,0 +1,113 @@
+"""Compiled loops compute what libraries do, and of a row the same in any company, to the bit."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from families import TESTS
+from scipy.spatial.distance import cdist
+
+from sklearn_fsad._stats.compiled import (
+    ColumnSets,
+    nearest_columns,
+    nearest_in_sets,
+    row_product,
+)
+
+SETS = ColumnSets.of([np.array(s) for s in ([0], [3], [1, 2], [0, 2, 4])])
+
+
+def rows_and_points(m=101, n=37, d=5):
+    rng = np.random.default_rng(0)
+    rows, points = rng.normal(size=(m, d)), rng.normal(size=(n, d))
+    rows[0] = points[3]
+    return rows, points
+
+
+@pytest.mark.parametrize("n", [1, 4, 20, 37, 300])
+@pytest.mark.parametrize("metric", ["euclidean", "cityblock"])
+def test_the_nearest_points_are_those_of_all_distances(metric, n):
+    rows, points = rows_and_points(n=max(n, 4))
+    points, k = points[:n], min(5, n)
+    distance, position = nearest_columns(rows, points.T, k, cityblock=metric == "cityblock")
+    everything = cdist(rows, points, metric if metric == "cityblock" else "sqeuclidean")
+    np.testing.assert_allclose(distance, np.sort(everything, axis=1)[:, :k], atol=1e-12)
+    np.testing.assert_array_equal(np.take_along_axis(everything, position, 1).argmin(axis=1), 0)
+    if n > 3:
+        assert distance[0, 0] == 0.0
+
+
+def test_a_point_is_not_compared_with_itself():
+    _, points = rows_and_points()
+    distance, position = nearest_columns(points[5:], points.T, 3, own=5)
+    everything = cdist(points, points, "sqeuclidean")
+    np.fill_diagonal(everything, np.inf)
+    np.testing.assert_allclose(distance, np.sort(everything[5:], axis=1)[:, :3], atol=1e-12)
+    assert (position != np.arange(5, 37)[:, None]).all()
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 8, 9, 33, 300])
+def test_the_nearest_in_sets_of_columns_are_those_of_all_distances(n):
+    rows, points = rows_and_points(n=max(n, 4))
+    points = points[:n]
+    found = nearest_in_sets(rows, SETS, points.T)
+    for s, (columns, size) in enumerate(zip(*SETS, strict=True)):
+        part = columns[:size]
+        expected = cdist(rows[:, part], points[:, part]).min(axis=1)
+        np.testing.assert_allclose(found[:, s], expected, atol=1e-12)
+
+
+def test_a_row_among_the_points_is_left_out_of_its_sets():
+    rows, points = rows_and_points()
+    found = nearest_in_sets(np.concatenate([rows, points]), SETS, points.T, first=len(rows))
+    np.testing.assert_array_equal(found[: len(rows)], nearest_in_sets(rows, SETS, points.T))
+    assert (found[len(rows) :] > 0.0).all()
+
+
+@pytest.mark.parametrize("k", [1, 3, 300])
+def test_products_are_those_of_matrices(k):
+    rows, _ = rows_and_points()
+    matrix = np.random.default_rng(1).normal(size=(5, k))
+    np.testing.assert_allclose(row_product(rows, matrix), rows @ matrix, atol=1e-12)
+    np.testing.assert_allclose(row_product(rows, matrix[:, 0]), rows @ matrix[:, 0], atol=1e-12)
+
+
+def test_a_row_gets_the_same_bits_in_any_company():
+    rows, points = rows_and_points(m=67, n=41)
+    matrix = np.random.default_rng(1).normal(size=(5, 23))
+
+    def all_of(part):
+        return np.concatenate(
+            [
+                nearest_columns(part, points.T, 20)[0],
+                nearest_columns(part, points.T, 5, cityblock=True)[0],
+                nearest_in_sets(part, SETS, points.T),
+                row_product(part, matrix),
+            ],
+            axis=1,
+        )
+
+    whole = all_of(rows)
+    for part in ([5], [66], [3, 60], range(2, 9), range(60, 67), np.r_[0:67:3]):
+        np.testing.assert_array_equal(all_of(rows[list(part)]), whole[list(part)])
+    np.testing.assert_array_equal(all_of(np.asfortranarray(rows)), whole)
+    rows.flags.writeable = False
+    np.testing.assert_array_equal(all_of(rows), whole)
+
+
+def test_without_a_folder_for_the_cache_functions_are_compiled_all_the_same():
+    code = """
+import numba, numpy as np
+def refused(*args, **how):
+    if how.get("cache"):
+        raise RuntimeError("cannot cache function: no locator available")
+    return original(*args, **how)
+original, numba.njit = numba.njit, refused
+from sklearn_fsad._stats.compiled import row_product
+print(row_product(np.ones((2, 3)), np.ones((3, 1))).sum())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=TESTS.parent, check=True
+    )
+    assert done.stdout == "6.0\n"
