@@ -107,13 +107,19 @@ def _best_split(
         threshold = low + _random(state) * (high - low)
         if threshold >= high:
             threshold = low
-        total = np.zeros((2, 2))
+        low_first = low_second = high_first = high_second = 0.0  # weights on either side
         for i in rows:
-            total[int(X[i, j] > threshold), int(second[i])] += weight[i]
-        gain = 0.0
-        for side in range(2):
-            a, b = total[side, 0], total[side, 1]
-            gain += (a * a + b * b) / (a + b)
+            if X[i, j] > threshold:
+                if second[i]:
+                    high_second += weight[i]
+                else:
+                    high_first += weight[i]
+            elif second[i]:
+                low_second += weight[i]
+            else:
+                low_first += weight[i]
+        gain = (low_first * low_first + low_second * low_second) / (low_first + low_second)
+        gain += (high_first * high_first + high_second * high_second) / (high_first + high_second)
         if gain > best:
             best, best_column, best_threshold = gain, j, threshold
     return best_column, best_threshold
@@ -135,12 +141,15 @@ def _grow(
         n_nodes, node = 1, 0
         while node < n_nodes:  # nodes in the order in which they were made
             part = rows[starts[node] : stops[node]]
-            total = np.zeros(2)
+            of_first = of_second = 0.0
             for i in part:
-                total[int(second[i])] += weight[i]
-            share[tree, node] = total[1] / (total[0] + total[1])
-            j = _LEAF
-            if total[0] > 0.0 and total[1] > 0.0:
+                if second[i]:
+                    of_second += weight[i]
+                else:
+                    of_first += weight[i]
+            share[tree, node] = of_second / (of_first + of_second)
+            j, cut = _LEAF, 0.0
+            if of_first > 0.0 and of_second > 0.0:
                 j, cut = _best_split(X, second, weight, part, columns, n_tried, state)
             if j != _LEAF:
                 middle = 0

@@ -120,14 +120,14 @@ def scores_by(name, X, y, query):
     return make_detector(name).fit(X, y).score_samples(query)
 
 
-@pytest.mark.parametrize("name", ["closed form", "maml closed form", "process closed form"])
-def test_rows_that_joblib_maps_read_only_are_fitted(name, task):
+def test_rows_that_joblib_maps_read_only_are_fitted(task):
     X, y, query, _ = task
     many = np.tile(X, (30, 1)) + np.repeat(np.arange(30.0), len(X))[:, None] * 1e-3
     labels = np.tile(y, 30)
-    expected = make_detector(name).fit(many, labels).score_samples(query)
-    work = delayed(scores_by)(name, many, labels, query)
-    for scores in Parallel(n_jobs=2, max_nbytes=100)([work, work]):
+    names = ["closed form", "maml closed form", "process closed form"]
+    work = [delayed(scores_by)(name, many, labels, query) for name in names]
+    for name, scores in zip(names, Parallel(n_jobs=2, max_nbytes=100)(work), strict=True):
+        expected = make_detector(name).fit(many, labels).score_samples(query)
         np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-9)
 
 

@@ -24,9 +24,10 @@ def in_plain_blocks(function: Callable[[Array], Array], X: Array) -> Array:
     X : ndarray of shape (n, d)
         At least one row; float32 is widened block by block.
     """
-    starts = range(0, len(X), _PLAIN_ROWS)
-    parts = [np.asarray(X[at : at + _PLAIN_ROWS], dtype=np.float64, order="C") for at in starts]
-    return np.concatenate([function(part) for part in parts])
+    parts = [X[start : start + _PLAIN_ROWS] for start in range(0, len(X), _PLAIN_ROWS)]
+    return np.concatenate(
+        [function(without_traces(np.asarray(part, dtype=np.float64, order="C"))) for part in parts]
+    )
 
 
 def in_blocks(function: Callable[[Array], Array], X: Array, n_support: int) -> Array:
