@@ -120,6 +120,7 @@ def scores_by(name, X, y, query):
     return make_detector(name).fit(X, y).score_samples(query)
 
 
+@pytest.mark.xdist_group("elsewhere")  # which has workers of joblib already
 def test_rows_that_joblib_maps_read_only_are_fitted(task):
     X, y, query, _ = task
     many = np.tile(X, (30, 1)) + np.repeat(np.arange(30.0), len(X))[:, None] * 1e-3

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.usefixtures("few_trees", "few_lessons")
 
 # --- searches -------------------------------------------------------------------------------------
 @pytest.mark.filterwarnings("ignore:The score ranks rows:UserWarning")  # a tie is what is asked for
+@pytest.mark.xdist_group("elsewhere")  # which has workers of joblib already
 def test_a_search_in_a_pipeline_gives_the_scores_of_the_detector_alone(meta_fitted):
     X, y, query, query_y = new_task(n_support=30, k_support=6)
     X, y = np.concatenate([X, query]), np.concatenate([y, query_y])

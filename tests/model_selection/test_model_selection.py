@@ -226,6 +226,7 @@ def test_cross_validate_and_grid_search_split_inside_tasks(routing):
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 
+@pytest.mark.xdist_group("elsewhere")  # which has workers of joblib already
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_grid_search_over_tasks_trains_and_scores_on_different_tasks(log, n_jobs):
     search = GridSearchCV(
