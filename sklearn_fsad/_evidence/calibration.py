@@ -162,7 +162,7 @@ class CalibratedEvidence:
 
     @property
     def row_by_row(self) -> bool:
-        """Whether what is computed of a row depends on no other, to the bit.
+        """Return whether the evidence of a row is the same, to the bit, whatever rows join it.
 
         That of functions of the user may, and that of their scalers.
         """

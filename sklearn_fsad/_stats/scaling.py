@@ -98,7 +98,7 @@ class ScaledSupport:
 
     @property
     def row_by_row(self) -> bool:
-        """Whether the scaled values of a row depend on no other row, to the bit."""
+        """Return whether a row is scaled the same, to the bit, whatever rows join it."""
         return self._transformer is None
 
     def transform(self, X: Array) -> Array:

@@ -121,8 +121,8 @@ def _precision_of(part: Any) -> _Setting:
 
 _SETTINGS = (
     _Setting(torch.get_default_dtype, torch.set_default_dtype, torch.float32),
-    _precision_of(torch.backends.mkldnn.matmul),  # type: ignore[attr-defined]
-    _precision_of(torch.backends.mkldnn.conv),  # type: ignore[attr-defined]
+    _precision_of(torch.backends.mkldnn.matmul),  # type: ignore[attr-defined]  # torch has no stub of it
+    _precision_of(torch.backends.mkldnn.conv),  # type: ignore[attr-defined]  # torch has no stub of it
 )
 
 

@@ -26,7 +26,7 @@ def precision(truth, flagged):
 
 
 def kept(detector, query):
-    """What a detector says; the same before and after what was refused."""
+    """Return its parameters, threshold and scores, to compare before and after a refusal."""
     names = ("threshold", "alpha", "contamination")
     settings = [detector.get_params()[name] for name in names]
     return [*settings, detector.offset_, detector.predict_proba(query).tolist()]

@@ -56,7 +56,7 @@ SETTINGS = {
 
 
 def seen():
-    """What torch does now."""
+    """Return the settings of torch as they stand now."""
     new = torch.ones(2)
     return {
         "threads": torch.get_num_threads(),
@@ -71,7 +71,7 @@ def seen():
 
 
 def in_thread(function):
-    """What a function returns in a thread that has just started."""
+    """Return what a function returns in a thread that has just started."""
     found = []
     thread = threading.Thread(target=lambda: found.append(function()))
     thread.start()

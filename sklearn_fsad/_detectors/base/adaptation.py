@@ -258,7 +258,7 @@ class Adaptation:
 
     @property
     def _row_by_row(self) -> bool:
-        """Whether the score of a row depends on no other, to the bit, without padding."""
+        """Return whether a row scores the same, to the bit, whatever rows join it."""
         by_row = getattr(self.representation, "row_by_row", False)
         return by_row and hasattr(self.module, "score_rows")
 

@@ -10,7 +10,7 @@ from ..._stats.moments import without_traces
 from ..._typing import Array
 
 _BLOCK_NUMBERS = 2**18  # numbers a block of rows may take in one intermediate: two MiB
-_PLAIN_ROWS = 1024
+_PLAIN_ROWS = 1024  # of a block where no row changes the rounding of another
 _LEAST_BLOCK_ROWS, _MOST_BLOCK_ROWS = 16, 256
 
 

@@ -74,7 +74,7 @@ class TableRepresentation:
 
     @property
     def row_by_row(self) -> bool:
-        """Whether what is computed of a row depends on no other, to the bit."""
+        """Return whether a row is represented the same, to the bit, whatever rows join it."""
         return self._seen.row_by_row
 
     def weighed(self, weights: Array) -> TableRepresentation:

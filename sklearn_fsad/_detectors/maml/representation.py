@@ -174,7 +174,7 @@ class EvidenceRepresentation:
 
     @property
     def row_by_row(self) -> bool:
-        """Whether what is computed of a row depends on no other, to the bit."""
+        """Return whether a row is represented the same, to the bit, whatever rows join it."""
         return self._closed_form_only and self._evidence.row_by_row
 
     def transform(self, X: Array) -> Array:
