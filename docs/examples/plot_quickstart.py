@@ -48,7 +48,7 @@ tasks = {d: (X_old, (digit_old != d).astype(int)) for d in OLD}
 # Learn across the seven tasks
 # ----------------------------
 
-detector = ProtoNetDetector(random_state=0, verbose=1).meta_fit(tasks)
+detector = ProtoNetDetector(outlier_label=1, random_state=0, verbose=1).meta_fit(tasks)
 print(detector.pretrained)
 
 # %%

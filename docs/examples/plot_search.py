@@ -60,7 +60,12 @@ print(search.best_params_, search.cv_results_["mean_test_score"].round(3))
 # and 2 anomalous rows. ``KFold`` without shuffling holds neighbours in the list out together.
 
 detector = ProtoNetDetector(
-    n_normal=(5, 15), n_anomalous=(0, 5), episodes_per_epoch=48, max_epochs=50, random_state=0
+    outlier_label=1,
+    n_normal=(5, 15),
+    n_anomalous=(0, 5),
+    episodes_per_epoch=48,
+    max_epochs=50,
+    random_state=0,
 )
 few_shot = FewShotSplit(n_normal=10, n_anomalous=2, n_draws=4, on_short="skip", random_state=0)
 grid = {"detector__evidence": [None, "support", ["nearest_scaled"]]}
