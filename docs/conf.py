@@ -2,6 +2,7 @@
 
 import os
 import re
+import warnings
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -9,6 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from sphinx_gallery.sorting import ExplicitOrder
 
 from sklearn_fsad import __version__
+from sklearn_fsad.exceptions import LabelConventionWarning
 
 project = "sklearn-fsad"
 author = "The sklearn-fsad developers"
@@ -48,6 +50,8 @@ nitpick_ignore_regex = [("py:.*", r"(?!sklearn_fsad).*")]
 _EXAMPLES = ["plot_quickstart.py", "plot_sensors.py", "plot_defects.py", "plot_functions.py"]
 _EXAMPLES += ["plot_process.py", "plot_search.py", "plot_thresholds.py", "plot_explanations.py"]
 _EXAMPLES += ["plot_displays.py", "plot_pyod.py", "plot_own_detector.py", "*"]
+# an example says which label marks anomalies
+warnings.filterwarnings("error", category=LabelConventionWarning)
 sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "auto_examples",
