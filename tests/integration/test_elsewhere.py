@@ -114,5 +114,5 @@ def test_28_scores_of_a_block_keep_nothing_of_what_they_were_computed_in():
         whole.append(weakref.ref(values))
         return values[:, 0]
 
-    assert in_blocks(function, np.zeros((2000, 3)), n_support=10).shape == (2000,)
+    assert in_blocks(function, np.zeros((2000, 3)), size=256).shape == (2000,)
     assert len(whole) > 3

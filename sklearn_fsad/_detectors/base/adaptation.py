@@ -18,11 +18,13 @@ from ..._training.layers import aligned
 from ..._training.seeding import torch_seed
 from ..._training.usual_torch import scoring_torch, usual_torch
 from ..._typing import Array, Codes, Mask, Positions
-from .blocks import in_blocks, in_plain_blocks
+from .blocks import block_size, in_blocks, in_plain_blocks
 from .far_rows import Range, floor_of_far_rows
 from .support_lookup import SupportLookup
 
 _MOST_SINGLE_FOLDS, _FOLDS = 20, 5
+_BLOCK_ROWS = 16, 256  # least and most that are scored at once
+_BLOCK_NUMBERS = 2**18  # that they may take in one step: two MiB
 
 
 class Representation(Protocol):
@@ -249,8 +251,13 @@ class Adaptation:
 
     def in_blocks(self, function: Callable[[Array], Array], X: Array) -> Array:
         """Apply a function to rows, block by block: see :func:`in_blocks`."""
+        n_support = self.support.n_given
+        if hasattr(self.module, "block_size"):
+            size = self.module.block_size(n_support)
+        else:
+            size = block_size(_BLOCK_NUMBERS, max(X.shape[1], n_support), *_BLOCK_ROWS)
         with usual_torch():
-            return in_blocks(function, X, n_support=self.support.n_given)
+            return in_blocks(function, X, size)
 
     def _in_own_blocks(self, function: Callable[[Array], Array], X: Array) -> Array:
         """Apply a function that scores rows: without padding where rows do not need it."""

@@ -9,9 +9,7 @@ import numpy as np
 from ..._stats.moments import without_traces
 from ..._typing import Array
 
-_BLOCK_NUMBERS = 2**18  # numbers a block of rows may take in one intermediate: two MiB
 _PLAIN_ROWS = 1024  # of a block where no row changes the rounding of another
-_LEAST_BLOCK_ROWS, _MOST_BLOCK_ROWS = 16, 256
 
 
 def in_plain_blocks(function: Callable[[Array], Array], X: Array) -> Array:
@@ -30,7 +28,13 @@ def in_plain_blocks(function: Callable[[Array], Array], X: Array) -> Array:
     )
 
 
-def in_blocks(function: Callable[[Array], Array], X: Array, n_support: int) -> Array:
+def block_size(numbers: int, numbers_a_row: int, least: int, most: int) -> int:
+    """Choose how many rows to compute at once: a power of two, by the numbers of one step."""
+    rows = 2 ** int(np.log2(max(numbers / numbers_a_row, 1.0)))
+    return min(max(rows, least), most)
+
+
+def in_blocks(function: Callable[[Array], Array], X: Array, size: int) -> Array:
     """Apply a function to blocks of rows of one fixed size.
 
     Matrix products round differently for different numbers of rows. With blocks of one size, the
@@ -43,11 +47,9 @@ def in_blocks(function: Callable[[Array], Array], X: Array, n_support: int) -> A
         ``(m, d) -> (m,) or (m, d_out)``, row by row.
     X : ndarray of shape (n, d)
         At least one row; float32 is widened block by block.
-    n_support : int
-        Rows that each row is compared with.
+    size : int
+        Rows of a block.
     """
-    rows = 2 ** int(np.log2(_BLOCK_NUMBERS / max(X.shape[1], n_support)))
-    size = min(max(rows, _LEAST_BLOCK_ROWS), _MOST_BLOCK_ROWS)
     parts = []
     for start in range(0, len(X), size):
         block = without_traces(np.asarray(X[start : start + size], dtype=np.float64))

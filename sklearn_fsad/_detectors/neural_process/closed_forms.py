@@ -12,12 +12,11 @@ import torch
 from torch import Tensor
 
 from ..._training.layers import row_product
+from .kernel_regression import FAR, SAME, smooth
 
 LEAST_SCALE = 0.03  # of a feature's spread in the support: keeps densities finite
 _LEAST_SHRINKAGE = 1e-6
 _LEAST_WIDTH = 1e-3
-_FAR = 1e9
-_SAME = 1e-12
 _LEAST_SHARE = 1e-6
 _MOST_PROBES = 64
 _SIZES = 8
@@ -74,7 +73,7 @@ class LinearAnchor:
        on Signal Processing 58, 2010.
     """
 
-    per_mask = ("inverse",)
+    per_mask = ("coded",)
 
     def __init__(self, prior: CovariancePrior | None = None) -> None:
         self.prior = prior
@@ -100,7 +99,7 @@ class LinearAnchor:
             "mean": mean,  # (..., 1, d)
             "factor": factor,  # (..., d, r)
             "rest": rest,  # (..., 1, 1)
-            "inverse": torch.linalg.inv(inner),
+            "coded": factor @ torch.linalg.inv(inner),  # (..., d, r)
         }
 
     def predict(
@@ -110,10 +109,9 @@ class LinearAnchor:
 
         ``leave_out`` is ignored: one row more or less in the context hardly changes a covariance.
         """
-        mean, factor, rest = summary["mean"], summary["factor"], summary["rest"]
+        mean, factor, rest, coded = (summary[key] for key in ("mean", "factor", "rest", "coded"))
         seen = rows.visible.double() * (1.0 - hidden.double()).unsqueeze(-2)  # (..., q, d)
         centred = (rows.values.double() - mean) * seen
-        coded = factor @ summary["inverse"]  # (..., d, r)
         predicted = row_product(row_product(centred, coded), factor.mT)
         left = (coded * factor).sum(-1).unsqueeze(-2).expand(predicted.shape)
         some = seen.any(-1, keepdim=True)
@@ -125,6 +123,8 @@ class LinearAnchor:
         # conditional variance: own noise plus the uncertainty about factors that visible ones leave
         variance = rest * (1.0 + left)
         return Belief(mean + predicted, variance.clamp(min=LEAST_SCALE**2).sqrt())
+
+    predict_hidden = predict
 
 
 class KernelAnchor:
@@ -156,9 +156,9 @@ class KernelAnchor:
             distance = _squared_distance(probes, rows, seen)
         shape = n_probes, rows.values.shape[-2]
         itself = torch.eye(*shape, dtype=torch.bool, device=distance.device)
-        nearest = distance.masked_fill(itself | ~counted.unsqueeze(-2), _FAR).amin(-1)
+        nearest = distance.masked_fill(itself | ~counted.unsqueeze(-2), FAR).amin(-1)
         nearest = nearest.masked_fill(~counted[..., :n_probes], torch.nan)
-        width = nearest.nanmedian(-1).values.clamp(max=_FAR) + _LEAST_WIDTH
+        width = nearest.nanmedian(-1).values.clamp(max=FAR) + _LEAST_WIDTH
         return {**rows._asdict(), "counted": counted, "width": width[..., None, None]}
 
     def predict(
@@ -166,8 +166,7 @@ class KernelAnchor:
     ) -> Belief:
         """Predict every feature from those not hidden: (..., q, d), (..., d) -> (..., q, d).
 
-        With ``leave_out`` rows that are in the context are predicted from the others; a summary may
-        hold what :meth:`twins` found.
+        With ``leave_out`` rows that are in the context are predicted from the others.
         """
         context = MaskedRows(summary["values"], summary["visible"])
         seen = (1.0 - hidden.double()).unsqueeze(-2)
@@ -175,8 +174,8 @@ class KernelAnchor:
         distance = _squared_distance(query, context, seen)  # (..., q, n)
         twins = torch.zeros((), dtype=torch.bool, device=distance.device)
         if leave_out:
-            twins = summary["twins"] if "twins" in summary else _twins(query, context)
-        distance = distance.masked_fill(twins, _FAR)
+            twins = _twins(query, context)
+        distance = distance.masked_fill(twins, FAR)
         distance = distance.masked_fill(~summary["counted"].unsqueeze(-2), torch.inf)
         weight = torch.softmax(-0.5 * distance / summary["width"], -1)
         mean, local = _moments(weight, context)
@@ -190,10 +189,46 @@ class KernelAnchor:
         apart = torch.maximum(distance.amin(-1, keepdim=True), summary["width"]) / n_seen
         return Belief(mean, (local + apart + (2 * LEAST_SCALE) ** 2).sqrt())
 
-    def twins(self, summary: Summary, rows: MaskedRows) -> Tensor:
-        """Mark the first row of the context that equals a row, whatever is hidden: (..., q, n)."""
-        query = MaskedRows(rows.values.double(), rows.visible.double())
-        return _twins(query, MaskedRows(summary["values"], summary["visible"]))
+    def predict_hidden(self, summary: Summary, rows: MaskedRows, hidden: Tensor) -> Belief:
+        """Predict hidden features as :meth:`predict` does, those of rows in the context left out.
+
+        Whole rows, of a whole context, are predicted by compiled loops; their features that are
+        not hidden have mean 0.
+
+        Parameters
+        ----------
+        summary : dict of str to Tensor
+            Of the context, for m masks.
+        rows : MaskedRows of shape (q, d)
+            Rows in double precision, on the CPU.
+        hidden : Tensor of shape (m, d)
+            Masks.
+
+        Returns
+        -------
+        belief : Belief of shape (m, q, d)
+            Location and scale.
+        """
+        whole = (rows.visible == 1).all(-1)
+        if not (whole.any() and (summary["visible"] == 1).all()):
+            return self.predict(summary, rows, hidden, leave_out=True)
+        width = summary["width"]
+        found = smooth(
+            rows.values[whole].numpy(),
+            summary["values"].mT.numpy(),
+            hidden.numpy(),
+            width.flatten().numpy(),
+        )
+        mean, local, distance = (torch.from_numpy(part) for part in found)
+        n_seen = (1.0 - hidden).sum(-1)[:, None, None].clamp(min=1.0)
+        apart = torch.maximum(distance.unsqueeze(-1), width) / n_seen
+        belief = Belief(mean, (local + apart + (2 * LEAST_SCALE) ** 2).sqrt())
+        if whole.all():
+            return belief
+        with_gaps = self.predict(summary, rows, hidden, leave_out=True)
+        for part, own in zip(with_gaps, belief, strict=True):
+            part[:, whole] = own
+        return with_gaps
 
 
 def _shrunk_covariance(
@@ -283,7 +318,7 @@ def _twins(rows: MaskedRows, others: MaskedRows) -> Tensor:
     alike = (common == rows.visible.sum(-1, keepdim=True)) & (
         common == others.visible.sum(-1).unsqueeze(-2)
     )
-    near = distance <= _SAME * (1.0 + rows.values.square().sum(-1, keepdim=True))
+    near = distance <= SAME * (1.0 + rows.values.square().sum(-1, keepdim=True))
     same = alike & near & (common > 0)
     return same & (same.cumsum(-1) == 1)
 
@@ -306,5 +341,5 @@ def _squared_distance(rows: MaskedRows, others: MaskedRows, seen: Tensor) -> Ten
     shared = row_product(a.square(), others.visible.mT)
     shared = shared + row_product(visible, others.values.square().mT)
     shared = (shared - 2.0 * inner) * (wanted / common.clamp(min=1.0))
-    shared = shared.masked_fill((common == 0) & (wanted > 0), _FAR)
+    shared = shared.masked_fill((common == 0) & (wanted > 0), FAR)
     return torch.where(whole, distance, shared).clamp(min=0.0)

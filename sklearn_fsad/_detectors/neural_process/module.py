@@ -14,6 +14,7 @@ from torch.distributions import Normal, kl_divergence
 from torch.nn import functional as F
 
 from ..._typing import Array
+from ..base.blocks import block_size
 from .closed_forms import LEAST_SCALE, Belief, KernelAnchor, LinearAnchor, MaskedRows, Summary
 from .likelihoods import LIKELIHOODS
 from .masks import MaskPlan
@@ -21,6 +22,8 @@ from .networks import LatentAggregator, Network
 
 State = dict[str, Tensor]
 SCORES = ("surprise", "nll", "density", "variance", "error")
+_LEAST_ROWS, _MOST_ROWS = 8, 16  # that are scored at once
+_BLOCK_NUMBERS = 2**20  # that they may take in one step
 _MOST_NUMBERS = 2**22  # that one intermediate of scoring may hold: 32 MiB
 
 
@@ -157,6 +160,15 @@ class NeuralProcess(nn.Module):
             loss = math.log(len(z)) - torch.logsumexp(-nll - gap, 0)
         return (loss / asked.sum((-2, -1)).clamp(min=1.0)).unsqueeze(-1).expand(asked.shape[:-1])
 
+    def block_size(self, n_support: int) -> int:
+        """Choose how many rows to score at once, each of them hidden by all masks."""
+        n_masks = max(len(plan.hidden) for plan in self.plans)
+        d = self.plans[0].hidden.shape[1]
+        of_mask = max(n_support, d)
+        if self.network is not None:
+            of_mask = max(of_mask, d * self.network.decoder.most_a_feature)
+        return block_size(_BLOCK_NUMBERS, n_masks * of_mask, _LEAST_ROWS, _MOST_ROWS)
+
     # --- scores -----------------------------------------------------------------------------------
     def terms(self, state: State, X: Tensor) -> Tensor:
         """Compute what each feature adds to the anomaly score of rows: (m, 3 d) -> (m, d)."""
@@ -209,15 +221,15 @@ class NeuralProcess(nn.Module):
         n_rows, n_features = query.values.shape
         size = max(1, _MOST_NUMBERS // (n_rows * 4 * max(int(state["n_context"]), n_features)))
         per_mask = [f"{name}.{key}" for name, a in self.anchors.items() for key in a.per_mask]
-        kernel = self.anchors.get("kernel")
-        if isinstance(kernel, KernelAnchor) and not self.training:
-            state = state | {"kernel.twins": kernel.twins(_part(state, "kernel"), query)}
         for start in range(0, len(plan.hidden), size):
             hidden = torch.from_numpy(plan.hidden[start : start + size])
             weight = torch.from_numpy(plan.weight[start : start + size]).unsqueeze(-2)
             at = first + start
             part = state | {key: state[key][at : at + len(hidden)] for key in per_mask}
-            closed = self._closed(part, query, hidden)
+            closed = {
+                name: anchor.predict_hidden(_part(part, name), query, hidden)
+                for name, anchor in self.anchors.items()
+            }
             yield weight, closed, self._beliefs(part, query, hidden, closed)
 
     def _anomaly_terms(self, query: MaskedRows, beliefs: Belief) -> Tensor:
@@ -228,7 +240,10 @@ class NeuralProcess(nn.Module):
         if self.score_name == "error":
             return (residual / beliefs.scale).square().mean(1).amax(0)
         nll = self.likelihood.nll(residual, beliefs.scale)
-        nll = math.log(nll.shape[1]) - torch.logsumexp(-nll, 1)
+        if nll.shape[1] == 1:
+            nll = nll.squeeze(1)
+        else:
+            nll = math.log(nll.shape[1]) - torch.logsumexp(-nll, 1)
         if self.score_name == "density":
             return math.log(len(nll)) - torch.logsumexp(-nll, 0)
         return nll.amax(0)
@@ -254,7 +269,7 @@ class NeuralProcess(nn.Module):
         """Predict entries by the anchors: (..., q, d), (..., d) -> (..., q, d) each."""
         with torch.no_grad():
             return {
-                name: anchor.predict(_part(state, name), query, hidden, leave_out=not self.training)
+                name: anchor.predict(_part(state, name), query, hidden)
                 for name, anchor in self.anchors.items()
             }
 

@@ -19,6 +19,7 @@ from ..._training.layers import Linear, mlp, row_product
 from .closed_forms import MaskedRows, Summary
 
 _GAIN = 1.4
+_CELLS = 5  # that a convolution spans in each direction
 KINDS = ("cnp", "np", "anp", "tnp", "convcnp")
 
 
@@ -177,11 +178,17 @@ class TransformerAggregator(nn.Module):
 
 # --- decoders: a query and what it reads from the context -> numbers for each feature -------------
 class RowDecoder(nn.Module):
-    """Decode queries by a perceptron on their rows and what they read from the context."""
+    """Decode queries by a perceptron on their rows and what they read from the context.
+
+    Attributes
+    ----------
+    most_a_feature : int
+        Numbers that a feature of a query takes in the largest step.
+    """
 
     def __init__(self, n_features: int, width: int, n_out: int) -> None:
         super().__init__()
-        self.n_out = n_out
+        self.n_out = self.most_a_feature = n_out
         self.net = _spread(mlp(2 * n_features + width, [width, width], n_features * n_out))
 
     @property
@@ -198,11 +205,18 @@ class RowDecoder(nn.Module):
 
 
 class GridDecoder(nn.Module):
-    """Decode queries that are grids by convolutions over them and the context at each cell."""
+    """Decode queries that are grids by convolutions over them and the context at each cell.
+
+    Attributes
+    ----------
+    most_a_feature : int
+        Numbers that a cell of a query takes in the largest step.
+    """
 
     def __init__(self, grid_shape: Sequence[int], width: int, n_out: int) -> None:
         super().__init__()
         self.grid_shape = tuple(grid_shape)
+        self.most_a_feature = (2 + width) * _CELLS ** len(grid_shape)
         self.net = _convolutions(len(grid_shape), 2 + width, width, n_out)
 
     @property
@@ -289,11 +303,11 @@ def _convolutions(n_dims: int, n_in: int, width: int, n_out: int) -> nn.Sequenti
     """Make three layers of convolutions, five cells wide, and a linear one, on the same grid."""
     conv = nn.Conv1d if n_dims == 1 else nn.Conv2d
     return nn.Sequential(
-        conv(n_in, width, 5, padding=2),
+        conv(n_in, width, _CELLS, padding=_CELLS // 2),
         nn.SiLU(),
-        conv(width, width, 5, padding=2),
+        conv(width, width, _CELLS, padding=_CELLS // 2),
         nn.SiLU(),
-        conv(width, width, 5, padding=2),
+        conv(width, width, _CELLS, padding=_CELLS // 2),
         nn.SiLU(),
         conv(width, n_out, 1),
     )

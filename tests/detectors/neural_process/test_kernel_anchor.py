@@ -10,6 +10,7 @@ from sklearn_fsad._detectors.neural_process.closed_forms import (
     KernelAnchor,
     MaskedRows,
 )
+from sklearn_fsad._detectors.neural_process.masks import scoring_plan
 
 # --- kernel ---------------------------------------------------------------------------------------
 FAR = 1e9
@@ -203,3 +204,34 @@ def test_kernel_width_is_that_of_the_rows_that_count():
     few = MaskedRows(*(part[:7] for part in context))
     torch.testing.assert_close(some, anchor.summarise(few, all_counted(few), MASKS)["width"])
     assert some.shape == (len(MASKS), 1, 1)
+
+
+# --- compiled loops -------------------------------------------------------------------------------
+@pytest.mark.parametrize(("n", "d"), [(1, 3), (2, 4), (30, 6), (700, 20)])
+def test_compiled_loops_say_of_hidden_features_what_torch_says(n, d):
+    context, query = some_rows(n, d), some_rows(9, d, seed=1)
+    copies = MaskedRows(*(part[: min(n, 2)].repeat(2, 1) for part in context))
+    query = MaskedRows(*(torch.cat(parts) for parts in zip(query, copies, strict=True)))
+    hidden = torch.from_numpy(scoring_plan(d, "auto", None, 0).hidden)
+    summary = KernelAnchor().summarise(context, all_counted(context), hidden)
+    expected = KernelAnchor().predict(summary, query, hidden, leave_out=True)
+    found = KernelAnchor().predict_hidden(summary, query, hidden)
+    asked = hidden.bool().unsqueeze(1).expand_as(found.mean)
+    for own, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(own[asked], other[asked], rtol=1e-8, atol=1e-8)
+    assert (found.mean[~asked] == 0).all()
+
+
+def test_a_whole_row_is_predicted_alike_beside_rows_with_gaps():
+    context, query = some_rows(20, 4), some_rows(6, 4, seed=1)
+    gaps = some_rows(6, 4, 0.5, seed=2)
+    summary = KernelAnchor().summarise(context, all_counted(context), MASKS)
+    both = MaskedRows(*(torch.cat(parts) for parts in zip(gaps, query, strict=True)))
+    alone = KernelAnchor().predict_hidden(summary, query, MASKS)
+    beside = KernelAnchor().predict_hidden(summary, both, MASKS)
+    asked = MASKS.bool().unsqueeze(1).expand_as(alone.mean)
+    for one, other in zip(alone, beside, strict=True):
+        assert torch.equal(one[asked], other[:, 6:][asked])
+    expected = KernelAnchor().predict(summary, both, MASKS, leave_out=True)
+    has_gap = (gaps.visible == 0).any(-1)
+    assert torch.equal(beside.mean[:, :6][:, has_gap], expected.mean[:, :6][:, has_gap])
