@@ -22,7 +22,8 @@ class EpisodeDataset(Dataset):
     Parameters
     ----------
     draw : callable
-        ``(epoch, index) -> Episode``, a pure function.
+        ``(epoch, index) -> Episode``, or several episodes that are collated as one sample; a pure
+        function.
     n_episodes : int
         Number of episodes in an epoch.
     drawn_from : sequence of ndarray, default=()
@@ -32,7 +33,7 @@ class EpisodeDataset(Dataset):
 
     def __init__(
         self,
-        draw: Callable[[int, int], Episode],
+        draw: Callable[[int, int], Any],
         n_episodes: int,
         drawn_from: Sequence[NDArray[Any]] = (),
     ) -> None:
@@ -44,7 +45,7 @@ class EpisodeDataset(Dataset):
     def __len__(self) -> int:
         return self.n_episodes
 
-    def __getitem__(self, index: int) -> Episode:
+    def __getitem__(self, index: int) -> Any:
         return self.draw(self.epoch, index)
 
     def fingerprint(self) -> list[Any]:

@@ -8,7 +8,7 @@ from inspect import Parameter, signature
 from typing import Any
 
 import torch
-from skorch.callbacks import GradientNormClipping, LRScheduler
+from skorch.callbacks import Callback, GradientNormClipping, LRScheduler
 from torch.optim.lr_scheduler import OneCycleLR
 
 from .checkpoint import checkpoints_in
@@ -120,15 +120,15 @@ class TrainingSettings:
         """
         return replace(self, callbacks=[*before, *self.callbacks, *after])
 
-    def one_cycle(self, n_episodes: int, clip: float) -> TrainingSettings:
+    def one_cycle(self, n_episodes: int, clip: float | Callback) -> TrainingSettings:
         """Return settings with a learning rate that rises once and falls, and clipped gradients.
 
         Parameters
         ----------
         n_episodes : int
             Episodes of an epoch.
-        clip : float
-            Largest norm of a gradient.
+        clip : float or Callback
+            Largest norm of a gradient, or what clips gradients.
 
         Returns
         -------
@@ -141,7 +141,8 @@ class TrainingSettings:
         if not any(_takes(optimizer, f"optimizer__{name}") for name in ("momentum", "betas")):
             how["cycle_momentum"] = False  # it has none
         schedule = LRScheduler(OneCycleLR, **how)
-        return self.with_callbacks([("clip", GradientNormClipping(clip)), ("schedule", schedule)])
+        clipping = clip if isinstance(clip, Callback) else GradientNormClipping(clip)
+        return self.with_callbacks([("clip", clipping), ("schedule", schedule)])
 
     def for_held_out(self) -> TrainingSettings:
         """Return settings of a training with held-out tasks: silent, with checkpoints alone.

@@ -11,7 +11,7 @@ import numpy as np
 from ..._input.labels import ANOMALOUS
 from ..._state import MetaState, resolve_state
 from ..._typing import Array, Codes, Mask
-from .adaptation import Adaptation, SupportSet, left_out_scores
+from .adaptation import Adaptation, Method, SupportSet, left_out_scores
 from .checks import as_weights_error, check_state, unfitted_copy
 from .cleaning import believed_normals, without_doubtful_anomalies
 from .context import context_of, random_order, warn_of_rest
@@ -29,6 +29,11 @@ class Fitting(Decisions, metaclass=ABCMeta):
     @abstractmethod
     def _untrained_state(self, X: Array, y: Codes) -> MetaState:
         """Make the state of a detector that was never meta-fitted."""
+
+    def _adapted_untrained(self, method: Method, support: SupportSet) -> Adaptation:
+        """Adapt a detector that was never meta-fitted, with leave-one-out scores of the support."""
+        adaptation = Adaptation.of(method, self._untrained_state(support.X, support.y), support)
+        return adaptation.with_left_out(self._left_out_scores(adaptation))
 
     def _left_out_scores(self, adaptation: Adaptation) -> Array:
         """Compute the leave-one-out scores of the support: (n_support,)."""
@@ -63,9 +68,10 @@ class Fitting(Decisions, metaclass=ABCMeta):
     def _adapted_to(self, support: SupportSet, given: MetaState | None) -> Adaptation:
         """Adapt a given state, or else the untrained one, to a support."""
         method = unfitted_copy(self)  # later set_params must not change it
-        state = self._untrained_state(support.X, support.y) if given is None else given
+        if given is None:
+            return self._adapted_untrained(method, support)
         with as_weights_error(self.pretrained):
-            adaptation = Adaptation.of(method, state, support)
+            adaptation = Adaptation.of(method, given, support)
         return adaptation.with_left_out(self._left_out_scores(adaptation))
 
     def _undoubted(self, X: Array, codes: Codes, given: MetaState | None) -> Mask:

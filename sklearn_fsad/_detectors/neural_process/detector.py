@@ -15,10 +15,10 @@ from ..._state import MetaState
 from ..._training.progress import say
 from ..._typing import Array, Codes
 from ...tasks._task_set import TaskSet
-from ..base.adaptation import Adaptation, SupportSet
+from ..base.adaptation import Adaptation, Method, SupportSet
 from ..base.detector import BaseFewShotDetector
 from ..base.documentation import with_shared_parameters
-from .learning import meta_learned_state, self_taught_state
+from .learning import folds_of, meta_learned_state, self_taught_states, without_folds
 from .likelihoods import LIKELIHOODS
 from .masks import MaskPlan
 from .module import SCORES, NeuralProcess
@@ -27,8 +27,6 @@ from .predictions import Predictor, feature_terms
 from .reduction import REDUCTIONS
 from .representation import MaskedRepresentation
 from .states import ANCHORS, WEIGHT, check_process, describe, module_of
-
-_FOLDS, _CROSS_FITTED_SHARE = 3, 0.75
 
 
 @with_shared_parameters
@@ -293,9 +291,18 @@ default="auto"
         return meta_learned_state(self, tasks, seed)
 
     def _untrained_state(self, X: Array, y: Codes) -> MetaState:
+        normals = X[y != ANOMALOUS]
+        return self_taught_states(self, [normals], self._seed(), len(normals))[0]
+
+    def _adapted_untrained(self, method: Method, support: SupportSet) -> Adaptation:
         if self.verbose:
-            say(f"{type(self).__name__}: no meta_fit; learning from the {len(X)} rows of fit")
-        return self_taught_state(self, X[y != ANOMALOUS], self._seed())
+            n_rows = len(support.X)
+            say(f"{type(self).__name__}: no meta_fit; learning from the {n_rows} rows of fit")
+        normals, seed = support.normals, self._seed()
+        parts = [normals, *without_folds(normals, seed)]
+        state, *without = self_taught_states(self, parts, seed, len(normals))
+        adaptation = Adaptation.of(method, state, support)
+        return adaptation.with_left_out(self._left_out_scores(adaptation, without))
 
     def _module(self, state: MetaState, plans: Sequence[MaskPlan] | None = None) -> NeuralProcess:
         return module_of(self, state, plans)
@@ -311,21 +318,20 @@ default="auto"
             return [f if isinstance(f, str) else int(f) for f in value]
         return super()._architecture_value(name)
 
-    def _left_out_scores(self, adaptation: Adaptation) -> Array:
+    def _left_out_scores(self, adaptation: Adaptation, without: Sequence[MetaState] = ()) -> Array:
         """Score of each support row from the others, by weights that have not seen it."""
         support, state = adaptation.support, adaptation.state
         if state.info["n_tasks"] or not any(k.startswith(WEIGHT) for k in state.arrays):
             return super()._left_out_scores(adaptation)
         scores = adaptation.score_fresh(support.X)  # stays for labelled anomalies
-        normal, seed = np.flatnonzero(support.y != ANOMALOUS), state.info["seed"]
-        if len(normal) < _FOLDS:
-            return scores
-        fold = np.arange(len(normal)) % _FOLDS
-        np.random.default_rng([seed, len(normal)]).shuffle(fold)
-        for k in range(_FOLDS):
-            out = np.isin(np.arange(len(scores)), normal[fold == k])
-            rest = support.X[normal[fold != k]]
-            learned = self_taught_state(self, rest, seed, _CROSS_FITTED_SHARE, len(normal))
+        normals, seed = support.normals, state.info["seed"]
+        parts = without_folds(normals, seed)
+        if parts and not without:
+            without = self_taught_states(self, parts, seed, len(normals))
+        fold = np.full(len(scores), -1)
+        fold[support.y != ANOMALOUS] = folds_of(len(normals), seed)
+        for k, learned in enumerate(without):
+            out = fold == k
             others = adaptation.to(support.without(out), learned)
             scores[out] = others.score_fresh(support.X[out])
         return scores

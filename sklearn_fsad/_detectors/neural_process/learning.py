@@ -10,7 +10,7 @@ import numpy as np
 from ..._state import MetaState
 from ..._training.settings import TrainingSettings
 from ..._training.weights import to_arrays
-from ..._typing import Array, Codes
+from ..._typing import Array, Codes, Positions
 from ..._warn import warn
 from ...exceptions import AdaptationWarning
 from ...tasks._episodes import EpisodeSampler
@@ -20,12 +20,13 @@ from .knowledge import HeldOutTasks, Knowledge, compare_network, learn_knowledge
 from .module import NeuralProcess
 from .representation import MaskedRepresentation
 from .states import WEIGHT, describe, draft, module_of, new_module
-from .training import MOST_CONTEXT, MOST_QUERIES, NormalEpisodes, train_process
+from .training import MOST_CONTEXT, MOST_QUERIES, NormalEpisodes, train_process, train_together
 
 _RATE = 5e-3
 _EPISODES, _META_EPOCHS = 200, 20
 _EPOCHS = {50: 4, 400: 8, np.inf: 16}  # of self-teaching, below so many rows
 _HELD_OUT_QUERIES = 100
+_FOLDS = 3  # of a support: the rows of each are scored by a network that has not seen them
 
 
 def meta_learned_state(detector: BaseFewShotDetector, tasks: TaskSet, seed: int) -> MetaState:
@@ -121,91 +122,101 @@ class _PastTasks:
         return describe(self.detector, X, y, self.draft)
 
     def _trained(self, state: MetaState, part: TaskSet, settings: TrainingSettings) -> MetaState:
-        return _trained(
-            self.detector,
-            state,
-            [task.normals for task in part],
-            [task.anomalies for task in part],
-            n_normal=self.detector.n_normal,
-            n_query=self.detector.n_query,
-            settings=settings,
-        )
+        """Train a network; none with 0 epochs and an anchor."""
+        detector = self.detector
+        if not settings.max_epochs and state.architecture["anchor"] != "none":
+            return state
+        module = new_module(detector, state, [], True)
+        history: list[dict[str, float]] = []
+        if settings.max_epochs:
+            episodes = NormalEpisodes(
+                [task.normals for task in part],
+                self.describe,
+                n_normal=detector.n_normal,
+                n_query=detector.n_query,
+                targets=state.info["targets"],
+                seed=state.info["seed"],
+                anomalies=[task.anomalies for task in part],
+                support_contamination=detector.support_contamination,
+            )
+            n_episodes = detector.episodes_per_epoch or _EPISODES
+            module, history = train_process(module, episodes, n_episodes, settings)
+        return _with_network(state, module, history)
 
 
-def self_taught_state(
-    detector: BaseFewShotDetector,
-    normals: Array,
-    seed: int,
-    share: float = 1.0,
-    n_rows: int | None = None,
-) -> MetaState:
-    """Learn a state from the normal rows of a support, some of them as the context of others.
+def self_taught_states(
+    detector: BaseFewShotDetector, parts: Sequence[Array], seed: int, n_rows: int
+) -> list[MetaState]:
+    """Learn states from parts of a support, each from its rows alone, in one training.
+
+    Some rows of a part are the context of others.
 
     Parameters
     ----------
     detector : NeuralProcessDetector
         The detector whose parameters are used.
-    normals : ndarray of shape (n, d)
-        Normal rows.
+    parts : sequence of ndarray of shape (n_p, d)
+        Normal rows of each part.
     seed : int
         Seed of draws and initial weights.
-    share : float, default=1.0
-        Share of the number of epochs that is used for ``n_rows`` rows.
-    n_rows : int, default=None
-        Number of rows that sets the number of epochs; None means those there are.
+    n_rows : int
+        Number of rows that sets the number of epochs.
+
+    Returns
+    -------
+    states : list of MetaState
+        One for each part, with the history of the first; with 0 epochs the first alone.
     """
-    n = len(normals)
-    usual = next(e for most, e in _EPOCHS.items() if (n_rows or n) < most)
+    usual = next(e for most, e in _EPOCHS.items() if n_rows < most)
     settings = detector._net_settings(lr=_RATE, seed=seed, max_epochs=usual)
-    n_epochs = round(share * settings.max_epochs)
-    settings = replace(settings, max_epochs=n_epochs, verbose=0, accelerator=None)
+    settings = replace(settings, verbose=0, accelerator=None)
     names = getattr(detector, "feature_names_in_", None)
-    n_context = min(max(n * 4 // 5, 1), MOST_CONTEXT)
-    return _trained(
-        detector,
-        draft(detector, [normals], seed, names, n_tasks=0),
-        [normals],
+    if not settings.max_epochs:
+        parts = parts[:1]
+    drafts = [draft(detector, [rows], seed, names, n_tasks=0) for rows in parts]
+    if not settings.max_epochs and drafts[0].architecture["anchor"] != "none":
+        return drafts
+    modules = [new_module(detector, of_part, [], True) for of_part in drafts]
+    history: list[dict[str, float]] = []
+    if settings.max_epochs:
+        episodes = [_episodes_of(detector, *part) for part in zip(drafts, parts, strict=True)]
+        n_episodes = detector.episodes_per_epoch or _EPISODES
+        history = train_together(modules, episodes, n_episodes, settings)
+    return [_with_network(*part, history) for part in zip(drafts, modules, strict=True)]
+
+
+def folds_of(n: int, seed: int) -> Positions:
+    """Assign rows to the folds that leave them out: (n,)."""
+    fold = np.arange(n) % _FOLDS
+    np.random.default_rng([seed, n]).shuffle(fold)
+    return fold
+
+
+def without_folds(normals: Array, seed: int) -> list[Array]:
+    """List the rows outside of each fold; none where there are fewer rows than folds."""
+    if len(normals) < _FOLDS:
+        return []
+    fold = folds_of(len(normals), seed)
+    return [normals[fold != k] for k in range(_FOLDS)]
+
+
+def _episodes_of(detector: BaseFewShotDetector, draft: MetaState, normals: Array) -> NormalEpisodes:
+    """Draw episodes from the rows of one support, whose contexts share their units."""
+    described = describe(detector, normals, np.zeros(len(normals), dtype=np.int8), draft)
+    n_context = min(max(len(normals) * 4 // 5, 1), MOST_CONTEXT)
+    return NormalEpisodes(
+        [described.support],
+        None,
         n_normal=(n_context, n_context),
         n_query=MOST_QUERIES,
-        settings=settings,
+        targets=draft.info["targets"],
+        seed=draft.info["seed"],
     )
 
 
-def _trained(
-    detector: BaseFewShotDetector,
-    draft: MetaState,
-    normals: Sequence[Array],
-    anomalies: Sequence[Array] = (),
-    *,
-    n_normal: tuple[int, int],
-    n_query: int,
-    settings: TrainingSettings,
+def _with_network(
+    draft: MetaState, module: NeuralProcess, history: Sequence[dict[str, float]]
 ) -> MetaState:
-    """Train a network on normal rows, and add it to a draft; none with 0 epochs and an anchor."""
-    if not settings.max_epochs and draft.architecture["anchor"] != "none":
-        return draft
-    module = new_module(detector, draft, [], True)
-    history: list[dict[str, float]] = []
-    if settings.max_epochs:
-
-        def described(X: Array, y: Codes) -> MaskedRepresentation:
-            return describe(detector, X, y, draft)
-
-        one_task = not draft.info["n_tasks"]
-        if one_task:  # its contexts share their units
-            zeros = np.zeros(len(normals[0]), dtype=np.int8)
-            normals = [described(normals[0], zeros).support]
-        episodes = NormalEpisodes(
-            normals,
-            None if one_task else described,
-            n_normal=n_normal,
-            n_query=n_query,
-            targets=draft.info["targets"],
-            seed=draft.info["seed"],
-            anomalies=anomalies,
-            support_contamination=detector.support_contamination,
-        )
-        n_episodes = detector.episodes_per_epoch or _EPISODES
-        module, history = train_process(module, episodes, n_episodes, settings)
+    """Add the weights of the network of a module to a draft."""
     weights = to_arrays(module.network.double().state_dict(), WEIGHT)
-    return draft.with_arrays(weights, history=history)
+    return draft.with_arrays(weights, history=list(history))

@@ -290,8 +290,8 @@ class NeuralProcess(nn.Module):
         shown = query.visible * (1.0 - hidden).unsqueeze(-2)  # (..., q, d)
         seen = MaskedRows(query.values * shown, shown)
         if read is None:
-            aggregator, tokens = self.network.aggregator, self.network.encoder(seen)
-            read = aggregator.read(_part(state, "net"), tokens, seen, hidden)
+            encode = self.network.encoder
+            read = self.network.aggregator.read(_part(state, "net"), encode, seen, hidden)
         out = self.network.decoder(seen, read)  # (..., q, d, 2 predictions)
         if not isinstance(self.network.aggregator, LatentAggregator):
             out = out.unsqueeze(0)

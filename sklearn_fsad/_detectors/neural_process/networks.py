@@ -20,6 +20,7 @@ from .closed_forms import MaskedRows, Summary
 
 _GAIN = 1.4
 _CELLS = 5  # that a convolution spans in each direction
+Encode = Callable[[MaskedRows], Tensor]
 KINDS = ("cnp", "np", "anp", "tnp", "convcnp")
 
 
@@ -50,7 +51,7 @@ class GridEncoder(nn.Module):
     def __init__(self, grid_shape: Sequence[int], width: int) -> None:
         super().__init__()
         self.grid_shape = tuple(grid_shape)
-        self.net = _convolutions(len(grid_shape), 2, width, width)
+        self.net = Convolutions(len(grid_shape), 2, width, width)
 
     def forward(self, rows: MaskedRows) -> Tensor:
         """Encode rows: (..., n, d) -> (..., n, width * d)."""
@@ -71,8 +72,8 @@ class MeanAggregator(nn.Module):
         """Summarise a context: tokens (..., n, width), rows, counted (..., n) -> named tensors."""
         return {"mean": _mean(tokens, counted)}
 
-    def read(self, summary: Summary, tokens: Tensor, query: MaskedRows, hidden: Tensor) -> Tensor:
-        """Read the context for queries: (..., q, width), rows, (..., d) -> (..., 1, width)."""
+    def read(self, summary: Summary, encode: Encode, query: MaskedRows, hidden: Tensor) -> Tensor:
+        """Read the context for queries: encoder, (..., q, d), (..., d) -> (..., 1, width)."""
         return summary["mean"]
 
 
@@ -102,14 +103,14 @@ class LatentAggregator(nn.Module):
         # a scale between 0.1 and 1 can neither collapse to a point nor diverge
         return {"location": location, "scale": 0.1 + 0.9 * torch.sigmoid(scale)}
 
-    def read(self, summary: Summary, tokens: Tensor, query: MaskedRows, hidden: Tensor) -> Tensor:
+    def read(self, summary: Summary, encode: Encode, query: MaskedRows, hidden: Tensor) -> Tensor:
         """Sample the latent variable: (n_samples, ..., 1, width)."""
         location, scale = summary["location"], summary["scale"]  # (..., 1, width)
         noise = self.noise.to(location.dtype)
         if self.training:
             shape = len(noise), *location.shape
             noise = torch.randn(shape, dtype=location.dtype, device=location.device)
-        ones = [1] * (tokens.dim() - noise.dim() + 1)
+        ones = [1] * (query.values.dim() - noise.dim() + 1)
         return location + scale * noise.reshape(len(noise), *ones, *noise.shape[1:])
 
 
@@ -137,8 +138,8 @@ class AttentionAggregator(nn.Module):
             "counted": counted,
         }
 
-    def read(self, summary: Summary, tokens: Tensor, query: MaskedRows, hidden: Tensor) -> Tensor:
-        """Read the context for queries: (..., q, width), rows, (..., d) -> (..., q, width)."""
+    def read(self, summary: Summary, encode: Encode, query: MaskedRows, hidden: Tensor) -> Tensor:
+        """Read the context for queries: encoder, (..., q, d), (..., d) -> (..., q, width)."""
         shown = (1.0 - hidden).unsqueeze(-2)  # (..., 1, d)
         context = MaskedRows(summary["values"] * shown, summary["visible"] * shown)
         keys, values = self.attention.heads(self.key(torch.cat(context, -1)), summary["tokens"])
@@ -165,11 +166,13 @@ class TransformerAggregator(nn.Module):
         for i, layer in enumerate(self.layers):
             keys, values = layer.heads(tokens)
             summary |= {f"keys{i}": keys, f"values{i}": values}
-            tokens = layer(tokens, keys, values, counted)
+            if i + 1 < len(self.layers):  # nobody reads what comes of the last one
+                tokens = layer(tokens, keys, values, counted)
         return summary
 
-    def read(self, summary: Summary, tokens: Tensor, query: MaskedRows, hidden: Tensor) -> Tensor:
-        """Read the context for queries: (..., q, width), rows, (..., d) -> (..., q, width)."""
+    def read(self, summary: Summary, encode: Encode, query: MaskedRows, hidden: Tensor) -> Tensor:
+        """Read the context for queries: encoder, (..., q, d), (..., d) -> (..., q, width)."""
+        tokens = encode(query)
         for i, layer in enumerate(self.layers):
             keys, values = summary[f"keys{i}"], summary[f"values{i}"]
             tokens = layer(tokens, keys, values, summary["counted"])
@@ -217,7 +220,7 @@ class GridDecoder(nn.Module):
         super().__init__()
         self.grid_shape = tuple(grid_shape)
         self.most_a_feature = (2 + width) * _CELLS ** len(grid_shape)
-        self.net = _convolutions(len(grid_shape), 2 + width, width, n_out)
+        self.net = Convolutions(len(grid_shape), 2 + width, width, n_out)
 
     @property
     def last(self) -> nn.Module:
@@ -250,15 +253,14 @@ class Attention(nn.Module):
     def forward(self, queries: Tensor, keys: Tensor, values: Tensor, counted: Tensor) -> Tensor:
         """Attend to the counted ones of n rows: (..., q, width), heads -> (..., q, width)."""
         asked = self._split(self.to_query(queries))
-        seen = counted[..., None, None, :]  # (..., 1, 1, n)
         if keys.dim() < asked.dim():  # one context, many ways to hide features
             keys, values = (part.expand(*asked.shape[:-2], -1, -1) for part in (keys, values))
-        if torch.is_grad_enabled():
-            found = F.scaled_dot_product_attention(asked, keys, values, attn_mask=seen)
-        else:
-            logit = row_product(asked, keys.mT) / keys.shape[-1] ** 0.5
-            weight = torch.softmax(logit.masked_fill(~seen, -torch.inf), -1)
-            found = row_product(weight, values)
+        product = torch.matmul if torch.is_grad_enabled() else row_product
+        logit = product(asked * keys.shape[-1] ** -0.5, keys.mT)
+        if not counted.all():
+            seen = counted[..., None, None, :]  # (..., 1, 1, n)
+            logit = logit + torch.where(seen, 0.0, -torch.inf).to(logit.dtype)
+        found = product(torch.softmax(logit, -1), values)
         return self.mix(found.transpose(-2, -3).flatten(-2))
 
     def _split(self, tokens: Tensor) -> Tensor:
@@ -299,24 +301,57 @@ def _spread(net: nn.Sequential, first_biases: float = 0.0) -> nn.Sequential:
     return net
 
 
-def _convolutions(n_dims: int, n_in: int, width: int, n_out: int) -> nn.Sequential:
-    """Make three layers of convolutions, five cells wide, and a linear one, on the same grid."""
-    conv = nn.Conv1d if n_dims == 1 else nn.Conv2d
-    return nn.Sequential(
-        conv(n_in, width, _CELLS, padding=_CELLS // 2),
-        nn.SiLU(),
-        conv(width, width, _CELLS, padding=_CELLS // 2),
-        nn.SiLU(),
-        conv(width, width, _CELLS, padding=_CELLS // 2),
-        nn.SiLU(),
-        conv(width, n_out, 1),
-    )
+class Convolutions(nn.Sequential):
+    """Apply three layers of convolutions, five cells wide, and a linear one, on the same grid."""
+
+    def __init__(self, n_dims: int, n_in: int, width: int, n_out: int) -> None:
+        conv: Any = nn.Conv1d if n_dims == 1 else nn.Conv2d
+        wide = {"kernel_size": _CELLS, "padding": _CELLS // 2}
+        super().__init__(
+            conv(n_in, width, **wide),
+            nn.SiLU(),
+            conv(width, width, **wide),
+            nn.SiLU(),
+            conv(width, width, **wide),
+            nn.SiLU(),
+            conv(width, n_out, 1),
+        )
+
+    def forward(self, grids: Tensor) -> Tensor:
+        """Apply the layers: (m, n_in, *grid) -> (m, n_out, *grid)."""
+        for layer in self:
+            grids = layer(grids) if isinstance(layer, nn.SiLU) else convolve(grids, layer)
+        return grids
 
 
-def _on_grids(net: nn.Module, grids: Tensor, grid_shape: tuple[int, ...]) -> Tensor:
+def convolve(grids: Tensor, layer: Any, position: int | None = None) -> Tensor:
+    """Apply a convolution: (m, n_in, *grid) -> (m, n_out, *grid).
+
+    Of stacked weights those of one network are used, at ``position``. Where no gradient is wanted,
+    it is a product of matrices: torch has no fast convolution of float64.
+    """
+    weight, bias = layer.weight, layer.bias
+    if position is not None:
+        weight, bias = weight[position], bias[position]
+    grid, size = grids.shape[2:], weight.shape[2:]
+    if torch.is_grad_enabled():
+        apply: Any = F.conv1d if len(grid) == 1 else F.conv2d
+        return apply(grids, weight, bias, padding=tuple(cells // 2 for cells in size))
+    around = F.pad(grids, [cells // 2 for cells in reversed(size) for _ in range(2)])
+    for axis, cells in enumerate(size):
+        around = around.unfold(2 + axis, cells, 1)  # (m, n_in, *grid, *size)
+    patches = around.movedim(1, 1 + len(grid)).flatten(1 + len(grid))  # (m, *grid, n_in * cells)
+    found = row_product(patches.flatten(0, -2), weight.flatten(1).mT) + bias
+    return found.unflatten(0, (len(grids), *grid)).movedim(-1, 1)
+
+
+def _on_grids(net: Any, grids: Tensor, grid_shape: tuple[int, ...]) -> Tensor:
     """Apply convolutions to flattened grids: (..., n_in, d) -> (..., n_out, d)."""
-    flat = grids.reshape(-1, grids.shape[-2], *grid_shape)
-    return net(flat).flatten(2).unflatten(0, grids.shape[:-2])
+    leading = grids.shape[:-2]
+    n_networks = getattr(net, "n_networks", None)  # of a stack: (networks, ..., n_in, d)
+    first = (-1,) if n_networks is None else (n_networks, -1)
+    found = net(grids.reshape(*first, grids.shape[-2], *grid_shape))
+    return found.reshape(*leading, -1, grids.shape[-1])
 
 
 def _mean(tokens: Tensor, counted: Tensor) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,8 +19,15 @@ from ...tasks._episodes import Episode, draw_hidden
 from .masks import training_mask
 from .module import NeuralProcess
 from .representation import MaskedRepresentation
+from .stacked import StackedCollate, StackedLoss, StackedNormClipping, stacked, weights_of
 
 MOST_CONTEXT, MOST_QUERIES = 64, 32
+_MOST_GRADIENT = 1.0  # norm
+_OPTIMIZER: dict[str, Any] = {
+    "optimizer": torch.optim.AdamW,
+    "optimizer__weight_decay": 1e-3,
+    "optimizer__fused": True,
+}
 
 
 class NormalEpisodes:
@@ -68,8 +77,11 @@ class NormalEpisodes:
 
     def episode(self, epoch: int, index: int) -> Episode:
         """Draw episode ``index`` of an epoch, a pure function of (seed, epoch, index)."""
-        turn = np.random.default_rng([self.seed, epoch]).permutation(len(self.normals))
-        position = int(turn[index % len(turn)])
+        n_tasks = len(self.normals)
+        position = 0
+        if n_tasks > 1:
+            turn = np.random.default_rng([self.seed, epoch]).permutation(n_tasks)
+            position = int(turn[index % n_tasks])
         rng = np.random.default_rng([self.seed, epoch, index])
         rows = self.normals[position]
         low, high = (min(n, max(1, len(rows) - 1)) for n in self.n_normal)
@@ -96,12 +108,42 @@ def train_process(
     settings: TrainingSettings,
 ) -> tuple[NeuralProcess, list[dict[str, float]]]:
     """Train a module on episodes; return it, in float64, and the loss of each epoch."""
-    settings = settings.with_defaults(
-        criterion=MeanLoss,
-        optimizer=torch.optim.AdamW,
-        optimizer__weight_decay=1e-3,
-        optimizer__fused=True,
-    )
+    settings = settings.with_defaults(criterion=MeanLoss, **_OPTIMIZER)
     data = EpisodeDataset(episodes.episode, n_episodes, episodes.normals)
-    module, history = train_episodic(module, data, None, settings.one_cycle(n_episodes, clip=1.0))
+    settings = settings.one_cycle(n_episodes, _MOST_GRADIENT)
+    module, history = train_episodic(module, data, None, settings)
     return module.double().eval(), history
+
+
+def train_together(
+    modules: Sequence[NeuralProcess],
+    episodes: Sequence[NormalEpisodes],
+    n_episodes: int,
+    settings: TrainingSettings,
+) -> list[dict[str, float]]:
+    """Train modules of one shape and equal initial weights in place, each on its own episodes.
+
+    Returns
+    -------
+    history : list of dict
+        Losses of each epoch, of the first module.
+    """
+    module = copy.deepcopy(modules[0])
+    settings = settings.with_defaults(
+        criterion=StackedLoss,
+        iterator_train__collate_fn=StackedCollate(torch.float32),
+        **_OPTIMIZER,
+    )
+
+    def draw(epoch: int, index: int) -> list[Episode]:
+        return [of_module.episode(epoch, index) for of_module in episodes]
+
+    rows = [rows for of_module in episodes for rows in of_module.normals]
+    module.network = stacked(module.network, len(modules))
+    data = EpisodeDataset(draw, n_episodes, rows)
+    clip = StackedNormClipping(_MOST_GRADIENT)
+    module, history = train_episodic(module, data, None, settings.one_cycle(n_episodes, clip))
+    for i, one in enumerate(modules):
+        one.network.load_state_dict(weights_of(module.network, i))
+        one.double().eval()
+    return history

@@ -236,7 +236,8 @@ def test_the_threshold_comes_from_weights_that_have_not_seen_the_row():
     order = np.lexsort(X.T[::-1])
     left_out = detector._left_out_scores(detector._adaptation)
     seen = detector._adaptation.score_fresh(X[order])
-    np.testing.assert_array_equal(-detector.score_samples(X[order]), left_out)
+    scores = -detector.score_samples(X[order])
+    np.testing.assert_allclose(scores, left_out, rtol=1e-4)  # trained without the whole support
     assert (left_out != seen).all()
     assert -detector.offset_ == pytest.approx(np.median(left_out))
     assert left_out.mean() > seen.mean()

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from made_contexts import whole
 
 from sklearn_fsad._detectors.neural_process.closed_forms import MaskedRows
 from sklearn_fsad._detectors.neural_process.networks import (
@@ -56,7 +57,7 @@ def run(network, context, query, hidden, counted=None):
     summary = aggregator.summarise(network.encoder(context), context, counted)
     shown = query.visible * (1.0 - hidden).unsqueeze(-2)
     seen = MaskedRows(query.values * shown, shown)
-    read = aggregator.read(summary, network.encoder(seen), seen, hidden)
+    read = aggregator.read(summary, network.encoder, seen, hidden)
     return network.decoder(seen, read).detach()
 
 
@@ -153,7 +154,7 @@ def test_every_weight_takes_part(kind):
     context, query, hidden = some_rows(7, D), some_rows(4, D, seed=1), masks()
     aggregator = network.aggregator
     summary = aggregator.summarise(network.encoder(context), context, all_counted(context))
-    read = aggregator.read(summary, network.encoder(query), query, hidden)
+    read = aggregator.read(summary, network.encoder, query, hidden)
     network.decoder(query, read).square().sum().backward()
     assert [name for name, weight in network.named_parameters() if weight.grad is None] == []
 
@@ -203,7 +204,7 @@ def summary_of(aggregator, *leading):
 def test_samples_lead_the_dimensions_of_what_is_read(leading, training):
     aggregator = latent().train(training)
     tokens = torch.zeros(*leading, 5, WIDTH, dtype=torch.float64)
-    read = aggregator.read(summary_of(aggregator, *leading), tokens, None, None)
+    read = aggregator.read(summary_of(aggregator, *leading), None, whole(tokens), None)
     assert read.shape == (N_SAMPLES, *leading, 1, WIDTH)
 
 
@@ -211,7 +212,7 @@ def test_a_sample_is_one_function_of_all_queries():
     aggregator = latent()
     summary = summary_of(aggregator)
     reads = [
-        aggregator.read(summary, torch.zeros(*shape, WIDTH), None, None).flatten(1)
+        aggregator.read(summary, None, whole(torch.zeros(*shape, WIDTH)), None).flatten(1)
         for shape in [(5,), (1,), (9, 5)]
     ]
     assert torch.equal(reads[0], reads[1])
@@ -222,7 +223,7 @@ def test_a_sample_is_one_function_of_all_queries():
 def test_samples_are_the_location_plus_noise_in_units_of_the_scale():
     aggregator = latent()
     summary = summary_of(aggregator)
-    read = aggregator.read(summary, torch.zeros(5, WIDTH), None, None)
+    read = aggregator.read(summary, None, whole(torch.zeros(5, WIDTH)), None)
     noise = ((read - summary["location"]) / summary["scale"]).squeeze(1)
     torch.testing.assert_close(noise, aggregator.noise.double())
     assert ((summary["scale"] > 0.1) & (summary["scale"] < 1.0)).all()
@@ -250,7 +251,7 @@ def test_in_training_noise_is_drawn_anew_for_each_episode():
     summary = summary_of(aggregator, 2)
     summary = {name: part[:1].expand(2, -1, -1) for name, part in summary.items()}
     tokens = torch.zeros(2, 5, WIDTH, dtype=torch.float64)
-    one, other = (aggregator.read(summary, tokens, None, None) for _ in range(2))
+    one, other = (aggregator.read(summary, None, whole(tokens), None) for _ in range(2))
     assert not torch.equal(one, other)
     assert not torch.equal(one[:, 0], one[:, 1])
 

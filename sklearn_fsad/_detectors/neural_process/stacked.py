@@ -1,0 +1,145 @@
+"""Train several networks of one shape together, each on its own rows, in one pass of torch.
+
+Every weight of a stacked network has a first dimension of networks; rows are (..., networks, batch,
+n, width). What a network learns is what it would learn alone.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from skorch.callbacks import Callback
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..._training.batches import collate_episodes
+from ..._training.losses import MeanLoss
+from ...tasks._episodes import Episode
+from .networks import Convolutions, Network, convolve
+
+
+def stacked(network: Network, n: int) -> Network:
+    """Make a stack of n copies of a network, whose weights are the caller's to change."""
+    stack = copy.deepcopy(network)
+    for name, layer in network.named_modules():
+        for of, kind in _KINDS.items():
+            if isinstance(layer, of):
+                stack.set_submodule(name, kind(layer, n))
+    return stack
+
+
+def weights_of(stack: Network, position: int) -> dict[str, Tensor]:
+    """Return the weights of one network of a stack, under their names in it alone."""
+    return {name: weight[position] for name, weight in stack.state_dict().items()}
+
+
+# --- layers ---------------------------------------------------------------------------------------
+class Stacked(nn.Module):
+    """Hold the weights of n copies of a layer."""
+
+    def __init__(self, layer: Any, n: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(layer.weight.detach().expand(n, *layer.weight.shape).clone())
+        self.bias = nn.Parameter(layer.bias.detach().expand(n, *layer.bias.shape).clone())
+
+
+class StackedLinear(Stacked):
+    """Apply the linear layer of each network to its rows."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Apply the layers: (..., networks, batch, n, n_in) -> (..., networks, batch, n, n_out)."""
+        first = rows.movedim(-4, 0)
+        out = torch.baddbmm(self.bias.unsqueeze(1), first.flatten(1, -2), self.weight.mT)
+        return out.unflatten(1, first.shape[1:-1]).movedim(0, -4)
+
+
+class StackedLayerNorm(Stacked):
+    """Normalise the rows of each network by its layer."""
+
+    def __init__(self, layer: nn.LayerNorm, n: int) -> None:
+        super().__init__(layer, n)
+        self.shape, self.eps = layer.normalized_shape, layer.eps
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Apply the layers: (..., networks, batch, n, width) -> the same."""
+        weight, bias = (part[:, None, None] for part in (self.weight, self.bias))
+        return F.layer_norm(rows, self.shape, eps=self.eps) * weight + bias
+
+
+class StackedConvolutions(nn.Sequential):
+    """Apply the convolutions of each network to its grids, one network after another.
+
+    Convolutions in groups would be slower.
+    """
+
+    def __init__(self, layers: Convolutions, n: int) -> None:
+        super().__init__(*(x if isinstance(x, nn.SiLU) else Stacked(x, n) for x in layers))
+        self.n_networks = n
+
+    def forward(self, grids: Tensor) -> Tensor:
+        """Apply the layers: (networks, m, n_in, *grid) -> (networks, m, n_out, *grid)."""
+        found = []
+        for i, part in enumerate(grids):
+            for layer in self:
+                part = convolve(part, layer, i) if isinstance(layer, Stacked) else layer(part)
+            found.append(part)
+        return torch.stack(found)
+
+
+_KINDS: dict[Any, Any] = {
+    nn.Linear: StackedLinear,
+    nn.LayerNorm: StackedLayerNorm,
+    Convolutions: StackedConvolutions,
+}
+
+
+# --- training -------------------------------------------------------------------------------------
+class StackedCollate:
+    """Collate one episode of each network a sample; picklable."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+
+    def __call__(self, samples: Sequence[Sequence[Episode]]) -> tuple[dict[str, Tensor], Tensor]:
+        episodes = [episode for of_network in zip(*samples, strict=True) for episode in of_network]
+        inputs, y = collate_episodes(episodes, self.dtype)
+        shape = -1, len(samples)
+        of_networks = {name: part.unflatten(0, shape) for name, part in inputs.items()}
+        return of_networks, y.unflatten(0, shape)
+
+
+class StackedLoss(MeanLoss):
+    """Average the losses of each network: the value of the first, with the gradient of all."""
+
+    def forward(self, losses: Tensor, y: Tensor) -> Tensor:
+        """Average over queries, with their labels: (networks, batch, n_query) each -> scalar."""
+        of_each = torch.stack(
+            [MeanLoss.forward(self, *parts) for parts in zip(losses, y, strict=True)]
+        )
+        others = of_each[1:].sum()
+        return of_each[0] + others - others.detach()
+
+
+class StackedNormClipping(Callback):
+    """Shorten the gradients of each network to a largest norm.
+
+    Parameters
+    ----------
+    most : float
+        Largest norm.
+    """
+
+    def __init__(self, most: float) -> None:
+        self.most = most
+
+    def on_grad_computed(self, net: Any, named_parameters: Any, **kwargs: Any) -> None:
+        """Shorten the gradients in place."""
+        gradients = [p.grad for _, p in named_parameters if p.grad is not None]
+        norm = torch.cat([gradient.flatten(1) for gradient in gradients], 1).norm(dim=1)
+        factor = (self.most / (norm + 1e-6)).clamp(max=1.0)
+        torch._foreach_mul_(
+            gradients, [factor.reshape(-1, *[1] * (g.dim() - 1)) for g in gradients]
+        )
