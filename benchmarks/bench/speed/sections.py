@@ -195,7 +195,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=1)
 
 
-def run(args: argparse.Namespace) -> Iterator[Result]:
+def run_sections(args: argparse.Namespace) -> Iterator[Result]:
     """Time meta-steps, adaptation, the training loop and scoring, beside other ways to do them."""
     warnings.simplefilter("ignore", UserWarning)
     torch.set_num_threads(args.threads)
