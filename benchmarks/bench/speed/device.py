@@ -267,7 +267,9 @@ def _by_case(found: list[dict[str, Any]]) -> str:
     cells: dict[str, dict[str, str]] = {row["case"]: {} for row in found}
     for row in found:
         cells[row["case"]][row["what"]] = _shown(row)
-    return pd.DataFrame.from_dict(cells, orient="index").fillna("").to_markdown()
+    return (
+        pd.DataFrame.from_dict(cells, orient="index").fillna("").to_markdown(disable_numparse=True)
+    )
 
 
 def _shown(row: Mapping[str, str]) -> str:
@@ -275,11 +277,12 @@ def _shown(row: Mapping[str, str]) -> str:
 
 
 def _times(case: str, here: Learned | None, there: Learned | None) -> dict[str, Any]:
-    """Return the seconds of a case on both, NaN where it failed."""
+    """Return the seconds of a case on both; none where it failed or is not meta-fitted."""
     row: dict[str, Any] = {"case": case}
     for part in ("meta_fit", "fit", "score"):
         for name, learned in (("CPU", here), ("device", there)):
-            row[f"{part}, {name}"] = np.nan if learned is None else learned.seconds.get(part)
+            seconds = None if learned is None else learned.seconds.get(part)
+            row[f"{part}, {name}"] = "" if seconds is None else f"{seconds:.3f}"
     return row
 
 
@@ -297,7 +300,7 @@ def report(device: str, checks: Checks, times: list[dict[str, Any]], rows: Rows)
         _by_case([row for row in checks.rows if row["case"] != ALL]),
         "\n".join(f"- {r['what']}: {_shown(r)}" for r in checks.rows if r["case"] == ALL),
         f"## Times\n\n{ABOUT_TIMES.format(rows=n)}",
-        pd.DataFrame(times).to_markdown(index=False, floatfmt=".3f", missingval=""),
+        pd.DataFrame(times).to_markdown(index=False, disable_numparse=True),
     ]
     if checks.tracebacks:
         shown = ["```\n" + text.rstrip() + "\n```" for text in checks.tracebacks]
