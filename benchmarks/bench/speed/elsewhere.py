@@ -6,14 +6,13 @@ import importlib
 import json
 import os
 import pickle
-import subprocess
-import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bench.speed.fresh import run_fresh
 
 CODE = "import sys; from bench.speed.elsewhere import score_kept; score_kept(sys.argv[1])"
 HIDDEN = {"CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": ""}
@@ -34,12 +33,7 @@ def scores_elsewhere(folder: Path, hide: bool) -> dict[str, Any]:
     scores : dict of str to ndarray or str
         By what was loaded; a traceback where that failed.
     """
-    environment = {**os.environ, **(HIDDEN if hide else {})}
-    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    command = [sys.executable, "-c", CODE, str(folder)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(done.stderr)
+    run_fresh(CODE, str(folder), **(HIDDEN if hide else {}))
     with (folder / "scores.pickle").open("rb") as file:
         found: dict[str, Any] = pickle.load(file)
     return found
