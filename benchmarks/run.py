@@ -40,7 +40,7 @@ COMMANDS = {  # command -> module, and what the names of its two functions end i
     "trust invariance": "measures.invariance",
     "trust noise": "measures.noise",
     "trust weights": "measures.weights",
-    "speed": "speed.sections",
+    "speed": "speed.command",
     "scale mapped": "speed.rows:mapped",
     "scale parts": "speed.rows:parts",
     "pretrain": "pretrain",

@@ -24,7 +24,11 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def torch_seed(seed: int) -> Iterator[None]:
-    """Seed torch within the block, and restore its generator afterwards."""
+    """Seed torch within the block, and restore its generator afterwards.
+
+    It is the generator of the CPU: what a network draws is drawn there, on whatever device it
+    trains, so that all devices get the same numbers. Generators of other devices are left alone.
+    """
     with _GENERATOR, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         yield

@@ -105,7 +105,7 @@ class _Setting(NamedTuple):
 
 
 def _precision_of(part: Any) -> _Setting:
-    """Return the precision in which a part of torch multiplies numbers of float32 on the CPU."""
+    """Return the precision in which a part of torch multiplies numbers of float32."""
 
     def get() -> str:
         own: str = part.fp32_precision
@@ -123,6 +123,7 @@ _SETTINGS = (
     _Setting(torch.get_default_dtype, torch.set_default_dtype, torch.float32),
     _precision_of(torch.backends.mkldnn.matmul),  # type: ignore[attr-defined]  # torch has no stub of it
     _precision_of(torch.backends.mkldnn.conv),  # type: ignore[attr-defined]  # torch has no stub of it
+    _precision_of(torch.backends.cudnn.conv),  # type: ignore[attr-defined]  # nor of this one
 )
 
 

@@ -19,6 +19,7 @@ from sklearn_fsad._training.batches import EpisodeDataset, collate_episodes
 from sklearn_fsad._training.layers import log_shots, masked_mean, mlp
 from sklearn_fsad._training.loop import train_episodic
 from sklearn_fsad._training.losses import PairwiseLoss, TopLoss
+from sklearn_fsad._training.seeding import torch_seed
 from sklearn_fsad._training.settings import TrainingSettings
 from sklearn_fsad.callbacks import Checkpoint
 from sklearn_fsad.exceptions import InterruptedWarning, MetaTrainingDivergedError
@@ -389,3 +390,16 @@ def test_progress_bars_appear_only_when_asked_for(name, capsys):
     shown = capsys.readouterr()
     assert "meta-training" in shown.err
     assert shown.out == ""
+
+
+def test_a_seed_is_of_the_cpu_alone(monkeypatch):
+    def seeded(seed):
+        raise AssertionError("a generator of CUDA was seeded")
+
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded)
+    former = torch.get_rng_state()
+    with torch_seed(3):
+        drawn = torch.rand(2)
+    assert torch.equal(torch.get_rng_state(), former)
+    expected = torch.rand(2, generator=torch.Generator().manual_seed(3))
+    assert torch.equal(drawn, expected)

@@ -141,3 +141,11 @@ def test_a_precision_that_was_inherited_still_is():
     with changed(*precision(torch.backends), "bf16"), usual_torch():
         pass
     assert torch.backends.mkldnn.matmul.fp32_precision == "none"
+
+
+def test_convolutions_on_cuda_are_not_of_tf32_within_a_block():
+    get, put = precision(torch.backends.cudnn.conv)
+    with changed(get, put, "tf32"):
+        with usual_torch():
+            assert get() == "ieee"
+        assert get() == "tf32"

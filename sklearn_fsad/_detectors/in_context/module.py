@@ -130,7 +130,8 @@ class ContextMix(nn.Module):
         weights = (weights + departs * own).clamp(min=0.0)
         weights = weights * applies
         if self.training:
-            weights = weights * (torch.rand_like(weights) > self.dropout)
+            drawn = torch.rand(weights.shape, dtype=weights.dtype)  # alike on every device
+            weights = weights * (drawn > self.dropout).to(weights.device)
         return weights
 
 

@@ -132,7 +132,8 @@ def support_summary(X: Array, anomalous: NDArray[np.bool_], evidence: Array) -> 
     n, d = N.shape
     spread = N.std(axis=0)
     Z = (N - N.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    squares = np.linalg.svd(Z, compute_uv=False) ** 2
+    # squared singular values; an SVD of all rows wakes threads of BLAS, which then spin
+    squares = np.linalg.eigvalsh(Z.T @ Z if d <= n else Z @ Z.T).clip(min=0.0)
     share = squares / max(squares.sum(), 1e-300)
     rank = float(np.exp(-(share * np.log(share + 1e-300)).sum())) / max(min(n - 1, d), 1)
     E = evidence[~anomalous]

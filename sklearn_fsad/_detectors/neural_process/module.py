@@ -149,7 +149,9 @@ class NeuralProcess(nn.Module):
         encoder, aggregator = self.network.encoder, self.network.aggregator
         prior = _latent(_part(state, "net"))
         posterior = _latent(aggregator.summarise(encoder(rows), rows, counted))
-        z = posterior.rsample((len(aggregator.noise),))  # (samples, ..., 1, width)
+        shape = len(aggregator.noise), *posterior.mean.shape  # (samples, ..., 1, width)
+        noise = torch.randn(shape, dtype=posterior.mean.dtype)  # alike on every device
+        z = posterior.mean + posterior.stddev * noise.to(posterior.mean.device)
         beliefs = self._beliefs(state, query, hides, read=z)
         nll = self.likelihood.nll(query.values - beliefs.mean, beliefs.scale).mean(0)
         nll = (nll * asked).sum((-2, -1))  # (samples, ...)

@@ -109,7 +109,7 @@ class LatentAggregator(nn.Module):
         noise = self.noise.to(location.dtype)
         if self.training:
             shape = len(noise), *location.shape
-            noise = torch.randn(shape, dtype=location.dtype, device=location.device)
+            noise = torch.randn(shape, dtype=location.dtype).to(location.device)
         ones = [1] * (query.values.dim() - noise.dim() + 1)
         return location + scale * noise.reshape(len(noise), *ones, *noise.shape[1:])
 

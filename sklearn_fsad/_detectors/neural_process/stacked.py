@@ -97,6 +97,26 @@ _KINDS: dict[Any, Any] = {
 
 
 # --- training -------------------------------------------------------------------------------------
+class StackedProcess(nn.Module):
+    """Compute what several networks lose on their own episodes: batches are (batch, networks, ...).
+
+    Parameters
+    ----------
+    process : NeuralProcess
+        With a stacked network.
+    """
+
+    def __init__(self, process: nn.Module) -> None:
+        super().__init__()
+        self.process = process
+
+    def forward(self, **inputs: Tensor) -> Tensor:
+        """Compute the losses of the queries: (batch, networks, n_query)."""
+        first = {name: part.transpose(0, 1) for name, part in inputs.items()}
+        losses: Tensor = self.process(**first)
+        return losses.transpose(0, 1)
+
+
 class StackedCollate:
     """Collate one episode of each network a sample; picklable."""
 
@@ -104,21 +124,20 @@ class StackedCollate:
         self.dtype = dtype
 
     def __call__(self, samples: Sequence[Sequence[Episode]]) -> tuple[dict[str, Tensor], Tensor]:
-        episodes = [episode for of_network in zip(*samples, strict=True) for episode in of_network]
-        inputs, y = collate_episodes(episodes, self.dtype)
-        shape = -1, len(samples)
-        of_networks = {name: part.unflatten(0, shape) for name, part in inputs.items()}
-        return of_networks, y.unflatten(0, shape)
+        inputs, y = collate_episodes([e for sample in samples for e in sample], self.dtype)
+        shape = len(samples), -1
+        return {name: part.unflatten(0, shape) for name, part in inputs.items()}, y.unflatten(
+            0, shape
+        )
 
 
 class StackedLoss(MeanLoss):
     """Average the losses of each network: the value of the first, with the gradient of all."""
 
     def forward(self, losses: Tensor, y: Tensor) -> Tensor:
-        """Average over queries, with their labels: (networks, batch, n_query) each -> scalar."""
-        of_each = torch.stack(
-            [MeanLoss.forward(self, *parts) for parts in zip(losses, y, strict=True)]
-        )
+        """Average over queries, with their labels: (batch, networks, n_query) each -> scalar."""
+        parts = zip(losses.unbind(1), y.unbind(1), strict=True)
+        of_each = torch.stack([MeanLoss.forward(self, *part) for part in parts])
         others = of_each[1:].sum()
         return of_each[0] + others - others.detach()
 

@@ -19,7 +19,14 @@ from ...tasks._episodes import Episode, draw_hidden
 from .masks import training_mask
 from .module import NeuralProcess
 from .representation import MaskedRepresentation
-from .stacked import StackedCollate, StackedLoss, StackedNormClipping, stacked, weights_of
+from .stacked import (
+    StackedCollate,
+    StackedLoss,
+    StackedNormClipping,
+    StackedProcess,
+    stacked,
+    weights_of,
+)
 
 MOST_CONTEXT, MOST_QUERIES = 64, 32
 _MOST_GRADIENT = 1.0  # norm
@@ -142,7 +149,8 @@ def train_together(
     module.network = stacked(module.network, len(modules))
     data = EpisodeDataset(draw, n_episodes, rows)
     clip = StackedNormClipping(_MOST_GRADIENT)
-    module, history = train_episodic(module, data, None, settings.one_cycle(n_episodes, clip))
+    settings = settings.one_cycle(n_episodes, clip)
+    _, history = train_episodic(StackedProcess(module), data, None, settings)
     for i, one in enumerate(modules):
         one.network.load_state_dict(weights_of(module.network, i))
         one.double().eval()
