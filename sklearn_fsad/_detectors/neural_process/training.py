@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ..._training.batches import EpisodeDataset
 from ..._training.loop import train_episodic
 from ..._training.losses import MeanLoss
+from ..._training.optimizers import AdamW
 from ..._training.settings import TrainingSettings
 from ..._typing import Array
 from ...tasks._episodes import Episode, draw_hidden
@@ -98,7 +98,7 @@ def train_process(
     """Train a module on episodes; return it, in float64, and the loss of each epoch."""
     settings = settings.with_defaults(
         criterion=MeanLoss,
-        optimizer=torch.optim.AdamW,
+        optimizer=AdamW,
         optimizer__weight_decay=1e-3,
         optimizer__fused=True,
     )
