@@ -249,8 +249,7 @@ class Adaptation:
 
     def in_blocks(self, function: Callable[[Array], Array], X: Array) -> Array:
         """Apply a function to rows, block by block: see :func:`in_blocks`."""
-        with usual_torch():
-            return in_blocks(function, X, n_support=self.support.n_given)
+        return in_blocks(function, X, n_support=self.support.n_given)
 
     def _in_own_blocks(self, function: Callable[[Array], Array], X: Array) -> Array:
         """Apply a function that scores rows: without padding where rows do not need it."""
