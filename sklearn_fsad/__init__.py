@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from ._config import config_context as config_context
     from ._detectors.in_context.detector import InContextDetector as InContextDetector
     from ._detectors.maml.detector import MAMLDetector as MAMLDetector
     from ._detectors.neural_process.detector import NeuralProcessDetector as NeuralProcessDetector
@@ -35,6 +36,7 @@ _HOMES = {
     "TaskEstimator": "model_selection",
     "TaskSet": "tasks",
     "anomaly_scorer": "metrics",
+    "config_context": "_config",
     "meta_fit_pipeline": "pipeline",
     "to_pyod": "adapters",
 }
@@ -51,6 +53,7 @@ __all__ = [  # noqa: PLE0604, RUF100
     "TaskEstimator",
     "TaskSet",
     "anomaly_scorer",
+    "config_context",
     "meta_fit_pipeline",
     "to_pyod",
 ]

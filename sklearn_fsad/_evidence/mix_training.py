@@ -15,6 +15,7 @@ from .._training.batches import CollateOnce, EpisodeDataset
 from .._training.held_out import REGIMES, HeldOutEpisode, HeldOutReport, group_means
 from .._training.loop import train_episodic
 from .._training.losses import PairwiseLoss
+from .._training.optimizers import LBFGS
 from .._training.settings import TrainingSettings
 from .._typing import Array
 from ..tasks._episodes import Episode
@@ -25,7 +26,7 @@ from .mix import CLOSED_FORM, MIX, SINGLE, EvidenceMix
 MIX_EPOCHS = 4
 _CHOICE = "evidence weights"
 _OPTIMIZER = {  # each epoch takes so many steps on the same episodes
-    "optimizer": torch.optim.LBFGS,
+    "optimizer": LBFGS,
     "optimizer__max_iter": 5,
     "optimizer__line_search_fn": "strong_wolfe",
 }

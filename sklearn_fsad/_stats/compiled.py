@@ -6,15 +6,25 @@ place of a row among them changes its rounding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Self, TypeVar
+import math
+from collections.abc import Sequence
+from typing import NamedTuple, Self
 
-import numba
 import numpy as np
 
 from .._typing import Array, Positions
-
-F = TypeVar("F", bound=Callable[..., Any])
+from .compilation import (
+    MATRIX,
+    NUMBER,
+    OUT,
+    POSITIONS,
+    POSITIONS_OUT,
+    YES_OR_NO,
+    compiled,
+    plain,
+    plain_positions,
+    vector,
+)
 
 
 class ColumnSets(NamedTuple):
@@ -46,30 +56,20 @@ _POINTS = 512  # points that they pass over together
 _WIDTH = 256  # columns of a product that are summed together
 
 
-def compiled(function: F, **how: Any) -> F:
-    """Compile a function; kept in a cache on disk where one can be written."""
-    options = {"nogil": True, "error_model": "numpy", **how}
-    try:
-        made: F = numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # there is no folder for the cache: each process compiles for itself
-        made = numba.njit(**options)(function)
-    return made
-
-
-@compiled
+@compiled(MATRIX, MATRIX, YES_OR_NO, NUMBER, OUT, POSITIONS_OUT)
 def _nearest_columns(
-    rows: Array, columns: Array, k: int, cityblock: bool, own: int
-) -> tuple[Array, Positions]:
+    rows: Array, columns: Array, cityblock: bool, own: int, distance: Array, position: Positions
+) -> None:
     m, q = rows.shape
-    n = columns.shape[1]
-    distance = np.full((m, k), np.inf)
-    position = np.zeros((m, k), dtype=np.intp)
-    total = np.empty((_AT_ONCE, _POINTS))
+    n, k = columns.shape[1], distance.shape[1]
+    total = np.empty((_AT_ONCE, _POINTS))  # faster than one from outside
     for start in range(0, m, _AT_ONCE):
         n_rows = min(_AT_ONCE, m - start)
         for left in range(0, n, _POINTS):
             size = min(_POINTS, n - left)
-            total[:] = 0.0
+            for i in range(n_rows):
+                for t in range(size):
+                    total[i, t] = 0.0
             for j in range(q):
                 column = columns[j, left : left + size]
                 for i in range(n_rows):
@@ -97,7 +97,6 @@ def _nearest_columns(
                         distance[row, place] = value
                         position[row, place] = left + t
                         worst = distance[row, k - 1]
-    return distance, position
 
 
 def nearest_columns(
@@ -108,14 +107,16 @@ def nearest_columns(
     Distances are squared unless ``cityblock``. With ``own`` of 0 or more, row i is not compared
     with point ``own + i``.
     """
-    return _nearest_columns(plain(rows), plain(columns), k, cityblock, own)
+    distance = np.full((len(rows), k), np.inf)
+    position = np.zeros((len(rows), k), dtype=np.intp)
+    _nearest_columns(plain(rows), plain(columns), cityblock, own, distance, position)
+    return distance, position
 
 
-@compiled
-def _row_product(rows: Array, matrix: Array) -> Array:
+@compiled(MATRIX, MATRIX, OUT)
+def _row_product(rows: Array, matrix: Array, out: Array) -> None:
     m, d = rows.shape
     k = matrix.shape[1]
-    out = np.zeros((m, k))
     for start in range(0, m, _AT_ONCE):
         for left in range(0, k, _WIDTH):
             right = min(left + _WIDTH, k)
@@ -125,27 +126,21 @@ def _row_product(rows: Array, matrix: Array) -> Array:
                     x, total = rows[i, j], out[i, left:right]
                     for t in range(len(line)):
                         total[t] += x * line[t]
-    return out
 
 
 def row_product(rows: Array, matrix: Array) -> Array:
     """Multiply matrices, or a matrix and a vector: (m, d), (d, k) or (d,) -> (m, k) or (m,)."""
-    if matrix.ndim == 1:
-        return _row_product(plain(rows), plain(matrix[:, None]))[:, 0]
-    return _row_product(plain(rows), plain(matrix))
+    columns = matrix[:, None] if matrix.ndim == 1 else matrix
+    out = np.zeros((len(rows), columns.shape[1]))
+    _row_product(plain(rows), plain(columns), out)
+    return out[:, 0] if matrix.ndim == 1 else out
 
 
-def plain(array: Array) -> Array:
-    """Return an array that may be written to, in C order: others would be compiled for anew."""
-    return np.require(array, np.float64, ["C", "W"])
-
-
-@compiled
+@compiled(MATRIX, POSITIONS, vector(NUMBER), MATRIX, NUMBER, OUT)
 def _nearest_in_sets(
-    rows: Array, sets: Positions, sizes: Positions, columns: Array, first: int
-) -> Array:
+    rows: Array, sets: Positions, sizes: Positions, columns: Array, first: int, distance: Array
+) -> None:
     m, n_sets, n = len(rows), len(sets), columns.shape[1]
-    distance = np.empty((m, n_sets))
     total = np.empty(n)
     for i in range(m):
         for s in range(n_sets):
@@ -172,8 +167,7 @@ def _nearest_in_sets(
             least = total[0]
             for t in range(1, left):
                 least = min(least, total[t])
-            distance[i, s] = np.sqrt(least)
-    return distance
+            distance[i, s] = math.sqrt(least)
 
 
 def nearest_in_sets(rows: Array, sets: ColumnSets, columns: Array, *, first: int = -1) -> Array:
@@ -188,4 +182,7 @@ def nearest_in_sets(rows: Array, sets: ColumnSets, columns: Array, *, first: int
     first : int, default=-1
         With 0 or more, row ``first + i`` is not compared with point i.
     """
-    return _nearest_in_sets(plain(rows), sets.columns, sets.sizes, plain(columns), first)
+    of_sets = plain_positions(sets.columns), plain_positions(sets.sizes)
+    distance = np.empty((len(rows), len(sets.columns)))
+    _nearest_in_sets(plain(rows), *of_sets, plain(columns), first, distance)
+    return distance

@@ -8,7 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._typing import Array, Mask, Positions
-from .compiled import compiled, plain
+from .compilation import (
+    FLOAT,
+    MATRIX,
+    NUMBER,
+    OUT,
+    POSITIONS,
+    POSITIONS_OUT,
+    SEED,
+    YES_OR_NO,
+    compiled,
+    inner,
+    plain,
+    plain_positions,
+    vector,
+)
 
 Seeds = NDArray[np.uint64]
 _CONSTANT = 1e-7  # range of a column below which it is not split
@@ -37,7 +51,12 @@ class Forest(NamedTuple):
 
     def vote(self, rows: Array) -> Array:
         """Average over trees the share of the second class where rows end: (m, d) -> (m,)."""
-        return _vote(plain(rows), *self)
+        votes = np.zeros(len(rows))
+        _vote(
+            plain(rows), plain_positions(self.column), plain(self.threshold),
+            plain_positions(self.left), plain(self.share), votes,
+        )  # fmt: skip
+        return votes / len(self.column)
 
 
 def grow_forest(X: Array, is_second: Mask, n_trees: int, seed: int = 0) -> Forest:
@@ -70,11 +89,16 @@ def grow_forest(X: Array, is_second: Mask, n_trees: int, seed: int = 0) -> Fores
     left = np.zeros((n_trees, n_nodes), dtype=np.intp)
     threshold, share = np.zeros((2, n_trees, n_nodes))
     seeds = np.random.SeedSequence(seed).generate_state(n_trees, np.uint64).astype(np.uint64)
-    _grow(plain(X), is_second, weight, seeds, column, threshold, left, share)
+    n, d = X.shape
+    _grow(
+        plain(X), is_second, weight, seeds, max(1, int(np.sqrt(d))),
+        np.zeros(1, dtype=np.uint64), np.zeros(n, dtype=np.intp), np.zeros(d, dtype=np.intp),
+        np.zeros((2 * n, 2), dtype=np.intp), column, threshold, left, share,
+    )  # fmt: skip
     return Forest(column, threshold, left, share)
 
 
-@compiled
+@inner
 def _random(state: Seeds) -> float:
     """Draw a number in [0, 1) and move the state on: SplitMix64."""
     state[0] += np.uint64(0x9E3779B97F4A7C15)
@@ -85,7 +109,7 @@ def _random(state: Seeds) -> float:
     return float(z >> np.uint64(11)) * 2.0**-53
 
 
-@compiled
+@inner
 def _best_split(
     X: Array, second: Mask, weight: Array, rows: Positions, columns: Positions,
     n_tried: int, state: Seeds,
@@ -125,22 +149,27 @@ def _best_split(
     return best_column, best_threshold
 
 
-@compiled
+@compiled(
+    MATRIX, vector(YES_OR_NO), vector(FLOAT), vector(SEED), NUMBER,
+    vector(SEED, out=True), vector(NUMBER, out=True), vector(NUMBER, out=True), POSITIONS_OUT,
+    POSITIONS_OUT, OUT, POSITIONS_OUT, OUT,
+)  # fmt: skip
 def _grow(
-    X: Array, second: Mask, weight: Array, seeds: Seeds,
+    X: Array, second: Mask, weight: Array, seeds: Seeds, n_tried: int,
+    state: Seeds, rows: Positions, columns: Positions, spans: Positions,
     column: Positions, threshold: Array, left: Positions, share: Array,
 ) -> None:  # fmt: skip
-    n, d = X.shape
-    n_tried = max(1, int(np.sqrt(d)))
-    state = np.zeros(1, dtype=np.uint64)
-    starts, stops = np.zeros(2 * n, dtype=np.intp), np.zeros(2 * n, dtype=np.intp)
     for tree in range(len(seeds)):
         state[0] = seeds[tree]
-        rows, columns = np.arange(n), np.arange(d)
-        starts[0], stops[0] = 0, n
+        for i in range(len(rows)):
+            rows[i] = i
+        for i in range(len(columns)):
+            columns[i] = i
+        spans[0, 0], spans[0, 1] = 0, len(rows)  # where the rows of a node begin and end
         n_nodes, node = 1, 0
         while node < n_nodes:  # nodes in the order in which they were made
-            part = rows[starts[node] : stops[node]]
+            start, stop = spans[node, 0], spans[node, 1]
+            part = rows[start:stop]
             of_first = of_second = 0.0
             for i in part:
                 if second[i]:
@@ -159,21 +188,20 @@ def _grow(
                         middle += 1
                 column[tree, node], threshold[tree, node] = j, cut
                 left[tree, node] = n_nodes
-                starts[n_nodes], stops[n_nodes] = starts[node], starts[node] + middle
-                starts[n_nodes + 1], stops[n_nodes + 1] = starts[node] + middle, stops[node]
+                spans[n_nodes, 0], spans[n_nodes, 1] = start, start + middle
+                spans[n_nodes + 1, 0], spans[n_nodes + 1, 1] = start + middle, stop
                 n_nodes += 2
             node += 1
 
 
-@compiled
-def _vote(rows: Array, column: Positions, threshold: Array, left: Positions, share: Array) -> Array:
-    n_trees = len(column)
-    votes = np.zeros(len(rows))
+@compiled(MATRIX, POSITIONS, MATRIX, POSITIONS, MATRIX, vector(FLOAT, out=True))
+def _vote(
+    rows: Array, column: Positions, threshold: Array, left: Positions, share: Array, votes: Array
+) -> None:
     for i in range(len(rows)):
-        for tree in range(n_trees):
+        for tree in range(len(column)):
             node = 0
             while column[tree, node] >= 0:
                 right = rows[i, column[tree, node]] > threshold[tree, node]
                 node = left[tree, node] + int(right)
             votes[i] += share[tree, node]
-    return votes / n_trees

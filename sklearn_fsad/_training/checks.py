@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import Interval, validate_parameter_constra
 
 from .losses import PairwiseLoss
 from .net import EpisodicNet
+from .optimizers import Adam
 from .seeding import torch_seed
 from .settings import TrainingSettings
 
@@ -111,7 +112,7 @@ def _check_net(settings: TrainingSettings) -> None:
         )
     if settings.accelerator is not None:
         return
-    usual = settings.with_defaults(criterion=PairwiseLoss, optimizer=torch.optim.Adam).of_net()
+    usual = settings.with_defaults(criterion=PairwiseLoss, optimizer=Adam).of_net()
     probe = {**usual, "callbacks": "disable", "device": "cpu", "compile": False}
     try:
         with torch_seed(settings.seed):

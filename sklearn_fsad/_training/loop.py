@@ -12,6 +12,7 @@ from .checks import check_training
 from .net import EpisodicNet, EpochProgress, Interrupted
 from .seeding import torch_seed
 from .settings import TrainingSettings
+from .usual_torch import training_threads
 from .weights import to_arrays
 
 M = TypeVar("M", bound=torch.nn.Module)
@@ -63,7 +64,8 @@ def train_episodic(
         net.adversarial_eps = settings.adversarial_eps
         net.may_be_cut_short = settings.keep_on_interrupt and settings.accelerator is None
         try:
-            net.partial_fit(train, y=None)
+            with training_threads():
+                net.partial_fit(train, y=None)
         except Interrupted:
             raise KeyboardInterrupt from None
     history = [

@@ -12,6 +12,7 @@ from skorch.callbacks import Callback, GradientNormClipping, LRScheduler
 from torch.optim.lr_scheduler import OneCycleLR
 
 from .checkpoint import checkpoints_in
+from .optimizers import Adam
 
 _OF_NET_PARAMS = ("lr", "max_epochs", "batch_size", "device", "callbacks", "verbose", "accelerator")
 
@@ -137,7 +138,7 @@ class TrainingSettings:
         """
         n_steps = max(self.max_epochs * -(-n_episodes // self.batch_size), 1)
         how = {"max_lr": self.lr, "total_steps": n_steps, "step_every": "batch"}
-        optimizer = self.skorch.get("optimizer", torch.optim.Adam)
+        optimizer = self.skorch.get("optimizer", Adam)
         if not any(_takes(optimizer, f"optimizer__{name}") for name in ("momentum", "betas")):
             how["cycle_momentum"] = False  # it has none
         schedule = LRScheduler(OneCycleLR, **how)

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from .._config import threads_asked_for
+
 _here = threading.local()
 
 
@@ -45,6 +47,20 @@ def scoring_torch() -> Iterator[None]:
     """
     with usual_torch(), torch.no_grad(), torch._C.DisableTorchFunction():
         yield
+
+
+@contextmanager
+def training_threads() -> Iterator[None]:
+    """Use as many threads of torch as the user asks for, where a block above uses one."""
+    n_threads = threads_asked_for()
+    if n_threads == 1:
+        yield
+        return
+    _set_own_threads(n_threads)
+    try:
+        yield
+    finally:
+        _set_own_threads(1)
 
 
 # --- settings of this thread ----------------------------------------------------------------------

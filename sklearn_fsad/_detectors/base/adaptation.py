@@ -256,8 +256,7 @@ class Adaptation:
             size = self.module.block_size(n_support)
         else:
             size = block_size(_BLOCK_NUMBERS, max(X.shape[1], n_support), *_BLOCK_ROWS)
-        with usual_torch():
-            return in_blocks(function, X, size)
+        return in_blocks(function, X, size)
 
     def _in_own_blocks(self, function: Callable[[Array], Array], X: Array) -> Array:
         """Apply a function that scores rows: without padding where rows do not need it."""

@@ -1,12 +1,16 @@
-"""Apply a function to rows in blocks of one size."""
+"""Apply a function to rows in blocks of one size, in several threads if the user asks for them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
+from sklearn.utils.parallel import Parallel, delayed
 
+from ..._config import threads_asked_for
 from ..._stats.moments import without_traces
+from ..._training.usual_torch import usual_torch
 from ..._typing import Array
 
 _PLAIN_ROWS = 1024  # of a block where no row changes the rounding of another
@@ -22,10 +26,12 @@ def in_plain_blocks(function: Callable[[Array], Array], X: Array) -> Array:
     X : ndarray of shape (n, d)
         At least one row; float32 is widened block by block.
     """
-    parts = [X[start : start + _PLAIN_ROWS] for start in range(0, len(X), _PLAIN_ROWS)]
-    return np.concatenate(
-        [function(without_traces(np.asarray(part, dtype=np.float64, order="C"))) for part in parts]
-    )
+
+    def of_block(start: int) -> Array:
+        part = X[start : start + _PLAIN_ROWS]
+        return function(without_traces(np.asarray(part, dtype=np.float64, order="C")))
+
+    return _joined(of_block, range(0, len(X), _PLAIN_ROWS), around=nullcontext)
 
 
 def block_size(numbers: int, numbers_a_row: int, least: int, most: int) -> int:
@@ -50,11 +56,32 @@ def in_blocks(function: Callable[[Array], Array], X: Array, size: int) -> Array:
     size : int
         Rows of a block.
     """
-    parts = []
-    for start in range(0, len(X), size):
+
+    def of_block(start: int) -> Array:
         block = without_traces(np.asarray(X[start : start + size], dtype=np.float64))
         n = len(block)
         if n < size:
             block = block[np.minimum(np.arange(size), n - 1)]  # C order, like a whole block
-        parts.append(np.array(function(block)[:n]))  # a view would keep all that it is a part of
-    return np.concatenate(parts)
+        return np.array(function(block)[:n])  # a view would keep all that it is a part of
+
+    return _joined(of_block, range(0, len(X), size), around=usual_torch)
+
+
+def _joined(
+    of_block: Callable[[int], Array],
+    starts: Sequence[int],
+    around: Callable[[], AbstractContextManager[None]],
+) -> Array:
+    """Join the results of blocks; each thread takes blocks that follow each other."""
+
+    def of_blocks(part: Sequence[int]) -> list[Array]:
+        with around():
+            return [of_block(start) for start in part]
+
+    n_threads = min(threads_asked_for(), len(starts))
+    if n_threads == 1:
+        return np.concatenate(of_blocks(starts))
+    shares = [starts[len(starts) * i // n_threads : len(starts) * (i + 1) // n_threads]
+              for i in range(n_threads)]  # fmt: skip
+    done = Parallel(n_threads, require="sharedmem")(delayed(of_blocks)(part) for part in shares)
+    return np.concatenate([part for parts in done for part in parts])

@@ -19,6 +19,7 @@ from ..._training.batches import EpisodeDataset
 from ..._training.held_out import REGIMES, HeldOutEpisode, HeldOutReport, group_means
 from ..._training.loop import train_episodic
 from ..._training.losses import TopLoss
+from ..._training.optimizers import AdamW
 from ..._training.settings import TrainingSettings
 from ..._typing import Array
 from ...tasks._episodes import Episode, EpisodeSampler
@@ -65,7 +66,7 @@ def train(
     data = EpisodeDataset(lambda epoch, index: episodes[index], len(episodes))
     settings = settings.with_callbacks([("clip", GradientNormClipping(1.0))]).with_defaults(
         criterion=TopLoss,
-        optimizer=torch.optim.AdamW,
+        optimizer=AdamW,
         optimizer__weight_decay=1e-3,
         iterator_train__shuffle=True,
     )

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..._stats.ranking import LEAST_GROUPS
 from ..._training.batches import EpisodeDataset
 from ..._training.held_out import HeldOutComparison, HeldOutEpisode, HeldOutReport
 from ..._training.loop import train_episodic
 from ..._training.losses import PairwiseLoss
+from ..._training.optimizers import Adam
 from ..._training.seeding import torch_seed
 from ..._training.settings import TrainingSettings
 from ...tasks._episodes import Episode
@@ -123,7 +123,7 @@ def _train(
         rng = np.random.default_rng([seed, epoch, index])
         return permuted_features(episode, n_features, rng) if permute else episode
 
-    settings = settings.with_defaults(criterion=PairwiseLoss, optimizer=torch.optim.Adam)
+    settings = settings.with_defaults(criterion=PairwiseLoss, optimizer=Adam)
     data = EpisodeDataset(draw, len(prepared))
     module, history = train_episodic(
         module, data, None, settings.one_cycle(len(prepared), clip=5.0)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from ..._stats.compiled import compiled, plain
+from ..._stats.compilation import CUBE_OUT, FLOAT, MATRIX, NUMBER, OUT, compiled, plain, vector
 from ..._typing import Array
 
 _MOST_NUMBERS = 2**18  # weights that are held at a time: two MiB
 FAR = 1e9  # squared distance of a row that is left out
+_FAST = ("reassoc", "nnan", "nsz")  # sums and minima in vectors: each row alike
 SAME = 1e-12  # squared distance of rows that are equal, relative to their squared length
 
 
@@ -65,7 +65,7 @@ def smooth(rows: Array, columns: Array, hidden: Array, width: Array) -> Smoothed
     return Smoothed(mean, variance, nearest)
 
 
-@partial(compiled, fastmath={"reassoc", "nnan", "nsz"})
+@compiled(MATRIX, MATRIX, MATRIX, vector(FLOAT), CUBE_OUT, OUT, NUMBER, fastmath=_FAST)
 def _exponents(
     rows: Array,
     columns: Array,
@@ -120,7 +120,7 @@ def _exponents(
                 distance[t] = (distance[t] - least) * scale
 
 
-@partial(compiled, fastmath={"reassoc"})
+@compiled(CUBE_OUT, MATRIX, MATRIX, CUBE_OUT, CUBE_OUT, NUMBER, NUMBER, fastmath=_FAST)
 def _moments(
     weight: Array,
     columns: Array,

@@ -202,7 +202,7 @@ class RowDecoder(nn.Module):
     def forward(self, query: MaskedRows, read: Tensor) -> Tensor:
         """Decode queries: (..., q, d), (..., q or 1, width) -> (..., q, d, n_out)."""
         rows = torch.cat(query, -1)
-        shape = torch.broadcast_shapes(rows.shape[:-1], read.shape[:-1])
+        shape = torch.broadcast_tensors(rows[..., 0], read[..., 0])[0].shape
         parts = [part.expand(*shape, -1) for part in (rows, read)]
         return self.net(torch.cat(parts, -1)).unflatten(-1, (-1, self.n_out))
 
@@ -231,7 +231,7 @@ class GridDecoder(nn.Module):
         """Decode queries: (..., q, d), (..., q or 1, width * d) -> (..., q, d, n_out)."""
         rows = torch.stack(query, -2)  # (..., q, 2, d)
         cells = read.unflatten(-1, (-1, rows.shape[-1]))  # (..., q or 1, width, d)
-        shape = torch.broadcast_shapes(rows.shape[:-2], cells.shape[:-2])
+        shape = torch.broadcast_tensors(rows[..., 0, 0], cells[..., 0, 0])[0].shape
         parts = [part.expand(*shape, *part.shape[-2:]) for part in (rows, cells)]
         return _on_grids(self.net, torch.cat(parts, -2), self.grid_shape).mT
 

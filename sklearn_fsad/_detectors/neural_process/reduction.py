@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 from scipy.special import expit
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
@@ -14,6 +13,7 @@ from ..._training.batches import EpisodeDataset
 from ..._training.layers import mlp
 from ..._training.loop import train_episodic
 from ..._training.losses import MeanLoss
+from ..._training.optimizers import Adam
 from ..._training.seeding import torch_seed
 from ..._training.settings import TrainingSettings
 from ..._typing import Array
@@ -130,7 +130,7 @@ def _train_autoencoder(rows: Array, n_codes: int, seed: int) -> dict[str, Array]
     with torch_seed(seed):
         module = _Autoencoder(rows.shape[1], n_codes)
     settings = TrainingSettings(lr=3e-3, max_epochs=1, batch_size=_BATCHES, seed=seed)
-    settings = settings.with_defaults(criterion=MeanLoss, optimizer=torch.optim.Adam)
+    settings = settings.with_defaults(criterion=MeanLoss, optimizer=Adam)
     data = EpisodeDataset(draw, _STEPS * _BATCHES)
     module, _ = train_episodic(module, data, None, settings)
     return {

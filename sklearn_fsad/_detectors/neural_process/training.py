@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..._training.batches import EpisodeDataset
 from ..._training.loop import train_episodic
 from ..._training.losses import MeanLoss
+from ..._training.optimizers import AdamW
 from ..._training.settings import TrainingSettings
 from ..._typing import Array
 from ...tasks._episodes import Episode, draw_hidden
@@ -31,7 +32,7 @@ from .stacked import (
 MOST_CONTEXT, MOST_QUERIES = 64, 32
 _MOST_GRADIENT = 1.0  # norm
 _OPTIMIZER: dict[str, Any] = {
-    "optimizer": torch.optim.AdamW,
+    "optimizer": AdamW,
     "optimizer__weight_decay": 1e-3,
     "optimizer__fused": True,
 }

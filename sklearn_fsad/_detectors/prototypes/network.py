@@ -18,6 +18,7 @@ from ..._training.batches import EpisodeDataset
 from ..._training.layers import aligned, masked_mean, mlp
 from ..._training.loop import train_episodic
 from ..._training.losses import PairwiseLoss
+from ..._training.optimizers import AdamW
 from ..._training.seeding import torch_seed
 from ..._training.settings import TrainingSettings
 from ..._training.weights import from_arrays, to_arrays
@@ -182,7 +183,7 @@ def train_network(
     n_in = scaled_episode(sampler.episode(0, 0), scaler, prior).support_X.shape[1]
     with torch_seed(settings.seed):
         network = PrototypicalNetwork(mlp(n_in, hidden, embedding_dim))
-    settings = settings.with_defaults(criterion=PairwiseLoss, optimizer=torch.optim.AdamW)
+    settings = settings.with_defaults(criterion=PairwiseLoss, optimizer=AdamW)
     return train_episodic(network, train, valid, settings)
 
 
