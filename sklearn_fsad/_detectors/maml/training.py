@@ -14,6 +14,7 @@ from ..._training.batches import EpisodeDataset
 from ..._training.held_out import HeldOutComparison, HeldOutEpisode, HeldOutReport
 from ..._training.loop import train_episodic
 from ..._training.losses import PairwiseLoss
+from ..._training.progress import phases
 from ..._training.seeding import torch_seed
 from ..._training.settings import TrainingSettings
 from ...tasks._episodes import Episode
@@ -87,7 +88,7 @@ def learn_to_adapt(
 
     def compared(permute: bool) -> HeldOutComparison:
         scored: list[HeldOutEpisode] = []
-        for fold in sorted(set(folds)):
+        for fold in phases(sorted(set(folds)), "held-out tasks, fold"):
             rest = [e for e, f in zip(prepared, folds, strict=True) if f != fold]
             held_out = [e for e, f in zip(prepared, folds, strict=True) if f == fold]
             module, _ = trained(rest, permute, settings.for_held_out())

@@ -12,7 +12,7 @@ from sklearn.utils.metaestimators import available_if
 
 from ..._input.labels import ANOMALOUS
 from ..._state import MetaState
-from ..._training.progress import say
+from ..._training.progress import phase, phases
 from ..._typing import Array, Codes
 from ...tasks._task_set import TaskSet
 from ..base.adaptation import Adaptation, SupportSet
@@ -243,7 +243,7 @@ default="auto"
         device: str = "cpu",
         net_params: dict[str, Any] | None = None,
         callbacks: list[Any] | None = None,
-        verbose: int = 0,
+        verbose: int | None = None,
         random_state: Any = None,
     ) -> None:
         super().__init__(
@@ -293,9 +293,8 @@ default="auto"
         return meta_learned_state(self, tasks, seed)
 
     def _untrained_state(self, X: Array, y: Codes) -> MetaState:
-        if self.verbose:
-            say(f"{type(self).__name__}: no meta_fit; learning from the {len(X)} rows of fit")
-        return self_taught_state(self, X[y != ANOMALOUS], self._seed())
+        with phase(f"no meta_fit: learning from the {len(X)} rows of fit"):
+            return self_taught_state(self, X[y != ANOMALOUS], self._seed())
 
     def _module(self, state: MetaState, plans: Sequence[MaskPlan] | None = None) -> NeuralProcess:
         return module_of(self, state, plans)
@@ -322,7 +321,7 @@ default="auto"
             return scores
         fold = np.arange(len(normal)) % _FOLDS
         np.random.default_rng([seed, len(normal)]).shuffle(fold)
-        for k in range(_FOLDS):
+        for k in phases(range(_FOLDS), "threshold networks,"):
             out = np.isin(np.arange(len(scores)), normal[fold == k])
             rest = support.X[normal[fold != k]]
             learned = self_taught_state(self, rest, seed, _CROSS_FITTED_SHARE, len(normal))
