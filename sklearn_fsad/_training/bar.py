@@ -111,9 +111,9 @@ class Bar:
                     file=_Stream(sys.stderr),
                     dynamic_ncols=True,
                     bar_format=_FORMAT,
-                    leave=None,
                 )
                 self._shown.start_t = self._start
+                self._shown.leave = self._shown.pos == 0  # not below a bar of the caller
             self._shown.n = share
             self._shown.set_description_str(self._call.text, refresh=False)
             self._shown.set_postfix_str(self._call.note, refresh=False)

@@ -88,7 +88,8 @@ def learn_to_adapt(
 
     def compared(permute: bool) -> HeldOutComparison:
         scored: list[HeldOutEpisode] = []
-        for fold in phases(sorted(set(folds)), "held-out tasks, fold"):
+        name = "held-out tasks, permuted features, fold" if permute else "held-out tasks, fold"
+        for fold in phases(sorted(set(folds)), name):
             rest = [e for e, f in zip(prepared, folds, strict=True) if f != fold]
             held_out = [e for e, f in zip(prepared, folds, strict=True) if f == fold]
             module, _ = trained(rest, permute, settings.for_held_out())
