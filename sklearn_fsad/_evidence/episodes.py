@@ -10,7 +10,7 @@ import numpy as np
 
 from .._input.labels import ANOMALOUS
 from .._stats.scaling import ScaledSupport, ScalePrior, check_width
-from .._training.progress import steps
+from .._training.progress import phase, steps
 from .._typing import Array
 from ..tasks._episodes import Episode, EpisodeSampler
 from ..tasks._task import Task
@@ -54,10 +54,11 @@ class FoldedEvidence:
         if not any(e.needs_pooled for e in self.evidence):
             return None
         kept = (task for i, task in enumerate(self.tasks) if i not in left_out)
-        scaled = [self._scaled_classes(task) for task in kept]
-        for normals, _ in scaled:
-            check_width(normals, scaled[0][0].shape[1])
-        return Pooled.from_tasks(scaled, rank=self._rank)
+        with phase("pooling tasks without a fold" if left_out else "pooling tasks"):
+            scaled = [self._scaled_classes(task) for task in kept]
+            for normals, _ in scaled:
+                check_width(normals, scaled[0][0].shape[1])
+            return Pooled.from_tasks(scaled, rank=self._rank)
 
     def without(self, fold: Sequence[int]) -> Callable[..., CalibratedEvidence]:
         """Return ``(X, y) -> evidence`` of a support, without what a fold of tasks tells."""

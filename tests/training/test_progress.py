@@ -296,7 +296,7 @@ def test_the_bar_tells_epoch_and_loss_of_a_training(bars, terminal):
 
 # --- the log --------------------------------------------------------------------------------------
 PHASES = {
-    "pooled": ["drawing episodes", "evidence weights"],
+    "pooled": ["pooling tasks", "drawing episodes", "evidence weights"],
     "mlp": ["training"],
     "maml": ["drawing episodes", "evidence weights", "held-out tasks, fold 3 of 3"],
     "process": ["closed form on held-out tasks", "held-out tasks, fold 1 of 3"],
