@@ -3,6 +3,7 @@
 Importing the package does not import torch: a name is loaded when it is first used.
 """
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,9 @@ __all__ = [  # noqa: PLE0604, RUF100
     "meta_fit_pipeline",
     "to_pyod",
 ]
+
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent unless configured
 
 
 def __getattr__(name: str) -> Any:

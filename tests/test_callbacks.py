@@ -16,6 +16,7 @@ from sklearn.base import clone
 from skorch.callbacks import Callback, EarlyStopping, EpochScoring, LRScheduler
 
 from sklearn_fsad import MetaState
+from sklearn_fsad._training import net
 from sklearn_fsad.callbacks import Checkpoint
 from sklearn_fsad.exceptions import WeightsError
 
@@ -283,7 +284,11 @@ def test_a_process_that_learns_from_the_rows_of_fit_keeps_that_training_too(tmp_
     assert os.listdir(tmp_path)
 
 
-def test_the_bar_of_a_resumed_training_counts_from_where_it_was(tmp_path, capsys):
+def test_the_progress_of_a_resumed_training_counts_from_where_it_was(tmp_path, monkeypatch):
     killed("mlp", tmp_path)
-    brief("mlp", Checkpoint(tmp_path), verbose=1).meta_fit(make_family(4))
-    assert f"{EPOCHS}/{EPOCHS}" in capsys.readouterr().err
+    counted = []
+    monkeypatch.setattr(net, "advance", lambda *told: counted.append(told))
+    detector = brief("mlp", Checkpoint(tmp_path)).meta_fit(make_family(4))
+    assert sum(n for n, _ in counted) == EPOCHS * detector.episodes_per_epoch
+    assert len(counted) < EPOCHS
+    assert counted[-1][1].startswith(f"epoch {EPOCHS}/{EPOCHS}, train_loss ")

@@ -24,6 +24,7 @@ from sklearn_fsad._detectors.in_context.module import arrays_of, new_module
 from sklearn_fsad._detectors.in_context.training import described, train
 from sklearn_fsad._evidence.episodes import FoldedEvidence, observe, typical_spread
 from sklearn_fsad._evidence.kinds import TABULAR
+from sklearn_fsad._training.progress import progress
 from sklearn_fsad._training.settings import TrainingSettings
 from sklearn_fsad.prior import TabularPrior
 from sklearn_fsad.tasks._episodes import EpisodeSampler
@@ -69,13 +70,11 @@ def run(args: argparse.Namespace) -> Sequence[Result]:
                     for o in chunk]  # fmt: skip
     looked = time.perf_counter() - begun
     typical = typical_spread(observations, tuple(TABULAR.values()))
-    module, history = train(
-        new_module(closed_form(), args.seed),
-        described(observations, typical),
-        TrainingSettings(
-            lr=args.lr, max_epochs=args.epochs, batch_size=32, seed=args.seed, verbose=1
-        ),
-    )
+    settings = TrainingSettings(lr=args.lr, max_epochs=args.epochs, batch_size=32, seed=args.seed)
+    with progress("pretrain", verbose=1):
+        module, history = train(
+            new_module(closed_form(), args.seed), described(observations, typical), settings
+        )
     info = {
         "evidence": list(TABULAR),
         "n_tasks": len(observations),

@@ -10,7 +10,7 @@ import numpy as np
 
 from .._input.labels import ANOMALOUS
 from .._stats.scaling import ScaledSupport, ScalePrior, check_width
-from .._training.progress import progress_bar
+from .._training.progress import phase, steps
 from .._typing import Array
 from ..tasks._episodes import Episode, EpisodeSampler
 from ..tasks._task import Task
@@ -18,6 +18,8 @@ from ..tasks._task_set import TaskSet
 from .calibration import CalibratedEvidence, Calibration
 from .kinds import Evidence
 from .pooled import Pooled
+
+DRAWING_COST = 2.5
 
 
 class FoldedEvidence:
@@ -52,10 +54,11 @@ class FoldedEvidence:
         if not any(e.needs_pooled for e in self.evidence):
             return None
         kept = (task for i, task in enumerate(self.tasks) if i not in left_out)
-        scaled = [self._scaled_classes(task) for task in kept]
-        for normals, _ in scaled:
-            check_width(normals, scaled[0][0].shape[1])
-        return Pooled.from_tasks(scaled, rank=self._rank)
+        with phase("pooling tasks without a fold" if left_out else "pooling tasks"):
+            scaled = [self._scaled_classes(task) for task in kept]
+            for normals, _ in scaled:
+                check_width(normals, scaled[0][0].shape[1])
+            return Pooled.from_tasks(scaled, rank=self._rank)
 
     def without(self, fold: Sequence[int]) -> Callable[..., CalibratedEvidence]:
         """Return ``(X, y) -> evidence`` of a support, without what a fold of tasks tells."""
@@ -116,7 +119,7 @@ def observe(
     folds: Sequence[Sequence[int]],
     *,
     inject: Callable[[Episode, int], Array] | None = None,
-    verbose: int = 0,
+    cost: float = DRAWING_COST,
 ) -> list[Observation]:
     """Compute evidence about episodes, each with what is pooled over the tasks of other folds.
 
@@ -129,13 +132,13 @@ def observe(
         Positions of the tasks in each fold.
     inject : callable, default=None
         ``(episode, index) -> rows`` made from its support, to be looked at too.
-    verbose : int, default=0
-        1 shows a progress bar.
+    cost : float, default=2.5
+        Work of an episode, see :func:`phase`.
     """
     fold_of = {position: f for f, fold in enumerate(folds) for position in fold}
     representers = [evidence.without(fold) for fold in folds]
     observations = []
-    for i in progress_bar(range(n_episodes), "episodes", unit="episode", disable=not verbose):
+    for i in steps(range(n_episodes), "drawing episodes", cost):
         e = sampler.episode(0, i)
         fold = fold_of[e.task]
         seen = representers[fold](e.support_X, e.support_y)

@@ -16,6 +16,7 @@ from .._training.held_out import REGIMES, HeldOutEpisode, HeldOutReport, group_m
 from .._training.loop import train_episodic
 from .._training.losses import PairwiseLoss
 from .._training.optimizers import LBFGS
+from .._training.progress import phase, phases
 from .._training.settings import TrainingSettings
 from .._typing import Array
 from ..tasks._episodes import Episode
@@ -24,6 +25,7 @@ from .kinds import Evidence
 from .mix import CLOSED_FORM, MIX, SINGLE, EvidenceMix
 
 MIX_EPOCHS = 4
+_COST = 0.07  # of an episode in an epoch
 _CHOICE = "evidence weights"
 _OPTIMIZER = {  # each epoch takes so many steps on the same episodes
     "optimizer": LBFGS,
@@ -67,6 +69,11 @@ class LearnedMix:
         return {"held_out": [r.to_info() for r in self.reports], "history": self.history}
 
 
+def work_of_mix(n_episodes: int, n_epochs: int, n_folds: int) -> float:
+    """Return the work of :func:`learn_mix`: as much as a training on all tasks for each fold."""
+    return _COST * n_episodes * n_epochs * n_folds
+
+
 def learn_mix(
     observations: Sequence[Observation],
     evidence: Sequence[Evidence],
@@ -101,11 +108,12 @@ def learn_mix(
         how = how.with_defaults(iterator_train__collate_fn=CollateOnce(how.dtype))
         return train_episodic(new_mix(), data, None, replace(how, batch_size=len(part)))
 
-    mix, history = trained(np.ones(len(folds), dtype=bool), settings)
+    with phase("evidence weights", _COST):
+        mix, history = trained(np.ones(len(folds), dtype=bool), settings)
     held_out: list[HeldOutEpisode] = []
     theta_without = {}
     if len(set(folds)) > 1:
-        for fold in sorted(set(folds)):
+        for fold in phases(sorted(set(folds)), "evidence weights, held-out tasks, fold", _COST):
             candidate, _ = trained(folds != fold, settings.for_held_out())
             theta = theta_without[int(fold)] = candidate.theta.detach().numpy()
             options = [new_mix(theta=theta, choice=(o, o)) for o in (MIX, CLOSED_FORM)]

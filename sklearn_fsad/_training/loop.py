@@ -10,6 +10,7 @@ from .batches import Collate, EpisodeDataset
 from .checkpoint import checkpoints_in, without_checkpoints
 from .checks import check_training
 from .net import EpisodicNet, EpochProgress, Interrupted
+from .progress import unless_named
 from .seeding import torch_seed
 from .settings import TrainingSettings
 from .usual_torch import training_threads
@@ -40,7 +41,7 @@ def train_episodic(
         Losses of each epoch.
     """
     check_training(settings, validates=valid is not None)
-    kind, verbose = EpisodicNet, settings.verbose
+    kind = EpisodicNet
     arguments = {"callbacks__print_log": None, **settings.of_net()}
     if settings.accelerator is not None:
         from .shared import Share, SharedEpisodicNet, join, ways_of
@@ -49,10 +50,9 @@ def train_episodic(
         train, valid = Share(train, accelerator), valid and Share(valid, accelerator)
         kind = SharedEpisodicNet
         arguments = {**ways_of(accelerator), **settings.of_net(), "device": None}
-        verbose = verbose if accelerator.is_main_process else 0
-    callbacks = _callbacks(module, train, valid, settings, verbose)
+    callbacks = _callbacks(module, train, valid, settings)
     collate = Collate(settings.dtype)
-    with torch_seed(settings.seed):
+    with unless_named("training"), torch_seed(settings.seed):
         net = kind(module, **{
             "callbacks": callbacks,
             "train_split": _fixed_split(valid),
@@ -80,12 +80,9 @@ def _callbacks(
     train: EpisodeDataset,
     valid: EpisodeDataset | None,
     settings: TrainingSettings,
-    verbose: int,
 ) -> list[Any]:
-    """List the callbacks of a training: given ones, progress bar and last the checkpoints."""
-    callbacks = without_checkpoints(settings.callbacks)
-    if verbose:
-        callbacks.append(("progress", EpochProgress()))
+    """List the callbacks of a training: given ones, its progress and last the checkpoints."""
+    callbacks = [*without_checkpoints(settings.callbacks), ("progress", EpochProgress())]
     for checkpoint in checkpoints_in(settings.callbacks):
         weights = to_arrays(module.state_dict(), "")
         episodes = [data.fingerprint() for data in (train, valid) if data is not None]

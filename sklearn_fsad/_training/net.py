@@ -14,7 +14,7 @@ from torch import Tensor
 from ..exceptions import MetaTrainingDivergedError
 from .adversary import attacked
 from .interruption import cut_short
-from .progress import progress_bar
+from .progress import advance, expect_at_least
 
 
 class EpisodicNet(NeuralNet):
@@ -101,23 +101,17 @@ def _has_stopped(callback: Any) -> bool:
 
 
 class EpochProgress(Callback):
-    """Show a progress bar over epochs with the latest losses."""
+    """Tell the progress of a training: each epoch counts the episodes that it has trained on."""
 
-    def __init__(self, description: str = "meta-training") -> None:
-        self.description = description
+    def on_train_begin(self, net: Any, X: Any = None, **kwargs: Any) -> None:
+        """Begin to count, with nothing that a checkpoint keeps."""
+        self._n_counted = 0
+        expect_at_least(net.max_epochs * len(X))
 
-    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
-        """Open the bar."""
-        self.bar_ = progress_bar(total=net.max_epochs, desc=self.description, unit="epoch")
-
-    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Advance the bar, and show the latest losses."""
+    def on_epoch_end(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
+        """Count an epoch, and those that a checkpoint has brought; show the latest losses."""
         last = net.history[-1]
-        losses = {k: f"{last[k]:.4f}" for k in ("train_loss", "valid_loss") if k in last}
-        self.bar_.set_postfix(losses, refresh=False)
-        self.bar_.update(len(net.history) - self.bar_.n)
-
-    def on_train_end(self, net: Any, **kwargs: Any) -> None:
-        """Close the bar."""
-        self.bar_.close()
-        del self.bar_
+        losses = [f"{k} {last[k]:.4f}" for k in ("train_loss", "valid_loss") if k in last]
+        epoch = f"epoch {len(net.history)}/{net.max_epochs}"
+        n_epochs, self._n_counted = len(net.history) - self._n_counted, len(net.history)
+        advance(n_epochs * len(dataset_train), ", ".join([epoch, *losses]))

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from .checkpoint import checkpoints_in
 from .optimizers import Adam
 
-_OF_NET_PARAMS = ("lr", "max_epochs", "batch_size", "device", "callbacks", "verbose", "accelerator")
+_OF_NET_PARAMS = ("lr", "max_epochs", "batch_size", "device", "callbacks", "accelerator")
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,6 @@ class TrainingSettings:
         Precision of the rows.
     callbacks : sequence of Callback or (str, Callback), default=()
         skorch callbacks.
-    verbose : int, default=0
-        1 shows a progress bar.
     accelerator : callable, default=None
         Makes the accelerator with which several processes share the training.
     parameters : mapping, default=None
@@ -58,7 +56,6 @@ class TrainingSettings:
     seed: int = 0
     dtype: torch.dtype = torch.float32
     callbacks: Sequence[Any] = ()
-    verbose: int = 0
     accelerator: Callable[[], Any] | None = None
     parameters: Mapping[str, Any] | None = None
     keep_on_interrupt: bool = False
@@ -81,7 +78,11 @@ class TrainingSettings:
         own = {name: net_params[name] for name in _OF_NET_PARAMS if name in net_params}
         if "callbacks" in own:
             own["callbacks"] = own["callbacks"] or ()
-        rest = {name: value for name, value in net_params.items() if name not in own}
+        rest = {
+            name: value
+            for name, value in net_params.items()
+            if name not in own and name != "verbose"
+        }
         return replace(self, **own, skorch={**self.skorch, **rest})
 
     def with_defaults(self, **skorch: Any) -> TrainingSettings:
@@ -146,7 +147,7 @@ class TrainingSettings:
         return self.with_callbacks([("clip", clipping), ("schedule", schedule)])
 
     def for_held_out(self) -> TrainingSettings:
-        """Return settings of a training with held-out tasks: silent, with checkpoints alone.
+        """Return settings of a training with held-out tasks: with checkpoints alone.
 
         Returns
         -------
@@ -154,7 +155,7 @@ class TrainingSettings:
             A copy.
         """
         kept = checkpoints_in(self.callbacks)
-        return replace(self, verbose=0, callbacks=kept, keep_on_interrupt=False)
+        return replace(self, callbacks=kept, keep_on_interrupt=False)
 
     def of_net(self) -> dict[str, Any]:
         """Return the arguments of the skorch net except its callbacks.

@@ -12,6 +12,7 @@ from sklearn.base import clone
 
 from .._input.labels import codes_to_labels
 from .._stats.ranking import clearly_better, standard_error
+from .._training.progress import advance, expect_more, phases, progress
 from .._typing import Array
 from ..exceptions import TaskWarning
 from ..tasks._task_set import TaskSet
@@ -59,6 +60,7 @@ def suggest_detector(
     scoring: Any = None,
     n_folds: int = 5,
     random_state: int = 0,
+    verbose: int | None = None,
 ) -> Suggestion:
     """Compare detectors on held-out tasks, and suggest one.
 
@@ -86,6 +88,8 @@ def suggest_detector(
         Folds of tasks, at most as many as there are groups.
     random_state : int, default=0
         Seed.
+    verbose : int, default=None
+        0 shows no bar, 1 shows one at once, None after five seconds in terminals and notebooks.
 
     Returns
     -------
@@ -125,10 +129,12 @@ def suggest_detector(
         )
     pairs = {task.name: (task.X, codes_to_labels(task.y)) for task in tasks}
     how = (pairs, folds, splitter, scoring)
-    scores = {
-        name: _held_out_scores(name, detector, *how, learns=name not in without_meta_fit)
-        for name, detector in detectors.items()
-    }
+    with progress("suggest_detector", verbose):
+        expect_more(len(detectors) * len(folds))
+        scores = {
+            name: _held_out_scores(name, detector, *how, learns=name not in without_meta_fit)
+            for name, detector in detectors.items()
+        }
     if not all(map(len, scores.values())):
         raise ValueError(
             "No task has enough labelled normal and anomalous rows for the splitter: ask for "
@@ -170,7 +176,7 @@ def _held_out_scores(
     """Score each task that can be scored by a detector that did not learn from it: (n_tasks,)."""
     tasks = list(pairs)
     found: dict[Any, float] = {}
-    for fold in folds:
+    for fold in phases(folds, f"{name}, fold"):
         estimator = TaskEstimator(clone(detector), splitter=splitter, scoring=scoring)
         held_out = [tasks[i] for i in fold]
         if not learns:
@@ -182,6 +188,7 @@ def _held_out_scores(
                 estimator.fit(rest)
         parts = estimator.task_scores({task: pairs[task] for task in held_out})
         found |= {task: finite_mean(values, name, task) for task, values in parts.items()}
+        advance()
     return np.array([found[task] for task in tasks if task in found])
 
 

@@ -20,7 +20,7 @@ from sklearn_fsad import (
     ProtoNetDetector,
 )
 from sklearn_fsad._training.net import EpisodicNet
-from sklearn_fsad._training.progress import progress_bar, say
+from sklearn_fsad._training.progress import progress, steps
 from sklearn_fsad.thresholds import ConformalThreshold
 
 pytestmark = pytest.mark.usefixtures("few_trees", "few_lessons")
@@ -209,8 +209,8 @@ STREAMS = {"none": lambda: None, "closed": closed, "broken": Broken}
 def test_progress_needs_no_console(kind, monkeypatch):
     monkeypatch.setattr(sys, "stdout", STREAMS[kind]())
     monkeypatch.setattr(sys, "stderr", STREAMS[kind]())
-    say("hello")
-    assert list(progress_bar(range(3), "episodes")) == [0, 1, 2]
+    with progress("call", verbose=1):
+        assert list(steps(range(3), "episodes")) == [0, 1, 2]
 
 
 def test_training_tells_its_progress_and_needs_no_console(name, monkeypatch, capsys):

@@ -1,5 +1,7 @@
 """suggest_detector measures on held-out tasks and prefers what is simple."""
 
+import logging
+
 import numpy as np
 import pytest
 from families import make_family
@@ -86,3 +88,15 @@ def test_detectors_of_the_package_are_compared(few_trees):
     assert set(found.scores) == set(detectors)
     assert all((s > 0.5).all() and (s <= 1).all() for s in found.scores.values())
     assert found.best.get_params()["pretrained"] == detectors[found.best_name].pretrained
+
+
+def test_one_bar_tells_how_far_all_detectors_are(capsys, caplog):
+    caplog.set_level(logging.INFO, "sklearn_fsad")
+    brief = {"n_normal": (5, 10), "max_epochs": 1, "episodes_per_epoch": 4, "verbose": 1}
+    detectors = {"a": Fixed(0), "b": ProtoNetDetector(embedding="mlp", scaler="task", **brief)}
+    suggest_detector(make_tasks(), detectors, n_folds=2, verbose=1)
+    shown = capsys.readouterr().err
+    assert "suggest_detector: 100%" in shown
+    assert "meta_fit" not in shown
+    phases = [record.getMessage().rpartition(" took ")[0] for record in caplog.records]
+    assert phases == [f"suggest_detector: {d}, fold {i} of 2" for d in "ab" for i in (1, 2)]

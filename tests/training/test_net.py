@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from families import META_FITTED, QUICK, make_detector, make_family, new_task
-from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
 from torch import nn
@@ -169,11 +168,11 @@ def test_net_params_override_a_detectors_parameters():
 
 def test_settings_for_held_out_tasks_keep_the_checkpoints_alone():
     checkpoint = Checkpoint("folder")
-    settings = TrainingSettings(lr=0.1, max_epochs=2, verbose=1, keep_on_interrupt=True,
+    settings = TrainingSettings(lr=0.1, max_epochs=2, keep_on_interrupt=True,
                                 callbacks=[Callback(), ("mine", checkpoint)])  # fmt: skip
     held_out = settings.for_held_out()
     assert list(held_out.callbacks) == [checkpoint]
-    assert (held_out.verbose, held_out.keep_on_interrupt, held_out.lr) == (0, False, 0.1)
+    assert (held_out.keep_on_interrupt, held_out.lr) == (False, 0.1)
 
 
 class Recorder(Callback):
@@ -379,17 +378,6 @@ def test_early_stopping_ends_the_training_quietly_and_keeps_the_best_epoch(monke
     losses = [epoch["valid_loss"] for epoch in detector.pretrained.info["history"]]
     assert len(losses) < 60
     assert int(np.argmin(losses)) < len(losses) - 1
-
-
-@both_methods
-def test_progress_bars_appear_only_when_asked_for(name, capsys):
-    detector = make_detector(name).set_params(max_epochs=2)
-    clone(detector).meta_fit(make_family())
-    assert capsys.readouterr() == ("", "")
-    clone(detector).set_params(verbose=1).meta_fit(make_family())
-    shown = capsys.readouterr()
-    assert "meta-training" in shown.err
-    assert shown.out == ""
 
 
 def test_a_seed_is_of_the_cpu_alone(monkeypatch):

@@ -42,7 +42,7 @@ SHARED_CONSTRAINTS: dict[str, Any] = {
     "device": [str],
     "net_params": [None, dict],
     "callbacks": [None, tuple],
-    "verbose": ["verbose"],
+    "verbose": [None, "verbose"],
     "random_state": ["random_state"],
 }
 

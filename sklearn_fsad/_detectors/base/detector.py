@@ -16,6 +16,7 @@ from ..._input.labels import ANOMALOUS, NORMAL, read_labels, warn_if_mostly_anom
 from ..._input.rows import refuse_huge
 from ..._state import MetaState, resolve_state
 from ..._training.interruption import kept_on_interrupt, warn_of_interruption
+from ..._training.progress import expect_more, expect_only, log_verdicts
 from ..._training.usual_torch import usual_torch
 from ..._typing import Codes
 from ...tasks._distance import TrainingTasks, warn_if_far
@@ -35,7 +36,7 @@ from .documentation import spell_out_shared, with_shared_parameters
 from .explanations import Explanations
 from .fitting import Fitting
 from .parameters import with_plain_parameters
-from .probability import CURVE, learn_from_tasks
+from .probability import CURVE, learn_from_tasks, work_of_curve
 
 
 @with_shared_parameters
@@ -106,7 +107,7 @@ class BaseFewShotDetector(Fitting, Explanations, metaclass=ABCMeta):
         device: str = "cpu",
         net_params: dict[str, Any] | None = None,
         callbacks: list[Any] | None = None,
-        verbose: int = 0,
+        verbose: int | None = None,
         random_state: Any = None,
     ) -> None:
         self.n_normal = n_normal
@@ -173,7 +174,12 @@ class BaseFewShotDetector(Fitting, Explanations, metaclass=ABCMeta):
         self : object
             The meta-fitted detector.
         """
-        with with_plain_parameters(self), usual_torch(), kept_on_interrupt() as interruption:
+        with (
+            with_plain_parameters(self),
+            usual_torch(),
+            kept_on_interrupt() as interruption,
+            self._progress("meta_fit"),
+        ):
             state = self._learned_state(X, y, groups)
         forget_fit(self)
         self.pretrained = state
@@ -200,7 +206,12 @@ class BaseFewShotDetector(Fitting, Explanations, metaclass=ABCMeta):
         self : object
             The fitted detector.
         """
-        with restored_on_error(self), with_plain_parameters(self), usual_torch():
+        with (
+            restored_on_error(self),
+            with_plain_parameters(self),
+            usual_torch(),
+            self._progress("fit"),
+        ):
             check_device(self.device)
             rows = self._validated(X, ensure_min_samples=2)
             refuse_huge(rows, columns=known_columns(self))
@@ -231,7 +242,12 @@ class BaseFewShotDetector(Fitting, Explanations, metaclass=ABCMeta):
         """
         if not self.__sklearn_is_fitted__():
             return self.fit(X, y)
-        with restored_on_error(self), with_plain_parameters(self), usual_torch():
+        with (
+            restored_on_error(self),
+            with_plain_parameters(self),
+            usual_torch(),
+            self._progress("partial_fit"),
+        ):
             rows = self._validated(X, reset=False)
             refuse_huge(rows, columns=known_columns(self))
             known = self._coding
@@ -272,7 +288,11 @@ class BaseFewShotDetector(Fitting, Explanations, metaclass=ABCMeta):
         )
         tasks = without_extremes(tasks)
         seed = self._seed()
+        last = work_of_curve(self._sampler(tasks, seed), self.episodes_per_epoch)
+        expect_more(last)
         state = self._meta_train(tasks, seed)
+        expect_only(last)
+        log_verdicts(state.info.get("held_out", ()))
         state = self._with_probabilities(state, tasks, seed)
         if state.n_features_in is None:
             return state

@@ -46,8 +46,10 @@ net_params : dict, default=None
 callbacks : list, default=None
     skorch callbacks of the training; cloned, never changed. Most trainings have no validation
     episodes: ``EarlyStopping(monitor="train_loss")``.
-verbose : int, default=0
-    1 shows progress bars.
+verbose : int, default=None
+    A bar tells the progress of ``meta_fit`` and ``fit``: 0 shows none, 1 shows it at once. None
+    shows it after five seconds, in notebooks and terminals alone. The same and what held-out tasks
+    decided is logged by ``logging.getLogger("sklearn_fsad")``.
 random_state : int, RandomState or None, default=None
     Seed of everything random.
 offset_ : float

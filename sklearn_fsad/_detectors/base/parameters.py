@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar
 
 from sklearn.base import BaseEstimator
@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import InvalidParameterError, validate_parameter_constraints
 
 from ..._training.checks import check_settings
+from ..._training.progress import progress
 from ..._training.settings import TrainingSettings
 from ..._values import plain, plain_scalar
 from .checks import check_device, check_shots, copied_callback
@@ -70,11 +71,15 @@ class Parameters(BaseEstimator):
             device=self.device,
             seed=seed,
             callbacks=[copied_callback(callback) for callback in self.callbacks or ()],
-            verbose=int(self.verbose),
             parameters=parameters,
             keep_on_interrupt=True,
         )
         return settings.with_net_params(copy.deepcopy(self.net_params or {}))
+
+    def _progress(self, method: str) -> AbstractContextManager[None]:
+        """Tell the progress of a method in the block, as ``verbose`` says."""
+        verbose = (self.net_params or {}).get("verbose", self.verbose)
+        return progress(f"{type(self).__name__}.{method}", verbose)
 
     @property
     def _scaler_follows(self) -> bool:

@@ -16,12 +16,14 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
 from ..._input.labels import ANOMALOUS
+from ..._training.progress import steps
 from ..._typing import Array
 from ...tasks._episodes import EpisodeSampler
 
 CURVE = "probability"
 _EPOCH = 2**20  # of episodes that no training draws
 _EPISODES, _MOST_EPISODES = 8, 96  # a task, and in all
+_COST = 5.0  # of an episode
 _C = 100.0  # of the logistic regression: hardly a penalty
 _SHAPE = 0.2  # of the density of anomalies' p-values, where none is labelled: a ROC AUC of 1 / 1.2
 _TAIL = 0.2  # share of the normals whose excess makes the tail
@@ -71,17 +73,26 @@ def learn_from_tasks(
     drawable = sampler.drawable
     if not drawable:
         return None
-    n = min(_EPISODES * len(drawable), _MOST_EPISODES)
-    if n_trained_on is not None:
-        n = min(n, max(n_trained_on // 2, 1))
+    n = _n_episodes(sampler, n_trained_on)
     curve = learn_curve(list(scored_episodes(detector, sampler, n)))
     rates = [(sampler.tasks[i].y == ANOMALOUS).mean() for i in drawable]
     return curve, float(np.mean(rates))
 
 
+def work_of_curve(sampler: EpisodeSampler, n_trained_on: int | None) -> float:
+    """Return the work of :func:`learn_from_tasks`."""
+    return _COST * _n_episodes(sampler, n_trained_on)
+
+
+def _n_episodes(sampler: EpisodeSampler, n_trained_on: int | None) -> int:
+    """Return the number of episodes that are scored."""
+    n = min(_EPISODES * len(sampler.drawable), _MOST_EPISODES)
+    return n if n_trained_on is None else min(n, max(n_trained_on // 2, 1))
+
+
 def scored_episodes(detector: Any, sampler: EpisodeSampler, n: int) -> Iterator[ScoredEpisode]:
     """Fit a detector to supports of a sampler and score the queries."""
-    for i in range(n):
+    for i in steps(range(n), "probabilities", _COST):
         e = sampler.episode(_EPOCH, i)
         detector.fit(e.support_X, e.support_y)
         rate = float((sampler.tasks[e.task].y == ANOMALOUS).mean())

@@ -131,7 +131,7 @@ class InContextDetector(BaseFewShotDetector):
         device: str = "cpu",
         net_params: dict[str, Any] | None = None,
         callbacks: list[Any] | None = None,
-        verbose: int = 0,
+        verbose: int | None = None,
         random_state: Any = None,
     ) -> None:
         super().__init__(

@@ -20,6 +20,7 @@ from ..._training.held_out import REGIMES, HeldOutEpisode, HeldOutReport, group_
 from ..._training.loop import train_episodic
 from ..._training.losses import TopLoss
 from ..._training.optimizers import AdamW
+from ..._training.progress import expect_more, phase, phases
 from ..._training.settings import TrainingSettings
 from ..._typing import Array
 from ...tasks._episodes import Episode, EpisodeSampler
@@ -28,6 +29,7 @@ from .module import NET, ContextMix, arrays_of, module_of
 from .representation import support_summary
 
 N_FOLDS, _N_STAGES = 5, 3
+_DRAWING_COST, _COST = 10.0, 0.25  # of drawing an episode and training on it
 
 
 def described(observations: Sequence[Observation], typical: Array) -> list[Episode]:
@@ -110,7 +112,8 @@ def fine_tune(
     folds = tasks.folds(N_FOLDS, settings.seed)
     shared = tasks.n_features is not None and len(folds) > 1
     evidence = FoldedEvidence(tasks, tuple((FAMILY if shared else TABULAR).values()), "none", None)
-    observations = observe(evidence, sampler, n_episodes, folds, verbose=settings.verbose)
+    expect_more(n_episodes * (_DRAWING_COST + _COST * settings.max_epochs * len(folds)))
+    observations = observe(evidence, sampler, n_episodes, folds, cost=_DRAWING_COST)
     pooled = evidence.pooled()
     start = arrays if pooled is None else with_pooled(arrays, pooled)
     typical = typical_spread(observations, evidence.evidence)
@@ -123,7 +126,7 @@ def fine_tune(
     )
     held_out = tuning.held_out() if len(folds) > 1 else []
     stage, used = _choose(held_out)
-    modules, history = tuning.train(range(len(observations)), settings) if stage else ([], [])
+    modules, history = tuning.train_on_all() if stage else ([], [])
     stage = min(stage, len(modules))  # fewer where it was cut short
     reports = _reports(held_out, stage, used)
     if not stage:
@@ -173,13 +176,18 @@ class _Tuning:
         _, history = train(module, [self.episodes[i] for i in positions], settings)
         return [module_of(taken) for taken in snapshots.taken_], history
 
+    def train_on_all(self) -> tuple[list[ContextMix], list[dict[str, float]]]:
+        """Train on all episodes; return the same."""
+        with phase("training", _COST):
+            return self.train(range(len(self.episodes)), self.settings)
+
     def held_out(self) -> list[HeldOutEpisode]:
         """Score the episodes of each fold by the given network and by stages trained without it."""
         if not self.stages:
             return []
         baseline, scored = module_of(self.start), []
         fold = np.array([o.fold for o in self.observations])
-        for f in sorted(set(fold)):
+        for f in phases(sorted(set(fold)), "held-out tasks, fold", _COST):
             candidates, _ = self.train(
                 np.flatnonzero(fold != f).tolist(), self.settings.for_held_out()
             )

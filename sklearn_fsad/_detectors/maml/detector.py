@@ -15,7 +15,7 @@ from ..._input.labels import ANOMALOUS, PADDING
 from ..._state import MetaState
 from ..._stats.moments import are_embeddings
 from ..._training.layers import aligned
-from ..._training.progress import say
+from ..._training.progress import phase
 from ..._typing import Array, Codes
 from ..._warn import warn
 from ...exceptions import AdaptationWarning
@@ -222,7 +222,7 @@ class MAMLDetector(BaseFewShotDetector):
         device: str = "cpu",
         net_params: dict[str, Any] | None = None,
         callbacks: list[Any] | None = None,
-        verbose: int = 0,
+        verbose: int | None = None,
         random_state: Any = None,
     ) -> None:
         super().__init__(
@@ -297,9 +297,8 @@ class MAMLDetector(BaseFewShotDetector):
     def _untrained_state(self, X: Array, y: Codes) -> MetaState:
         if self.residual:
             return closed_form_state(self, X[y != ANOMALOUS])
-        if self.verbose:
-            say(f"{type(self).__name__}: no meta_fit; learning from the {len(X)} rows of fit")
-        return self_taught_state(self, X, y)
+        with phase(f"no meta_fit: learning from the {len(X)} rows of fit"):
+            return self_taught_state(self, X, y)
 
     def _module(self, state: MetaState) -> nn.Module:
         if "use" not in state.arrays:

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 
 from ..._evidence.calibration import CalibratedEvidence
-from ..._evidence.episodes import FoldedEvidence, Observation, observe
+from ..._evidence.episodes import DRAWING_COST, FoldedEvidence, Observation, observe
 from ..._evidence.kinds import EVIDENCE, Evidence
 from ..._evidence.mix import CLOSED_FORM, EvidenceMix, default_weights
-from ..._evidence.mix_training import MIX_EPOCHS, learn_mix
+from ..._evidence.mix_training import MIX_EPOCHS, learn_mix, work_of_mix
 from ..._input.labels import ANOMALOUS, INJECTED
 from ..._state import MetaState
 from ..._stats.moments import are_embeddings
 from ..._stats.scaling import ScaledSupport, check_width
 from ..._training.held_out import REGIMES
+from ..._training.progress import expect_more, log_verdicts
 from ..._training.settings import TrainingSettings
 from ..._typing import Array, Codes
 from ..._warn import warn
@@ -52,7 +53,7 @@ def self_taught_state(detector: BaseFewShotDetector, X: Array, y: Codes) -> Meta
     n, k = min(int((y != ANOMALOUS).sum()), 40), min(int((y == ANOMALOUS).sum()), 16)
     sampler = EpisodeSampler(tasks, n_normal=(n, n), n_anomalous=(k, k), n_query=40, seed=seed)
     settings = detector._net_settings(lr=4e-3, seed=seed)
-    settings = replace(settings, max_epochs=_SELF_TAUGHT_EPOCHS, verbose=0, accelerator=None)
+    settings = replace(settings, max_epochs=_SELF_TAUGHT_EPOCHS, accelerator=None)
     return learned_state(
         detector,
         tasks,
@@ -110,13 +111,17 @@ def learned_state(
     info: dict[str, Any] = {"n_tasks": n_tasks, "seed": seed}
     architecture: dict[str, Any] = {}
     if n_episodes and settings.max_epochs:
+        held_out = 2 * (1 + (augment == "auto")) if gate and len(folds) > 2 else 0
+        expect_more(
+            n_episodes * (DRAWING_COST + settings.max_epochs * (1 + held_out))
+            + work_of_mix(n_episodes, MIX_EPOCHS, len(folds))
+        )
         observations = observe(
             folded,
             sampler,
             n_episodes,
             folds,
             inject=lambda e, i: _injected(detector, e.support_X, e.support_y, [seed, i]),
-            verbose=int(detector.verbose),
         )
         feature_map = FeatureMap.from_tasks(tasks, _scaler(detector), embedding)
         prepared, learned = _prepared(detector, observations, evidence, closed, feature_map, seed)
@@ -192,6 +197,7 @@ def _closed_forms(
         return dict.fromkeys(folds, new_mix(choice=(CLOSED_FORM, CLOSED_FORM))), {}
     settings = TrainingSettings(lr=1.0, max_epochs=MIX_EPOCHS, seed=seed)
     learned = learn_mix(observations[:_MIX_EPISODES], evidence, new_mix, settings)
+    log_verdicts(learned.info()["held_out"])
     thetas = {fold: learned.theta_without.get(fold, learned.theta) for fold in folds}
     mixes = {f: new_mix(theta=theta, choice=learned.choice) for f, theta in thetas.items()}
     return mixes, learned.arrays()

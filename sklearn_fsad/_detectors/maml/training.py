@@ -14,6 +14,7 @@ from ..._training.held_out import HeldOutComparison, HeldOutEpisode, HeldOutRepo
 from ..._training.loop import train_episodic
 from ..._training.losses import PairwiseLoss
 from ..._training.optimizers import Adam
+from ..._training.progress import phases
 from ..._training.seeding import torch_seed
 from ..._training.settings import TrainingSettings
 from ...tasks._episodes import Episode
@@ -87,7 +88,8 @@ def learn_to_adapt(
 
     def compared(permute: bool) -> HeldOutComparison:
         scored: list[HeldOutEpisode] = []
-        for fold in sorted(set(folds)):
+        name = "held-out tasks, permuted features, fold" if permute else "held-out tasks, fold"
+        for fold in phases(sorted(set(folds)), name):
             rest = [e for e, f in zip(prepared, folds, strict=True) if f != fold]
             held_out = [e for e, f in zip(prepared, folds, strict=True) if f == fold]
             module, _ = trained(rest, permute, settings.for_held_out())

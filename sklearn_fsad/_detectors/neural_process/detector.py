@@ -12,7 +12,7 @@ from sklearn.utils.metaestimators import available_if
 
 from ..._input.labels import ANOMALOUS
 from ..._state import MetaState
-from ..._training.progress import say
+from ..._training.progress import phase
 from ..._typing import Array, Codes
 from ...tasks._task_set import TaskSet
 from ..base.adaptation import Adaptation, Method, SupportSet
@@ -241,7 +241,7 @@ default="auto"
         device: str = "cpu",
         net_params: dict[str, Any] | None = None,
         callbacks: list[Any] | None = None,
-        verbose: int = 0,
+        verbose: int | None = None,
         random_state: Any = None,
     ) -> None:
         super().__init__(
@@ -295,12 +295,10 @@ default="auto"
         return self_taught_states(self, [normals], self._seed(), len(normals))[0]
 
     def _adapted_untrained(self, method: Method, support: SupportSet) -> Adaptation:
-        if self.verbose:
-            n_rows = len(support.X)
-            say(f"{type(self).__name__}: no meta_fit; learning from the {n_rows} rows of fit")
         normals, seed = support.normals, self._seed()
         parts = [normals, *without_folds(normals, seed)]
-        state, *without = self_taught_states(self, parts, seed, len(normals))
+        with phase(f"no meta_fit: learning from the {len(support.X)} rows of fit"):
+            state, *without = self_taught_states(self, parts, seed, len(normals))
         adaptation = Adaptation.of(method, state, support)
         return adaptation.with_left_out(self._left_out_scores(adaptation, without))
 

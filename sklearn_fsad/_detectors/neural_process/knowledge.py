@@ -19,6 +19,7 @@ from ..._training.held_out import (
     HeldOutReport,
     is_behind,
 )
+from ..._training.progress import advance, phases
 from ..._typing import Array
 from ...tasks._episodes import Episode, EpisodeSampler
 from ...tasks._task_set import TaskSet
@@ -147,6 +148,7 @@ class HeldOutTasks:
                 parts = [torch.from_numpy(p) for p in (described.support, described.support_y)]
                 query = torch.from_numpy(described.transform(e.query_X))
                 terms.append(module.terms(module.adapt(*parts), query).numpy())
+            advance()
         return terms
 
     def of_fold(self, fold: int) -> list[Episode]:
@@ -267,7 +269,7 @@ def compare_network(
     The comparison ends at the first fold in which a network is behind: no others are trained.
     """
     compared: list[HeldOutEpisode] = []
-    for fold, known in without.items():
+    for fold, known in phases([*without.items()], "held-out tasks, fold"):
         modules = closed(known), network(known, held_out.rest_of(fold))
         scores = (
             [terms.sum(axis=1) for terms in held_out.terms(module, describe, fold)]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..._state import MetaState
+from ..._training.progress import expect_more, expect_only, phase
 from ..._training.settings import TrainingSettings
 from ..._training.weights import to_arrays
 from ..._typing import Array, Codes, Positions
@@ -37,11 +38,14 @@ def meta_learned_state(detector: BaseFewShotDetector, tasks: TaskSet, seed: int)
         raise ValueError("No task has two normal rows: there is nothing to learn from.")
     past = _PastTasks.of(detector, tasks, seed)
     held_out = past.held_out(seed)
+    expect_more(past.work)
     if held_out is None:
         return past.train(past.draft)
-    knowledge, without, reports = learn_knowledge(
-        tasks, held_out, past.describe, past.closed, detector.weigh_features
-    )
+    expect_more(5 * len(held_out.episodes) + 3 * detector.gate * past.work)
+    with phase("closed form on held-out tasks"):
+        knowledge, without, reports = learn_knowledge(
+            tasks, held_out, past.describe, past.closed, detector.weigh_features
+        )
     used = True
     if detector.gate and past.settings.max_epochs:
         comparison = compare_network(held_out, without, past.describe, past.closed, past.network)
@@ -102,6 +106,11 @@ class _PastTasks:
         )
         found = HeldOutTasks.from_tasks(self.tasks, sampler, seed)
         return found if found.suffice else None
+
+    @property
+    def work(self) -> float:
+        """Work of one training."""
+        return (self.detector.episodes_per_epoch or _EPISODES) * self.settings.max_epochs
 
     def train(self, state: MetaState) -> MetaState:
         """Train a network on all tasks, and add it to a state."""
@@ -169,7 +178,9 @@ def self_taught_states(
     """
     usual = next(e for most, e in _EPOCHS.items() if n_rows < most)
     settings = detector._net_settings(lr=_RATE, seed=seed, max_epochs=usual)
-    settings = replace(settings, verbose=0, accelerator=None)
+    settings = replace(settings, accelerator=None)
+    n_episodes = detector.episodes_per_epoch or _EPISODES
+    expect_only(settings.max_epochs * n_episodes)
     names = getattr(detector, "feature_names_in_", None)
     if not settings.max_epochs:
         parts = parts[:1]
@@ -180,7 +191,6 @@ def self_taught_states(
     history: list[dict[str, float]] = []
     if settings.max_epochs:
         episodes = [_episodes_of(detector, *part) for part in zip(drafts, parts, strict=True)]
-        n_episodes = detector.episodes_per_epoch or _EPISODES
         history = train_together(modules, episodes, n_episodes, settings)
     return [_with_network(*part, history) for part in zip(drafts, modules, strict=True)]
 

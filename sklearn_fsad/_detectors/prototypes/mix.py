@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..._evidence.calibration import CalibratedEvidence
-from ..._evidence.episodes import FoldedEvidence, observe
+from ..._evidence.episodes import DRAWING_COST, FoldedEvidence, observe
 from ..._evidence.kinds import EVIDENCE, Evidence, resolve_evidence
 from ..._evidence.mix import EvidenceMix, default_weights
-from ..._evidence.mix_training import MIX_EPOCHS, learn_mix
+from ..._evidence.mix_training import MIX_EPOCHS, learn_mix, work_of_mix
 from ..._input.labels import ANOMALOUS
 from ..._state import MetaState
 from ..._stats.moments import are_embeddings
 from ..._stats.scaling import ScalePrior
+from ..._training.progress import expect_more
 from ..._training.settings import TrainingSettings
 from ..._typing import Array, Codes
 from ...tasks._episodes import EpisodeSampler
@@ -50,7 +51,10 @@ class PooledMethod(Method):
         settings = self._settings(seed)
         if sampler.drawable and settings.max_epochs:
             n_episodes = d.episodes_per_epoch or min(24 * len(sampler.drawable), 480)
-            observed = observe(folded, sampler, n_episodes, folds, verbose=int(d.verbose))
+            expect_more(
+                n_episodes * DRAWING_COST + work_of_mix(n_episodes, settings.max_epochs, len(folds))
+            )
+            observed = observe(folded, sampler, n_episodes, folds)
             learned = learn_mix(
                 observed,
                 evidence,

@@ -19,6 +19,7 @@ from ..._training.layers import aligned, masked_mean, mlp
 from ..._training.loop import train_episodic
 from ..._training.losses import PairwiseLoss
 from ..._training.optimizers import AdamW
+from ..._training.progress import expect_more
 from ..._training.seeding import torch_seed
 from ..._training.settings import TrainingSettings
 from ..._training.weights import from_arrays, to_arrays
@@ -100,6 +101,7 @@ class NetworkMethod(Method):
         width = 32 if d.embedding_dim is None else d.embedding_dim
         scaler = best_scaler(sampler, prior) if d._scaler_follows else d.scaler
         settings = d._net_settings(lr=3e-3, seed=seed, max_epochs=200)
+        expect_more((d.episodes_per_epoch or 256) * settings.max_epochs)
         network, history = train_network(
             tasks,
             sampler,

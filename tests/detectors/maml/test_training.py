@@ -239,20 +239,19 @@ def test_every_training_starts_from_the_same_weights(monkeypatch):
     assert (started[0][weight] != started[7][weight]).any()
 
 
-def test_callbacks_and_progress_bars_are_for_the_last_training_alone(monkeypatch):
+def test_callbacks_are_for_the_last_training_alone(monkeypatch):
     trainings = Spy(monkeypatch, TRAIN)
     callbacks = [Recorder()]
     learned(
         prepared_episodes(),
         augment=False,
         needed=True,
-        verbose=1,
         callbacks=callbacks,
         max_epochs=1,
     )
     *gate, last = [settings for (_, _, settings), _, _ in trainings.calls]
     assert len(gate) == 3
-    assert all(not settings.callbacks and settings.verbose == 0 for settings in gate)
+    assert all(not settings.callbacks for settings in gate)
     assert last.callbacks is callbacks
 
 

@@ -1,5 +1,6 @@
 """What labelled anomalies and past tasks teach a neural process, twice the same."""
 
+import logging
 import warnings
 
 import numpy as np
@@ -106,9 +107,10 @@ def test_more_rows_teach_for_more_epochs(n, n_epochs):
     assert len(detector.state_.info["history"]) == n_epochs
 
 
-def test_learning_from_the_support_alone_is_told_where_asked(capsys):
-    brief(verbose=1, kind="cnp").fit(line(30))
-    assert "no meta_fit; learning from the 30 rows of fit" in capsys.readouterr().out
+def test_learning_from_the_support_alone_is_logged(caplog):
+    caplog.set_level(logging.INFO, "sklearn_fsad")
+    brief(kind="cnp").fit(line(30))
+    assert "no meta_fit: learning from the 30 rows of fit" in caplog.text
 
 
 # --- reproducible ---------------------------------------------------------------------------------
