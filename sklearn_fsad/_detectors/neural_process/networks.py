@@ -319,9 +319,23 @@ class Convolutions(nn.Sequential):
 
     def forward(self, grids: Tensor) -> Tensor:
         """Apply the layers: (m, n_in, *grid) -> (m, n_out, *grid)."""
+        return apply_to_distinct(self._apply_layers, grids)
+
+    def _apply_layers(self, grids: Tensor) -> Tensor:
         for layer in self:
             grids = layer(grids) if isinstance(layer, nn.SiLU) else convolve(grids, layer)
         return grids
+
+
+def apply_to_distinct(layers: Callable[[Tensor], Tensor], grids: Tensor) -> Tensor:
+    """Apply layers once to grids that occur more than once: (m, ...) -> (m, ...).
+
+    In training the episodes of a batch share rows of their contexts.
+    """
+    if grids.requires_grad or not torch.is_grad_enabled():
+        return layers(grids)
+    distinct, which = torch.unique(grids.flatten(1), dim=0, return_inverse=True)
+    return layers(distinct.unflatten(1, grids.shape[1:]))[which]
 
 
 def convolve(grids: Tensor, layer: Any, position: int | None = None) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from torch.nn import functional as F
 from ..._training.batches import collate_episodes
 from ..._training.losses import MeanLoss
 from ...tasks._episodes import Episode
-from .networks import Convolutions, Network, convolve
+from .networks import Convolutions, Network, apply_to_distinct, convolve
 
 
 def stacked(network: Network, n: int) -> Network:
@@ -81,12 +82,16 @@ class StackedConvolutions(nn.Sequential):
 
     def forward(self, grids: Tensor) -> Tensor:
         """Apply the layers: (networks, m, n_in, *grid) -> (networks, m, n_out, *grid)."""
-        found = []
-        for i, part in enumerate(grids):
-            for layer in self:
-                part = convolve(part, layer, i) if isinstance(layer, Stacked) else layer(part)
-            found.append(part)
-        return torch.stack(found)
+        return torch.stack([
+            apply_to_distinct(partial(self._apply_layers, position=i), part)
+            for i, part in enumerate(grids)
+        ])  # fmt: skip
+
+    def _apply_layers(self, grids: Tensor, position: int) -> Tensor:
+        for layer in self:
+            of_one = isinstance(layer, Stacked)
+            grids = convolve(grids, layer, position) if of_one else layer(grids)
+        return grids
 
 
 _KINDS: dict[Any, Any] = {
