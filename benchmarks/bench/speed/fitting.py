@@ -14,7 +14,7 @@ from sklearn_fsad import NeuralProcessDetector
 
 Array = NDArray[np.float64]
 
-N_SUPPORT, N_ROWS, N_ROWS_WITH_HOLES = 200, 2048, 256
+N_SUPPORT, N_ROWS, N_ROWS_WITH_HOLES = 200, 1024, 256
 MISSING = 0.2
 CASES: tuple[tuple[int, dict[str, Any]], ...] = (  # features, and what the process is
     (8, {"kind": "tnp"}),
@@ -42,8 +42,12 @@ def processes(rounds: int, **changes: Any) -> Section:
     """
     _fit(4, {"max_epochs": 1, "episodes_per_epoch": 8, "contamination": 0.1})  # pays for imports
     cases = {_name(how): (d, {**how, **changes}) for d, how in CASES}
-    fits = medians_of({name: partial(_fit, *case) for name, case in cases.items()}, rounds)
-    detectors = {name: _fit(*case) for name, case in cases.items()}
+    detectors: dict[str, NeuralProcessDetector] = {}
+
+    def fit(name: str) -> None:
+        detectors[name] = _fit(*cases[name])
+
+    fits = medians_of({name: partial(fit, name) for name in cases}, rounds)
     whole, holed = {}, {}
     for name, (d, _) in cases.items():
         score = detectors[name].score_samples
