@@ -23,6 +23,7 @@ from .networks import LatentAggregator, Network
 State = dict[str, Tensor]
 SCORES = ("surprise", "nll", "density", "variance", "error")
 _LEAST_ROWS, _MOST_ROWS = 8, 16  # that are scored at once
+_SUPPORT_ROWS = 64  # that are scored at once to weigh features
 _BLOCK_NUMBERS = 2**20  # that they may take in one step
 _MOST_NUMBERS = 2**22  # that one intermediate of scoring may hold: 32 MiB
 
@@ -100,7 +101,8 @@ class NeuralProcess(nn.Module):
             weights = torch.tensor(self.weights)
         state["weights"] = weights
         if self.n_prior_anomalies is not None and (y == 1).any():
-            terms = self.terms(state | {"weights": torch.ones_like(weights)}, X)
+            equal = state | {"weights": torch.ones_like(weights)}
+            terms = torch.cat([self.terms(equal, part) for part in X.split(_SUPPORT_ROWS)])
             own = torch.from_numpy(separation(terms.numpy(), y.numpy() == 1))
             k, k0 = (y == 1).sum(), self.n_prior_anomalies
             state["weights"] = (k0 * weights + k * own) / (k0 + k)
