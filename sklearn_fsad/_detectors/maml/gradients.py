@@ -5,16 +5,17 @@ All derivatives of the perceptron are formulas: autograd would record and replay
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from .learners import Learner, Target
+from .learners import Change, Learner, Target
 
 _silu_backward = torch.ops.aten.silu_backward.default
 
@@ -118,8 +119,8 @@ def _backward(
 
 def _lengths(gradient: Sequence[Tensor]) -> Tensor:
     """Return the length of the gradient of each task, whatever its tensors: (n_tasks, 1)."""
-    parts = [torch.linalg.vector_norm(g.flatten(1), dim=-1, keepdim=True) for g in gradient]
-    return torch.linalg.vector_norm(torch.cat(parts, 1), dim=-1, keepdim=True)
+    rows = torch.cat([g.flatten(1) for g in gradient], 1)
+    return torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
 
 
 def _shortening(lengths: Tensor, most: float) -> Tensor:
@@ -144,92 +145,133 @@ class Step(torch.autograd.Function):
     def forward(ctx: Any, supports: Supports, inputs: Tensor, n: int, *given: Tensor) -> Any:
         """Return the weights after the step; given are those before, rates, and parameters."""
         weights, rates = given[: 2 * n], given[2 * n : 4 * n]
-        hidden, slopes, rests = [inputs], [], []
-        for j in range(n - 1):
-            total = torch.baddbmm(weights[2 * j + 1], hidden[j], weights[2 * j])
-            sigmoid = torch.sigmoid(total)
-            rests.append(1.0 - sigmoid)
-            hidden.append(total.mul_(sigmoid))
-            slopes.append(torch.addcmul(sigmoid, hidden[-1], rests[-1]))  # of SiLU
-        outputs = _times(hidden[-1], weights[-2]).add_(weights[-1])
-        with torch.enable_grad():
-            above = supports.learner.slope_at(outputs.requires_grad_(), supports.target)
-        passed = [above.detach()]
-        gradient: list[Tensor] = []
-        for j in range(n - 1, -1, -1):
-            gradient[:0] = [_cross(hidden[j], passed[0]), passed[0].sum(-2, keepdim=True)]
-            if j:
-                below = _back(passed[0], weights[2 * j])
-                # the second derivative of SiLU is (1 - sigmoid) (2 slope - silu)
-                bend = torch.sub(slopes[j - 1], hidden[j], alpha=0.5)
-                rests[j - 1].mul_(bend).mul_(below)
-                passed.insert(0, below.mul_(slopes[j - 1]))
+        record, gradient, ctx.head = _recorded(weights, inputs, supports)
         shorter = _shortening(_lengths(gradient), supports.most)[..., None]
-        ctx.n, ctx.head, ctx.parameters = n, (outputs, above), given[4 * n :]
-        kept = [*hidden, *slopes, *rests, *passed]
-        ctx.save_for_backward(shorter, *weights, *rates, *gradient, *kept)
-        moved = zip(weights, gradient, rates, strict=True)
-        return tuple(torch.addcmul(w, g, r * shorter, value=-1.0) for w, g, r in moved)
+        scales = [rate * shorter for rate in rates]
+        rates_are_learned = any(ctx.needs_input_grad[3 + 2 * n : 3 + 4 * n])
+        kept = [[shorter], scales, gradient if rates_are_learned else [], *record]
+        ctx.sizes = [len(part) for part in kept]
+        ctx.save_for_backward(*itertools.chain(*kept))
+        moved = zip(weights, gradient, scales, strict=True)
+        return tuple(torch.addcmul(w, g, scale, value=-1.0) for w, g, scale in moved)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
         """Return the derivatives of the outer loss by all that the step depends on."""
-        n = ctx.n
-        shorter, *rest = ctx.saved_tensors
-        weights, rates, gradient, kept = (
-            rest[: 2 * n],
-            rest[2 * n : 4 * n],
-            rest[4 * n : 6 * n],
-            rest[6 * n :],
-        )
-        hidden, slopes = kept[:n], kept[n : 2 * n - 1]
-        bends, passed = kept[2 * n - 1 : 3 * n - 2], kept[3 * n - 2 :]
-        moves = [o * (r * shorter) for o, r in zip(outer, rates, strict=True)]  # sign: at the end
-        sums: list[Tensor] = []
-        shifts: list[Tensor] = []
-        for j in range(n - 1):
-            total = torch.baddbmm(moves[2 * j + 1], hidden[j], moves[2 * j])
-            if j:
-                total.baddbmm_(shifts[-1], weights[2 * j])
-            sums.append(total)
-            shifts.append(total * slopes[j])
-        total = _times(hidden[-1], moves[-2]).add_(moves[-1])
-        if shifts:
-            total += _times(shifts[-1], weights[-2])
-        wanted = ctx.needs_input_grad[3 + 4 * n :]
-        learned = [p for p, w in zip(ctx.parameters, wanted, strict=True) if w]
-        outputs, above = ctx.head
-        grad, *others = torch.autograd.grad(above, [outputs, *learned], total, retain_graph=True)
-        left = iter(others)
-        of_parameters = [-next(left) if w else None for w in wanted]
-        of_weights: list[Tensor] = []
+        saved = iter(ctx.saved_tensors)
+        parts = [list(itertools.islice(saved, size)) for size in ctx.sizes]
+        [shorter], scales, gradient = parts[:3]
+        record, n = _Record(*parts[3:]), len(outer)
+        # the step subtracts: derivatives along these moves are subtracted too
+        moves = [o * scale for o, scale in zip(outer, scales, strict=True)]
+        sums, shifts = _changed_forward(moves, record)
+        change, of_parameters = ctx.head(sums[-1])
+        of_weights, change = _changed_backward(outer, moves, change, sums, shifts, record)
         of_inputs = None
-        for j in range(n - 1, -1, -1):
-            found = _minus_cross(outer[2 * j], hidden[j], grad)
-            if j:
-                found = _minus_cross(found, shifts[j - 1], passed[j])
-            of_weights[:0] = [found, outer[2 * j + 1] - grad.sum(-2, keepdim=True)]
-            if j:
-                below = _back(grad, weights[2 * j]).add_(_back(passed[j], moves[2 * j]))
-                grad = below.mul_(slopes[j - 1]).addcmul_(bends[j - 1], sums[j - 1], value=2.0)
-            elif ctx.needs_input_grad[1]:
-                of_inputs = -(_back(grad, weights[0]) + _back(passed[0], moves[0]))
-        of_rates = [
-            _of_rate(o, g, r, shorter) if w else None
-            for o, g, r, w in zip(
-                outer, gradient, rates, ctx.needs_input_grad[3 + 2 * n :], strict=False
-            )
-        ]
-        return None, of_inputs, None, *of_weights, *of_rates, *of_parameters
+        if ctx.needs_input_grad[1]:
+            of_inputs = -(_back(change, record.weights[0]) + _back(record.passed[0], moves[0]))
+        of_rates = _of_rates(outer, gradient, scales, shorter) if gradient else [None] * n
+        return None, of_inputs, None, *of_weights, *of_rates, *(-found for found in of_parameters)
 
 
-def _of_rate(outer: Tensor, gradient: Tensor, rate: Tensor, shorter: Tensor) -> Tensor:
-    """Return the derivative of the outer loss by the rate of a tensor or of each weight."""
-    if rate.ndim:
-        return -(outer * gradient * shorter).sum(0)
-    products = torch.linalg.vecdot(outer.flatten(1), gradient.flatten(1))
-    return -torch.dot(products, shorter.flatten())
+class _Record(NamedTuple):
+    """Hold what the derivative of a gradient needs, of each layer.
+
+    Attributes
+    ----------
+    weights : sequence of Tensor of shape (n_tasks, n_in, n_out)
+        Weights and biases.
+    hidden : sequence of Tensor of shape (n_tasks, n, n_in)
+        Inputs.
+    slopes : sequence of Tensor of shape (n_tasks, n, n_out)
+        Derivatives of SiLU at the sums of all layers but the last.
+    bends : sequence of Tensor of shape (n_tasks, n, n_out)
+        Half its second derivatives there, times the gradient by its values.
+    passed : sequence of Tensor of shape (n_tasks, n, n_out)
+        Gradient by the sums.
+    """
+
+    weights: Sequence[Tensor]
+    hidden: Sequence[Tensor]
+    slopes: Sequence[Tensor]
+    bends: Sequence[Tensor]
+    passed: Sequence[Tensor]
+
+
+def _recorded(
+    weights: Sequence[Tensor], inputs: Tensor, supports: Supports
+) -> tuple[_Record, list[Tensor], Change]:
+    """Return a record of the gradient, the gradient, and how that by the outputs changes."""
+    last = len(weights) // 2 - 1
+    hidden, slopes, bends = [inputs], [], []
+    for j in range(last):
+        total = torch.baddbmm(weights[2 * j + 1], hidden[j], weights[2 * j])
+        sigmoid = torch.sigmoid(total)
+        rest = 1.0 - sigmoid
+        hidden.append(total.mul_(sigmoid))
+        slopes.append(torch.addcmul(sigmoid, hidden[-1], rest))
+        # the second derivative of SiLU is (1 - sigmoid) (2 slope - silu)
+        bends.append(rest.mul_(torch.sub(slopes[-1], hidden[-1], alpha=0.5)))
+    outputs = _times(hidden[-1], weights[-2]).add_(weights[-1])
+    slope, head = supports.learner.twice_at(outputs, supports.target)
+    passed, gradient = [slope], list[Tensor]()
+    for j in range(last, -1, -1):
+        gradient[:0] = [_cross(hidden[j], passed[0]), passed[0].sum(-2, keepdim=True)]
+        if j:
+            below = _back(passed[0], weights[2 * j])
+            bends[j - 1].mul_(below)
+            passed.insert(0, below.mul_(slopes[j - 1]))
+    return _Record(weights, hidden, slopes, bends, passed), gradient, head
+
+
+def _changed_forward(moves: Sequence[Tensor], record: _Record) -> tuple[list[Tensor], list[Tensor]]:
+    """Return how the sums and the values of SiLU change as the weights move."""
+    sums, shifts = list[Tensor](), list[Tensor]()
+    for j, slope in enumerate(record.slopes):
+        total = torch.baddbmm(moves[2 * j + 1], record.hidden[j], moves[2 * j])
+        if j:
+            total.baddbmm_(shifts[-1], record.weights[2 * j])
+        sums.append(total)
+        shifts.append(total * slope)
+    total = _times(record.hidden[-1], moves[-2]).add_(moves[-1])
+    if shifts:
+        total += _times(shifts[-1], record.weights[-2])
+    return [*sums, total], shifts
+
+
+def _changed_backward(
+    outer: Sequence[Tensor],
+    moves: Sequence[Tensor],
+    change: Tensor,
+    sums: Sequence[Tensor],
+    shifts: Sequence[Tensor],
+    record: _Record,
+) -> tuple[list[Tensor], Tensor]:
+    """Subtract how the gradient changes from ``outer``; also return that by the first sums."""
+    found = list[Tensor]()
+    for j in range(len(shifts), -1, -1):
+        weight = _minus_cross(outer[2 * j], record.hidden[j], change)
+        if j:
+            weight = _minus_cross(weight, shifts[j - 1], record.passed[j])
+        found[:0] = [weight, outer[2 * j + 1] - change.sum(-2, keepdim=True)]
+        if j:
+            below = _back(change, record.weights[2 * j])
+            below += _back(record.passed[j], moves[2 * j])
+            change = below.mul_(record.slopes[j - 1])
+            change.addcmul_(record.bends[j - 1], sums[j - 1], value=2.0)
+    return found, change
+
+
+def _of_rates(
+    outer: Sequence[Tensor], gradient: Sequence[Tensor], scales: Sequence[Tensor], shorter: Tensor
+) -> Sequence[Tensor]:
+    """Return the derivatives of the outer loss by the rates, of a tensor or of each weight."""
+    pairs = list(zip(outer, gradient, strict=True))
+    if scales[0].shape[1:] != shorter.shape[1:]:
+        return [-(o * g * shorter).sum(0) for o, g in pairs]
+    products = [torch.linalg.vecdot(o.flatten(1), g.flatten(1)) for o, g in pairs]
+    return (torch.stack(products) @ -shorter.flatten()).unbind()
 
 
 # --- products; the last layer is often one column wide, for which bmm is slow ---------------------

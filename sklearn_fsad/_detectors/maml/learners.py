@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,8 @@ from ..._training.layers import row_product
 
 Weights = Sequence[Tensor]  # weight (..., n_in, n_out) and bias (..., 1, n_out) of each layer
 Target = tuple[Tensor, Tensor, Tensor]  # what outputs are compared with, and weights of rows
+# the change of a gradient with the outputs, and derivatives by parameters
+Change = Callable[[Tensor], tuple[Tensor, Sequence[Tensor]]]
 _TINY = 1e-6
 
 
@@ -76,6 +78,30 @@ class Learner(nn.Module):
         """Return the parameters of the loss, other than the weights of the network."""
         return ()
 
+    def twice_at(self, outputs: Tensor, target: Target) -> tuple[Tensor, Change]:
+        """Return the gradient of the loss by the outputs, and its own derivatives.
+
+        Returns
+        -------
+        slope : Tensor of shape (..., n, n_out)
+            The gradient.
+        change : callable
+            Takes a change of the outputs; returns the change of the gradient, and the derivatives
+            by ``loss_parameters`` of the product of the gradient and the change of the outputs.
+        """
+        outputs = outputs.detach().requires_grad_()
+        with torch.enable_grad():
+            slope = self.slope_at(outputs, target)
+
+        def change(shift: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+            inputs = [outputs, *self.loss_parameters]
+            learned = [x for x in inputs if x.requires_grad]
+            found = iter(torch.autograd.grad(slope, learned, shift, retain_graph=True))
+            of_outputs, *others = [next(found) if x.requires_grad else x * 0 for x in inputs]
+            return of_outputs, others
+
+        return slope.detach(), change
+
 
 class Classifier(Learner):
     """Classify anomalies by a logistic loss, both classes with the same weight."""
@@ -105,6 +131,22 @@ class Classifier(Learner):
         start, steep, share = target
         wrong = torch.addcmul(start, outputs.squeeze(-1), steep)
         return (torch.sigmoid(wrong) * (steep * share)).unsqueeze(-1)
+
+    def twice_at(self, outputs: Tensor, target: Target) -> tuple[Tensor, Change]:
+        """Return the gradient of the loss by the outputs, and its own derivatives, by formulas."""
+        start, steep, share = (part.detach() for part in target)
+        wrong = torch.addcmul(start, outputs.squeeze(-1), steep)
+        sigmoid, factor = torch.sigmoid(wrong), steep * share
+        slope = sigmoid * factor
+
+        def change(shift: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+            shift = shift.squeeze(-1)
+            bend = (1.0 - sigmoid).mul_(slope)  # by what is wrong
+            # of the logarithm of the slope: what is wrong and the factor are proportional to it
+            by_slope = (torch.addcmul(slope, bend, wrong) * shift).sum()
+            return (bend * steep).mul_(shift).unsqueeze(-1), (by_slope,)
+
+        return slope.unsqueeze(-1), change
 
     @property
     def loss_parameters(self) -> tuple[nn.Parameter, ...]:
