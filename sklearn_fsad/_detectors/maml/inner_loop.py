@@ -83,6 +83,7 @@ class GradientAdaptation(nn.Module):
         self.use = tuple(bool(u) for u in use)
         n_tensors = len(learner.weights)
         self.n_kept = n_tensors - 2 if algorithm == "anil" else 0
+        self.sizes = [w.numel() for w in learner.weights][self.n_kept :]  # of what steps move
         start = math.log(inner_lr)
         self.log_rates: nn.ParameterList | nn.Parameter
         if algorithm == "metasgd":
@@ -175,10 +176,11 @@ class GradientAdaptation(nn.Module):
 
     def _all(self, moved: Sequence[Tensor], lead: Sequence[int]) -> list[Tensor]:
         """Return the weights of all layers, of those that steps move and of the others."""
+        own = [w.view(*lead, *w.shape[1:]) for w in moved]
+        if not self.n_kept:
+            return own
         kept = [w.expand(*lead, *w.shape) for w in list(self.learner.weights)[: self.n_kept]]
-        if not torch.is_grad_enabled():
-            kept = [w.detach() for w in kept]
-        return kept + [w.view(*lead, *w.shape[1:]) for w in moved]
+        return [*(kept if torch.is_grad_enabled() else (w.detach() for w in kept)), *own]
 
     def _rates(self) -> list[Sequence[Tensor]]:
         """Return the rate in each step of each tensor of weights that steps move."""
@@ -192,10 +194,9 @@ class GradientAdaptation(nn.Module):
         if isinstance(self.log_rates, nn.ParameterList):
             rates = torch.cat([r.exp().flatten() for r in list(self.log_rates)[self.n_kept :]])
             return [rates] * self.n_steps
-        sizes = [w.numel() for w in self.learner.weights][self.n_kept :]
-        n_times = torch.tensor(sizes, device=self.log_rates.device)
+        n_times = torch.tensor(self.sizes, device=self.log_rates.device)
         rates = self.log_rates[:, self.n_kept :].exp()
-        return rates.repeat_interleave(n_times, 1, output_size=sum(sizes)).unbind()
+        return rates.repeat_interleave(n_times, 1, output_size=sum(self.sizes)).unbind()
 
     def _step(
         self, weights: Sequence[Tensor], supports: Supports, rates: Sequence[Tensor]

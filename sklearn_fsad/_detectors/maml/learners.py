@@ -19,7 +19,7 @@ from ..._input.labels import INJECTED
 from ..._training.layers import row_product
 
 Weights = Sequence[Tensor]  # weight (..., n_in, n_out) and bias (..., 1, n_out) of each layer
-Target = tuple[Tensor, Tensor, Tensor]  # what outputs are compared with, and weights of rows
+Target = tuple[Tensor, ...]  # what outputs are compared with, and weights of rows
 # the change of a gradient with the outputs, and derivatives by parameters
 Change = Callable[[Tensor], tuple[Tensor, Sequence[Tensor]]]
 _TINY = 1e-6
@@ -113,30 +113,31 @@ class Classifier(Learner):
             nn.init.zeros_(self.weights[-2])
 
     def target(self, Z: Tensor, y: Tensor) -> Target:
-        """Return what makes logits wrong: their start, their change by the output, and weights."""
+        """Return of logits that are wrong if large the start, slope, weight and slope x weight."""
         anomalous = (y == 1) | (y == INJECTED)
         # means per class, not over rows: anomalies are few, and would hardly count
         share = _shares(y == 0, Z.dtype) + _shares(anomalous, Z.dtype)
         steep = self.log_slope.exp() * (1.0 - 2.0 * anomalous.to(Z.dtype))
-        return Z[..., -1] * steep if self.residual else torch.zeros_like(steep), steep, share
+        start = Z[..., -1] * steep if self.residual else torch.zeros_like(steep)
+        return start, steep, share, steep * share
 
     def loss_at(self, outputs: Tensor, target: Target) -> Tensor:
         """Add the mean logistic losses of normals and anomalies: (...)."""
-        start, steep, share = target
+        start, steep, share, _ = target
         wrong = torch.addcmul(start, outputs.squeeze(-1), steep)
         return torch.linalg.vecdot(F.softplus(wrong), share)
 
     def slope_at(self, outputs: Tensor, target: Target) -> Tensor:
         """Compute the gradient of the loss by the outputs: (..., n, 1)."""
-        start, steep, share = target
+        start, steep, _, factor = target
         wrong = torch.addcmul(start, outputs.squeeze(-1), steep)
-        return (torch.sigmoid(wrong) * (steep * share)).unsqueeze(-1)
+        return (torch.sigmoid(wrong) * factor).unsqueeze(-1)
 
     def twice_at(self, outputs: Tensor, target: Target) -> tuple[Tensor, Change]:
         """Return the gradient of the loss by the outputs, and its own derivatives, by formulas."""
-        start, steep, share = (part.detach() for part in target)
+        start, steep, _, factor = (part.detach() for part in target)
         wrong = torch.addcmul(start, outputs.squeeze(-1), steep)
-        sigmoid, factor = torch.sigmoid(wrong), steep * share
+        sigmoid = torch.sigmoid(wrong)
         slope = sigmoid * factor
 
         def change(shift: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
