@@ -15,12 +15,12 @@ from ..._training.layers import aligned
 from ..._training.weights import from_arrays, to_arrays
 from ..._typing import Array, Codes
 from ..base.adaptation import Adaptation
-from .learners import Learner
+from .gradients import Step, Supports, descent, shortened_gradient
+from .learners import Learner, perceptron
 
 ALGORITHMS = ("maml", "fomaml", "anil", "metasgd", "reptile")
 FIRST_ORDER = ("fomaml", "reptile")
 _NETWORK = "network."
-_TINY = 1e-12
 
 
 class GradientAdaptation(nn.Module):
@@ -83,6 +83,7 @@ class GradientAdaptation(nn.Module):
         self.use = tuple(bool(u) for u in use)
         n_tensors = len(learner.weights)
         self.n_kept = n_tensors - 2 if algorithm == "anil" else 0
+        self.sizes = [w.numel() for w in learner.weights][self.n_kept :]  # of what steps move
         start = math.log(inner_lr)
         self.log_rates: nn.ParameterList | nn.Parameter
         if algorithm == "metasgd":
@@ -108,14 +109,15 @@ class GradientAdaptation(nn.Module):
 
     def adapt(self, X: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Adapt weights to a support, without a graph of the steps: (..., n, columns), (..., n)."""
-        without, with_anomalies = (torch.tensor(used) for used in self.use)
-        use = torch.where((y == 1).any(-1), with_anomalies, without)
-        losses = []
+        without, with_anomalies = self.use
         with torch.no_grad():
-            for weights in self._trajectory(X, y):
-                losses.append(self.learner.loss(weights, X, self._seen(y)))
-        state = {f"weights_{i}": weight for i, weight in enumerate(weights)}
-        state["losses"], state["use"] = torch.stack(losses, -1), use
+            supports = self._supports(X, y)
+            steps = list(descent(self._start(supports), supports, self._joined_rates()))
+            weights = self._all(steps[-1][0], y.shape[:-1])
+            state = {f"weights_{i}": weight for i, weight in enumerate(weights)}
+            losses = torch.stack([loss for _, loss in steps], -1)
+            state["losses"] = losses.view(*y.shape[:-1], -1)
+            state["use"] = torch.where((y == 1).any(-1), with_anomalies, without)
         return state
 
     def score(self, state: dict[str, Tensor], X: Tensor) -> Tensor:
@@ -136,8 +138,6 @@ class GradientAdaptation(nn.Module):
             Larger = more anomalous.
         """
         trajectory = list(self._trajectory(support_X, support_y))
-        if self.algorithm == "reptile":
-            trajectory = [[weight.detach() for weight in step] for step in trajectory]
         if self.training and self.multi_step_loss and self.n_steps:
             scores = torch.stack([self.learner.score(w, query_X) for w in trajectory[1:]])
         else:
@@ -148,37 +148,68 @@ class GradientAdaptation(nn.Module):
 
     def _trajectory(self, X: Tensor, y: Tensor) -> Iterator[list[Tensor]]:
         """Yield weights before and after each step; differentiable where gradients are enabled."""
-        y = self._seen(y)
-        weights = [w.expand(*y.shape[:-1], *w.shape) for w in self.learner.weights]
-        if not torch.is_grad_enabled():
-            weights = [w.detach() for w in weights]
-        yield weights
+        supports, lead = self._supports(X, y), y.shape[:-1]
+        weights = self._start(supports)
+        if self.algorithm == "reptile" or not torch.is_grad_enabled():
+            with torch.no_grad():
+                steps = descent(weights, supports, self._joined_rates())
+                kept = [self._all([w.clone() for w in moved], lead) for moved, _ in steps]
+            yield from kept
+            return
+        yield self._all(weights, lead)
         for rates in self._rates():
-            weights = self._step(weights, X, y, rates)
-            yield weights
+            weights = self._step(weights, supports, rates)
+            yield self._all(weights, lead)
+
+    def _supports(self, X: Tensor, y: Tensor) -> Supports:
+        """Return what the steps learn from, all tasks in one dimension."""
+        X, y = X.reshape(-1, *X.shape[-2:]), self._seen(y).reshape(-1, y.shape[-1])
+        inputs = self.learner.inputs(X)
+        if self.n_kept:
+            inputs = perceptron(list(self.learner.weights)[: self.n_kept], inputs, ends=False)
+        return Supports(self.learner, inputs, self.learner.target(X, y), self.most_gradient)
+
+    def _start(self, supports: Supports) -> Sequence[Tensor]:
+        """Return the initial weights that steps move: (n_tasks, n_in, n_out) each."""
+        n_tasks = len(supports.inputs)
+        return [w.expand(n_tasks, -1, -1) for w in list(self.learner.weights)[self.n_kept :]]
+
+    def _all(self, moved: Sequence[Tensor], lead: Sequence[int]) -> list[Tensor]:
+        """Return the weights of all layers, of those that steps move and of the others."""
+        own = [w.view(*lead, *w.shape[1:]) for w in moved]
+        if not self.n_kept:
+            return own
+        kept = [w.expand(*lead, *w.shape) for w in list(self.learner.weights)[: self.n_kept]]
+        return [*(kept if torch.is_grad_enabled() else (w.detach() for w in kept)), *own]
 
     def _rates(self) -> list[Sequence[Tensor]]:
-        """Return the rate of each tensor of weights in each step."""
+        """Return the rate in each step of each tensor of weights that steps move."""
         if isinstance(self.log_rates, nn.ParameterList):
-            return [[rate.exp() for rate in self.log_rates]] * self.n_steps
+            return [[rate.exp() for rate in list(self.log_rates)[self.n_kept :]]] * self.n_steps
         # logarithms are learned, so that rates stay positive and change by factors
-        return [rates.unbind() for rates in self.log_rates.exp()]
+        return [rates.unbind()[self.n_kept :] for rates in self.log_rates.exp()]
+
+    def _joined_rates(self) -> Sequence[Tensor]:
+        """Return the rate in each step of each weight that steps move: (n_weights,) each."""
+        if isinstance(self.log_rates, nn.ParameterList):
+            rates = torch.cat([r.exp().flatten() for r in list(self.log_rates)[self.n_kept :]])
+            return [rates] * self.n_steps
+        n_times = torch.tensor(self.sizes, device=self.log_rates.device)
+        rates = self.log_rates[:, self.n_kept :].exp()
+        return rates.repeat_interleave(n_times, 1, output_size=sum(self.sizes)).unbind()
 
     def _step(
-        self, weights: list[Tensor], X: Tensor, y: Tensor, rates: Sequence[Tensor]
-    ) -> list[Tensor]:
-        second_order = torch.is_grad_enabled() and self.algorithm not in FIRST_ORDER
-        kept, moved = weights[: self.n_kept], weights[self.n_kept :]
-        with torch.enable_grad():
-            at = moved if second_order else [w.detach().requires_grad_() for w in moved]
-            loss = self.learner.loss([*kept, *at], X, y).sum()  # tasks do not share weights
-            gradients = torch.autograd.grad(loss, at, create_graph=second_order)
-        shorter = _shortening(gradients, self.most_gradient)
-        steps = zip(moved, rates[self.n_kept :], gradients, strict=True)
-        return kept + [
-            torch.addcmul(weight, gradient, rate * shorter, value=-1.0)
-            for weight, rate, gradient in steps
-        ]
+        self, weights: Sequence[Tensor], supports: Supports, rates: Sequence[Tensor]
+    ) -> Sequence[Tensor]:
+        """Take a step with a graph of it, or at first order of its length alone."""
+        if self.algorithm not in FIRST_ORDER:
+            parameters = self.learner.loss_parameters
+            n_layers = len(weights) // 2
+            return Step.apply(supports, supports.inputs, n_layers, *weights, *rates, *parameters)
+        with torch.no_grad():
+            gradient = shortened_gradient(weights, supports)
+        steps = zip(weights, gradient, rates, strict=True)
+        return [torch.addcmul(w, g, rate, value=-1.0) for w, g, rate in steps]
 
     def unadapted(self, X: Tensor) -> Tensor:
         """Score rows before any step: (n_tasks, m, columns) -> (n_tasks, m)."""
@@ -213,13 +244,6 @@ class ClosedFormOnly(nn.Module):
     def score_rows(self, state: Mapping[str, Array], Z: Array) -> Array:
         """Return the last column: (m, columns) -> (m,)."""
         return Z[:, -1]
-
-
-@torch.no_grad()
-def _shortening(gradients: Sequence[Tensor], most: float) -> Tensor:
-    """Compute the factor that limits the gradient norm of each task to ``most``: (..., 1, 1)."""
-    norms = [torch.linalg.vector_norm(g, dim=(-2, -1), keepdim=True) for g in gradients]
-    return (most / (torch.stack(norms).norm(dim=0) + _TINY)).clamp(max=1.0)
 
 
 class _AlsoDescend(torch.autograd.Function):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,9 @@ from ..._input.labels import INJECTED
 from ..._training.layers import row_product
 
 Weights = Sequence[Tensor]  # weight (..., n_in, n_out) and bias (..., 1, n_out) of each layer
+Target = tuple[Tensor, ...]  # what outputs are compared with, and weights of rows
+# the change of a gradient with the outputs, and derivatives by parameters
+Change = Callable[[Tensor], tuple[Tensor, Sequence[Tensor]]]
 _TINY = 1e-6
 
 
@@ -46,17 +49,58 @@ class Learner(nn.Module):
             self.weights.append(torch.empty(n_in, n_out).uniform_(-bound, bound))
             self.weights.append(torch.zeros(1, n_out))
 
-    @abstractmethod
     def loss(self, weights: Weights, Z: Tensor, y: Tensor) -> Tensor:
         """Compute the loss of a support: (..., n, columns), (..., n) -> (...)."""
+        return self.loss_at(perceptron(weights, self.inputs(Z)), self.target(Z, y))
 
     @abstractmethod
     def score(self, weights: Weights, Z: Tensor) -> Tensor:
         """Score rows, larger = more anomalous: (..., m, columns) -> (..., m)."""
 
-    def _described(self, Z: Tensor) -> Tensor:
+    def inputs(self, Z: Tensor) -> Tensor:
         """Select the columns that the network reads: all but the score of the closed form."""
         return Z[..., :-1] if self.residual else Z
+
+    @abstractmethod
+    def target(self, Z: Tensor, y: Tensor) -> Target:
+        """Return what the loss compares outputs with: (..., n, columns), (..., n)."""
+
+    @abstractmethod
+    def loss_at(self, outputs: Tensor, target: Target) -> Tensor:
+        """Compute the loss of outputs of the network: (..., n, n_out) -> (...)."""
+
+    @abstractmethod
+    def slope_at(self, outputs: Tensor, target: Target) -> Tensor:
+        """Compute the gradient of the loss by the outputs: (..., n, n_out) -> (..., n, n_out)."""
+
+    @property
+    def loss_parameters(self) -> tuple[nn.Parameter, ...]:
+        """Return the parameters of the loss, other than the weights of the network."""
+        return ()
+
+    def twice_at(self, outputs: Tensor, target: Target) -> tuple[Tensor, Change]:
+        """Return the gradient of the loss by the outputs, and its own derivatives.
+
+        Returns
+        -------
+        slope : Tensor of shape (..., n, n_out)
+            The gradient.
+        change : callable
+            Takes a change of the outputs; returns the change of the gradient, and the derivatives
+            by ``loss_parameters`` of the product of the gradient and the change of the outputs.
+        """
+        outputs = outputs.detach().requires_grad_()
+        with torch.enable_grad():
+            slope = self.slope_at(outputs, target)
+
+        def change(shift: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+            inputs = [outputs, *self.loss_parameters]
+            learned = [x for x in inputs if x.requires_grad]
+            found = iter(torch.autograd.grad(slope, learned, shift, retain_graph=True))
+            of_outputs, *others = [next(found) if x.requires_grad else x * 0 for x in inputs]
+            return of_outputs, others
+
+        return slope.detach(), change
 
 
 class Classifier(Learner):
@@ -68,18 +112,51 @@ class Classifier(Learner):
         if residual:
             nn.init.zeros_(self.weights[-2])
 
-    def loss(self, weights: Weights, Z: Tensor, y: Tensor) -> Tensor:
-        """Add the mean logistic losses of normals and anomalies: (...)."""
-        logit = self.log_slope.exp() * self.score(weights, Z)
-        normal, anomalous = y == 0, (y == 1) | (y == INJECTED)
+    def target(self, Z: Tensor, y: Tensor) -> Target:
+        """Return of logits that are wrong if large the start, slope, weight and slope x weight."""
+        anomalous = (y == 1) | (y == INJECTED)
         # means per class, not over rows: anomalies are few, and would hardly count
-        share = _shares(normal, Z.dtype) + _shares(anomalous, Z.dtype)
-        wrong = torch.where(anomalous, -logit, logit)
-        return (F.softplus(wrong) * share).sum(-1)
+        share = _shares(y == 0, Z.dtype) + _shares(anomalous, Z.dtype)
+        steep = self.log_slope.exp() * (1.0 - 2.0 * anomalous.to(Z.dtype))
+        start = Z[..., -1] * steep if self.residual else torch.zeros_like(steep)
+        return start, steep, share, steep * share
+
+    def loss_at(self, outputs: Tensor, target: Target) -> Tensor:
+        """Add the mean logistic losses of normals and anomalies: (...)."""
+        start, steep, share, _ = target
+        wrong = torch.addcmul(start, outputs.squeeze(-1), steep)
+        return torch.linalg.vecdot(F.softplus(wrong), share)
+
+    def slope_at(self, outputs: Tensor, target: Target) -> Tensor:
+        """Compute the gradient of the loss by the outputs: (..., n, 1)."""
+        start, steep, _, factor = target
+        wrong = torch.addcmul(start, outputs.squeeze(-1), steep)
+        return (torch.sigmoid(wrong) * factor).unsqueeze(-1)
+
+    def twice_at(self, outputs: Tensor, target: Target) -> tuple[Tensor, Change]:
+        """Return the gradient of the loss by the outputs, and its own derivatives, by formulas."""
+        start, steep, _, factor = (part.detach() for part in target)
+        wrong = torch.addcmul(start, outputs.squeeze(-1), steep)
+        sigmoid = torch.sigmoid(wrong)
+        slope = sigmoid * factor
+
+        def change(shift: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+            shift = shift.squeeze(-1)
+            bend = (1.0 - sigmoid).mul_(slope)  # by what is wrong
+            # of the logarithm of the slope: what is wrong and the factor are proportional to it
+            by_slope = (torch.addcmul(slope, bend, wrong) * shift).sum()
+            return (bend * steep).mul_(shift).unsqueeze(-1), (by_slope,)
+
+        return slope.unsqueeze(-1), change
+
+    @property
+    def loss_parameters(self) -> tuple[nn.Parameter, ...]:
+        """Return the slope."""
+        return (self.log_slope,)
 
     def score(self, weights: Weights, Z: Tensor) -> Tensor:
         """Compute the logit that rows are anomalous: (..., m, columns) -> (..., m)."""
-        added = perceptron(weights, self._described(Z)).squeeze(-1)
+        added = perceptron(weights, self.inputs(Z)).squeeze(-1)
         return Z[..., -1] + added if self.residual else added
 
 
@@ -92,16 +169,32 @@ class OneClassLearner(Learner):
             self.gain = nn.Parameter(torch.zeros(()))
 
     @abstractmethod
-    def error(self, weights: Weights, Z: Tensor) -> Tensor:
-        """Compute the error of rows: (..., m, columns) -> (..., m)."""
+    def aim(self, Z: Tensor) -> Tensor:
+        """Return what outputs are to be near: broadcast to (..., m, n_out)."""
 
-    def loss(self, weights: Weights, Z: Tensor, y: Tensor) -> Tensor:
+    def error(self, weights: Weights, Z: Tensor) -> Tensor:
+        """Compute the mean squared error of rows: (..., m, columns) -> (..., m)."""
+        return (perceptron(weights, self.inputs(Z)) - self.aim(Z)).square().mean(-1)
+
+    def target(self, Z: Tensor, y: Tensor) -> Target:
+        """Return the rows and the weights of normals and labelled anomalies: (..., n) each."""
+        return Z, _shares(y == 0, Z.dtype), _shares(y == 1, Z.dtype)
+
+    def loss_at(self, outputs: Tensor, target: Target) -> Tensor:
         """Add the mean error of normals and a logistic loss of anomalies against it: (...)."""
-        error = self.error(weights, Z)
-        log_error = torch.log(error + _TINY)
-        # logarithms make the comparison one of ratios, whatever the size of errors on a task
-        level = _mean_where(log_error, y == 0).unsqueeze(-1)
-        return _mean_where(error, y == 0) + _mean_where(F.softplus(level - log_error), y == 1)
+        Z, normal, anomalous = target
+        error = (outputs - self.aim(Z)).square().mean(-1)
+        below = _below_level(error, normal)
+        return (error * normal + F.softplus(below) * anomalous).sum(-1)
+
+    def slope_at(self, outputs: Tensor, target: Target) -> Tensor:
+        """Compute the gradient of the loss by the outputs: (..., n, n_out)."""
+        Z, normal, anomalous = target
+        gap = outputs - self.aim(Z)
+        error = gap.square().mean(-1)
+        pull = torch.sigmoid(_below_level(error, normal)) * anomalous
+        by_error = normal + (normal * pull.sum(-1, keepdim=True) - pull) / (error + _TINY)
+        return (2.0 / gap.shape[-1]) * by_error.unsqueeze(-1) * gap
 
     def score(self, weights: Weights, Z: Tensor) -> Tensor:
         """Score rows by their log error, added to the closed form if residual: (..., m)."""
@@ -120,12 +213,15 @@ class Autoencoder(OneClassLearner):
 
     def feature_errors(self, weights: Weights, Z: Tensor) -> Tensor:
         """Compute the squared error of each feature: (..., m, columns) -> (..., m, n_features)."""
-        features = Z[..., : self.n_features]
-        return (perceptron(weights, features) - features).square()
+        return (perceptron(weights, self.inputs(Z)) - self.aim(Z)).square()
 
-    def error(self, weights: Weights, Z: Tensor) -> Tensor:
-        """Compute the mean squared error of rows: (..., m, columns) -> (..., m)."""
-        return self.feature_errors(weights, Z).mean(-1)
+    def inputs(self, Z: Tensor) -> Tensor:
+        """Select the features."""
+        return Z[..., : self.n_features]
+
+    def aim(self, Z: Tensor) -> Tensor:
+        """Return the features: (..., m, n_features)."""
+        return Z[..., : self.n_features]
 
 
 class Hypersphere(OneClassLearner):
@@ -147,9 +243,14 @@ class Hypersphere(OneClassLearner):
         super().__init__([n_in, *hidden, embedding_dim], n_features, residual)
         self.centre = nn.Parameter(torch.zeros(embedding_dim))
 
-    def error(self, weights: Weights, Z: Tensor) -> Tensor:
-        """Compute the squared distance to the centre, averaged over dimensions: (..., m)."""
-        return (perceptron(weights, self._described(Z)) - self.centre).square().mean(-1)
+    def aim(self, Z: Tensor) -> Tensor:
+        """Return the centre: (embedding_dim,)."""
+        return self.centre
+
+    @property
+    def loss_parameters(self) -> tuple[nn.Parameter, ...]:
+        """Return the centre."""
+        return (self.centre,)
 
 
 LEARNERS = ("classifier", "autoencoder", "svdd")
@@ -172,9 +273,12 @@ def make_learner(
     return Autoencoder(n_features, hidden, embedding_dim, residual)
 
 
-def perceptron(weights: Weights, X: Tensor) -> Tensor:
-    """Apply a perceptron, SiLU between layers, no batch norm: (..., n_in) -> (..., n_out)."""
-    last = len(weights) - 2
+def perceptron(weights: Weights, X: Tensor, ends: bool = True) -> Tensor:
+    """Apply a perceptron, SiLU between layers, no batch norm: (..., n_in) -> (..., n_out).
+
+    Without its end, SiLU follows on every layer.
+    """
+    last = len(weights) - 2 if ends else len(weights)
     for i in range(0, len(weights), 2):
         X = _affine(weights[i], weights[i + 1], X)
         if i < last:
@@ -185,12 +289,14 @@ def perceptron(weights: Weights, X: Tensor) -> Tensor:
 def _affine(weight: Tensor, bias: Tensor, X: Tensor) -> Tensor:
     if not torch.is_grad_enabled():
         return row_product(X, weight) + bias
-    return torch.baddbmm(bias, X, weight) if X.ndim == 3 else X @ weight + bias
+    return torch.baddbmm(bias, X, weight) if weight.ndim == 3 else X @ weight + bias
 
 
-def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
-    """Average the values that a mask selects, 0 where it selects none: (..., n) -> (...)."""
-    return (values * _shares(mask, values.dtype)).sum(-1)
+def _below_level(error: Tensor, normal: Tensor) -> Tensor:
+    """Compute by how much log errors are below their mean over normals: (..., n) -> (..., n)."""
+    log_error = torch.log(error + _TINY)
+    # logarithms make the comparison one of ratios, whatever the size of errors on a task
+    return (log_error * normal).sum(-1, keepdim=True) - log_error
 
 
 def _shares(mask: Tensor, dtype: torch.dtype) -> Tensor:

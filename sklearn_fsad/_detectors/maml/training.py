@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..._stats.ranking import LEAST_GROUPS
 from ..._training.batches import EpisodeDataset
@@ -23,6 +25,7 @@ from .held_out import OPTIONS, score_held_out
 from .inner_loop import GradientAdaptation
 
 _GATE_FOLDS = 3
+_OPTIMIZER = {"optimizer": Adam, "optimizer__fused": True}
 
 
 @dataclass(frozen=True)
@@ -119,13 +122,18 @@ def _train(
     """Train on prepared episodes, each once an epoch; return the module in float64."""
     n_features, seed = module.learner.n_features, settings.seed
 
-    def draw(epoch: int, index: int) -> Episode:
-        order = np.random.default_rng([seed, epoch]).permutation(len(prepared))
-        episode = prepared[order[index]].episode
-        rng = np.random.default_rng([seed, epoch, index])
-        return permuted_features(episode, n_features, rng) if permute else episode
+    @lru_cache(maxsize=1)
+    def order_of(epoch: int) -> NDArray[np.intp]:
+        return np.random.default_rng([seed, epoch]).permutation(len(prepared))
 
-    settings = settings.with_defaults(criterion=PairwiseLoss, optimizer=Adam)
+    def draw(epoch: int, index: int) -> Episode:
+        episode = prepared[order_of(epoch)[index]].episode
+        if not permute:
+            return episode
+        return permuted_features(episode, n_features, np.random.default_rng([seed, epoch, index]))
+
+    usual = {} if "optimizer" in settings.skorch else _OPTIMIZER
+    settings = settings.with_defaults(criterion=PairwiseLoss, **usual)
     data = EpisodeDataset(draw, len(prepared))
     module, history = train_episodic(
         module, data, None, settings.one_cycle(len(prepared), clip=5.0)

@@ -332,15 +332,12 @@ def wide_module(algorithm, n_steps):
 
 
 @all_algorithms
-def test_memory_of_adapt_does_not_grow_with_the_steps(algorithm):
+def test_adapt_keeps_nothing_for_a_backward_pass(algorithm):
     X, y, _, _ = some_tasks(n=40)
-    peaks = []
     for n_steps in (2, 12):
         with SavedBytes() as saved:
             wide_module(algorithm, n_steps).adapt(X, y)
-        assert saved.alive == 0
-        peaks.append(saved.peak)
-    assert peaks[0] == peaks[1] > 0
+        assert saved.peak == 0
 
 
 def bytes_of_forward(algorithm, n_steps):
@@ -358,7 +355,7 @@ def test_memory_of_a_meta_step_grows_linearly_at_second_order_and_hardly_at_firs
     for algorithm in SECOND_ORDER:
         four, eight, twelve = kept[algorithm]
         assert twelve - eight == pytest.approx(eight - four, rel=0.05)
-        assert eight > 1.5 * four
+        assert eight > 1.4 * four
     growth = {a: b[2] - b[0] for a, b in kept.items()}
     assert growth["fomaml"] < 0.1 * growth["maml"]
     assert growth["reptile"] == 0

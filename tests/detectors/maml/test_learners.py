@@ -262,6 +262,32 @@ def test_an_absent_class_divides_nothing_by_zero(kind, label):
     assert any((g != 0).any() for g in gradients) != nothing
 
 
+# --- derivatives of the loss ----------------------------------------------------------------------
+@both_uses
+@all_learners
+def test_derivatives_of_the_loss_are_those_of_autograd(kind, residual):
+    learner = trained(kind, residual)
+    Z, y = rows(3, 7), torch.tensor([[0, 0, 0, 1, 1, 2, -1], [0] * 7, [1, 0, 2, 2, 0, -1, -1]])
+    Z = Z if residual else Z[..., :N_FEATURES]
+    size = (2, 3, 7, learner.weights[-1].numel())
+    outputs, shift = torch.from_numpy(np.random.default_rng(1).normal(size=size))
+    target = learner.target(Z, y)
+    parameters = list(learner.loss_parameters)
+    outputs.requires_grad_()
+    loss = learner.loss_at(outputs, target).sum()
+    [expected] = torch.autograd.grad(loss, outputs, create_graph=True)
+    slope, change = learner.twice_at(outputs.detach(), target)
+    torch.testing.assert_close(learner.slope_at(outputs, target), expected)
+    torch.testing.assert_close(slope, expected.detach())
+    by_outputs, *others = torch.autograd.grad(expected, [outputs, *parameters], shift)
+    found, of_parameters = change(shift)
+    torch.testing.assert_close(found, by_outputs)
+    for mine, other in zip(of_parameters, others, strict=True):
+        torch.testing.assert_close(mine, other)
+        assert (other != 0).any()
+    assert (by_outputs != 0).any()
+
+
 # --- the loss of one-class learners ---------------------------------------------------------------
 @one_class_learners
 @pytest.mark.parametrize(
