@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from ._config import config_context as config_context
     from ._detectors.in_context.detector import InContextDetector as InContextDetector
     from ._detectors.maml.detector import MAMLDetector as MAMLDetector
     from ._detectors.neural_process.detector import NeuralProcessDetector as NeuralProcessDetector
     from ._detectors.prototypes.detector import ProtoNetDetector as ProtoNetDetector
     from ._state import MetaState as MetaState
+    from ._training.threads import config_context as config_context
     from .adapters import AnomalyClassifier as AnomalyClassifier
     from .adapters import PyODDetector as PyODDetector
     from .adapters import to_pyod as to_pyod
@@ -37,7 +37,7 @@ _HOMES = {
     "TaskEstimator": "model_selection",
     "TaskSet": "tasks",
     "anomaly_scorer": "metrics",
-    "config_context": "_config",
+    "config_context": "_training.threads",
     "meta_fit_pipeline": "pipeline",
     "to_pyod": "adapters",
 }

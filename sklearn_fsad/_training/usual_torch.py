@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from .._config import threads_asked_for
+from .threads import threads_asked_for
 
 _here = threading.local()
 

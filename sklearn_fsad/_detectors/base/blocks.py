@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 import numpy as np
 from sklearn.utils.parallel import Parallel, delayed
 
-from ..._config import threads_asked_for
 from ..._stats.moments import without_traces
+from ..._training.threads import threads_asked_for
 from ..._training.usual_torch import usual_torch
 from ..._typing import Array
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, ClassVar
 
-import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
@@ -18,7 +17,7 @@ from ...tasks._task_set import TaskSet
 from ..base.adaptation import Adaptation, Method, SupportSet
 from ..base.detector import BaseFewShotDetector
 from ..base.documentation import with_shared_parameters
-from .learning import folds_of, meta_learned_state, self_taught_states, without_folds
+from .learning import meta_learned_state
 from .likelihoods import LIKELIHOODS
 from .masks import MaskPlan
 from .module import SCORES, NeuralProcess
@@ -26,6 +25,7 @@ from .networks import KINDS
 from .predictions import Predictor, feature_terms
 from .reduction import REDUCTIONS
 from .representation import MaskedRepresentation
+from .self_teaching import scores_without_folds, self_taught_states, without_folds
 from .states import ANCHORS, WEIGHT, check_process, describe, module_of
 
 
@@ -318,21 +318,10 @@ default="auto"
 
     def _left_out_scores(self, adaptation: Adaptation, without: Sequence[MetaState] = ()) -> Array:
         """Score of each support row from the others, by weights that have not seen it."""
-        support, state = adaptation.support, adaptation.state
+        state = adaptation.state
         if state.info["n_tasks"] or not any(k.startswith(WEIGHT) for k in state.arrays):
             return super()._left_out_scores(adaptation)
-        scores = adaptation.score_fresh(support.X)  # stays for labelled anomalies
-        normals, seed = support.normals, state.info["seed"]
-        parts = without_folds(normals, seed)
-        if parts and not without:
-            without = self_taught_states(self, parts, seed, len(normals))
-        fold = np.full(len(scores), -1)
-        fold[support.y != ANOMALOUS] = folds_of(len(normals), seed)
-        for k, learned in enumerate(without):
-            out = fold == k
-            others = adaptation.to(support.without(out), learned)
-            scores[out] = others.score_fresh(support.X[out])
-        return scores
+        return scores_without_folds(self, adaptation, without)
 
     # --- what a process tells beside scores -------------------------------------------------------
     def feature_scores(self, X: Any) -> Array:

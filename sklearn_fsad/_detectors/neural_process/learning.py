@@ -1,17 +1,15 @@
-"""Learn states of a neural process from past tasks, or from one support."""
+"""Learn states of a neural process from past tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-
-import numpy as np
+from dataclasses import dataclass
 
 from ..._state import MetaState
-from ..._training.progress import expect_more, expect_only, phase
+from ..._training.progress import expect_more, phase
 from ..._training.settings import TrainingSettings
 from ..._training.weights import to_arrays
-from ..._typing import Array, Codes, Positions
+from ..._typing import Array, Codes
 from ..._warn import warn
 from ...exceptions import AdaptationWarning
 from ...tasks._episodes import EpisodeSampler
@@ -21,13 +19,11 @@ from .knowledge import HeldOutTasks, Knowledge, compare_network, learn_knowledge
 from .module import NeuralProcess
 from .representation import MaskedRepresentation
 from .states import WEIGHT, describe, draft, module_of, new_module
-from .training import MOST_CONTEXT, MOST_QUERIES, NormalEpisodes, train_process, train_together
+from .training import NormalEpisodes, train_process
 
-_RATE = 5e-3
-_EPISODES, _META_EPOCHS = 200, 20
-_EPOCHS = {50: 4, 400: 8, np.inf: 16}  # of self-teaching, below so many rows
+RATE = 5e-3
+EPISODES, _META_EPOCHS = 200, 20
 _HELD_OUT_QUERIES = 100
-_FOLDS = 3  # of a support: the rows of each are scored by a network that has not seen them
 
 
 def meta_learned_state(detector: BaseFewShotDetector, tasks: TaskSet, seed: int) -> MetaState:
@@ -87,7 +83,7 @@ class _PastTasks:
 
     @classmethod
     def of(cls, detector: BaseFewShotDetector, tasks: TaskSet, seed: int) -> _PastTasks:
-        settings = detector._net_settings(lr=_RATE, seed=seed, max_epochs=_META_EPOCHS)
+        settings = detector._net_settings(lr=RATE, seed=seed, max_epochs=_META_EPOCHS)
         normals = [task.normals for task in tasks]
         common = draft(detector, normals, seed, tasks.feature_names_in, tasks.n_tasks)
         return cls(detector, tasks, common, settings)
@@ -110,7 +106,7 @@ class _PastTasks:
     @property
     def work(self) -> float:
         """Work of one training."""
-        return (self.detector.episodes_per_epoch or _EPISODES) * self.settings.max_epochs
+        return (self.detector.episodes_per_epoch or EPISODES) * self.settings.max_epochs
 
     def train(self, state: MetaState) -> MetaState:
         """Train a network on all tasks, and add it to a state."""
@@ -148,83 +144,12 @@ class _PastTasks:
                 anomalies=[task.anomalies for task in part],
                 support_contamination=detector.support_contamination,
             )
-            n_episodes = detector.episodes_per_epoch or _EPISODES
+            n_episodes = detector.episodes_per_epoch or EPISODES
             module, history = train_process(module, episodes, n_episodes, settings)
-        return _with_network(state, module, history)
+        return with_network(state, module, history)
 
 
-def self_taught_states(
-    detector: BaseFewShotDetector, parts: Sequence[Array], seed: int, n_rows: int
-) -> list[MetaState]:
-    """Learn states from parts of a support, each from its rows alone, in one training.
-
-    Some rows of a part are the context of others.
-
-    Parameters
-    ----------
-    detector : NeuralProcessDetector
-        The detector whose parameters are used.
-    parts : sequence of ndarray of shape (n_p, d)
-        Normal rows of each part.
-    seed : int
-        Seed of draws and initial weights.
-    n_rows : int
-        Number of rows that sets the number of epochs.
-
-    Returns
-    -------
-    states : list of MetaState
-        One for each part, with the history of the first; with 0 epochs the first alone.
-    """
-    usual = next(e for most, e in _EPOCHS.items() if n_rows < most)
-    settings = detector._net_settings(lr=_RATE, seed=seed, max_epochs=usual)
-    settings = replace(settings, accelerator=None)
-    n_episodes = detector.episodes_per_epoch or _EPISODES
-    expect_only(settings.max_epochs * n_episodes)
-    names = getattr(detector, "feature_names_in_", None)
-    if not settings.max_epochs:
-        parts = parts[:1]
-    drafts = [draft(detector, [rows], seed, names, n_tasks=0) for rows in parts]
-    if not settings.max_epochs and drafts[0].architecture["anchor"] != "none":
-        return drafts
-    modules = [new_module(detector, of_part, [], True) for of_part in drafts]
-    history: list[dict[str, float]] = []
-    if settings.max_epochs:
-        episodes = [_episodes_of(detector, *part) for part in zip(drafts, parts, strict=True)]
-        history = train_together(modules, episodes, n_episodes, settings)
-    return [_with_network(*part, history) for part in zip(drafts, modules, strict=True)]
-
-
-def folds_of(n: int, seed: int) -> Positions:
-    """Assign rows to the folds that leave them out: (n,)."""
-    fold = np.arange(n) % _FOLDS
-    np.random.default_rng([seed, n]).shuffle(fold)
-    return fold
-
-
-def without_folds(normals: Array, seed: int) -> list[Array]:
-    """List the rows outside of each fold; none where there are fewer rows than folds."""
-    if len(normals) < _FOLDS:
-        return []
-    fold = folds_of(len(normals), seed)
-    return [normals[fold != k] for k in range(_FOLDS)]
-
-
-def _episodes_of(detector: BaseFewShotDetector, draft: MetaState, normals: Array) -> NormalEpisodes:
-    """Draw episodes from the rows of one support, whose contexts share their units."""
-    described = describe(detector, normals, np.zeros(len(normals), dtype=np.int8), draft)
-    n_context = min(max(len(normals) * 4 // 5, 1), MOST_CONTEXT)
-    return NormalEpisodes(
-        [described.support],
-        None,
-        n_normal=(n_context, n_context),
-        n_query=MOST_QUERIES,
-        targets=draft.info["targets"],
-        seed=draft.info["seed"],
-    )
-
-
-def _with_network(
+def with_network(
     draft: MetaState, module: NeuralProcess, history: Sequence[dict[str, float]]
 ) -> MetaState:
     """Add the weights of the network of a module to a draft."""

@@ -19,7 +19,8 @@ from torch.nn import functional as F
 from ..._training.batches import collate_episodes
 from ..._training.losses import MeanLoss
 from ...tasks._episodes import Episode
-from .networks import Convolutions, Network, apply_to_distinct, convolve
+from .grids import Convolutions, apply_to_distinct, convolve
+from .networks import Network
 
 
 def stacked(network: Network, n: int) -> Network:

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from sklearn_fsad import NeuralProcessDetector
-from sklearn_fsad._detectors.neural_process.learning import _episodes_of
-from sklearn_fsad._detectors.neural_process.networks import Convolutions
+from sklearn_fsad._detectors.neural_process.grids import Convolutions
+from sklearn_fsad._detectors.neural_process.self_teaching import _episodes_of
 from sklearn_fsad._detectors.neural_process.states import draft, new_module
 from sklearn_fsad._detectors.neural_process.training import train_process, train_together
 

@@ -10,8 +10,8 @@ from families import EACH_CLASS, make_detector, make_family, methods_of, new_tas
 from skorch.callbacks import Callback
 
 from sklearn_fsad import config_context
-from sklearn_fsad._config import threads_asked_for
 from sklearn_fsad._detectors.base.adaptation import Adaptation
+from sklearn_fsad._training.threads import threads_asked_for
 
 pytestmark = pytest.mark.usefixtures("few_trees", "few_lessons")
 

@@ -1,0 +1,130 @@
+"""Encode and decode rows that are grids, by convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..._training.layers import row_product
+from .closed_forms import MaskedRows
+
+_CELLS = 5  # that a convolution spans in each direction
+
+
+class GridEncoder(nn.Module):
+    """Encode rows that are grids by convolutions of a value and a density channel [1]_.
+
+    References
+    ----------
+    .. [1] J. Gordon et al., "Convolutional conditional neural processes", ICLR 2020.
+    """
+
+    def __init__(self, grid_shape: Sequence[int], width: int) -> None:
+        super().__init__()
+        self.grid_shape = tuple(grid_shape)
+        self.net = Convolutions(len(grid_shape), 2, width, width)
+
+    def forward(self, rows: MaskedRows) -> Tensor:
+        """Encode rows: (..., n, d) -> (..., n, width * d)."""
+        grids = torch.stack(torch.broadcast_tensors(*rows), -2)  # (..., n, 2, d)
+        return _on_grids(self.net, grids, self.grid_shape).flatten(-2)
+
+
+class GridDecoder(nn.Module):
+    """Decode queries that are grids by convolutions over them and the context at each cell.
+
+    Attributes
+    ----------
+    most_a_feature : int
+        Numbers that a cell of a query takes in the largest step.
+    """
+
+    def __init__(self, grid_shape: Sequence[int], width: int, n_out: int) -> None:
+        super().__init__()
+        self.grid_shape = tuple(grid_shape)
+        self.most_a_feature = (2 + width) * _CELLS ** len(grid_shape)
+        self.net = Convolutions(len(grid_shape), 2 + width, width, n_out)
+
+    @property
+    def last(self) -> nn.Module:
+        """Last layer, whose zeros mean no departure from the anchors."""
+        return self.net[-1]
+
+    def forward(self, query: MaskedRows, read: Tensor) -> Tensor:
+        """Decode queries: (..., q, d), (..., q or 1, width * d) -> (..., q, d, n_out)."""
+        rows = torch.stack(query, -2)  # (..., q, 2, d)
+        cells = read.unflatten(-1, (-1, rows.shape[-1]))  # (..., q or 1, width, d)
+        shape = torch.broadcast_tensors(rows[..., 0, 0], cells[..., 0, 0])[0].shape
+        parts = [part.expand(*shape, *part.shape[-2:]) for part in (rows, cells)]
+        return _on_grids(self.net, torch.cat(parts, -2), self.grid_shape).mT
+
+
+class Convolutions(nn.Sequential):
+    """Apply three layers of convolutions, five cells wide, and a linear one, on the same grid."""
+
+    def __init__(self, n_dims: int, n_in: int, width: int, n_out: int) -> None:
+        conv: Any = nn.Conv1d if n_dims == 1 else nn.Conv2d
+        wide = {"kernel_size": _CELLS, "padding": _CELLS // 2}
+        super().__init__(
+            conv(n_in, width, **wide),
+            nn.SiLU(),
+            conv(width, width, **wide),
+            nn.SiLU(),
+            conv(width, width, **wide),
+            nn.SiLU(),
+            conv(width, n_out, 1),
+        )
+
+    def forward(self, grids: Tensor) -> Tensor:
+        """Apply the layers: (m, n_in, *grid) -> (m, n_out, *grid)."""
+        return apply_to_distinct(self._apply_layers, grids)
+
+    def _apply_layers(self, grids: Tensor) -> Tensor:
+        for layer in self:
+            grids = layer(grids) if isinstance(layer, nn.SiLU) else convolve(grids, layer)
+        return grids
+
+
+def apply_to_distinct(layers: Callable[[Tensor], Tensor], grids: Tensor) -> Tensor:
+    """Apply layers once to grids that occur more than once: (m, ...) -> (m, ...).
+
+    In training the episodes of a batch share rows of their contexts.
+    """
+    if grids.requires_grad or not torch.is_grad_enabled():
+        return layers(grids)
+    distinct, which = torch.unique(grids.flatten(1), dim=0, return_inverse=True)
+    return layers(distinct.unflatten(1, grids.shape[1:]))[which]
+
+
+def convolve(grids: Tensor, layer: Any, position: int | None = None) -> Tensor:
+    """Apply a convolution: (m, n_in, *grid) -> (m, n_out, *grid).
+
+    Of stacked weights those of one network are used, at ``position``. Where no gradient is wanted,
+    it is a product of matrices: torch has no fast convolution of float64.
+    """
+    weight, bias = layer.weight, layer.bias
+    if position is not None:
+        weight, bias = weight[position], bias[position]
+    grid, size = grids.shape[2:], weight.shape[2:]
+    if torch.is_grad_enabled():
+        apply: Any = F.conv1d if len(grid) == 1 else F.conv2d
+        return apply(grids, weight, bias, padding=tuple(cells // 2 for cells in size))
+    around = F.pad(grids, [cells // 2 for cells in reversed(size) for _ in range(2)])
+    for axis, cells in enumerate(size):
+        around = around.unfold(2 + axis, cells, 1)  # (m, n_in, *grid, *size)
+    patches = around.movedim(1, 1 + len(grid)).flatten(1 + len(grid))  # (m, *grid, n_in * cells)
+    found = row_product(patches.flatten(0, -2), weight.flatten(1).mT) + bias
+    return found.unflatten(0, (len(grids), *grid)).movedim(-1, 1)
+
+
+def _on_grids(net: Any, grids: Tensor, grid_shape: tuple[int, ...]) -> Tensor:
+    """Apply convolutions to flattened grids: (..., n_in, d) -> (..., n_out, d)."""
+    leading = grids.shape[:-2]
+    n_networks = getattr(net, "n_networks", None)  # of a stack: (networks, ..., n_in, d)
+    first = (-1,) if n_networks is None else (n_networks, -1)
+    found = net(grids.reshape(*first, grids.shape[-2], *grid_shape))
+    return found.reshape(*leading, -1, grids.shape[-1])
