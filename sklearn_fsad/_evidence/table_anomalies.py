@@ -8,9 +8,10 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from .._stats.compiled import ColumnSets, nearest_columns, nearest_in_sets, row_product
+from .._stats.compiled import ColumnSets, nearest_in_sets, row_product
 from .._stats.covariance import LEAST_VARIANCE, ShrunkCovariance
 from .._stats.moments import TINY
+from .._stats.nearest import nearest_columns
 from .._stats.neighbours import distance_share
 from .._stats.ranking import column_aucs
 from .._stats.trees import Forest, grow_forest

@@ -18,8 +18,6 @@ from .compilation import (
     NUMBER,
     OUT,
     POSITIONS,
-    POSITIONS_OUT,
-    YES_OR_NO,
     compiled,
     plain,
     plain_positions,
@@ -51,66 +49,8 @@ class ColumnSets(NamedTuple):
         return cls(filled, sizes)
 
 
-_AT_ONCE = 4  # rows that pass over the points together
-_POINTS = 512  # points that they pass over together
+_AT_ONCE = 4  # rows that pass over the columns together
 _WIDTH = 256  # columns of a product that are summed together
-
-
-@compiled(MATRIX, MATRIX, YES_OR_NO, NUMBER, OUT, POSITIONS_OUT)
-def _nearest_columns(
-    rows: Array, columns: Array, cityblock: bool, own: int, distance: Array, position: Positions
-) -> None:
-    m, q = rows.shape
-    n, k = columns.shape[1], distance.shape[1]
-    total = np.empty((_AT_ONCE, _POINTS))  # faster than one from outside
-    for start in range(0, m, _AT_ONCE):
-        n_rows = min(_AT_ONCE, m - start)
-        for left in range(0, n, _POINTS):
-            size = min(_POINTS, n - left)
-            for i in range(n_rows):
-                for t in range(size):
-                    total[i, t] = 0.0
-            for j in range(q):
-                column = columns[j, left : left + size]
-                for i in range(n_rows):
-                    x = rows[start + i, j]
-                    if cityblock:
-                        for t in range(len(column)):
-                            total[i, t] += abs(x - column[t])
-                    else:
-                        for t in range(len(column)):
-                            gap = x - column[t]
-                            total[i, t] += gap * gap
-            for i in range(n_rows):
-                row = start + i
-                if own >= 0 and left <= own + row < left + size:
-                    total[i, own + row - left] = np.inf
-                worst = distance[row, k - 1]
-                for t in range(size):
-                    value = total[i, t]
-                    if value < worst:
-                        place = k - 1
-                        while place > 0 and distance[row, place - 1] > value:
-                            distance[row, place] = distance[row, place - 1]
-                            position[row, place] = position[row, place - 1]
-                            place -= 1
-                        distance[row, place] = value
-                        position[row, place] = left + t
-                        worst = distance[row, k - 1]
-
-
-def nearest_columns(
-    rows: Array, columns: Array, k: int, *, cityblock: bool = False, own: int = -1
-) -> tuple[Array, Positions]:
-    """Find the k nearest of some points: (m, q), (q, n) -> distances and positions, (m, k) each.
-
-    Distances are squared unless ``cityblock``. With ``own`` of 0 or more, row i is not compared
-    with point ``own + i``.
-    """
-    distance = np.full((len(rows), k), np.inf)
-    position = np.zeros((len(rows), k), dtype=np.intp)
-    _nearest_columns(plain(rows), plain(columns), cityblock, own, distance, position)
-    return distance, position
 
 
 @compiled(MATRIX, MATRIX, OUT)

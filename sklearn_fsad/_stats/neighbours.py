@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._typing import Array
-from .compiled import nearest_columns
 from .moments import TINY
+from .nearest import nearest_columns
 
 MOST_NEIGHBOURS = 20
 _LEAST = 1e-4  # distance below which rows are alike

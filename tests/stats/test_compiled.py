@@ -6,10 +6,10 @@ from scipy.spatial.distance import cdist
 
 from sklearn_fsad._stats.compiled import (
     ColumnSets,
-    nearest_columns,
     nearest_in_sets,
     row_product,
 )
+from sklearn_fsad._stats.nearest import nearest_columns
 
 SETS = ColumnSets.of([np.array(s) for s in ([0], [3], [1, 2], [0, 2, 4])])
 
@@ -21,7 +21,7 @@ def rows_and_points(m=101, n=37, d=5):
     return rows, points
 
 
-@pytest.mark.parametrize("n", [1, 4, 20, 37, 300])
+@pytest.mark.parametrize("n", [1, 4, 20, 37, 300, 2500])
 @pytest.mark.parametrize("metric", ["euclidean", "cityblock"])
 def test_the_nearest_points_are_those_of_all_distances(metric, n):
     rows, points = rows_and_points(n=max(n, 4))
@@ -32,6 +32,17 @@ def test_the_nearest_points_are_those_of_all_distances(metric, n):
     np.testing.assert_array_equal(np.take_along_axis(everything, position, 1).argmin(axis=1), 0)
     if n > 3:
         assert distance[0, 0] == 0.0
+
+
+@pytest.mark.parametrize("k", [1, 5, 20])
+@pytest.mark.parametrize("n", [40, 1000, 2500])
+def test_of_equally_near_points_the_first_are_found(n, k):
+    rng = np.random.default_rng(0)
+    rows, points = (rng.integers(3, size=(m, 3)).astype(float) for m in (30, n))
+    distance, position = nearest_columns(rows, points.T, k)
+    everything = cdist(rows, points, "sqeuclidean")
+    np.testing.assert_array_equal(position, np.argsort(everything, axis=1, kind="stable")[:, :k])
+    np.testing.assert_array_equal(distance, np.take_along_axis(everything, position, axis=1))
 
 
 def test_a_point_is_not_compared_with_itself():
