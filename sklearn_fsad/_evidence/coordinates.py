@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 from scipy.special import ndtri
 
+from .._stats.compiled import interpolated
 from .._stats.covariance import LEAST_VARIANCE, ShrunkCovariance
 from .._stats.moments import TINY, compressed, without_traces
 from .._stats.neighbours import Neighbours, nearest_others
@@ -110,20 +111,21 @@ class NormalScores:
     def __init__(self, normals: Array) -> None:
         n = len(normals)
         quantiles = ndtri((np.arange(n) + 0.5) / n)
-        self._knots = []
+        knots, means, sizes = [], [], [0]
         for column in np.sort(without_traces(normals), axis=0).T:
             values, first, count = np.unique(column, return_index=True, return_counts=True)
-            heights = np.add.reduceat(quantiles, first) / count
-            self._knots.append((values, heights))
+            knots.append(values)
+            means.append(np.add.reduceat(quantiles, first) / count)
+            sizes.append(len(values))
+        self._knots = np.concatenate(knots), np.concatenate(means), np.cumsum(sizes)
+        self._ends = np.array([[values[0], values[-1]] for values in knots]).T
 
     def __call__(self, Z: Array) -> Array:
         """Map rows in the same units: (m, d) -> (m, d)."""
-        scores, Z = np.empty_like(Z), without_traces(Z)
-        for j, (values, heights) in enumerate(self._knots):
-            z = Z[:, j]
-            inside = np.interp(z, values, heights)
-            beyond = z - np.clip(z, values[0], values[-1])
-            scores[:, j] = inside + np.sign(beyond) * np.log1p(np.abs(beyond))
+        Z = without_traces(Z)
+        scores, beyond = interpolated(Z, *self._knots), Z - np.clip(Z, *self._ends)
+        if beyond.any():
+            scores += np.sign(beyond) * np.log1p(np.abs(beyond))
         return scores
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from .._typing import Array, Positions
 from .compilation import (
+    FLOAT,
     MATRIX,
     NUMBER,
     OUT,
@@ -74,6 +75,39 @@ def row_product(rows: Array, matrix: Array) -> Array:
     out = np.zeros((len(rows), columns.shape[1]))
     _row_product(plain(rows), plain(columns), out)
     return out[:, 0] if matrix.ndim == 1 else out
+
+
+@compiled(MATRIX, vector(FLOAT), vector(FLOAT), vector(NUMBER), OUT)
+def _interpolated(rows: Array, knots: Array, heights: Array, starts: Positions, out: Array) -> None:
+    for j in range(rows.shape[1]):
+        last = starts[j + 1] - 1
+        for i in range(len(rows)):
+            x, at, left = rows[i, j], starts[j], last + 1 - starts[j]
+            while left > 1:  # the last knot that is not above x lies among so many from ``at`` on
+                half = left // 2
+                at = at + half if knots[at + half] <= x else at
+                left -= half
+            y = heights[at]
+            if at < last and knots[at] < x:
+                slope = (heights[at + 1] - y) / (knots[at + 1] - knots[at])
+                y += slope * (x - knots[at])
+            out[i, j] = y
+
+
+def interpolated(rows: Array, knots: Array, heights: Array, starts: Positions) -> Array:
+    """Interpolate between the knots of each column, and keep the outer ones beyond: (m, d).
+
+    Parameters
+    ----------
+    rows : ndarray of shape (m, d)
+    knots, heights : ndarray of shape (n_knots,)
+        Ascending knots of the first column, those of the second, and so on; values there.
+    starts : ndarray of shape (d + 1,)
+        Where the knots of each column start, and those of the last one end.
+    """
+    out = np.empty(rows.shape)
+    _interpolated(plain(rows), knots, heights, starts, out)
+    return out
 
 
 @compiled(MATRIX, POSITIONS, vector(NUMBER), MATRIX, NUMBER, OUT)

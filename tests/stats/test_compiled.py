@@ -6,6 +6,7 @@ from scipy.spatial.distance import cdist
 
 from sklearn_fsad._stats.compiled import (
     ColumnSets,
+    interpolated,
     nearest_in_sets,
     row_product,
 )
@@ -70,6 +71,18 @@ def test_a_row_among_the_points_is_left_out_of_its_sets():
     found = nearest_in_sets(np.concatenate([rows, points]), SETS, points.T, first=len(rows))
     np.testing.assert_array_equal(found[: len(rows)], nearest_in_sets(rows, SETS, points.T))
     assert (found[len(rows) :] > 0.0).all()
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 300])
+def test_columns_are_interpolated_as_by_numpy(n):
+    rng = np.random.default_rng(0)
+    knots = [np.unique(rng.normal(size=n)) for _ in range(4)]
+    heights = [np.sort(rng.normal(size=len(k))) for k in knots]
+    rows = np.concatenate([1.5 * rng.normal(size=(200, 4)), np.tile(knots[0][:, None], 4)])
+    starts = np.cumsum([0, *map(len, knots)])
+    found = interpolated(rows, np.concatenate(knots), np.concatenate(heights), starts)
+    for x, k, h, y in zip(rows.T, knots, heights, found.T, strict=True):
+        np.testing.assert_array_equal(y, np.interp(x, k, h))
 
 
 @pytest.mark.parametrize("k", [1, 3, 300])
