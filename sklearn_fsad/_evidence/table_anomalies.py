@@ -8,7 +8,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from .._stats.compiled import ColumnSets, nearest_in_sets, row_product
+from .._stats.column_sets import ColumnSets, nearest_in_sets
+from .._stats.compiled import row_product
 from .._stats.covariance import LEAST_VARIANCE, ShrunkCovariance
 from .._stats.moments import TINY
 from .._stats.nearest import nearest_columns

@@ -6,10 +6,6 @@ place of a row among them changes its rounding.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import NamedTuple, Self
-
 import numpy as np
 
 from .._typing import Array, Positions
@@ -18,37 +14,10 @@ from .compilation import (
     MATRIX,
     NUMBER,
     OUT,
-    POSITIONS,
     compiled,
     plain,
-    plain_positions,
     vector,
 )
-
-
-class ColumnSets(NamedTuple):
-    """Hold sets of columns.
-
-    Attributes
-    ----------
-    columns : ndarray of shape (n_sets, most)
-        Columns of each set, filled up.
-    sizes : ndarray of shape (n_sets,)
-        How many of them count.
-    """
-
-    columns: Positions
-    sizes: Positions
-
-    @classmethod
-    def of(cls, sets: Sequence[Positions]) -> Self:
-        """Put sets of columns in one array."""
-        sizes = np.array([len(columns) for columns in sets], dtype=np.intp)
-        filled = np.zeros((len(sets), sizes.max()), dtype=np.intp)
-        for i, columns in enumerate(sets):
-            filled[i, : len(columns)] = columns
-        return cls(filled, sizes)
-
 
 _AT_ONCE = 4  # rows that pass over the columns together
 _WIDTH = 256  # columns of a product that are summed together
@@ -108,55 +77,3 @@ def interpolated(rows: Array, knots: Array, heights: Array, starts: Positions) -
     out = np.empty(rows.shape)
     _interpolated(plain(rows), knots, heights, starts, out)
     return out
-
-
-@compiled(MATRIX, POSITIONS, vector(NUMBER), MATRIX, NUMBER, OUT)
-def _nearest_in_sets(
-    rows: Array, sets: Positions, sizes: Positions, columns: Array, first: int, distance: Array
-) -> None:
-    m, n_sets, n = len(rows), len(sets), columns.shape[1]
-    total = np.empty(n)
-    for i in range(m):
-        for s in range(n_sets):
-            j = sets[s, 0]
-            x = rows[i, j]
-            for t in range(n):
-                gap = x - columns[j, t]
-                total[t] = gap * gap
-            for p in range(1, sizes[s]):
-                j = sets[s, p]
-                x = rows[i, j]
-                for t in range(n):
-                    gap = x - columns[j, t]
-                    total[t] += gap * gap
-            if first >= 0 and first <= i < first + n:
-                total[i - first] = np.inf
-            left = n
-            while left > 8:  # fold the second half on the first: in vectors, and in any order
-                half = (left + 1) // 2
-                for t in range(left - half):
-                    other = total[t + half]
-                    total[t] = other if other < total[t] else total[t]
-                left = half
-            least = total[0]
-            for t in range(1, left):
-                least = min(least, total[t])
-            distance[i, s] = math.sqrt(least)
-
-
-def nearest_in_sets(rows: Array, sets: ColumnSets, columns: Array, *, first: int = -1) -> Array:
-    """Compute the distance to the nearest point in each set of columns: (m, n_sets).
-
-    Parameters
-    ----------
-    rows : ndarray of shape (m, d)
-    sets : ColumnSets
-    columns : ndarray of shape (d, n)
-        Points.
-    first : int, default=-1
-        With 0 or more, row ``first + i`` is not compared with point i.
-    """
-    of_sets = plain_positions(sets.columns), plain_positions(sets.sizes)
-    distance = np.empty((len(rows), len(sets.columns)))
-    _nearest_in_sets(plain(rows), *of_sets, plain(columns), first, distance)
-    return distance

@@ -4,14 +4,11 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from sklearn_fsad._stats.compiled import (
-    ColumnSets,
-    interpolated,
-    nearest_in_sets,
-    row_product,
-)
+from sklearn_fsad._stats.column_sets import ColumnSets, nearest_in_sets
+from sklearn_fsad._stats.compiled import interpolated, row_product
 from sklearn_fsad._stats.nearest import nearest_columns
 
+PAIRS = ColumnSets.of([np.array(s) for s in ([0], [3], [1, 2], [4, 0])])
 SETS = ColumnSets.of([np.array(s) for s in ([0], [3], [1, 2], [0, 2, 4])])
 
 
@@ -56,21 +53,29 @@ def test_a_point_is_not_compared_with_itself():
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 8, 9, 33, 300])
-def test_the_nearest_in_sets_of_columns_are_those_of_all_distances(n):
-    rows, points = rows_and_points(n=max(n, 4))
+@pytest.mark.parametrize("m", [3, 301])
+@pytest.mark.parametrize("sets", [PAIRS, SETS])
+def test_the_nearest_in_sets_of_columns_are_those_of_all_distances(sets, m, n):
+    rows, points = rows_and_points(m, max(n, 4))
     points = points[:n]
-    found = nearest_in_sets(rows, SETS, points.T)
-    for s, (columns, size) in enumerate(zip(*SETS, strict=True)):
+    found = nearest_in_sets(rows, sets, points.T)
+    for s, (columns, size) in enumerate(zip(*sets, strict=True)):
         part = columns[:size]
         expected = cdist(rows[:, part], points[:, part]).min(axis=1)
         np.testing.assert_allclose(found[:, s], expected, atol=1e-12)
 
 
-def test_a_row_among_the_points_is_left_out_of_its_sets():
-    rows, points = rows_and_points()
-    found = nearest_in_sets(np.concatenate([rows, points]), SETS, points.T, first=len(rows))
-    np.testing.assert_array_equal(found[: len(rows)], nearest_in_sets(rows, SETS, points.T))
-    assert (found[len(rows) :] > 0.0).all()
+@pytest.mark.parametrize("n_before", [0, 3, 255])
+@pytest.mark.parametrize("sets", [PAIRS, SETS])
+def test_a_row_among_the_points_is_left_out_of_its_sets(sets, n_before):
+    rows, points = rows_and_points(m=n_before + 20)
+    before, after = rows[:n_before], rows[n_before:]
+    found = nearest_in_sets(np.concatenate([before, points, after]), sets, points.T, first=n_before)
+    others = np.delete(found, np.arange(n_before, n_before + len(points)), axis=0)
+    np.testing.assert_array_equal(others, nearest_in_sets(rows, sets, points.T))
+    for i, own in enumerate(found[n_before : n_before + len(points)]):
+        expected = nearest_in_sets(points[i : i + 1], sets, np.delete(points, i, axis=0).T)
+        np.testing.assert_array_equal(own, expected[0])
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 300])
@@ -103,6 +108,7 @@ def test_a_row_gets_the_same_bits_in_any_company():
                 nearest_columns(part, points.T, 20)[0],
                 nearest_columns(part, points.T, 5, cityblock=True)[0],
                 nearest_in_sets(part, SETS, points.T),
+                nearest_in_sets(part, PAIRS, points.T),
                 row_product(part, matrix),
             ],
             axis=1,
