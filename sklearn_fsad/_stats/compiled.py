@@ -21,6 +21,8 @@ from .compilation import (
 
 _AT_ONCE = 4  # rows that pass over the columns together
 _WIDTH = 256  # columns of a product that are summed together
+_BLOCK = 256  # values of a column that are looked up together
+_ONE, _TWO = np.uint64(1), np.uint64(2)  # unsigned: numba looks for negative positions otherwise
 
 
 @compiled(MATRIX, MATRIX, OUT)
@@ -48,19 +50,28 @@ def row_product(rows: Array, matrix: Array) -> Array:
 
 @compiled(MATRIX, vector(FLOAT), vector(FLOAT), vector(NUMBER), OUT)
 def _interpolated(rows: Array, knots: Array, heights: Array, starts: Positions, out: Array) -> None:
+    below, values = np.empty(_BLOCK, dtype=np.uint64), np.empty(_BLOCK)
     for j in range(rows.shape[1]):
-        last = starts[j + 1] - 1
-        for i in range(len(rows)):
-            x, at, left = rows[i, j], starts[j], last + 1 - starts[j]
-            while left > 1:  # the last knot that is not above x lies among so many from ``at`` on
-                half = left // 2
-                at = at + half if knots[at + half] <= x else at
+        first, last = np.uint64(starts[j]), np.uint64(starts[j + 1] - 1)
+        for begin in range(0, len(rows), _BLOCK):
+            n = min(_BLOCK, len(rows) - begin)
+            place, x = below[:n], values[:n]  # of the last knot that is not above a value
+            for i in range(n):
+                place[i], x[i] = first, rows[begin + i, j]
+            left = last + _ONE - first
+            while left > _ONE:  # each value's lies among so many: halve them for all values at once
+                half = left // _TWO
+                for i in range(n):
+                    middle = place[i] + half
+                    place[i] = middle if knots[middle] <= x[i] else place[i]
                 left -= half
-            y = heights[at]
-            if at < last and knots[at] < x:
-                slope = (heights[at + 1] - y) / (knots[at + 1] - knots[at])
-                y += slope * (x - knots[at])
-            out[i, j] = y
+            for i in range(n):
+                at = place[i]
+                y = heights[at]
+                if at < last and knots[at] < x[i]:
+                    slope = (heights[at + _ONE] - y) / (knots[at + _ONE] - knots[at])
+                    y += slope * (x[i] - knots[at])
+                out[begin + i, j] = y
 
 
 def interpolated(rows: Array, knots: Array, heights: Array, starts: Positions) -> Array:
