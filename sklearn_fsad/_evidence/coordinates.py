@@ -109,16 +109,16 @@ class NormalScores:
     """
 
     def __init__(self, normals: Array) -> None:
-        n = len(normals)
-        quantiles = ndtri((np.arange(n) + 0.5) / n)
-        knots, means, sizes = [], [], [0]
-        for column in np.sort(without_traces(normals), axis=0).T:
-            values, first, count = np.unique(column, return_index=True, return_counts=True)
-            knots.append(values)
-            means.append(np.add.reduceat(quantiles, first) / count)
-            sizes.append(len(values))
-        self._knots = np.concatenate(knots), np.concatenate(means), np.cumsum(sizes)
-        self._ends = np.array([[values[0], values[-1]] for values in knots]).T
+        n, d = normals.shape
+        columns = np.sort(without_traces(normals), axis=0).T
+        differs = np.ones((d, n), dtype=bool)  # from the value before, or is the first
+        differs[:, 1:] = columns[:, 1:] != columns[:, :-1]
+        first = np.flatnonzero(differs)
+        quantiles = np.tile(ndtri((np.arange(n) + 0.5) / n), d)
+        heights = np.add.reduceat(quantiles, first) / np.diff(first, append=n * d)
+        starts = np.concatenate([[0], np.cumsum(differs.sum(axis=1))])
+        self._knots = columns.ravel()[first], heights, starts
+        self._ends = columns[:, 0].copy(), columns[:, -1].copy()
 
     def __call__(self, Z: Array) -> Array:
         """Map rows in the same units: (m, d) -> (m, d)."""

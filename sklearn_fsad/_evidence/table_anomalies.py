@@ -190,9 +190,10 @@ def forest(support: Support, rows: QueryRows) -> Array:
 
 def _equal_columns(space: Coordinates) -> NDArray[np.intp] | None:
     """Group columns that are equal in the support; None if no two are."""
-    columns = np.concatenate([space.normals, space.anomalies]).T
-    distinct, groups = np.unique(columns, axis=0, return_inverse=True)
-    return None if len(distinct) == len(columns) else groups.ravel()
+    columns = np.concatenate([space.normals, space.anomalies]).T + 0.0  # no minus zero
+    numbers: dict[bytes, int] = {}
+    groups = [numbers.setdefault(column.tobytes(), len(numbers)) for column in columns]
+    return None if len(numbers) == len(columns) else np.array(groups)
 
 
 def _means_of_columns(Z: Array, groups: NDArray[np.intp]) -> Array:
