@@ -10,7 +10,7 @@ from scipy.special import ndtri
 from .._stats.compiled import interpolated
 from .._stats.covariance import LEAST_VARIANCE, ShrunkCovariance
 from .._stats.moments import TINY, compressed, without_traces
-from .._stats.neighbours import Neighbours, nearest_others
+from .._stats.neighbours import MOST_NEIGHBOURS, Neighbours, nearest_others
 from .._typing import Array
 
 
@@ -43,7 +43,7 @@ class Coordinates:
         self.centre: Array = normals.mean(axis=0) if centre is None else centre
         self._intensity = intensity
         self._least_variance = least_variance
-        self._neighbours: dict[str, Neighbours] = {}
+        self._neighbours: dict[str, tuple[int, Neighbours]] = {}
 
     @cached_property
     def columns(self) -> Array:
@@ -84,11 +84,13 @@ class Coordinates:
         direction = self.covariance.solve(self.anomaly_mean[:, None])[:, 0]
         return direction / np.sqrt(max(float(direction @ self.anomaly_mean), TINY))
 
-    def own_neighbours(self, metric: str) -> Neighbours:
-        """Find the nearest other normals of each normal, once for each metric."""
-        if metric not in self._neighbours:
-            self._neighbours[metric] = nearest_others(self.normals, metric)
-        return self._neighbours[metric]
+    def own_neighbours(self, metric: str, n_neighbours: int = MOST_NEIGHBOURS) -> Neighbours:
+        """Find the nearest other normals of each normal, so many or more, once for each metric."""
+        n_found, found = self._neighbours.get(metric, (0, None))
+        if found is None or n_found < n_neighbours:
+            found = nearest_others(self.normals, metric, n_neighbours)
+            self._neighbours[metric] = n_neighbours, found
+        return found
 
 
 class NormalScores:
