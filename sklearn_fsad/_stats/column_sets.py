@@ -127,13 +127,14 @@ def _nearest_in_pairs(
 ) -> None:
     """Do the same for sets of one or two columns, in vectors over rows, four points at once."""
     m, n = rows.shape[1], columns.shape[1]
-    kept = np.empty(_BLOCK)
+    kept, zeros = np.empty(_BLOCK), np.zeros(_BLOCK)  # which a second column adds nothing by
     for s in range(len(sets)):
         size = sizes[s]
         a, b = sets[s, 0], sets[s, size - 1]
         for begin in range(0, m, _BLOCK):
             stop = min(begin + _BLOCK, m)
-            x, y, least = rows[a, begin:stop], rows[b, begin:stop], distance[s, begin:stop]
+            x, least = rows[a, begin:stop], distance[s, begin:stop]
+            y = rows[b, begin:stop] if size == 2 else zeros[: stop - begin]
             for i in range(len(least)):
                 least[i] = np.inf
             for t in range(0, n, 4):
@@ -145,25 +146,18 @@ def _nearest_in_pairs(
                 for i in range(own, own_stop):
                     kept[i] = least[i]
                 c0, c1, c2, c3 = columns[a, t], columns[a, t1], columns[a, t2], columns[a, t3]
-                if size == 1:
-                    for i in range(len(least)):
-                        g0, g1, g2, g3 = x[i] - c0, x[i] - c1, x[i] - c2, x[i] - c3
-                        d0, d1, d2, d3 = g0 * g0, g1 * g1, g2 * g2, g3 * g3
-                        d0 = d0 if d0 < d1 else d1
-                        d2 = d2 if d2 < d3 else d3
-                        d0 = d0 if d0 < d2 else d2
-                        least[i] = d0 if d0 < least[i] else least[i]
-                else:
+                e0 = e1 = e2 = e3 = 0.0
+                if size == 2:
                     e0, e1, e2, e3 = columns[b, t], columns[b, t1], columns[b, t2], columns[b, t3]
-                    for i in range(len(least)):
-                        g0, g1, g2, g3 = x[i] - c0, x[i] - c1, x[i] - c2, x[i] - c3
-                        h0, h1, h2, h3 = y[i] - e0, y[i] - e1, y[i] - e2, y[i] - e3
-                        d0, d1 = g0 * g0 + h0 * h0, g1 * g1 + h1 * h1
-                        d2, d3 = g2 * g2 + h2 * h2, g3 * g3 + h3 * h3
-                        d0 = d0 if d0 < d1 else d1
-                        d2 = d2 if d2 < d3 else d3
-                        d0 = d0 if d0 < d2 else d2
-                        least[i] = d0 if d0 < least[i] else least[i]
+                for i in range(len(least)):
+                    g0, g1, g2, g3 = x[i] - c0, x[i] - c1, x[i] - c2, x[i] - c3
+                    h0, h1, h2, h3 = y[i] - e0, y[i] - e1, y[i] - e2, y[i] - e3
+                    d0, d1 = g0 * g0 + h0 * h0, g1 * g1 + h1 * h1
+                    d2, d3 = g2 * g2 + h2 * h2, g3 * g3 + h3 * h3
+                    d0 = d0 if d0 < d1 else d1
+                    d2 = d2 if d2 < d3 else d3
+                    d0 = d0 if d0 < d2 else d2
+                    least[i] = d0 if d0 < least[i] else least[i]
                 for i in range(own, own_stop):
                     least[i] = kept[i]
                     for u in range(t, min(t + 4, n)):
