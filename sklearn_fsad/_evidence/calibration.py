@@ -15,6 +15,7 @@ from .._typing import Array, Mask
 from .kinds import Evidence, OwnFunction
 from .pooled import Pooled
 from .support import Support
+from .table_normals import EvidenceFunction
 
 
 @dataclass(frozen=True)
@@ -192,8 +193,7 @@ class CalibratedEvidence:
     def _evaluate(self, support: Support, X: Array, counted: Mask | None = None) -> Array:
         asked = np.flatnonzero(self._active if counted is None else self._active & counted)
         functions = [self._evidence[j].function for j in asked]
-        n_neighbours = max((getattr(function, "k", 1) for function in functions), default=1)
-        rows = support.rows(X, n_neighbours)
+        rows = support.rows(X, _most_neighbours(functions))
         scores = np.zeros((len(X), len(self._evidence)))
         for j, function in zip(asked, functions, strict=True):
             scores[:, j] = function(support, rows)
@@ -215,6 +215,17 @@ class CalibratedEvidence:
             held = np.concatenate([out, out_a])
             scores[held] = self._evaluate(part, np.concatenate([N[out], A[out_a]]))
         return scores
+
+
+def _most_neighbours(functions: Sequence[EvidenceFunction]) -> dict[tuple[str, str], int]:
+    """Return how many neighbours count in each coordinate system and metric, where any do."""
+    most: dict[tuple[str, str], int] = {}
+    for function in functions:
+        k, name = getattr(function, "k", 0), getattr(function, "coordinates", None)
+        if k and name:
+            where = name, getattr(function, "metric", "euclidean")
+            most[where] = max(most.get(where, 1), k)
+    return most
 
 
 def _canonical_order(X: Array, rows: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -7,9 +7,10 @@ from functools import cached_property
 import numpy as np
 from scipy.special import ndtri
 
+from .._stats.compiled import interpolated
 from .._stats.covariance import LEAST_VARIANCE, ShrunkCovariance
 from .._stats.moments import TINY, compressed, without_traces
-from .._stats.neighbours import Neighbours, nearest_others
+from .._stats.neighbours import MOST_NEIGHBOURS, Neighbours, nearest_others
 from .._typing import Array
 
 
@@ -42,7 +43,7 @@ class Coordinates:
         self.centre: Array = normals.mean(axis=0) if centre is None else centre
         self._intensity = intensity
         self._least_variance = least_variance
-        self._neighbours: dict[str, Neighbours] = {}
+        self._neighbours: dict[str, tuple[int, Neighbours]] = {}
 
     @cached_property
     def columns(self) -> Array:
@@ -83,11 +84,13 @@ class Coordinates:
         direction = self.covariance.solve(self.anomaly_mean[:, None])[:, 0]
         return direction / np.sqrt(max(float(direction @ self.anomaly_mean), TINY))
 
-    def own_neighbours(self, metric: str) -> Neighbours:
-        """Find the nearest other normals of each normal, once for each metric."""
-        if metric not in self._neighbours:
-            self._neighbours[metric] = nearest_others(self.normals, metric)
-        return self._neighbours[metric]
+    def own_neighbours(self, metric: str, n_neighbours: int = MOST_NEIGHBOURS) -> Neighbours:
+        """Find the nearest other normals of each normal, so many or more, once for each metric."""
+        n_found, found = self._neighbours.get(metric, (0, None))
+        if found is None or n_found < n_neighbours:
+            found = nearest_others(self.normals, metric, n_neighbours)
+            self._neighbours[metric] = n_neighbours, found
+        return found
 
 
 class NormalScores:
@@ -108,22 +111,23 @@ class NormalScores:
     """
 
     def __init__(self, normals: Array) -> None:
-        n = len(normals)
-        quantiles = ndtri((np.arange(n) + 0.5) / n)
-        self._knots = []
-        for column in np.sort(without_traces(normals), axis=0).T:
-            values, first, count = np.unique(column, return_index=True, return_counts=True)
-            heights = np.add.reduceat(quantiles, first) / count
-            self._knots.append((values, heights))
+        n, d = normals.shape
+        columns = np.sort(without_traces(normals), axis=0).T
+        differs = np.ones((d, n), dtype=bool)  # from the value before, or is the first
+        differs[:, 1:] = columns[:, 1:] != columns[:, :-1]
+        first = np.flatnonzero(differs)
+        quantiles = np.tile(ndtri((np.arange(n) + 0.5) / n), d)
+        heights = np.add.reduceat(quantiles, first) / np.diff(first, append=n * d)
+        starts = np.concatenate([[0], np.cumsum(differs.sum(axis=1))])
+        self._knots = columns.ravel()[first], heights, starts
+        self._ends = columns[:, 0].copy(), columns[:, -1].copy()
 
     def __call__(self, Z: Array) -> Array:
         """Map rows in the same units: (m, d) -> (m, d)."""
-        scores, Z = np.empty_like(Z), without_traces(Z)
-        for j, (values, heights) in enumerate(self._knots):
-            z = Z[:, j]
-            inside = np.interp(z, values, heights)
-            beyond = z - np.clip(z, values[0], values[-1])
-            scores[:, j] = inside + np.sign(beyond) * np.log1p(np.abs(beyond))
+        Z = without_traces(Z)
+        scores, beyond = interpolated(Z, *self._knots), Z - np.clip(Z, *self._ends)
+        if beyond.any():
+            scores += np.sign(beyond) * np.log1p(np.abs(beyond))
         return scores
 
 

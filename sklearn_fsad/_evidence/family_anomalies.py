@@ -8,7 +8,9 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from .._stats.compiled import ColumnSets, nearest_columns, nearest_in_sets, row_product
+from .._stats.column_sets import ColumnSets, nearest_in_sets
+from .._stats.compiled import row_product
+from .._stats.nearest import nearest_columns
 from .._stats.neighbours import distance_share
 from .._stats.ranking import column_aucs
 from .._typing import Array

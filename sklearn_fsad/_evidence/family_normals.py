@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .._stats.compiled import nearest_columns, row_product
+from .._stats.compiled import row_product
+from .._stats.nearest import nearest_columns
 from .._typing import Array
 from .support import QueryRows, Support
 

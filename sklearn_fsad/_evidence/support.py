@@ -8,7 +8,7 @@ offset lose nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -71,9 +71,9 @@ class Support:
             self._found[key] = find()
         return self._found[key]
 
-    def rows(self, X: Array, n_neighbours: int = MOST_NEIGHBOURS) -> QueryRows:
-        """Return query rows relative to this support, with so many neighbours at most."""
-        return QueryRows(X, self, n_neighbours)
+    def rows(self, X: Array, most: Mapping[tuple[str, str], int] | None = None) -> QueryRows:
+        """Return query rows relative to this support; see :class:`QueryRows`."""
+        return QueryRows(X, self, most or {})
 
     def _centred(self, N: Array, A: Array, intensity: float | None, name: str) -> Coordinates:
         floor = TINY if self._lender is None else getattr(self._lender, name).covariance.level
@@ -154,15 +154,18 @@ class Support:
 class QueryRows:
     """Hold query rows in each coordinate system of a support, computed once.
 
-    Attributes
+    Parameters
     ----------
     X : ndarray of shape (m, d)
         The rows as given.
+    support : Support
+    most : mapping of (str, str) to int
+        How many neighbours count in a coordinate system and a metric; 20 if it is not there.
     """
 
-    def __init__(self, X: Array, support: Support, n_neighbours: int = MOST_NEIGHBOURS) -> None:
+    def __init__(self, X: Array, support: Support, most: Mapping[tuple[str, str], int]) -> None:
         self.X = X
-        self._n_neighbours = n_neighbours
+        self._most = most
         self._support = support
         self._neighbours: dict[tuple[str, str], Neighbours] = {}
         limit = 1e12 * max(float(support.spread.max()), float(np.abs(support.N).max(initial=0.0)))
@@ -192,13 +195,18 @@ class QueryRows:
     def white(self) -> Array:
         return self._support._whiten(self.compressed)
 
+    def n_neighbours(self, name: str, metric: str) -> int:
+        """Return how many neighbours are found in a coordinate system."""
+        return self._most.get((name, metric), MOST_NEIGHBOURS)
+
     def neighbours(self, name: str, metric: str) -> Neighbours:
         """Find the nearest normals in a coordinate system of the support, once."""
         if (name, metric) not in self._neighbours:
             space: Coordinates = getattr(self._support, name)
             self._neighbours[name, metric] = nearest(
-                getattr(self, name), space.normals, metric, self._n_neighbours, space.columns
-            )
+                getattr(self, name), space.normals, metric, self.n_neighbours(name, metric),
+                space.columns,
+            )  # fmt: skip
         return self._neighbours[name, metric]
 
     @cached_property

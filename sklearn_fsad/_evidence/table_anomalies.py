@@ -8,9 +8,11 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from .._stats.compiled import ColumnSets, nearest_columns, nearest_in_sets, row_product
+from .._stats.column_sets import ColumnSets, nearest_in_sets
+from .._stats.compiled import row_product
 from .._stats.covariance import LEAST_VARIANCE, ShrunkCovariance
 from .._stats.moments import TINY
+from .._stats.nearest import nearest_columns
 from .._stats.neighbours import distance_share
 from .._stats.ranking import column_aucs
 from .._stats.trees import Forest, grow_forest
@@ -188,9 +190,10 @@ def forest(support: Support, rows: QueryRows) -> Array:
 
 def _equal_columns(space: Coordinates) -> NDArray[np.intp] | None:
     """Group columns that are equal in the support; None if no two are."""
-    columns = np.concatenate([space.normals, space.anomalies]).T
-    distinct, groups = np.unique(columns, axis=0, return_inverse=True)
-    return None if len(distinct) == len(columns) else groups.ravel()
+    columns = np.concatenate([space.normals, space.anomalies]).T + 0.0  # no minus zero
+    numbers: dict[bytes, int] = {}
+    groups = [numbers.setdefault(column.tobytes(), len(numbers)) for column in columns]
+    return None if len(numbers) == len(columns) else np.array(groups)
 
 
 def _means_of_columns(Z: Array, groups: NDArray[np.intp]) -> Array:

@@ -54,7 +54,8 @@ class LocalDensity:
         """Score rows: (m,)."""
         space: Coordinates = getattr(support, self.coordinates)
         found = rows.neighbours(self.coordinates, "euclidean")
-        own = space.own_neighbours("euclidean").reach(self.k)
+        n_found = rows.n_neighbours(self.coordinates, "euclidean")
+        own = space.own_neighbours("euclidean", n_found).reach(self.k)
         return found.reach(self.k) - own[found.position[:, : self.k]].mean(axis=1)
 
 

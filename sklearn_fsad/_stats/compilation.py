@@ -41,7 +41,9 @@ def compiled(*arguments: types.Type, fastmath: Collection[str] = ()) -> Callable
     ``fastmath`` names what LLVM may assume or do, such as "reassoc" to sum in vectors.
 
     It is compiled or read from numba's cache when it is first called, so that importing costs
-    nothing. Functions of numpy within take long to compile: arrays are best made outside.
+    nothing. It returns nothing, and writes to arrays made outside: numba calls Python to return
+    arrays, and where Ctrl-C comes just then, it may raise SystemError. Functions of numpy within
+    take long to compile, too.
     """
 
     def decorate(function: F) -> F:
@@ -70,13 +72,14 @@ def _made(
 ) -> Callable[..., Any]:
     """Read a function from numba's cache, or compile it: also where the cache cannot be used."""
     name, start = function.__name__.lstrip("_"), time.perf_counter()
+    signature = types.none(*arguments)
     try:
-        made = numba.njit(arguments, cache=True, **how)(function)
+        made = numba.njit(signature, cache=True, **how)(function)
     except Exception as error:  # of the disk or, from a damaged file, anything that pickle raises
         if not isinstance(error, OSError | RuntimeError):  # a damaged file: empty the cache
             with suppress(Exception):
                 numba.njit(cache=True, **how)(function).recompile()
-        made = numba.njit(arguments, **how)(function)
+        made = numba.njit(signature, **how)(function)
         _LOGGER.info(
             "Compiled %s in %.1f s, and could not keep it for other processes (%r). "
             "NUMBA_CACHE_DIR names another folder to keep it in.",

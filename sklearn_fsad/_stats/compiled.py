@@ -6,111 +6,23 @@ place of a row among them changes its rounding.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import NamedTuple, Self
-
 import numpy as np
 
 from .._typing import Array, Positions
 from .compilation import (
+    FLOAT,
     MATRIX,
     NUMBER,
     OUT,
-    POSITIONS,
-    POSITIONS_OUT,
-    YES_OR_NO,
     compiled,
     plain,
-    plain_positions,
     vector,
 )
 
-
-class ColumnSets(NamedTuple):
-    """Hold sets of columns.
-
-    Attributes
-    ----------
-    columns : ndarray of shape (n_sets, most)
-        Columns of each set, filled up.
-    sizes : ndarray of shape (n_sets,)
-        How many of them count.
-    """
-
-    columns: Positions
-    sizes: Positions
-
-    @classmethod
-    def of(cls, sets: Sequence[Positions]) -> Self:
-        """Put sets of columns in one array."""
-        sizes = np.array([len(columns) for columns in sets], dtype=np.intp)
-        filled = np.zeros((len(sets), sizes.max()), dtype=np.intp)
-        for i, columns in enumerate(sets):
-            filled[i, : len(columns)] = columns
-        return cls(filled, sizes)
-
-
-_AT_ONCE = 4  # rows that pass over the points together
-_POINTS = 512  # points that they pass over together
+_AT_ONCE = 4  # rows that pass over the columns together
 _WIDTH = 256  # columns of a product that are summed together
-
-
-@compiled(MATRIX, MATRIX, YES_OR_NO, NUMBER, OUT, POSITIONS_OUT)
-def _nearest_columns(
-    rows: Array, columns: Array, cityblock: bool, own: int, distance: Array, position: Positions
-) -> None:
-    m, q = rows.shape
-    n, k = columns.shape[1], distance.shape[1]
-    total = np.empty((_AT_ONCE, _POINTS))  # faster than one from outside
-    for start in range(0, m, _AT_ONCE):
-        n_rows = min(_AT_ONCE, m - start)
-        for left in range(0, n, _POINTS):
-            size = min(_POINTS, n - left)
-            for i in range(n_rows):
-                for t in range(size):
-                    total[i, t] = 0.0
-            for j in range(q):
-                column = columns[j, left : left + size]
-                for i in range(n_rows):
-                    x = rows[start + i, j]
-                    if cityblock:
-                        for t in range(len(column)):
-                            total[i, t] += abs(x - column[t])
-                    else:
-                        for t in range(len(column)):
-                            gap = x - column[t]
-                            total[i, t] += gap * gap
-            for i in range(n_rows):
-                row = start + i
-                if own >= 0 and left <= own + row < left + size:
-                    total[i, own + row - left] = np.inf
-                worst = distance[row, k - 1]
-                for t in range(size):
-                    value = total[i, t]
-                    if value < worst:
-                        place = k - 1
-                        while place > 0 and distance[row, place - 1] > value:
-                            distance[row, place] = distance[row, place - 1]
-                            position[row, place] = position[row, place - 1]
-                            place -= 1
-                        distance[row, place] = value
-                        position[row, place] = left + t
-                        worst = distance[row, k - 1]
-
-
-def nearest_columns(
-    rows: Array, columns: Array, k: int, *, cityblock: bool = False, own: int = -1
-) -> tuple[Array, Positions]:
-    """Find the k nearest of some points: (m, q), (q, n) -> distances and positions, (m, k) each.
-
-    Distances are squared unless ``cityblock``. With ``own`` of 0 or more, row i is not compared
-    with point ``own + i``.
-    """
-    distance = np.full((len(rows), k), np.inf)
-    position = np.zeros((len(rows), k), dtype=np.intp)
-    _nearest_columns(plain(rows), plain(columns), cityblock, own, distance, position)
-    return distance, position
+_BLOCK = 256  # values of a column that are looked up together
+_ONE, _TWO = np.uint64(1), np.uint64(2)  # unsigned: numba looks for negative positions otherwise
 
 
 @compiled(MATRIX, MATRIX, OUT)
@@ -136,53 +48,43 @@ def row_product(rows: Array, matrix: Array) -> Array:
     return out[:, 0] if matrix.ndim == 1 else out
 
 
-@compiled(MATRIX, POSITIONS, vector(NUMBER), MATRIX, NUMBER, OUT)
-def _nearest_in_sets(
-    rows: Array, sets: Positions, sizes: Positions, columns: Array, first: int, distance: Array
-) -> None:
-    m, n_sets, n = len(rows), len(sets), columns.shape[1]
-    total = np.empty(n)
-    for i in range(m):
-        for s in range(n_sets):
-            j = sets[s, 0]
-            x = rows[i, j]
-            for t in range(n):
-                gap = x - columns[j, t]
-                total[t] = gap * gap
-            for p in range(1, sizes[s]):
-                j = sets[s, p]
-                x = rows[i, j]
-                for t in range(n):
-                    gap = x - columns[j, t]
-                    total[t] += gap * gap
-            if first >= 0 and first <= i < first + n:
-                total[i - first] = np.inf
-            left = n
-            while left > 8:  # fold the second half on the first: in vectors, and in any order
-                half = (left + 1) // 2
-                for t in range(left - half):
-                    other = total[t + half]
-                    total[t] = other if other < total[t] else total[t]
-                left = half
-            least = total[0]
-            for t in range(1, left):
-                least = min(least, total[t])
-            distance[i, s] = math.sqrt(least)
+@compiled(MATRIX, vector(FLOAT), vector(FLOAT), vector(NUMBER), OUT)
+def _interpolated(rows: Array, knots: Array, heights: Array, starts: Positions, out: Array) -> None:
+    below, values = np.empty(_BLOCK, dtype=np.uint64), np.empty(_BLOCK)
+    for j in range(rows.shape[1]):
+        first, last = np.uint64(starts[j]), np.uint64(starts[j + 1] - 1)
+        for begin in range(0, len(rows), _BLOCK):
+            n = min(_BLOCK, len(rows) - begin)
+            place, x = below[:n], values[:n]  # of the last knot that is not above a value
+            for i in range(n):
+                place[i], x[i] = first, rows[begin + i, j]
+            left = last + _ONE - first
+            while left > _ONE:  # each value's lies among so many: halve them for all values at once
+                half = left // _TWO
+                for i in range(n):
+                    middle = place[i] + half
+                    place[i] = middle if knots[middle] <= x[i] else place[i]
+                left -= half
+            for i in range(n):
+                at = place[i]
+                y = heights[at]
+                if at < last and knots[at] < x[i]:
+                    slope = (heights[at + _ONE] - y) / (knots[at + _ONE] - knots[at])
+                    y += slope * (x[i] - knots[at])
+                out[begin + i, j] = y
 
 
-def nearest_in_sets(rows: Array, sets: ColumnSets, columns: Array, *, first: int = -1) -> Array:
-    """Compute the distance to the nearest point in each set of columns: (m, n_sets).
+def interpolated(rows: Array, knots: Array, heights: Array, starts: Positions) -> Array:
+    """Interpolate between the knots of each column, and keep the outer ones beyond: (m, d).
 
     Parameters
     ----------
     rows : ndarray of shape (m, d)
-    sets : ColumnSets
-    columns : ndarray of shape (d, n)
-        Points.
-    first : int, default=-1
-        With 0 or more, row ``first + i`` is not compared with point i.
+    knots, heights : ndarray of shape (n_knots,)
+        Ascending knots of the first column, those of the second, and so on; values there.
+    starts : ndarray of shape (d + 1,)
+        Where the knots of each column start, and those of the last one end.
     """
-    of_sets = plain_positions(sets.columns), plain_positions(sets.sizes)
-    distance = np.empty((len(rows), len(sets.columns)))
-    _nearest_in_sets(plain(rows), *of_sets, plain(columns), first, distance)
-    return distance
+    out = np.empty(rows.shape)
+    _interpolated(plain(rows), knots, heights, starts, out)
+    return out

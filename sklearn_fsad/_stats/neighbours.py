@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._typing import Array
-from .compiled import nearest_columns
 from .moments import TINY
+from .nearest import nearest_columns
 
 MOST_NEIGHBOURS = 20
 _LEAST = 1e-4  # distance below which rows are alike
@@ -48,12 +48,12 @@ def nearest(
     return _found(rows, columns, metric, min(n_neighbours, len(others)), own=-1)
 
 
-def nearest_others(rows: Array, metric: str) -> Neighbours:
-    """Find the up to 20 nearest other rows of each row: (m, q) -> (m, k).
+def nearest_others(rows: Array, metric: str, n_neighbours: int = MOST_NEIGHBOURS) -> Neighbours:
+    """Find the nearest other rows of each row, at most so many: (m, q) -> (m, k).
 
     One row alone is its own neighbour.
     """
-    k = min(MOST_NEIGHBOURS, max(len(rows) - 1, 1))
+    k = min(n_neighbours, max(len(rows) - 1, 1))
     return _found(rows, rows.T, metric, k, own=0 if len(rows) > 1 else -1)
 
 

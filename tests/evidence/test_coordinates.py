@@ -38,6 +38,16 @@ def test_own_neighbours_leave_out_the_row_itself_and_are_found_once(metric, n):
     np.testing.assert_array_equal(found.position, expected[1])
     view.own_neighbours("cityblock")
     assert view.own_neighbours(metric) is found
+    assert view.own_neighbours(metric, 5) is found
+
+
+@every_metric
+def test_more_own_neighbours_are_found_when_they_are_asked_for(metric):
+    view = Coordinates(made(40), made(2, seed=1))
+    few, more = view.own_neighbours(metric, 5), view.own_neighbours(metric, 20)
+    assert few.distance.shape[1] == 5
+    np.testing.assert_array_equal(few.distance, more.distance[:, :5])
+    np.testing.assert_array_equal(few.position, more.position[:, :5])
 
 
 @pytest.mark.parametrize(("copies", "position"), [([0], [0]), ([0, 0, 1, 2], [1, 0])])

@@ -19,7 +19,7 @@ from sklearn_fsad._evidence.kinds import TABULAR
 from sklearn_fsad._evidence.support import Support
 from sklearn_fsad._evidence.table_anomalies import ANOMALIES
 from sklearn_fsad._evidence.table_normals import NORMALS, reads_columns
-from sklearn_fsad._stats.compiled import ColumnSets
+from sklearn_fsad._stats.column_sets import ColumnSets
 from sklearn_fsad._stats.scaling import ScaledSupport
 from sklearn_fsad._stats.trees import grow_forest
 

@@ -13,7 +13,7 @@ import pytest
 from families import TESTS
 from numba.core import caching
 
-from sklearn_fsad._stats.compilation import MATRIX, NUMBER, compiled, plain
+from sklearn_fsad._stats.compilation import FLOAT, MATRIX, NUMBER, compiled, plain, vector
 
 
 @pytest.fixture(autouse=True)
@@ -27,11 +27,16 @@ def folder(tmp_path, monkeypatch, caplog):
 def one_more():
     """The same function as another process would make it."""
 
-    @compiled(NUMBER)
-    def one_more(n):
-        return n + 1
+    @compiled(NUMBER, vector(NUMBER, out=True))
+    def one_more(n, out):
+        out[0] = n + 1
 
-    return one_more
+    def call(n):
+        out = np.zeros(1, dtype=np.intp)
+        one_more(n, out)
+        return out[0]
+
+    return call
 
 
 def test_a_function_is_compiled_when_first_called_and_read_by_later_processes(folder, caplog):
@@ -115,14 +120,24 @@ def test_threads_that_call_first_at_once_get_the_same(folder):
 
 
 def test_arrays_that_would_be_compiled_for_anew_are_refused():
-    @compiled(MATRIX)
-    def first(rows):
-        return rows[0, 0]
+    @compiled(MATRIX, vector(FLOAT, out=True))
+    def first(rows, out):
+        out[0] = rows[0, 0]
 
-    rows = np.asfortranarray(np.arange(6.0).reshape(2, 3) + 1.0)
-    assert first(plain(rows)) == 1.0
+    rows, out = np.asfortranarray(np.arange(6.0).reshape(2, 3) + 1.0), np.zeros(1)
+    first(plain(rows), out)
+    assert out == [1.0]
     with pytest.raises(TypeError, match="No matching definition"):
-        first(rows)
+        first(rows, out)
+
+
+def test_what_ctrl_c_could_disturb_is_refused():
+    @compiled(MATRIX)
+    def copied(rows):
+        return rows.copy(), rows.copy()
+
+    with pytest.raises(numba.TypingError, match="to none"):
+        copied(np.ones((2, 3)))
 
 
 PROGRAM = """

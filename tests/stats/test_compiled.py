@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from sklearn_fsad._stats.compiled import (
-    ColumnSets,
-    nearest_columns,
-    nearest_in_sets,
-    row_product,
-)
+from sklearn_fsad._stats.column_sets import ColumnSets, nearest_in_sets
+from sklearn_fsad._stats.compiled import interpolated, row_product
+from sklearn_fsad._stats.nearest import nearest_columns
 
+PAIRS = ColumnSets.of([np.array(s) for s in ([0], [3], [1, 2], [4, 0])])
 SETS = ColumnSets.of([np.array(s) for s in ([0], [3], [1, 2], [0, 2, 4])])
 
 
@@ -21,7 +19,7 @@ def rows_and_points(m=101, n=37, d=5):
     return rows, points
 
 
-@pytest.mark.parametrize("n", [1, 4, 20, 37, 300])
+@pytest.mark.parametrize("n", [1, 4, 20, 37, 300, 2500])
 @pytest.mark.parametrize("metric", ["euclidean", "cityblock"])
 def test_the_nearest_points_are_those_of_all_distances(metric, n):
     rows, points = rows_and_points(n=max(n, 4))
@@ -34,6 +32,17 @@ def test_the_nearest_points_are_those_of_all_distances(metric, n):
         assert distance[0, 0] == 0.0
 
 
+@pytest.mark.parametrize("k", [1, 5, 20])
+@pytest.mark.parametrize("n", [40, 1000, 2500])
+def test_of_equally_near_points_the_first_are_found(n, k):
+    rng = np.random.default_rng(0)
+    rows, points = (rng.integers(3, size=(m, 3)).astype(float) for m in (30, n))
+    distance, position = nearest_columns(rows, points.T, k)
+    everything = cdist(rows, points, "sqeuclidean")
+    np.testing.assert_array_equal(position, np.argsort(everything, axis=1, kind="stable")[:, :k])
+    np.testing.assert_array_equal(distance, np.take_along_axis(everything, position, axis=1))
+
+
 def test_a_point_is_not_compared_with_itself():
     _, points = rows_and_points()
     distance, position = nearest_columns(points[5:], points.T, 3, own=5)
@@ -44,21 +53,41 @@ def test_a_point_is_not_compared_with_itself():
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 8, 9, 33, 300])
-def test_the_nearest_in_sets_of_columns_are_those_of_all_distances(n):
-    rows, points = rows_and_points(n=max(n, 4))
+@pytest.mark.parametrize("m", [3, 301])
+@pytest.mark.parametrize("sets", [PAIRS, SETS])
+def test_the_nearest_in_sets_of_columns_are_those_of_all_distances(sets, m, n):
+    rows, points = rows_and_points(m, max(n, 4))
     points = points[:n]
-    found = nearest_in_sets(rows, SETS, points.T)
-    for s, (columns, size) in enumerate(zip(*SETS, strict=True)):
+    found = nearest_in_sets(rows, sets, points.T)
+    for s, (columns, size) in enumerate(zip(*sets, strict=True)):
         part = columns[:size]
         expected = cdist(rows[:, part], points[:, part]).min(axis=1)
         np.testing.assert_allclose(found[:, s], expected, atol=1e-12)
 
 
-def test_a_row_among_the_points_is_left_out_of_its_sets():
-    rows, points = rows_and_points()
-    found = nearest_in_sets(np.concatenate([rows, points]), SETS, points.T, first=len(rows))
-    np.testing.assert_array_equal(found[: len(rows)], nearest_in_sets(rows, SETS, points.T))
-    assert (found[len(rows) :] > 0.0).all()
+@pytest.mark.parametrize("n_before", [0, 3, 255])
+@pytest.mark.parametrize("sets", [PAIRS, SETS])
+def test_a_row_among_the_points_is_left_out_of_its_sets(sets, n_before):
+    rows, points = rows_and_points(m=n_before + 20)
+    before, after = rows[:n_before], rows[n_before:]
+    found = nearest_in_sets(np.concatenate([before, points, after]), sets, points.T, first=n_before)
+    others = np.delete(found, np.arange(n_before, n_before + len(points)), axis=0)
+    np.testing.assert_array_equal(others, nearest_in_sets(rows, sets, points.T))
+    for i, own in enumerate(found[n_before : n_before + len(points)]):
+        expected = nearest_in_sets(points[i : i + 1], sets, np.delete(points, i, axis=0).T)
+        np.testing.assert_array_equal(own, expected[0])
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 300])
+def test_columns_are_interpolated_as_by_numpy(n):
+    rng = np.random.default_rng(0)
+    knots = [np.unique(rng.normal(size=n)) for _ in range(4)]
+    heights = [np.sort(rng.normal(size=len(k))) for k in knots]
+    rows = np.concatenate([1.5 * rng.normal(size=(200, 4)), np.tile(knots[0][:, None], 4)])
+    starts = np.cumsum([0, *map(len, knots)])
+    found = interpolated(rows, np.concatenate(knots), np.concatenate(heights), starts)
+    for x, k, h, y in zip(rows.T, knots, heights, found.T, strict=True):
+        np.testing.assert_array_equal(y, np.interp(x, k, h))
 
 
 @pytest.mark.parametrize("k", [1, 3, 300])
@@ -79,6 +108,7 @@ def test_a_row_gets_the_same_bits_in_any_company():
                 nearest_columns(part, points.T, 20)[0],
                 nearest_columns(part, points.T, 5, cityblock=True)[0],
                 nearest_in_sets(part, SETS, points.T),
+                nearest_in_sets(part, PAIRS, points.T),
                 row_product(part, matrix),
             ],
             axis=1,

@@ -14,6 +14,7 @@ from ..._typing import Array, Codes
 
 _MOST_MET_AGAIN = 0.1  # of fresh normals
 _LONG_KEY = 16  # columns
+_ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
 class SupportLookup:
@@ -27,6 +28,8 @@ class SupportLookup:
     ----------
     positions : dict of bytes to int
         Bytes of a row, or a digest of them -> its position in the support.
+    sums : ndarray of shape (n_known,), dtype uint64
+        Check sums of these rows: only rows that have one of them are looked up.
 
     References
     ----------
@@ -34,8 +37,9 @@ class SupportLookup:
        parameters", Biometrika 40, 1953.
     """
 
-    def __init__(self, positions: dict[bytes, int]) -> None:
+    def __init__(self, positions: dict[bytes, int], sums: NDArray[np.uint64]) -> None:
         self._positions = positions
+        self._sums = np.unique(sums)
 
     @classmethod
     def of(cls, X: Array, y: Codes) -> Self:
@@ -46,11 +50,27 @@ class SupportLookup:
         once = {k: i for k, i in zip(keys, normal.tolist(), strict=True) if times[k] == 1}
         # Good's estimate of the probability that a fresh row equals one that occurs once
         met_again = 2 * sum(n == 2 for n in times.values()) / len(normal)
-        return cls(once if met_again < _MOST_MET_AGAIN else {})
+        if met_again >= _MOST_MET_AGAIN:
+            once = {}
+        return cls(once, check_sums(X[list(once.values())]))
 
     def find(self, X: Array) -> NDArray[np.intp]:
         """Look up the position of each row in the support, -1 if it has none: (m, d) -> (m,)."""
-        return np.array([self._positions.get(key, -1) for key in row_keys(X)], dtype=np.intp)
+        found = np.full(len(X), -1, dtype=np.intp)
+        if not self._positions:
+            return found
+        sums = check_sums(X)
+        place = np.searchsorted(self._sums, sums).clip(max=len(self._sums) - 1)
+        known = np.flatnonzero(self._sums[place] == sums)
+        found[known] = [self._positions.get(key, -1) for key in row_keys(X[known])]
+        return found
+
+
+def check_sums(X: Array) -> NDArray[np.uint64]:
+    """Sum the bits of each row, times odd numbers; equal for equal rows: (m, d) -> (m,)."""
+    bits = np.ascontiguousarray(X + 0.0).view(np.uint64)  # no minus zero
+    factors = _ODD ** np.arange(1, X.shape[1] + 1, dtype=np.uint64)
+    return np.asarray(bits @ factors, dtype=np.uint64)
 
 
 def row_keys(X: Array) -> list[bytes]:

@@ -117,7 +117,8 @@ def own_order(X: Array, y: Codes) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 def _classes(former: NDArray[np.intp], marks: NDArray[np.intp]) -> NDArray[np.intp]:
     """Number the classes of equal items, in sorted order: (m,), (m, n_marks) -> (m,)."""
-    _, numbers = np.unique(np.column_stack([former, marks]), axis=0, return_inverse=True)
+    items = np.ascontiguousarray(np.column_stack([former, marks]), dtype=">u8")  # sort as bytes
+    _, numbers = np.unique(items.view(f"V{items[0].nbytes}"), return_inverse=True)
     return numbers.ravel()
 
 
