@@ -93,12 +93,14 @@ def own_over_pooled(support: Support, rows: QueryRows) -> Array:
 # --- directions in which anomalies of other tasks leave -------------------------------------------
 def directions_pooled(support: Support, rows: QueryRows) -> Array:
     """Compare a Gaussian with one widened along pooled anomaly directions, raw features."""
-    return _widened(support.pooled_raw, support._whitening.raw.directions, rows.pooled_raw)
+    return _widened(support.pooled_raw, support._whitening.raw.turned_directions, rows.pooled_raw)
 
 
 def directions_scaled(support: Support, rows: QueryRows) -> Array:
     """Compare a Gaussian with one widened along pooled anomaly directions, scaled features."""
-    return _widened(support.pooled_scaled, support._whitening.scaled.directions, rows.pooled_scaled)
+    return _widened(
+        support.pooled_scaled, support._whitening.scaled.turned_directions, rows.pooled_scaled
+    )
 
 
 def _widened(space: Any, directions: Array, U: Array) -> Array:

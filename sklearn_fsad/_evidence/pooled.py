@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
+from scipy.linalg import eigh
 
 from .._stats.compiled import row_product
 from .._stats.moments import TINY, feature_spread
@@ -43,13 +44,26 @@ class Whitening:
         """Return coordinates along the leading directions: (m, d) -> (m, q)."""
         return row_product(U, self._onto) * self.gain
 
+    def turned(self, U: Array) -> Array:
+        """Whiten centred rows up to a rotation, which no distance sees: (m, d) -> (m, d)."""
+        return self.embed(U) if self._is_full else self(U)
+
+    @cached_property
+    def turned_directions(self) -> Array:
+        """``directions`` in the coordinates of :meth:`turned`: (d, r)."""
+        return self.basis.T @ self.directions if self._is_full else self.directions
+
+    @property
+    def _is_full(self) -> bool:
+        return self.basis.shape[0] == self.basis.shape[1]
+
     @cached_property
     def _onto(self) -> Array:
-        return np.array(self.basis, order="C")  # that of a state is read-only
+        return np.ascontiguousarray(self.basis)
 
     @cached_property
     def _back(self) -> Array:
-        return np.array(self.basis.T, order="C")
+        return np.ascontiguousarray(self.basis.T)
 
 
 @dataclass(frozen=True)
@@ -154,18 +168,20 @@ def whitening(
 
 def _anomaly_directions(centred: Sequence[tuple[Array, Array]], white: Whitening) -> Array:
     """Find scaled eigenvectors of the anomalies' excess scatter over the normals', over tasks."""
-    d = white.basis.shape[0]
+    d, q = white.basis.shape
     excess, n_tasks = np.zeros((d, d)), 0
+    onto = white.basis * white.gain if q == d else white(np.eye(d))
     for N, A in centred:
         if len(A) == 0:
             continue
-        N, A = white(N), white(A)
+        N, A = N @ onto, A @ onto
         scale = (N * N).mean()
         if scale > TINY:
             excess += (A.T @ A / len(A) - N.T @ N / len(N)) / scale
             n_tasks += 1
     if n_tasks == 0:
         return np.zeros((d, 0))
-    eigenvalues, vectors = np.linalg.eigh(excess / n_tasks)
     r = min(30 if d > 60 else 4, d)
-    return vectors[:, ::-1][:, :r] * np.sqrt(np.maximum(eigenvalues[::-1][:r], 0.0))
+    eigenvalues, vectors = eigh(excess / n_tasks, subset_by_index=[d - r, d - 1])
+    directions = vectors[:, ::-1] * np.sqrt(np.maximum(eigenvalues[::-1], 0.0))
+    return white.basis @ directions if q == d else directions

@@ -92,14 +92,14 @@ class Support:
 
     @cached_property
     def pooled_raw(self) -> Coordinates:
-        """Raw features, whitened by the pooled covariance."""
-        white = self._whitening.raw
+        """Raw features, whitened by the pooled covariance up to a rotation."""
+        white = self._whitening.raw.turned
         return self._centred(white(self.N), white(self.A), 0.05, "pooled_raw")
 
     @cached_property
     def pooled_scaled(self) -> Coordinates:
-        """Scaled features, whitened by the pooled correlation."""
-        white = self._whitening.scaled
+        """Scaled features, whitened by the pooled correlation up to a rotation."""
+        white = self._whitening.scaled.turned
         N, A = white(self.N / self.spread), white(self.A / self.spread)
         return self._centred(N, A, None, "pooled_scaled")
 
@@ -203,8 +203,8 @@ class QueryRows:
 
     @cached_property
     def pooled_raw(self) -> Array:
-        return self._support._whitening.raw(self._centred)
+        return self._support._whitening.raw.turned(self._centred)
 
     @cached_property
     def pooled_scaled(self) -> Array:
-        return self._support._whitening.scaled(self.scaled)
+        return self._support._whitening.scaled.turned(self.scaled)

@@ -103,7 +103,7 @@ def test_directions_by_woodbury_equal_the_direct_formula(name, space, pooled):
     X, y, query, _ = new_task()
     support = Support(X[y == 0], X[y == 1], pooled)
     covariance = getattr(support, space).covariance
-    directions = getattr(pooled, space.removeprefix("pooled_")).directions
+    directions = getattr(pooled, space.removeprefix("pooled_")).turned_directions
     S = np.linalg.inv(covariance.solve(np.eye(X.shape[1])))
     widened = S + covariance.level * directions @ directions.T
     U = getattr(support.rows(query), space)
