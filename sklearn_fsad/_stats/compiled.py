@@ -53,7 +53,7 @@ class ColumnSets(NamedTuple):
 
 _AT_ONCE = 4  # rows that pass over the points together
 _POINTS = 512  # points that they pass over together
-_WIDTH = 256  # columns of a product that are summed together
+_WIDTH = 512  # columns of a product that are summed together
 
 
 @compiled(MATRIX, MATRIX, YES_OR_NO, NUMBER, OUT, POSITIONS_OUT)
@@ -117,12 +117,35 @@ def nearest_columns(
 def _row_product(rows: Array, matrix: Array, out: Array) -> None:
     m, d = rows.shape
     k = matrix.shape[1]
+    even = d - d % 2
     for start in range(0, m, _AT_ONCE):
+        stop = min(start + _AT_ONCE, m)
         for left in range(0, k, _WIDTH):
             right = min(left + _WIDTH, k)
-            for j in range(d):
+            if stop - start == 4:  # two lines for four rows: what is loaded is used often
+                out0, out1 = out[start, left:right], out[start + 1, left:right]
+                out2, out3 = out[start + 2, left:right], out[start + 3, left:right]
+                for j in range(0, even, 2):
+                    a, b = matrix[j, left:right], matrix[j + 1, left:right]
+                    x0, x1 = rows[start, j], rows[start + 1, j]
+                    x2, x3 = rows[start + 2, j], rows[start + 3, j]
+                    y0, y1 = rows[start, j + 1], rows[start + 1, j + 1]
+                    y2, y3 = rows[start + 2, j + 1], rows[start + 3, j + 1]
+                    for t in range(len(a)):
+                        out0[t] = (out0[t] + x0 * a[t]) + y0 * b[t]
+                        out1[t] = (out1[t] + x1 * a[t]) + y1 * b[t]
+                        out2[t] = (out2[t] + x2 * a[t]) + y2 * b[t]
+                        out3[t] = (out3[t] + x3 * a[t]) + y3 * b[t]
+            else:
+                for j in range(0, even, 2):
+                    a, b = matrix[j, left:right], matrix[j + 1, left:right]
+                    for i in range(start, stop):
+                        x, y, total = rows[i, j], rows[i, j + 1], out[i, left:right]
+                        for t in range(len(a)):
+                            total[t] = (total[t] + x * a[t]) + y * b[t]
+            for j in range(even, d):
                 line = matrix[j, left:right]
-                for i in range(start, min(start + _AT_ONCE, m)):
+                for i in range(start, stop):
                     x, total = rows[i, j], out[i, left:right]
                     for t in range(len(line)):
                         total[t] += x * line[t]
