@@ -13,8 +13,9 @@ from .._input.labels import ANOMALOUS
 from .._stats.scaling import ScaledSupport, check_width
 from .._typing import Array, Mask
 from .kinds import Evidence, OwnFunction
+from .part import Part
 from .pooled import Pooled
-from .support import Support
+from .support import QueryRows, Support
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,8 @@ class CalibratedEvidence:
 
     def evaluate(self, X: Array) -> Array:
         """Compute evidence about rows, each kind on its own scale: (m, d) -> (m, n_evidence)."""
-        return self._evaluate(self._support, self._scaled.transform(X), self._counted)
+        rows = self._support.rows(self._scaled.transform(X), self._n_neighbours(self._counted))
+        return self._evaluate(self._support, rows, self._counted)
 
     def embed(self, X: Array) -> Array:
         """Map rows to the pooled-whitened space, or scale them by the support: (m, d) -> (m, q)."""
@@ -189,31 +191,35 @@ class CalibratedEvidence:
         pooled = self._support.pooled
         return rows.scaled if pooled is None else pooled.raw.embed(rows.raw)
 
-    def _evaluate(self, support: Support, X: Array, counted: Mask | None = None) -> Array:
-        asked = np.flatnonzero(self._active if counted is None else self._active & counted)
-        functions = [self._evidence[j].function for j in asked]
-        n_neighbours = max((getattr(function, "k", 1) for function in functions), default=1)
-        rows = support.rows(X, n_neighbours)
-        scores = np.zeros((len(X), len(self._evidence)))
-        for j, function in zip(asked, functions, strict=True):
-            scores[:, j] = function(support, rows)
+    def _evaluate(self, support: Support, rows: QueryRows, counted: Mask | None = None) -> Array:
+        scores = np.zeros((len(rows.X), len(self._evidence)))
+        for j in self._asked(counted):
+            scores[:, j] = self._evidence[j].function(support, rows)
         return scores
+
+    def _asked(self, counted: Mask | None) -> NDArray[np.intp]:
+        return np.flatnonzero(self._active if counted is None else self._active & counted)
+
+    def _n_neighbours(self, counted: Mask | None = None) -> int:
+        """Return how many neighbours the evidence asked for looks at, at most."""
+        functions = (self._evidence[j].function for j in self._asked(counted))
+        return max((getattr(function, "k", 1) for function in functions), default=1)
 
     def _left_out(self) -> Array:
         """Compute leave-one-out evidence of the support, normals first: (n + k, n_evidence)."""
-        N, A = self._support.normals, self._support.anomalies
-        n, k = len(N), len(A)
+        whole, n_neighbours = self._support, self._n_neighbours()
+        n, k = len(whole.normals), len(whole.anomalies)
         folds = min(self.n_folds, n)
         fold_of_normal = np.arange(n) % folds
         fold_of_anomaly = np.arange(k) % folds if k >= 2 else np.full(k, -1)
         scores = np.empty((n + k, len(self._evidence)))
         if k == 1:  # a single anomaly cannot be left out
-            scores[n:] = self._evaluate(self._support, A)
+            scores[n:] = self._evaluate(whole, whole.rows(whole.anomalies, n_neighbours))
         for fold in range(folds):
             out, out_a = fold_of_normal == fold, fold_of_anomaly == fold
-            part = Support(N[~out], A[~out_a], self._support.pooled, reference=self._support)
+            part = Part(whole, ~out, ~out_a)
             held = np.concatenate([out, out_a])
-            scores[held] = self._evaluate(part, np.concatenate([N[out], A[out_a]]))
+            scores[held] = self._evaluate(part, part.left_out(n_neighbours))
         return scores
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from .._stats.compiled import nearest_columns, row_product
+from .._stats.covariance import ShrunkCovariance
 from .._typing import Array
 from .support import QueryRows, Support
 
@@ -93,21 +92,31 @@ def own_over_pooled(support: Support, rows: QueryRows) -> Array:
 # --- directions in which anomalies of other tasks leave -------------------------------------------
 def directions_pooled(support: Support, rows: QueryRows) -> Array:
     """Compare a Gaussian with one widened along pooled anomaly directions, raw features."""
-    return _widened(support.pooled_raw, support._whitening.raw.turned_directions, rows.pooled_raw)
+
+    def found() -> Array:
+        space = support.pooled_raw
+        return _widening(space.covariance, support._whitening.raw.turned_directions)
+
+    return _log_square(row_product(rows.pooled_raw, support.once("widening, raw", found)))
 
 
 def directions_scaled(support: Support, rows: QueryRows) -> Array:
     """Compare a Gaussian with one widened along pooled anomaly directions, scaled features."""
-    return _widened(
-        support.pooled_scaled, support._whitening.scaled.turned_directions, rows.pooled_scaled
-    )
+
+    def found() -> Array:
+        white = support._whitening.scaled
+        return white.project(_widening(support.pooled_scaled.covariance, white.turned_directions))
+
+    return _log_square(row_product(rows.scaled, support.once("widening, scaled", found)))
 
 
-def _widened(space: Any, directions: Array, U: Array) -> Array:
-    """Compute log [d2_S(u) - d2_{S + C}(u)], C = (tr S / d) L L', by Woodbury's identity."""
-    covariance = space.covariance
+def _widening(covariance: ShrunkCovariance, directions: Array) -> Array:
+    """Find F with d2_S(u) - d2_{S + C}(u) = |F' u|^2, C = (tr S / d) L L', by Woodbury: (d, r)."""
     gain = covariance.solve(directions)  # (d, r)
     core = np.eye(directions.shape[1]) / covariance.level + directions.T @ gain
-    half = np.linalg.solve(np.linalg.cholesky(core), gain.T)  # (r, d)
-    projected = row_product(U, half.T)
-    return np.log((projected * projected).sum(axis=1) + _TINY)
+    return np.linalg.solve(np.linalg.cholesky(core), gain.T).T
+
+
+def _log_square(Z: Array) -> Array:
+    """Compute the log squared length of rows: (m, r) -> (m,)."""
+    return np.log((Z * Z).sum(axis=1) + _TINY)

@@ -53,6 +53,13 @@ class Whitening:
         """``directions`` in the coordinates of :meth:`turned`: (d, r)."""
         return self.basis.T @ self.directions if self._is_full else self.directions
 
+    def project(self, directions: Array) -> Array:
+        """Return what rows are multiplied by to get the products of the turned ones: (d, r)."""
+        if self._is_full:
+            return self.basis @ (self.gain[:, None] * directions)
+        inside = (self.gain - self.rest)[:, None] * (self.basis.T @ directions)
+        return self.rest * directions + self.basis @ inside
+
     @property
     def _is_full(self) -> bool:
         return self.basis.shape[0] == self.basis.shape[1]
