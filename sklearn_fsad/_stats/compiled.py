@@ -54,6 +54,8 @@ class ColumnSets(NamedTuple):
 _AT_ONCE = 4  # rows that pass over the points together
 _POINTS = 512  # points that they pass over together
 _WIDTH = 512  # columns of a product that are summed together
+_DEPTH = 128  # lines of a large matrix that are added to all rows, out of a cache
+_FEW_NUMBERS = 2**16  # that fit in a cache
 
 
 @compiled(MATRIX, MATRIX, YES_OR_NO, NUMBER, OUT, POSITIONS_OUT)
@@ -117,38 +119,41 @@ def nearest_columns(
 def _row_product(rows: Array, matrix: Array, out: Array) -> None:
     m, d = rows.shape
     k = matrix.shape[1]
-    even = d - d % 2
-    for start in range(0, m, _AT_ONCE):
-        stop = min(start + _AT_ONCE, m)
-        for left in range(0, k, _WIDTH):
-            right = min(left + _WIDTH, k)
-            if stop - start == 4:  # two lines for four rows: what is loaded is used often
-                out0, out1 = out[start, left:right], out[start + 1, left:right]
-                out2, out3 = out[start + 2, left:right], out[start + 3, left:right]
-                for j in range(0, even, 2):
-                    a, b = matrix[j, left:right], matrix[j + 1, left:right]
-                    x0, x1 = rows[start, j], rows[start + 1, j]
-                    x2, x3 = rows[start + 2, j], rows[start + 3, j]
-                    y0, y1 = rows[start, j + 1], rows[start + 1, j + 1]
-                    y2, y3 = rows[start + 2, j + 1], rows[start + 3, j + 1]
-                    for t in range(len(a)):
-                        out0[t] = (out0[t] + x0 * a[t]) + y0 * b[t]
-                        out1[t] = (out1[t] + x1 * a[t]) + y1 * b[t]
-                        out2[t] = (out2[t] + x2 * a[t]) + y2 * b[t]
-                        out3[t] = (out3[t] + x3 * a[t]) + y3 * b[t]
-            else:
-                for j in range(0, even, 2):
-                    a, b = matrix[j, left:right], matrix[j + 1, left:right]
-                    for i in range(start, stop):
-                        x, y, total = rows[i, j], rows[i, j + 1], out[i, left:right]
+    depth = d if d * k <= _FEW_NUMBERS else _DEPTH
+    for left in range(0, k, _WIDTH):
+        right = min(left + _WIDTH, k)
+        for top in range(0, d, depth):
+            bottom = min(top + depth, d)
+            even = bottom - (bottom - top) % 2
+            for start in range(0, m, _AT_ONCE):
+                stop = min(start + _AT_ONCE, m)
+                if stop - start == 4:  # two lines for four rows: what is loaded is used often
+                    out0, out1 = out[start, left:right], out[start + 1, left:right]
+                    out2, out3 = out[start + 2, left:right], out[start + 3, left:right]
+                    for j in range(top, even, 2):
+                        a, b = matrix[j, left:right], matrix[j + 1, left:right]
+                        x0, y0 = rows[start, j], rows[start, j + 1]
+                        x1, y1 = rows[start + 1, j], rows[start + 1, j + 1]
+                        x2, y2 = rows[start + 2, j], rows[start + 2, j + 1]
+                        x3, y3 = rows[start + 3, j], rows[start + 3, j + 1]
                         for t in range(len(a)):
-                            total[t] = (total[t] + x * a[t]) + y * b[t]
-            for j in range(even, d):
-                line = matrix[j, left:right]
-                for i in range(start, stop):
-                    x, total = rows[i, j], out[i, left:right]
-                    for t in range(len(line)):
-                        total[t] += x * line[t]
+                            out0[t] = (out0[t] + x0 * a[t]) + y0 * b[t]
+                            out1[t] = (out1[t] + x1 * a[t]) + y1 * b[t]
+                            out2[t] = (out2[t] + x2 * a[t]) + y2 * b[t]
+                            out3[t] = (out3[t] + x3 * a[t]) + y3 * b[t]
+                else:
+                    for j in range(top, even, 2):
+                        a, b = matrix[j, left:right], matrix[j + 1, left:right]
+                        for i in range(start, stop):
+                            x, y, total = rows[i, j], rows[i, j + 1], out[i, left:right]
+                            for t in range(len(a)):
+                                total[t] = (total[t] + x * a[t]) + y * b[t]
+                for j in range(even, bottom):
+                    line = matrix[j, left:right]
+                    for i in range(start, stop):
+                        x, total = rows[i, j], out[i, left:right]
+                        for t in range(len(line)):
+                            total[t] += x * line[t]
 
 
 def row_product(rows: Array, matrix: Array) -> Array:
