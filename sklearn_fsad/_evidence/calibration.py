@@ -13,7 +13,7 @@ from .._input.labels import ANOMALOUS
 from .._stats.scaling import ScaledSupport, check_width
 from .._typing import Array, Mask
 from .kinds import Evidence, OwnFunction
-from .part import Part
+from .part import parts_and_rest
 from .pooled import Pooled
 from .support import QueryRows, Support
 
@@ -215,14 +215,18 @@ class CalibratedEvidence:
         scores = np.empty((n + k, len(self._evidence)))
         if k == 1:  # a single anomaly cannot be left out
             scores[n:] = self._evaluate(whole, whole.rows(whole.anomalies, n_neighbours))
-        for fold in range(folds):
-            out, out_a = fold_of_normal == fold, fold_of_anomaly == fold
-            part = Part(whole, ~out, ~out_a)
-            held = np.concatenate([out, out_a])
-            scores[held] = self._evaluate(part, part.left_out(n_neighbours))
+        held = [(fold_of_normal == fold, fold_of_anomaly == fold) for fold in range(folds)]
+        parts = parts_and_rest(whole, [(~out, ~out_a) for out, out_a in held], n_neighbours)
+        for rows, (part, left_out) in zip(map(np.concatenate, held), parts, strict=True):
+            scores[rows] = self._evaluate(part, left_out)
         return scores
 
 
 def _canonical_order(X: Array, rows: NDArray[np.intp]) -> NDArray[np.intp]:
     """Sort rows by value: folds and scores do not depend on their given order."""
-    return rows[np.lexsort(X[rows].T[::-1])] if len(rows) else rows
+    if not len(rows):
+        return rows
+    first = X[rows, 0]
+    if len(np.unique(first)) == len(rows):  # no other column is asked
+        return rows[np.argsort(first)]
+    return rows[np.lexsort(X[rows].T[::-1])]

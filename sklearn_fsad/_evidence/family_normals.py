@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.linalg import solve_triangular
 
 from .._stats.compiled import nearest_columns, row_product
 from .._stats.covariance import ShrunkCovariance
@@ -117,7 +118,7 @@ def _widening(covariance: ShrunkCovariance, directions: Array) -> Array:
     """Find F with d2_S(u) - d2_{S + C}(u) = |F' u|^2, C = (tr S / d) L L', by Woodbury: (d, r)."""
     gain = covariance.solve(directions)  # (d, r)
     core = np.eye(directions.shape[1]) / covariance.level + directions.T @ gain
-    return np.linalg.solve(np.linalg.cholesky(core), gain.T).T
+    return solve_triangular(np.linalg.cholesky(core), gain.T, lower=True).T
 
 
 def _log_square(Z: Array) -> Array:

@@ -48,6 +48,10 @@ class Whitening:
         """Whiten centred rows up to a rotation, which no distance sees: (m, d) -> (m, d)."""
         return self.embed(U) if self._is_full else self(U)
 
+    def turned_together(self, U: Array) -> Array:
+        """Do the same by BLAS, which is faster; the bits of a row depend on the others."""
+        return (U @ self.basis) * self.gain if self._is_full else self(U)
+
     @cached_property
     def turned_directions(self) -> Array:
         """``directions`` in the coordinates of :meth:`turned`: (d, r)."""
@@ -156,7 +160,8 @@ def whitening(
     for N, _ in centred:
         total = (N * N).sum()
         if total > TINY:
-            pooled += (N.T @ N) * (d / total)  # each task weighs the same, whatever its scale
+            weighed = N * np.sqrt(d / total)  # each task weighs the same, whatever its scale
+            pooled += weighed.T @ weighed
     pooled /= max(len(centred), 1)
     eigenvalues, basis = np.linalg.eigh(pooled)
     eigenvalues, basis = np.maximum(eigenvalues[::-1], 0.0), basis[:, ::-1]
@@ -177,14 +182,15 @@ def _anomaly_directions(centred: Sequence[tuple[Array, Array]], white: Whitening
     """Find scaled eigenvectors of the anomalies' excess scatter over the normals', over tasks."""
     d, q = white.basis.shape
     excess, n_tasks = np.zeros((d, d)), 0
-    onto = white.basis * white.gain if q == d else white(np.eye(d))
     for N, A in centred:
         if len(A) == 0:
             continue
-        N, A = N @ onto, A @ onto
+        N, A = white.turned_together(N), white.turned_together(A)
         scale = (N * N).mean()
         if scale > TINY:
-            excess += (A.T @ A / len(A) - N.T @ N / len(N)) / scale
+            N, A = N / np.sqrt(len(N) * scale), A / np.sqrt(len(A) * scale)
+            excess += A.T @ A
+            excess -= N.T @ N
             n_tasks += 1
     if n_tasks == 0:
         return np.zeros((d, 0))

@@ -99,7 +99,7 @@ class Support:
     @cached_property
     def pooled_scaled(self) -> Coordinates:
         """Scaled features, whitened by the pooled correlation up to a rotation."""
-        white = self._whitening.scaled.turned
+        white = self._whitening.scaled.turned_together
         N, A = white(self.N / self.spread), white(self.A / self.spread)
         return self._centred(N, A, None, "pooled_scaled")
 

@@ -119,7 +119,7 @@ def nearest_columns(
 def _row_product(rows: Array, matrix: Array, out: Array) -> None:
     m, d = rows.shape
     k = matrix.shape[1]
-    depth = d if d * k <= _FEW_NUMBERS else _DEPTH
+    depth = max(d, 1) if d * k <= _FEW_NUMBERS else _DEPTH
     for left in range(0, k, _WIDTH):
         right = min(left + _WIDTH, k)
         for top in range(0, d, depth):

@@ -31,7 +31,7 @@ def test_a_part_tells_what_a_support_of_its_rows_tells(rank):
     X, y, _, _ = new_task(n_support=12, k_support=4)
     part, alone, rows = without_some(X[y == 0], X[y == 1], rank)
     assert_same_evidence(part, alone, rows)
-    assert part._turned is not None  # what the whole has computed is used
+    assert part.turned_raw is not None  # what the whole has computed is used
 
 
 @pytest.mark.parametrize("far", [1e9, 1e30])
@@ -41,7 +41,7 @@ def test_a_part_keeps_its_digits_without_a_row_that_is_far_from_all_others(far):
     normals[1] = far
     part, alone, rows = without_some(normals, X[y == 1])
     assert_same_evidence(part, alone, rows)
-    assert part._turned is None
+    assert part.turned_raw is None
 
 
 def test_an_anomaly_too_far_for_squares_is_clipped_in_a_part_too():
