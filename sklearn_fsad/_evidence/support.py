@@ -165,8 +165,15 @@ class QueryRows:
         self._n_neighbours = n_neighbours
         self._support = support
         self._neighbours: dict[tuple[str, str], Neighbours] = {}
+        self._found: dict[Hashable, Array] = {}
         limit = 1e12 * max(float(support.spread.max()), float(np.abs(support.N).max(initial=0.0)))
         self._centred = np.clip(X - support.mean, -limit, limit)
+
+    def once(self, key: Hashable, find: Callable[[], Array]) -> Array:
+        """Return what several kinds of evidence compute about the rows, computed once."""
+        if key not in self._found:
+            self._found[key] = find()
+        return self._found[key]
 
     @property
     def raw(self) -> Array:

@@ -120,6 +120,16 @@ def test_nearest_scaled_is_the_log_mean_distance_to_five_normals():
     np.testing.assert_allclose(evidence_about("nearest_scaled", support, query), np.log(nearest))
 
 
+@pytest.mark.parametrize("n", [7, 300])
+def test_coordinatewise_is_the_mean_log_gap_in_each_feature(n):
+    normals = np.random.default_rng(n).normal(size=(n, 4))
+    query = np.random.default_rng(1).normal(size=(9, 4)) * 3
+    spread = feature_spread(normals)
+    gaps = np.abs(query[:, None] / spread - normals / spread).min(axis=1)
+    found = evidence_about("coordinatewise", Support(normals, normals[:0]), query)
+    np.testing.assert_allclose(found, np.log(gaps + 0.05).mean(axis=1))
+
+
 def test_ratio_is_one_half_where_both_classes_are_equally_near():
     normals = np.array([[-1.0, 0.0], [-1.0, 2.0], [-3.0, 0.0]])
     support = Support(normals, np.array([[1.0, 0.0]]))
