@@ -21,6 +21,7 @@ from .compilation import (
     POSITIONS_OUT,
     YES_OR_NO,
     compiled,
+    inner,
     plain,
     plain_positions,
     vector,
@@ -115,6 +116,11 @@ def nearest_columns(
     return distance, position
 
 
+@inner
+def _four(rows: Array, i: int, j: int) -> tuple[float, float, float, float]:
+    return rows[i, j], rows[i, j + 1], rows[i, j + 2], rows[i, j + 3]
+
+
 @compiled(MATRIX, MATRIX, OUT)
 def _row_product(rows: Array, matrix: Array, out: Array) -> None:
     m, d = rows.shape
@@ -124,31 +130,36 @@ def _row_product(rows: Array, matrix: Array, out: Array) -> None:
         right = min(left + _WIDTH, k)
         for top in range(0, d, depth):
             bottom = min(top + depth, d)
-            even = bottom - (bottom - top) % 2
+            whole = bottom - (bottom - top) % 4
             for start in range(0, m, _AT_ONCE):
                 stop = min(start + _AT_ONCE, m)
-                if stop - start == 4:  # two lines for four rows: what is loaded is used often
+                if stop - start == 4:  # four lines for four rows: what is loaded is used often
                     out0, out1 = out[start, left:right], out[start + 1, left:right]
                     out2, out3 = out[start + 2, left:right], out[start + 3, left:right]
-                    for j in range(top, even, 2):
+                    for j in range(top, whole, 4):
                         a, b = matrix[j, left:right], matrix[j + 1, left:right]
-                        x0, y0 = rows[start, j], rows[start, j + 1]
-                        x1, y1 = rows[start + 1, j], rows[start + 1, j + 1]
-                        x2, y2 = rows[start + 2, j], rows[start + 2, j + 1]
-                        x3, y3 = rows[start + 3, j], rows[start + 3, j + 1]
+                        c, e = matrix[j + 2, left:right], matrix[j + 3, left:right]
+                        w0, x0, y0, z0 = _four(rows, start, j)
+                        w1, x1, y1, z1 = _four(rows, start + 1, j)
+                        w2, x2, y2, z2 = _four(rows, start + 2, j)
+                        w3, x3, y3, z3 = _four(rows, start + 3, j)
                         for t in range(len(a)):
-                            out0[t] = (out0[t] + x0 * a[t]) + y0 * b[t]
-                            out1[t] = (out1[t] + x1 * a[t]) + y1 * b[t]
-                            out2[t] = (out2[t] + x2 * a[t]) + y2 * b[t]
-                            out3[t] = (out3[t] + x3 * a[t]) + y3 * b[t]
+                            out0[t] = (((out0[t] + w0 * a[t]) + x0 * b[t]) + y0 * c[t]) + z0 * e[t]
+                            out1[t] = (((out1[t] + w1 * a[t]) + x1 * b[t]) + y1 * c[t]) + z1 * e[t]
+                            out2[t] = (((out2[t] + w2 * a[t]) + x2 * b[t]) + y2 * c[t]) + z2 * e[t]
+                            out3[t] = (((out3[t] + w3 * a[t]) + x3 * b[t]) + y3 * c[t]) + z3 * e[t]
                 else:
-                    for j in range(top, even, 2):
+                    for j in range(top, whole, 4):
                         a, b = matrix[j, left:right], matrix[j + 1, left:right]
+                        c, e = matrix[j + 2, left:right], matrix[j + 3, left:right]
                         for i in range(start, stop):
-                            x, y, total = rows[i, j], rows[i, j + 1], out[i, left:right]
+                            w, x, y, z = _four(rows, i, j)
+                            total = out[i, left:right]
                             for t in range(len(a)):
-                                total[t] = (total[t] + x * a[t]) + y * b[t]
-                for j in range(even, bottom):
+                                total[t] = (((total[t] + w * a[t]) + x * b[t]) + y * c[t]) + z * e[
+                                    t
+                                ]
+                for j in range(whole, bottom):
                     line = matrix[j, left:right]
                     for i in range(start, stop):
                         x, total = rows[i, j], out[i, left:right]
