@@ -13,9 +13,9 @@ from .._input.labels import ANOMALOUS
 from .._stats.scaling import ScaledSupport, check_width
 from .._typing import Array, Mask
 from .kinds import Evidence, OwnFunction
+from .part import parts_and_rest
 from .pooled import Pooled
-from .support import Support
-from .table_normals import EvidenceFunction
+from .support import QueryRows, Support
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,8 @@ class CalibratedEvidence:
 
     def evaluate(self, X: Array) -> Array:
         """Compute evidence about rows, each kind on its own scale: (m, d) -> (m, n_evidence)."""
-        return self._evaluate(self._support, self._scaled.transform(X), self._counted)
+        rows = self._support.rows(self._scaled.transform(X), self._most_neighbours(self._counted))
+        return self._evaluate(self._support, rows, self._counted)
 
     def embed(self, X: Array) -> Array:
         """Map rows to the pooled-whitened space, or scale them by the support: (m, d) -> (m, q)."""
@@ -190,44 +191,47 @@ class CalibratedEvidence:
         pooled = self._support.pooled
         return rows.scaled if pooled is None else pooled.raw.embed(rows.raw)
 
-    def _evaluate(self, support: Support, X: Array, counted: Mask | None = None) -> Array:
-        asked = np.flatnonzero(self._active if counted is None else self._active & counted)
-        functions = [self._evidence[j].function for j in asked]
-        rows = support.rows(X, _most_neighbours(functions))
-        scores = np.zeros((len(X), len(self._evidence)))
-        for j, function in zip(asked, functions, strict=True):
-            scores[:, j] = function(support, rows)
+    def _evaluate(self, support: Support, rows: QueryRows, counted: Mask | None = None) -> Array:
+        scores = np.zeros((len(rows.X), len(self._evidence)))
+        for j in self._asked(counted):
+            scores[:, j] = self._evidence[j].function(support, rows)
         return scores
+
+    def _asked(self, counted: Mask | None) -> NDArray[np.intp]:
+        return np.flatnonzero(self._active if counted is None else self._active & counted)
+
+    def _most_neighbours(self, counted: Mask | None = None) -> dict[tuple[str, str], int]:
+        """Return how many neighbours count in each coordinate system and metric, where any do."""
+        most: dict[tuple[str, str], int] = {}
+        for function in (self._evidence[j].function for j in self._asked(counted)):
+            k, name = getattr(function, "k", 0), getattr(function, "coordinates", None)
+            if k and name:
+                where = name, getattr(function, "metric", "euclidean")
+                most[where] = max(most.get(where, 1), k)
+        return most
 
     def _left_out(self) -> Array:
         """Compute leave-one-out evidence of the support, normals first: (n + k, n_evidence)."""
-        N, A = self._support.normals, self._support.anomalies
-        n, k = len(N), len(A)
+        whole, most = self._support, self._most_neighbours()
+        n, k = len(whole.normals), len(whole.anomalies)
         folds = min(self.n_folds, n)
         fold_of_normal = np.arange(n) % folds
         fold_of_anomaly = np.arange(k) % folds if k >= 2 else np.full(k, -1)
         scores = np.empty((n + k, len(self._evidence)))
         if k == 1:  # a single anomaly cannot be left out
-            scores[n:] = self._evaluate(self._support, A)
-        for fold in range(folds):
-            out, out_a = fold_of_normal == fold, fold_of_anomaly == fold
-            part = Support(N[~out], A[~out_a], self._support.pooled, reference=self._support)
-            held = np.concatenate([out, out_a])
-            scores[held] = self._evaluate(part, np.concatenate([N[out], A[out_a]]))
+            scores[n:] = self._evaluate(whole, whole.rows(whole.anomalies, most))
+        held = [(fold_of_normal == fold, fold_of_anomaly == fold) for fold in range(folds)]
+        parts = parts_and_rest(whole, [(~out, ~out_a) for out, out_a in held], most)
+        for rows, (part, left_out) in zip(map(np.concatenate, held), parts, strict=True):
+            scores[rows] = self._evaluate(part, left_out)
         return scores
-
-
-def _most_neighbours(functions: Sequence[EvidenceFunction]) -> dict[tuple[str, str], int]:
-    """Return how many neighbours count in each coordinate system and metric, where any do."""
-    most: dict[tuple[str, str], int] = {}
-    for function in functions:
-        k, name = getattr(function, "k", 0), getattr(function, "coordinates", None)
-        if k and name:
-            where = name, getattr(function, "metric", "euclidean")
-            most[where] = max(most.get(where, 1), k)
-    return most
 
 
 def _canonical_order(X: Array, rows: NDArray[np.intp]) -> NDArray[np.intp]:
     """Sort rows by value: folds and scores do not depend on their given order."""
-    return rows[np.lexsort(X[rows].T[::-1])] if len(rows) else rows
+    if not len(rows):
+        return rows
+    first = X[rows, 0]
+    if len(np.unique(first)) == len(rows):  # no other column is asked
+        return rows[np.argsort(first)]
+    return rows[np.lexsort(X[rows].T[::-1])]

@@ -43,7 +43,7 @@ def ratio_scaled(support: Support, rows: QueryRows) -> Array:
 
 def subspace_ratio(support: Support, rows: QueryRows) -> Array:
     """Average neighbour ratios over subspaces, weighted by how well each separates the support."""
-    sets = support.once("subspaces", lambda: ColumnSets.of(subspaces(rows.scaled.shape[1])))
+    sets = _sets(rows.scaled.shape[1])
     columns = support.once(
         "some columns",
         lambda: np.ascontiguousarray(thinned(support.scaled.normals, _MOST_NEIGHBOURS).T),
@@ -64,6 +64,11 @@ def subspaces(n_features: int) -> list[NDArray[np.intp]]:
     return [np.sort(rng.choice(n_features, size, replace=False)) for _ in range(48)]
 
 
+@lru_cache(maxsize=8)
+def _sets(n_features: int) -> ColumnSets:
+    return ColumnSets.of(subspaces(n_features))
+
+
 def subspace_weights(support: Support) -> Array:
     """Weigh each subspace by the leave-one-out AUC of its ratio on the support."""
     return support.once("subspace weights", lambda: _subspace_weights(support))
@@ -71,10 +76,10 @@ def subspace_weights(support: Support) -> Array:
 
 def _subspace_weights(support: Support) -> Array:
     N, A = thinned(support.scaled.normals, _MOST_NEIGHBOURS), support.scaled.anomalies
-    sets = subspaces(N.shape[1])
+    sets = _sets(N.shape[1])
     if len(A) < 2 or len(N) < 2:
-        return np.full(len(sets), 1.0 / len(sets))
-    weights = np.maximum(separations(N, A, ColumnSets.of(sets)) - 0.5, 0.0) ** 2 + 1e-4
+        return np.full(len(sets.sizes), 1.0 / len(sets.sizes))
+    weights = np.maximum(separations(N, A, sets) - 0.5, 0.0) ** 2 + 1e-4
     return weights / weights.sum()
 
 

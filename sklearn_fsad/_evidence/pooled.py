@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
+from scipy.linalg import eigh
 
 from .._stats.compiled import row_product
 from .._stats.moments import TINY, feature_spread
@@ -43,13 +44,37 @@ class Whitening:
         """Return coordinates along the leading directions: (m, d) -> (m, q)."""
         return row_product(U, self._onto) * self.gain
 
+    def turned(self, U: Array) -> Array:
+        """Whiten centred rows up to a rotation, which no distance sees: (m, d) -> (m, d)."""
+        return self.embed(U) if self._is_full else self(U)
+
+    def turned_together(self, U: Array) -> Array:
+        """Do the same by BLAS, which is faster; the bits of a row depend on the others."""
+        return (U @ self.basis) * self.gain if self._is_full else self(U)
+
+    @cached_property
+    def turned_directions(self) -> Array:
+        """``directions`` in the coordinates of :meth:`turned`: (d, r)."""
+        return self.basis.T @ self.directions if self._is_full else self.directions
+
+    def project(self, directions: Array) -> Array:
+        """Return what rows are multiplied by to get the products of the turned ones: (d, r)."""
+        if self._is_full:
+            return self.basis @ (self.gain[:, None] * directions)
+        inside = (self.gain - self.rest)[:, None] * (self.basis.T @ directions)
+        return self.rest * directions + self.basis @ inside
+
+    @property
+    def _is_full(self) -> bool:
+        return self.basis.shape[0] == self.basis.shape[1]
+
     @cached_property
     def _onto(self) -> Array:
-        return np.array(self.basis, order="C")  # that of a state is read-only
+        return np.ascontiguousarray(self.basis)
 
     @cached_property
     def _back(self) -> Array:
-        return np.array(self.basis.T, order="C")
+        return np.ascontiguousarray(self.basis.T)
 
 
 @dataclass(frozen=True)
@@ -135,7 +160,8 @@ def whitening(
     for N, _ in centred:
         total = (N * N).sum()
         if total > TINY:
-            pooled += (N.T @ N) * (d / total)  # each task weighs the same, whatever its scale
+            weighed = N * np.sqrt(d / total)  # each task weighs the same, whatever its scale
+            pooled += weighed.T @ weighed
     pooled /= max(len(centred), 1)
     eigenvalues, basis = np.linalg.eigh(pooled)
     eigenvalues, basis = np.maximum(eigenvalues[::-1], 0.0), basis[:, ::-1]
@@ -154,18 +180,21 @@ def whitening(
 
 def _anomaly_directions(centred: Sequence[tuple[Array, Array]], white: Whitening) -> Array:
     """Find scaled eigenvectors of the anomalies' excess scatter over the normals', over tasks."""
-    d = white.basis.shape[0]
+    d, q = white.basis.shape
     excess, n_tasks = np.zeros((d, d)), 0
     for N, A in centred:
         if len(A) == 0:
             continue
-        N, A = white(N), white(A)
+        N, A = white.turned_together(N), white.turned_together(A)
         scale = (N * N).mean()
         if scale > TINY:
-            excess += (A.T @ A / len(A) - N.T @ N / len(N)) / scale
+            N, A = N / np.sqrt(len(N) * scale), A / np.sqrt(len(A) * scale)
+            excess += A.T @ A
+            excess -= N.T @ N
             n_tasks += 1
     if n_tasks == 0:
         return np.zeros((d, 0))
-    eigenvalues, vectors = np.linalg.eigh(excess / n_tasks)
     r = min(30 if d > 60 else 4, d)
-    return vectors[:, ::-1][:, :r] * np.sqrt(np.maximum(eigenvalues[::-1][:r], 0.0))
+    eigenvalues, vectors = eigh(excess / n_tasks, subset_by_index=[d - r, d - 1])
+    directions = vectors[:, ::-1] * np.sqrt(np.maximum(eigenvalues[::-1], 0.0))
+    return white.basis @ directions if q == d else directions

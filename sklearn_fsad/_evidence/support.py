@@ -92,14 +92,14 @@ class Support:
 
     @cached_property
     def pooled_raw(self) -> Coordinates:
-        """Raw features, whitened by the pooled covariance."""
-        white = self._whitening.raw
+        """Raw features, whitened by the pooled covariance up to a rotation."""
+        white = self._whitening.raw.turned
         return self._centred(white(self.N), white(self.A), 0.05, "pooled_raw")
 
     @cached_property
     def pooled_scaled(self) -> Coordinates:
-        """Scaled features, whitened by the pooled correlation."""
-        white = self._whitening.scaled
+        """Scaled features, whitened by the pooled correlation up to a rotation."""
+        white = self._whitening.scaled.turned_together
         N, A = white(self.N / self.spread), white(self.A / self.spread)
         return self._centred(N, A, None, "pooled_scaled")
 
@@ -168,8 +168,15 @@ class QueryRows:
         self._most = most
         self._support = support
         self._neighbours: dict[tuple[str, str], Neighbours] = {}
+        self._found: dict[Hashable, Array] = {}
         limit = 1e12 * max(float(support.spread.max()), float(np.abs(support.N).max(initial=0.0)))
         self._centred = np.clip(X - support.mean, -limit, limit)
+
+    def once(self, key: Hashable, find: Callable[[], Array]) -> Array:
+        """Return what several kinds of evidence compute about the rows, computed once."""
+        if key not in self._found:
+            self._found[key] = find()
+        return self._found[key]
 
     @property
     def raw(self) -> Array:
@@ -211,8 +218,8 @@ class QueryRows:
 
     @cached_property
     def pooled_raw(self) -> Array:
-        return self._support._whitening.raw(self._centred)
+        return self._support._whitening.raw.turned(self._centred)
 
     @cached_property
     def pooled_scaled(self) -> Array:
-        return self._support._whitening.scaled(self.scaled)
+        return self._support._whitening.scaled.turned(self.scaled)

@@ -15,29 +15,68 @@ from .compilation import (
     NUMBER,
     OUT,
     compiled,
+    inner,
     plain,
     vector,
 )
 
 _AT_ONCE = 4  # rows that pass over the columns together
-_WIDTH = 256  # columns of a product that are summed together
+_WIDTH = 512  # columns of a product that are summed together
+_DEPTH = 128  # lines of a large matrix that are added to all rows, out of a cache
+_FEW_NUMBERS = 2**16  # that fit in a cache
 _BLOCK = 256  # values of a column that are looked up together
 _ONE, _TWO = np.uint64(1), np.uint64(2)  # unsigned: numba looks for negative positions otherwise
+
+
+@inner
+def _four(rows: Array, i: int, j: int) -> tuple[float, float, float, float]:
+    return rows[i, j], rows[i, j + 1], rows[i, j + 2], rows[i, j + 3]
 
 
 @compiled(MATRIX, MATRIX, OUT)
 def _row_product(rows: Array, matrix: Array, out: Array) -> None:
     m, d = rows.shape
     k = matrix.shape[1]
-    for start in range(0, m, _AT_ONCE):
-        for left in range(0, k, _WIDTH):
-            right = min(left + _WIDTH, k)
-            for j in range(d):
-                line = matrix[j, left:right]
-                for i in range(start, min(start + _AT_ONCE, m)):
-                    x, total = rows[i, j], out[i, left:right]
-                    for t in range(len(line)):
-                        total[t] += x * line[t]
+    depth = max(d, 1) if d * k <= _FEW_NUMBERS else _DEPTH
+    for left in range(0, k, _WIDTH):
+        right = min(left + _WIDTH, k)
+        for top in range(0, d, depth):
+            bottom = min(top + depth, d)
+            whole = bottom - (bottom - top) % 4
+            for start in range(0, m, _AT_ONCE):
+                stop = min(start + _AT_ONCE, m)
+                if stop - start == 4:  # four lines for four rows: what is loaded is used often
+                    out0, out1 = out[start, left:right], out[start + 1, left:right]
+                    out2, out3 = out[start + 2, left:right], out[start + 3, left:right]
+                    for j in range(top, whole, 4):
+                        a, b = matrix[j, left:right], matrix[j + 1, left:right]
+                        c, e = matrix[j + 2, left:right], matrix[j + 3, left:right]
+                        w0, x0, y0, z0 = _four(rows, start, j)
+                        w1, x1, y1, z1 = _four(rows, start + 1, j)
+                        w2, x2, y2, z2 = _four(rows, start + 2, j)
+                        w3, x3, y3, z3 = _four(rows, start + 3, j)
+                        for t in range(len(a)):
+                            out0[t] = (((out0[t] + w0 * a[t]) + x0 * b[t]) + y0 * c[t]) + z0 * e[t]
+                            out1[t] = (((out1[t] + w1 * a[t]) + x1 * b[t]) + y1 * c[t]) + z1 * e[t]
+                            out2[t] = (((out2[t] + w2 * a[t]) + x2 * b[t]) + y2 * c[t]) + z2 * e[t]
+                            out3[t] = (((out3[t] + w3 * a[t]) + x3 * b[t]) + y3 * c[t]) + z3 * e[t]
+                else:
+                    for j in range(top, whole, 4):
+                        a, b = matrix[j, left:right], matrix[j + 1, left:right]
+                        c, e = matrix[j + 2, left:right], matrix[j + 3, left:right]
+                        for i in range(start, stop):
+                            w, x, y, z = _four(rows, i, j)
+                            total = out[i, left:right]
+                            for t in range(len(a)):
+                                total[t] = (((total[t] + w * a[t]) + x * b[t]) + y * c[t]) + z * e[
+                                    t
+                                ]
+                for j in range(whole, bottom):
+                    line = matrix[j, left:right]
+                    for i in range(start, stop):
+                        x, total = rows[i, j], out[i, left:right]
+                        for t in range(len(line)):
+                            total[t] += x * line[t]
 
 
 def row_product(rows: Array, matrix: Array) -> Array:

@@ -40,17 +40,17 @@ class ShrunkCovariance:
         self, centred: Array, intensity: float | None = None, least_level: float = TINY
     ) -> None:
         n, d = centred.shape
-        if n <= d:  # the n x n Gram matrix has the same eigenvalues other than 0
-            eigenvalues, vectors = np.linalg.eigh(centred @ centred.T)
-            basis = centred.T @ vectors
-        else:
-            eigenvalues, basis = np.linalg.eigh(centred.T @ centred)
+        gram = centred @ centred.T if n <= d else centred.T @ centred
+        eigenvalues, vectors = np.linalg.eigh(gram)
         keep = eigenvalues > max(eigenvalues[-1], TINY) * max(n, d) * _EPS
-        basis = basis[:, keep] / (np.sqrt(eigenvalues[keep]) if n <= d else 1.0)
+        basis = vectors[:, keep]
+        if n <= d:  # the n x n matrix has the same eigenvalues other than 0
+            basis = centred.T @ (basis / np.sqrt(eigenvalues[keep]))
         variances = eigenvalues[keep] / n
         level = float(variances.sum() / d)
         if intensity is None:
-            intensity = _ledoit_wolf_intensity(centred, variances)
+            squares = gram.diagonal() if n <= d else (centred * centred).sum(axis=1)
+            intensity = _ledoit_wolf_intensity(squares, d, variances)
         self.level = max(level, least_level)
         self.intensity = max(intensity, _LEAST_INTENSITY)
         self.basis: Array = np.ascontiguousarray(basis)  # (d, r)
@@ -82,12 +82,22 @@ class ShrunkCovariance:
         return np.ascontiguousarray(self.basis.T)
 
 
-def _ledoit_wolf_intensity(centred: Array, variances: Array) -> float:
-    """Compute Ledoit and Wolf's shrinkage from the eigenvalues of the empirical covariance."""
-    n, d = centred.shape
+def _ledoit_wolf_intensity(squares: Array, d: int, variances: Array) -> float:
+    """Compute Ledoit and Wolf's shrinkage.
+
+    Parameters
+    ----------
+    squares : ndarray of shape (n,)
+        Squared length of each centred row.
+    d : int
+        Number of columns.
+    variances : ndarray
+        Eigenvalues of the empirical covariance other than 0.
+    """
+    n = len(squares)
     level = variances.sum() / d
     squared_norm = (variances * variances).sum()
-    fourth_moment = ((centred * centred).sum(axis=1) ** 2).sum()
+    fourth_moment = (squares * squares).sum()
     # delta: squared distance of S to the target; beta: sampling error of S, at most delta
     delta = (squared_norm - d * level * level) / d
     beta = min((fourth_moment / n - squared_norm) / (d * n), delta)

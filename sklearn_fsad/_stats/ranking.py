@@ -9,6 +9,7 @@ from scipy.stats import rankdata
 from .._typing import Array
 
 LEAST_GROUPS = 3
+_FEW_PAIRS = 2**14  # of scores, that are compared one by one
 
 
 def standard_error(values: Array) -> Array:
@@ -50,7 +51,11 @@ def clearly_better(gains: Array, least: int = LEAST_GROUPS) -> bool:
 def column_aucs(scores: Array, anomalous: NDArray[np.bool_]) -> Array:
     """Compute the ROC AUC of each column: (m, c), (m,) -> (c,); NaN for a column with a NaN."""
     # the Mann-Whitney U statistic of the anomalies, over the number of pairs
-    n1, n0 = anomalous.sum(), (~anomalous).sum()
+    n1, n0 = int(anomalous.sum()), int((~anomalous).sum())
+    if 0 < n1 * n0 * scores.shape[1] <= _FEW_PAIRS and not np.isnan(scores).any():
+        A, N = scores[anomalous][:, None], scores[~anomalous]
+        above, below = ((A > N).sum(axis=(0, 1)), (A < N).sum(axis=(0, 1)))  # (c,) each
+        return (above + (n1 * n0 - above - below) / 2) / (n1 * n0)
     ranks = rankdata(scores, axis=0)[anomalous].sum(axis=0)
     return (ranks - n1 * (n1 + 1) / 2) / (n1 * n0)
 

@@ -103,7 +103,7 @@ def test_directions_by_woodbury_equal_the_direct_formula(name, space, pooled):
     X, y, query, _ = new_task()
     support = Support(X[y == 0], X[y == 1], pooled)
     covariance = getattr(support, space).covariance
-    directions = getattr(pooled, space.removeprefix("pooled_")).directions
+    directions = getattr(pooled, space.removeprefix("pooled_")).turned_directions
     S = np.linalg.inv(covariance.solve(np.eye(X.shape[1])))
     widened = S + covariance.level * directions @ directions.T
     U = getattr(support.rows(query), space)
@@ -118,6 +118,16 @@ def test_nearest_scaled_is_the_log_mean_distance_to_five_normals():
     spread = feature_spread(normals)
     nearest = np.sort(cdist(query / spread, normals / spread), axis=1)[:, :5].mean(axis=1)
     np.testing.assert_allclose(evidence_about("nearest_scaled", support, query), np.log(nearest))
+
+
+@pytest.mark.parametrize("n", [7, 300])
+def test_coordinatewise_is_the_mean_log_gap_in_each_feature(n):
+    normals = np.random.default_rng(n).normal(size=(n, 4))
+    query = np.random.default_rng(1).normal(size=(9, 4)) * 3
+    spread = feature_spread(normals)
+    gaps = np.abs(query[:, None] / spread - normals / spread).min(axis=1)
+    found = evidence_about("coordinatewise", Support(normals, normals[:0]), query)
+    np.testing.assert_allclose(found, np.log(gaps + 0.05).mean(axis=1))
 
 
 def test_ratio_is_one_half_where_both_classes_are_equally_near():

@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 from sklearn.covariance import LedoitWolf
 
 from sklearn_fsad._evidence.coordinates import Coordinates
 from sklearn_fsad._evidence.pooled import Pooled
 from sklearn_fsad._evidence.support import Support
 from sklearn_fsad._stats.covariance import ShrunkCovariance
-from sklearn_fsad._stats.moments import feature_spread, stable_mean
+from sklearn_fsad._stats.moments import feature_spread, repeated_share, stable_mean
 
 
 def centred_rows(n, d, seed=0):
@@ -131,6 +132,19 @@ def test_partial_whitening_treats_the_other_directions_alike():
     assert Pooled.from_tasks(tasks, rank=50).raw.basis.shape == (6, 6)
 
 
+@pytest.mark.parametrize("rank", [None, 2])
+def test_turned_rows_keep_distances_and_projections_on_directions(rank):
+    white = Pooled.from_tasks(some_tasks(), rank=rank).raw
+    rows = np.random.default_rng(1).normal(size=(7, 6))
+    np.testing.assert_allclose(
+        cdist(white.turned(rows), white.turned(rows)), cdist(white(rows), white(rows))
+    )
+    assert white.directions.any()
+    np.testing.assert_allclose(
+        white.turned(rows) @ white.turned_directions, white(rows) @ white.directions, atol=1e-12
+    )
+
+
 def test_directions_are_where_the_anomalies_scatter_more_than_the_normals():
     white = Pooled.from_tasks(some_tasks()).raw
     strongest = white.directions[:, 0] / np.linalg.norm(white.directions[:, 0])
@@ -171,6 +185,14 @@ def test_features_that_never_or_hardly_varied_get_a_thousandth_of_the_others_spr
 @pytest.mark.parametrize("n", [1, 7, 30, 1001])
 def test_mean_of_equal_rows_is_exact(value, n):
     assert (stable_mean(np.full((n, 2), value)) == value).all()
+
+
+def test_share_of_repeated_values_counts_the_unique_ones_of_each_column():
+    rows = np.random.default_rng(0).integers(9, size=(20, 5)) * 1.0
+    rows[:, 1], rows[3:9, 2] = 4.0, np.nan
+    unique = np.mean([len(np.unique(column)) for column in rows.T])
+    assert repeated_share(rows) == pytest.approx(1 - unique / 20)
+    assert repeated_share(rows[:1]) == 0.0
 
 
 def test_mean_keeps_its_digits_beside_a_large_offset():
