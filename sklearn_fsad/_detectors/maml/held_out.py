@@ -58,10 +58,12 @@ def _all_scores(
     other = _positions_of_others(tasks)
     shuffled = np.array([permuted_labels(labels) for labels in y.numpy()])
     with torch.no_grad():
-        columns = [module(X, y, query), module.unadapted(query)]
+        weights = module.weights_in(module.adapt(X, y))
+        columns = [module.learner.score(weights, query), module.unadapted(query)]
         unknown = torch.full_like(columns[0], torch.nan)
+        swapped = [weight[other] for weight in weights]
         columns.append(
-            module(X[other], y[other], query) if (tasks[other] != tasks).all() else unknown
+            module.learner.score(swapped, query) if (tasks[other] != tasks).all() else unknown
         )
         columns.append(module(X, torch.from_numpy(shuffled), query) if regime else unknown)
     return torch.stack(columns, -1).numpy()
