@@ -30,7 +30,7 @@ from .stacked import StackedAdaptation, StackedPairwiseLoss
 _GATE_FOLDS = 3
 _OPTIMIZER: dict[str, Any] = {"optimizer": Adam, "optimizer__fused": True}
 _MOST_GRADIENT = 5.0  # norm
-TOGETHER = 0.65  # work of learning from an episode, of that of a network that is trained alone
+TOGETHER = 0.75  # work of learning from an episode, of that of a network that is trained alone
 
 
 @dataclass(frozen=True)
