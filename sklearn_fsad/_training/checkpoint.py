@@ -32,11 +32,11 @@ class Checkpoint(Callback):
     its last whole epoch, and on the CPU the result is the same bit for bit as that
     of a ``meta_fit`` that nothing interrupted.
 
-    Each training has a file of its own, those on held-out tasks too. Its name is a digest of
-    the initial weights, the seed, the settings, the tasks and the versions of the packages: a
-    training that differs in any of them is not resumed from it and starts with its first epoch. The
-    files are safetensors, never pickles, and replaced only when whole. ``meta_fit`` does not delete
-    them: delete the folder when it is done.
+    Each training has a file of its own, those on held-out tasks too; networks that are trained
+    together share one. Its name is a digest of the initial weights, the seed, the settings, the
+    tasks and the versions of the packages: a training that differs in any of them is not resumed
+    from it and starts with its first epoch. The files are safetensors, never pickles, and replaced
+    only when whole. ``meta_fit`` does not delete them: delete the folder when it is done.
 
     Parameters
     ----------

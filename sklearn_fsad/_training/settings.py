@@ -12,6 +12,7 @@ from skorch.callbacks import Callback, GradientNormClipping, LRScheduler
 from torch.optim.lr_scheduler import OneCycleLR
 
 from .checkpoint import checkpoints_in
+from .groups import GroupCycles
 from .optimizers import Adam
 
 _OF_NET_PARAMS = ("lr", "max_epochs", "batch_size", "device", "callbacks", "accelerator")
@@ -122,13 +123,16 @@ class TrainingSettings:
         """
         return replace(self, callbacks=[*before, *self.callbacks, *after])
 
-    def one_cycle(self, n_episodes: int, clip: float | Callback) -> TrainingSettings:
+    def one_cycle(
+        self, n_episodes: int | Sequence[int], clip: float | Callback
+    ) -> TrainingSettings:
         """Return settings with a learning rate that rises once and falls, and clipped gradients.
 
         Parameters
         ----------
-        n_episodes : int
-            Episodes of an epoch.
+        n_episodes : int or sequence of int
+            Episodes of an epoch; several numbers are those of the groups of parameters of the
+            optimiser, each of which has a schedule of its own.
         clip : float or Callback
             Largest norm of a gradient, or what clips gradients.
 
@@ -137,12 +141,17 @@ class TrainingSettings:
         settings : TrainingSettings
             A copy.
         """
-        n_steps = max(self.max_epochs * -(-n_episodes // self.batch_size), 1)
-        how = {"max_lr": self.lr, "total_steps": n_steps, "step_every": "batch"}
+        how: dict[str, Any] = {"max_lr": self.lr, "step_every": "batch"}
         optimizer = self.skorch.get("optimizer", Adam)
         if not any(_takes(optimizer, f"optimizer__{name}") for name in ("momentum", "betas")):
             how["cycle_momentum"] = False  # it has none
-        schedule = LRScheduler(OneCycleLR, **how)
+        if isinstance(n_episodes, Sequence):
+            per_epoch = [-(-n // self.batch_size) for n in n_episodes]
+            how |= {"per_epoch": per_epoch, "n_epochs": self.max_epochs}
+            schedule = LRScheduler(GroupCycles, **how)
+        else:
+            n_steps = max(self.max_epochs * -(-n_episodes // self.batch_size), 1)
+            schedule = LRScheduler(OneCycleLR, total_steps=n_steps, **how)
         clipping = clip if isinstance(clip, Callback) else GradientNormClipping(clip)
         return self.with_callbacks([("clip", clipping), ("schedule", schedule)])
 

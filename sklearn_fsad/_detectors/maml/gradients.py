@@ -148,6 +148,7 @@ class Step(torch.autograd.Function):
         record, gradient, ctx.head = _recorded(weights, inputs, supports)
         shorter = _shortening(_lengths(gradient), supports.most)[..., None]
         scales = [rate * shorter for rate in rates]
+        ctx.rate_shapes = [rate.shape for rate in rates]
         rates_are_learned = any(ctx.needs_input_grad[3 + 2 * n : 3 + 4 * n])
         kept = [[shorter], scales, gradient if rates_are_learned else [], *record]
         ctx.sizes = [len(part) for part in kept]
@@ -171,7 +172,11 @@ class Step(torch.autograd.Function):
         of_inputs = None
         if ctx.needs_input_grad[1]:
             of_inputs = -(_back(change, record.weights[0]) + _back(record.passed[0], moves[0]))
-        of_rates = _of_rates(outer, gradient, scales, shorter) if gradient else [None] * n
+        of_rates: Sequence[Tensor | None] = [None] * n
+        if gradient:
+            of_tasks = _of_rates(outer, gradient, scales, shorter)
+            shapes = zip(of_tasks, ctx.rate_shapes, strict=True)
+            of_rates = [found.sum_to_size(shape) for found, shape in shapes]
         return None, of_inputs, None, *of_weights, *of_rates, *(-found for found in of_parameters)
 
 
@@ -266,12 +271,12 @@ def _changed_backward(
 def _of_rates(
     outer: Sequence[Tensor], gradient: Sequence[Tensor], scales: Sequence[Tensor], shorter: Tensor
 ) -> Sequence[Tensor]:
-    """Return the derivatives of the outer loss by the rates, of a tensor or of each weight."""
+    """Return the derivatives of the outer loss by the rates of each task: as ``scales``."""
     pairs = list(zip(outer, gradient, strict=True))
     if scales[0].shape[1:] != shorter.shape[1:]:
-        return [-(o * g * shorter).sum(0) for o, g in pairs]
+        return [-(o * g * shorter) for o, g in pairs]
     products = [torch.linalg.vecdot(o.flatten(1), g.flatten(1)) for o, g in pairs]
-    return (torch.stack(products) @ -shorter.flatten()).unbind()
+    return (torch.stack(products)[..., None, None] * -shorter).unbind()
 
 
 # --- products; the last layer is often one column wide, for which bmm is slow ---------------------

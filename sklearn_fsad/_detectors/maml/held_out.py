@@ -33,13 +33,17 @@ def score_held_out(
             if int((e.episode.support_y == 1).any()) == regime
             and 0 < (e.episode.query_y == 1).sum() < len(e.episode.query_y)
         ]
-        for start in range(0, len(part), _SCORED_AT_ONCE):
-            some = part[start : start + _SCORED_AT_ONCE]
-            for p, scores in zip(some, _all_scores(module, some, regime), strict=True):
-                e = p.episode
-                columns = np.column_stack([p.closed, scores[: len(e.query_y)]])
-                aucs = column_aucs(columns, e.query_y == 1)
-                scored.append(HeldOutEpisode(fold, p.group, regime, aucs))
+        # in order of their sizes, so that little is padded
+        order = np.argsort([len(e.episode.support_y) for e in part], kind="stable")
+        scores_of: dict[int, Array] = {}
+        for some in np.split(order, range(_SCORED_AT_ONCE, len(part), _SCORED_AT_ONCE)):
+            scores = _all_scores(module, [part[i] for i in some], regime) if len(some) else ()
+            scores_of.update(zip(some.tolist(), scores, strict=True))
+        for i, p in enumerate(part):
+            e = p.episode
+            columns = np.column_stack([p.closed, scores_of[i][: len(e.query_y)]])
+            aucs = column_aucs(columns, e.query_y == 1)
+            scored.append(HeldOutEpisode(fold, p.group, regime, aucs))
     return scored
 
 
@@ -54,10 +58,12 @@ def _all_scores(
     other = _positions_of_others(tasks)
     shuffled = np.array([permuted_labels(labels) for labels in y.numpy()])
     with torch.no_grad():
-        columns = [module(X, y, query), module.unadapted(query)]
+        weights = module.weights_in(module.adapt(X, y))
+        columns = [module.learner.score(weights, query), module.unadapted(query)]
         unknown = torch.full_like(columns[0], torch.nan)
+        swapped = [weight[other] for weight in weights]
         columns.append(
-            module(X[other], y[other], query) if (tasks[other] != tasks).all() else unknown
+            module.learner.score(swapped, query) if (tasks[other] != tasks).all() else unknown
         )
         columns.append(module(X, torch.from_numpy(shuffled), query) if regime else unknown)
     return torch.stack(columns, -1).numpy()

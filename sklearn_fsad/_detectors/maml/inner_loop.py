@@ -179,7 +179,7 @@ class GradientAdaptation(nn.Module):
         own = [w.view(*lead, *w.shape[1:]) for w in moved]
         if not self.n_kept:
             return own
-        kept = [w.expand(*lead, *w.shape) for w in list(self.learner.weights)[: self.n_kept]]
+        kept = [w.expand(*lead, *w.shape[-2:]) for w in list(self.learner.weights)[: self.n_kept]]
         return [*(kept if torch.is_grad_enabled() else (w.detach() for w in kept)), *own]
 
     def _rates(self) -> list[Sequence[Tensor]]:
@@ -187,7 +187,10 @@ class GradientAdaptation(nn.Module):
         if isinstance(self.log_rates, nn.ParameterList):
             return [[rate.exp() for rate in list(self.log_rates)[self.n_kept :]]] * self.n_steps
         # logarithms are learned, so that rates stay positive and change by factors
-        return [rates.unbind()[self.n_kept :] for rates in self.log_rates.exp()]
+        rates = self.log_rates.exp()
+        if rates.dim() == 3:  # of each task
+            rates = rates.movedim(0, -1)[..., None, None]
+        return [of_step.unbind()[self.n_kept :] for of_step in rates]
 
     def _joined_rates(self) -> Sequence[Tensor]:
         """Return the rate in each step of each weight that steps move: (n_weights,) each."""

@@ -92,9 +92,9 @@ class Learner(nn.Module):
         outputs = outputs.detach().requires_grad_()
         with torch.enable_grad():
             slope = self.slope_at(outputs, target)
+        inputs = [outputs, *self.loss_parameters]
 
         def change(shift: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
-            inputs = [outputs, *self.loss_parameters]
             learned = [x for x in inputs if x.requires_grad]
             found = iter(torch.autograd.grad(slope, learned, shift, retain_graph=True))
             of_outputs, *others = [next(found) if x.requires_grad else x * 0 for x in inputs]
@@ -139,12 +139,13 @@ class Classifier(Learner):
         wrong = torch.addcmul(start, outputs.squeeze(-1), steep)
         sigmoid = torch.sigmoid(wrong)
         slope = sigmoid * factor
+        shape = self.log_slope.shape
 
         def change(shift: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
             shift = shift.squeeze(-1)
             bend = (1.0 - sigmoid).mul_(slope)  # by what is wrong
             # of the logarithm of the slope: what is wrong and the factor are proportional to it
-            by_slope = (torch.addcmul(slope, bend, wrong) * shift).sum()
+            by_slope = (torch.addcmul(slope, bend, wrong) * shift).sum_to_size(shape)
             return (bend * steep).mul_(shift).unsqueeze(-1), (by_slope,)
 
         return slope.unsqueeze(-1), change

@@ -31,7 +31,7 @@ from .injection import inject_anomalies, tasks_from_rows
 from .inner_loop import GradientAdaptation
 from .learners import Learner, make_learner
 from .representation import EvidenceRepresentation, FeatureMap, FeatureRepresentation
-from .training import Trained, learn_to_adapt
+from .training import TOGETHER, Trained, learn_to_adapt
 
 _START_RATE = 0.3
 _MIX_EPISODES = 480
@@ -111,7 +111,7 @@ def learned_state(
     info: dict[str, Any] = {"n_tasks": n_tasks, "seed": seed}
     architecture: dict[str, Any] = {}
     if n_episodes and settings.max_epochs:
-        held_out = 2 * (1 + (augment == "auto")) if gate and len(folds) > 2 else 0
+        held_out = 2 * TOGETHER * (1 + (augment == "auto")) if gate and len(folds) > 2 else 0
         expect_more(
             n_episodes * (DRAWING_COST + settings.max_epochs * (1 + held_out))
             + work_of_mix(n_episodes, MIX_EPOCHS, len(folds))

@@ -7,7 +7,6 @@ n, width). What a network learns is what it would learn alone.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -16,9 +15,8 @@ from skorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..._training.batches import collate_episodes
 from ..._training.losses import MeanLoss
-from ...tasks._episodes import Episode
+from ..._training.stacked import StackedLoss
 from .grids import Convolutions, apply_to_distinct, convolve
 from .networks import Network
 
@@ -123,29 +121,11 @@ class StackedProcess(nn.Module):
         return losses.transpose(0, 1)
 
 
-class StackedCollate:
-    """Collate one episode of each network a sample; picklable."""
-
-    def __init__(self, dtype: torch.dtype) -> None:
-        self.dtype = dtype
-
-    def __call__(self, samples: Sequence[Sequence[Episode]]) -> tuple[dict[str, Tensor], Tensor]:
-        inputs, y = collate_episodes([e for sample in samples for e in sample], self.dtype)
-        shape = len(samples), -1
-        return {name: part.unflatten(0, shape) for name, part in inputs.items()}, y.unflatten(
-            0, shape
-        )
-
-
-class StackedLoss(MeanLoss):
+class StackedMeanLoss(StackedLoss):
     """Average the losses of each network: the value of the first, with the gradient of all."""
 
-    def forward(self, losses: Tensor, y: Tensor) -> Tensor:
-        """Average over queries, with their labels: (batch, networks, n_query) each -> scalar."""
-        parts = zip(losses.unbind(1), y.unbind(1), strict=True)
-        of_each = torch.stack([MeanLoss.forward(self, *part) for part in parts])
-        others = of_each[1:].sum()
-        return of_each[0] + others - others.detach()
+    def __init__(self) -> None:
+        super().__init__(MeanLoss())
 
 
 class StackedNormClipping(Callback):

@@ -15,14 +15,14 @@ from ..._training.loop import train_episodic
 from ..._training.losses import MeanLoss
 from ..._training.optimizers import AdamW
 from ..._training.settings import TrainingSettings
+from ..._training.stacked import StackedCollate
 from ..._typing import Array
 from ...tasks._episodes import Episode, draw_hidden
 from .masks import training_mask
 from .module import NeuralProcess
 from .representation import MaskedRepresentation
 from .stacked import (
-    StackedCollate,
-    StackedLoss,
+    StackedMeanLoss,
     StackedNormClipping,
     StackedProcess,
     stacked,
@@ -138,7 +138,7 @@ def train_together(
     """
     module = copy.deepcopy(modules[0])
     settings = settings.with_defaults(
-        criterion=StackedLoss,
+        criterion=StackedMeanLoss,
         iterator_train__collate_fn=StackedCollate(torch.float32),
         **_OPTIMIZER,
     )

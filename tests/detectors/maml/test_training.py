@@ -160,6 +160,7 @@ def test_a_network_that_is_needed_is_trained_though_the_closed_form_is_better():
 
 
 TRAIN = "sklearn_fsad._detectors.maml.training._train"
+GATE = "sklearn_fsad._detectors.maml.training._train_for_held_out"
 SCORE = "sklearn_fsad._detectors.maml.training.score_held_out"
 
 
@@ -180,19 +181,14 @@ class Spy:
 
 def test_folds_that_have_no_episode_leave_none_to_be_scored_untrained(monkeypatch):
     made = [replace(e, fold=3 * (e.fold % 2)) for e in prepared_episodes()]
-    sizes = []
-
-    def spied(module, part, settings, **given):
-        sizes.append(len(part))
-        return _train(module, part, settings, **given)
-
-    monkeypatch.setattr(TRAIN, spied)
+    gate = Spy(monkeypatch, GATE)
     learned(made, augment=False)
+    (((trainings, _), _, _),) = gate.calls
+    sizes = [len(training.prepared) for training in trainings]
     assert min(sizes) > 0
-    assert sum(sizes[:2]) == len(made)
-    sizes.clear()
+    assert sum(sizes) == len(made)
     learned([replace(e, fold=3) for e in made], augment=False)
-    assert sizes == []  # one fold: nothing can be held out, and nothing is used
+    assert len(gate.calls) == 1  # one fold: nothing can be held out, and nothing is used
 
 
 @pytest.mark.parametrize(
@@ -200,24 +196,23 @@ def test_folds_that_have_no_episode_leave_none_to_be_scored_untrained(monkeypatc
 )
 def test_held_out_tasks_are_never_trained_on(monkeypatch, augment, variants):
     made = prepared_episodes(n_folds=5, n_tasks=10, per_task=2)
-    trainings, scorings = Spy(monkeypatch, TRAIN), Spy(monkeypatch, SCORE)
+    gate, last, scorings = (Spy(monkeypatch, name) for name in (GATE, TRAIN, SCORE))
     result = learned(made, augment=augment, max_epochs=1)
-    *gate, (last_args, last_given, last_result) = trainings.calls
-    assert [given["permute"] for _, given, _ in gate] == [v for v in variants for _ in range(3)]
-    assert len(gate) == len(scorings.calls)
+    (((trainings, _), _, _),) = gate.calls
+    assert [training.permute for training in trainings] == [v for v in variants for _ in range(3)]
+    assert len({id(training.module) for training in trainings}) == len(trainings)
     scored = []
-    for (args, _, (module, _)), ((seen, held_out, _), _, _) in zip(
-        gate, scorings.calls, strict=True
-    ):
-        assert seen is module
-        tasks = [{e.episode.task for e in part} for part in (args[1], held_out)]
+    for training, ((seen, held_out, _), _, _) in zip(trainings, scorings.calls, strict=True):
+        assert seen is training.module
+        tasks = [{e.episode.task for e in part} for part in (training.prepared, held_out)]
         assert not tasks[0] & tasks[1]
         assert tasks[0] | tasks[1] == set(range(10))
         scored += tasks[1]
     assert sorted(scored) == sorted([*range(10)] * len(variants))
-    assert last_args[1] == made
-    assert last_given["permute"] == result.permuted
-    assert last_result[0] is result.module
+    (((_, part, _), given, (module, _)),) = last.calls
+    assert part == made
+    assert given["permute"] == result.permuted
+    assert module is result.module
 
 
 def test_every_training_starts_from_the_same_weights(monkeypatch):
@@ -227,7 +222,12 @@ def test_every_training_starts_from_the_same_weights(monkeypatch):
         started.append({name: value.copy() for name, value in module.to_arrays().items()})
         return module.double().eval(), []
 
+    def instead_of_all(trainings, settings):
+        for training in trainings:
+            instead(training.module, training.prepared, settings)
+
     monkeypatch.setattr(TRAIN, instead)
+    monkeypatch.setattr(GATE, instead_of_all)
     before = torch.random.get_rng_state()
     learned(prepared_episodes(), needed=True)
     learned(prepared_episodes(), needed=True, seed=1)
@@ -240,7 +240,7 @@ def test_every_training_starts_from_the_same_weights(monkeypatch):
 
 
 def test_callbacks_are_for_the_last_training_alone(monkeypatch):
-    trainings = Spy(monkeypatch, TRAIN)
+    gate, last = Spy(monkeypatch, GATE), Spy(monkeypatch, TRAIN)
     callbacks = [Recorder()]
     learned(
         prepared_episodes(),
@@ -249,38 +249,41 @@ def test_callbacks_are_for_the_last_training_alone(monkeypatch):
         callbacks=callbacks,
         max_epochs=1,
     )
-    *gate, last = [settings for (_, _, settings), _, _ in trainings.calls]
-    assert len(gate) == 3
-    assert all(not settings.callbacks for settings in gate)
-    assert last.callbacks is callbacks
+    (((trainings, of_gate), _, _),) = gate.calls
+    (((_, _, of_last), _, _),) = last.calls
+    assert len(trainings) == 3
+    assert not of_gate.callbacks
+    assert of_last.callbacks is callbacks
 
 
 @pytest.mark.parametrize(
-    ("given", "n_trainings"),
+    ("given", "n_held_out"),
     [
-        ({"augment": False, "gate": False}, 1),
-        ({"augment": "auto", "gate": False}, 7),
-        ({"augment": True, "gate": True, "needed": True}, 4),
+        ({"augment": False, "gate": False}, 0),
+        ({"augment": "auto", "gate": False}, 6),
+        ({"augment": True, "gate": True, "needed": True}, 3),
     ],
 )
-def test_tasks_are_held_out_only_where_something_is_to_be_decided(monkeypatch, given, n_trainings):
-    trainings = Spy(monkeypatch, TRAIN)
+def test_tasks_are_held_out_only_where_something_is_to_be_decided(monkeypatch, given, n_held_out):
+    gate, last = Spy(monkeypatch, GATE), Spy(monkeypatch, TRAIN)
     result = learned(prepared_episodes(), **given, max_epochs=1)
-    assert len(trainings.calls) == n_trainings
-    assert result.module is trainings.calls[-1][2][0]
+    assert sum(len(trainings) for (trainings, _), _, _ in gate.calls) == n_held_out
+    ((_, _, (module, _)),) = last.calls
+    assert result.module is module
     if not given["gate"]:
         assert result.used == (True, True)
 
 
 @pytest.mark.parametrize("gate", [True, False])
 def test_of_two_groups_of_siblings_nothing_can_be_said(monkeypatch, gate):
-    trainings = Spy(monkeypatch, TRAIN)
+    held_out, last = Spy(monkeypatch, GATE), Spy(monkeypatch, TRAIN)
     made = [replace(e, group=e.group % 2, fold=e.group % 2) for e in prepared_episodes()]
     result = learned(made, gate=gate, max_epochs=1)
     assert result.used == (not gate, not gate)
     assert result.reports == []
     assert (result.module is None) == gate
-    assert len(trainings.calls) == (not gate)
+    assert held_out.calls == []
+    assert len(last.calls) == (not gate)
 
 
 def test_learning_is_the_same_for_the_same_seed():
