@@ -25,6 +25,7 @@ from .table_normals import EvidenceFunction
 _LEAST = 1e-4
 _SHARED = 8  # columns of which all pairs are looked at
 _MOST_SETS, _MOST_NORMALS = 32, 300
+_MOST_KERNELS = 2**16  # that are held at a time
 _BANDWIDTH = 0.5
 _MOST_NUMBERS = 2**20  # in one array of differences
 _N_TREES, _N_TREES_OF_PART = 40, 12
@@ -124,12 +125,18 @@ def column_likelihoods(support: Support, rows: QueryRows) -> Array:
     G, A = rows.gaussian, support.gaussian.anomalies
     total = np.zeros(len(G))
     normaliser = -0.5 * np.log(2 * np.pi)
-    for g, a in zip(G.T, A.T, strict=True):
+    at_once = max(1, _MOST_KERNELS // max(G.shape[0] * len(A), 1))
+    for start in range(0, G.shape[1], at_once):
+        columns = slice(start, start + at_once)
+        g, a = np.ascontiguousarray(G.T[columns]), np.ascontiguousarray(A.T[columns])
         normal = np.exp(normaliser - 0.5 * g**2)
         broad = np.exp(normaliser - 0.5 * (g / 3.0) ** 2) / 3.0
-        kernels = np.exp(normaliser - 0.5 * ((g[:, None] - a) / _BANDWIDTH) ** 2) / _BANDWIDTH
-        anomalous = (kernels.sum(axis=1) + broad) / (len(a) + 1.0)
-        total += np.log((0.9 * anomalous + 0.1 * normal + TINY) / (normal + 0.01 * broad + TINY))
+        gaps = (g[:, :, None] - a[:, None, :]) / _BANDWIDTH  # (columns, m, k)
+        kernels = np.exp(normaliser - 0.5 * gaps**2) / _BANDWIDTH
+        anomalous = (kernels.sum(axis=2) + broad) / (a.shape[1] + 1.0)
+        ratio = np.log((0.9 * anomalous + 0.1 * normal + TINY) / (normal + 0.01 * broad + TINY))
+        for of_column in ratio:
+            total += of_column
     return total / G.shape[1]
 
 
