@@ -24,14 +24,14 @@ _UNUSABLE = (AttributeError, OSError, ValueError)  # no stream, a broken one, a 
 
 
 class Call(Protocol):
-    """What a bar shows of a call."""
+    """Provide the text, the note and the share of the work that a bar shows."""
 
     text: str
     note: str
 
     @property
     def share(self) -> float:
-        """Share of the work that is done, from 0 to 1."""
+        """Return the share of the work that is done, from 0 to 1."""
 
 
 def delay_of(verbose: Any) -> float | None:

@@ -85,7 +85,7 @@ class _Group(Optimizer):
         self.defaults = whole.defaults
 
     @property
-    def param_groups(self) -> list[dict[str, Any]]:  # type: ignore[override]
+    def param_groups(self) -> list[dict[str, Any]]:  # type: ignore[override]  # it is read alone
         """Return the group, which another replaces when a checkpoint is read."""
         return [self._whole.param_groups[self._position]]
 

@@ -40,7 +40,7 @@ class _Call:
 
     @property
     def share(self) -> float:
-        """Share of the expected work that is done."""
+        """Return the share of the expected work that is done."""
         return min(self.done / self.expected, _MOST_SHOWN) if self.expected else 0.0
 
 

@@ -1,4 +1,4 @@
-"""How many threads detectors use."""
+"""Set and read the number of threads that detectors use."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Checks:
         """Run a check that returns whether it passed, and what it found."""
         try:
             passed, found = check()
-        except Exception as error:
+        except Exception as error:  # of any kind: it is reported, and the other checks go on
             passed, found = False, f"{type(error).__name__}"
             self.tracebacks.append(f"{case}, {what}:\n\n{traceback.format_exc()}")
         verdict = "passed" if passed else "FAILED"
@@ -67,7 +67,7 @@ class Checks:
 
     @property
     def failed(self) -> bool:
-        """Whether any of them failed."""
+        """Return whether any check failed."""
         return any(row["verdict"] != "passed" for row in self.rows)
 
 
@@ -216,7 +216,7 @@ def _settings(device: str) -> dict[str, Any]:
     found = {
         "generator": _digest(torch.get_rng_state()),
         "products": torch.backends.cuda.matmul.fp32_precision,
-        "convolutions": torch.backends.cudnn.conv.fp32_precision,  # type: ignore[attr-defined]
+        "convolutions": torch.backends.cudnn.conv.fp32_precision,  # type: ignore[attr-defined]  # torch has no stub
         "threads": torch.get_num_threads(),
     }
     if torch.device(device).type == "cuda":

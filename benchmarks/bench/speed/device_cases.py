@@ -64,7 +64,7 @@ class Learned:
 
     @property
     def weights(self) -> dict[str, NDArray[np.float64]]:
-        """Numbers of the state and of the adaptation, by name."""
+        """Return the numbers of the state and of the adaptation, by name."""
         adaptation = self.detector._adaptation
         found = {f"state {name}": value for name, value in adaptation.state.arrays.items()}
         found |= {f"adapted {name}": value for name, value in adaptation.values.items()}
@@ -72,7 +72,7 @@ class Learned:
 
     @property
     def decisions(self) -> list[Any]:
-        """What held-out tasks decided, and the number of epochs that were trained."""
+        """Return what held-out tasks decided, and the number of epochs that were trained."""
         info = self.detector._adaptation.state.info
         reports = [(r["choice"], r["regime"], r["used"]) for r in info.get("held_out", [])]
         return [*reports, len(info.get("history", []))]

@@ -52,7 +52,7 @@ def score_kept(name: str) -> None:
     for what, scored in _scorings(folder, rows):
         try:
             scores[what] = scored()
-        except Exception:
+        except Exception:  # of any kind: it is handed back, and the others are scored
             scores[what] = traceback.format_exc()
     with (folder / "scores.pickle").open("wb") as file:
         pickle.dump(scores, file)
