@@ -148,7 +148,8 @@ class PyThreshThreshold:
         if flagged.all() or not flagged.any():
             warn(
                 f"{type(self.thresholder).__name__} flagged {'all' if flagged.all() else 'none'} "
-                f"of {len(scores)} left-out scores: the largest of a normal row is the threshold.",
+                f"of {len(scores)} leave-one-out scores: the largest of a normal row is "
+                "the threshold.",
             )
             return float(normal_scores.max())
         return float(scores[~flagged].max())

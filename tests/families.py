@@ -171,7 +171,7 @@ GEOMETRIC = tuple(name for name in MAKERS if name not in NETWORKS)
 # For tests whose rows are far from all tasks, and steps may lead away from them: detectors
 # say so
 far_off = pytest.mark.filterwarnings(
-    "ignore:The normal rows are unlike:sklearn_fsad.exceptions.FarTaskWarning",
+    "ignore:The normal rows of this task differ:sklearn_fsad.exceptions.FarTaskWarning",
     "ignore:Adaptation made the loss:sklearn_fsad.exceptions.AdaptationWarning",
 )
 ANY_WIDTH = (  # what a new width does not disturb

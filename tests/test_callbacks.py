@@ -244,7 +244,7 @@ def test_24_a_damaged_checkpoint_is_refused_and_named(tmp_path):
         assert path.name in str(caught.value)
         assert detector.pretrained is None
     foreign.save(path)
-    with pytest.raises(WeightsError, match="holds a ProtoNetDetector, no checkpoint"):
+    with pytest.raises(WeightsError, match="holds a ProtoNetDetector, not a checkpoint"):
         detector.meta_fit(make_family(4))
     path.unlink()
     assert detector.meta_fit(make_family(4)).pretrained == learned("mlp")

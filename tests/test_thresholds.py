@@ -247,7 +247,7 @@ def test_a_score_as_threshold(data):
         ({"threshold": "best"}, "threshold"),
         ({"alpha": 2.0}, "alpha"),
         ({"contamination": 0.7}, "contamination"),
-        ({"threshold": 0.3, "alpha": 0.1}, "nothing for alpha"),
+        ({"threshold": 0.3, "alpha": 0.1}, "alpha or contamination, not both"),
         ({"threshold": np.nan}, "finite"),
         ({}, "Give a threshold"),
     ],

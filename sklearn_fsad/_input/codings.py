@@ -135,7 +135,7 @@ def _warn_if_renumbered() -> None:
     if tool is not None:
         name, classes = tool
         warn(
-            f"{name} has numbered the labels {classes[0]} and {classes[1]} anew, as 0 and 1, and 1 "
+            f"{name} has replaced the labels {classes[0]} and {classes[1]} by 0 and 1, and 1 "
             "is read as the anomaly. Give it y with 1 for the anomalies and 0 for normal rows.",
             LabelConventionWarning,
         )
@@ -180,7 +180,7 @@ def _warn_if_label_was_renumbered(wanted: Collection[Any]) -> None:
     moved = [v for v in wanted if v in (0, 1) and v in known and known.index(v) != v]
     if moved:
         warn(
-            f"{name} has numbered the labels {classes[0]} and {classes[1]} anew, as 0 and 1: "
+            f"{name} has replaced the labels {classes[0]} and {classes[1]} by 0 and 1: "
             f"outlier_label={moved[0]} is another label now. Give it y with 1 for the anomalies "
             "and 0 for normal rows, and outlier_label=1.",
             LabelConventionWarning,
@@ -234,7 +234,7 @@ def _refuse_other_type(found: Collection[Any], wanted: Collection[Any], outlier_
         raise ValueError(
             f"outlier_label={outlier_label!r} is of another type than y, which holds {shown}. Pass "
             "one of these; where a tool such as cross_val_predict or BaggingClassifier has "
-            "numbered the labels anew, give it y with 1 for the anomalies and 0 for normal rows, "
+            "replaced the labels, give it y with 1 for the anomalies and 0 for normal rows, "
             "and outlier_label=1."
         )
 

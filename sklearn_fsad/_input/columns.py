@@ -34,7 +34,7 @@ def check_columns(estimator: Any, X: Any) -> None:
     )
     raise ValueError(
         "The feature names should match those that were passed during fit, in the same order: "
-        f"{told}. Select the columns by those names, or give an array."
+        f"{told}. Select the columns by those names, or pass an array."
     )
 
 

@@ -20,13 +20,13 @@ def refuse_type(dtype: Any, where: str = "") -> None:
     name = str(getattr(dtype, "name", None) or dtype)
     if name.lower().startswith(_TIME_TYPES):
         raise ValueError(
-            f"X holds dates or durations{where} ({name}), which are no numbers: convert them "
-            "first, for example to seconds since a fixed moment."
+            f"X holds dates or durations{where} ({name}), which are not numbers: leave them out, "
+            "or convert them, for example to seconds or by skrub.TableVectorizer."
         )
     if name.lower().startswith("interval"):
         raise ValueError(
-            f"X holds intervals{where} ({name}), which are no numbers: give their middle, or their "
-            "two ends in two columns."
+            f"X holds intervals{where} ({name}), which are not numbers: give their middle, or "
+            "their two ends in two columns."
         )
 
 
@@ -96,10 +96,10 @@ def _refuse_entry(values: NDArray[Any], kind: type, columns: Sequence[Any] | Non
     if issubclass(kind, _COMPLEX):
         raise ValueError(f"Complex data not supported: {held}.")
     if kind.__name__ == "Interval":
-        raise ValueError(f"{held}, an interval, which is no number: give its middle or its ends.")
+        raise ValueError(f"{held}, an interval, not a number: give its middle or its ends.")
     raise ValueError(
-        f"{held}, a date or a duration, which is no number: convert it first, for example to "
-        "seconds since a fixed moment."
+        f"{held}, a date or a duration, not a number: leave the column out, or convert it, for "
+        "example to seconds or by skrub.TableVectorizer."
     )
 
 

@@ -65,7 +65,7 @@ def _numbers(name: Any, dtype: Any, column: Any) -> NDArray[Any]:
     refuse_type(_held_type(dtype), f" in column {name!r}")
     values = _as_array(dtype, column)
     if values.ndim != 1:
-        raise ValueError(f"X holds several values a row in column {name!r} ({dtype}).")
+        raise ValueError(f"X holds several values per row in column {name!r} ({dtype}).")
     return as_numbers(values, [name])
 
 

@@ -120,7 +120,7 @@ class Keeper(Callback):
             return
         state = MetaState.load(self.path)
         if state.detector != _KIND:
-            raise WeightsError(f"{str(self.path)!r} holds a {state.detector}, no checkpoint.")
+            raise WeightsError(f"{str(self.path)!r} holds a {state.detector}, not a checkpoint.")
         kept = _unpacked(state.info["training"], state.arrays)
         for name in _PARTS:
             getattr(net, name).load_state_dict(kept[name])

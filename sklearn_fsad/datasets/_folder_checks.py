@@ -29,8 +29,8 @@ def refuse_empty(tasks: Mapping[str, tuple[Any, Any]]) -> None:
             reasons.append(f"Task {name!r}: {found}")
     if reasons:
         raise ValueError(
-            f"{'; '.join(reasons)}: files without rows are no tasks. Remove them, or choose others "
-            "by pattern."
+            f"{'; '.join(reasons)}: a file without rows is not a task. Remove them, or choose "
+            "others by pattern."
         )
 
 

@@ -115,8 +115,8 @@ class MetaTrainingDisplay:
         history, held_out = state.info.get("history", []), state.info.get("held_out", [])
         if not history and not _reports(held_out):
             raise ValueError(
-                f"The state of this {title} tells of no training: it is a closed form, or came "
-                "without its history."
+                f"Nothing to plot: the state of this {title} was not trained, or was made without "
+                "the history of its training."
             )
         return cls(history, held_out, name=title).plot(ax=ax, **kwargs)
 

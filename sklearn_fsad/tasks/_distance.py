@@ -176,10 +176,10 @@ def warn_if_far(place: TaskPlace | None) -> None:
     if place is None or not place.is_far:
         return
     warn(
-        f"The normal rows are unlike those of every training task (distance {place.distance:.3g}; "
-        f"those lie up to {place.farthest:.3g} from each other): what was learned from them may "
-        "not hold here. Check the order and the units of the columns, or meta_fit on tasks like "
-        "this one too.",
+        f"The normal rows of this task differ from those of every training task (distance "
+        f"{place.distance:.3g}, between training tasks at most {place.farthest:.3g}): what was "
+        "learned may not apply here. Check the order and the units of the columns, or add tasks "
+        "like this one to meta_fit.",
         FarTaskWarning,
     )
 

@@ -195,7 +195,7 @@ def test_tools_for_classifiers_refuse_a_frozen_detector_too(make):
 def test_as_many_anomalies_as_normals_do_not_hide_that_labels_were_numbered_anew(counts):
     y = np.repeat([1, -1], counts)
     X = np.random.default_rng(0).normal(size=(len(y), 2)) + 5 * (y[:, None] == -1)
-    message = "cross_val_predict has numbered the labels -1 and 1 anew"
+    message = "cross_val_predict has replaced the labels -1 and 1 by 0 and 1"
     with pytest.warns(LabelConventionWarning, match=message):
         cross_val_predict(make_detector("closed form"), X, y, cv=CV, method="decision_function")
 

@@ -167,7 +167,9 @@ def test_31_a_file_signed_again_after_an_array_was_lost_is_refused_by_its_path(
     path = tmp_path / "lost.safetensors"
     facts = (state.architecture, arrays, state.n_features_in, state.feature_names_in, state.info)
     MetaState(state.detector, *facts).save(path)
-    with pytest.raises(WeightsError, match=r"lost\.safetensors lacks or misshapes arrays"):
+    with pytest.raises(
+        WeightsError, match=r"lost\.safetensors has missing or wrongly shaped arrays"
+    ):
         detector.set_params(pretrained=path).fit(X, y)
     np.testing.assert_array_equal(detector.decision_function(query), expected)
 

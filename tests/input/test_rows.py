@@ -245,7 +245,7 @@ OTHERS = {
     ),
     "fields of polars": (
         pl.DataFrame({"a": X[:, 0], "t": [{"u": 1, "v": 2}] * 12}),
-        "several values a row in column 't'",
+        "several values per row in column 't'",
     ),
     "records": (FRAME.to_records(index=False), r"structured array \(a, b, c\)"),
     "infinite long doubles": (np.full((2, 2), np.longdouble("1e400")), "infinity.*\n.*column 0"),

@@ -301,7 +301,7 @@ def test_validation_losses_are_drawn_on_one_given_axis():
 def test_a_detector_without_training_is_refused(fitted):
     with pytest.raises(ValueError, match="call meta_fit"):
         MetaTrainingDisplay.from_estimator(ProtoNetDetector())
-    with pytest.raises(ValueError, match="no training"):
+    with pytest.raises(ValueError, match="Nothing to plot"):
         MetaTrainingDisplay.from_estimator(fitted)
 
 

@@ -124,7 +124,7 @@ def test_a_task_of_the_family_is_near_and_one_in_other_units_is_far(quick, famil
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         clone(detector).fit(X, y)
-    with pytest.warns(FarTaskWarning, match="unlike those of every training task") as caught:
+    with pytest.warns(FarTaskWarning, match="differ from those of every training task") as caught:
         clone(detector).fit(X * 100, y)
     assert caught[0].filename == __file__
     with pytest.warns(FarTaskWarning):

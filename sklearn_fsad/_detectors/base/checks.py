@@ -87,7 +87,7 @@ def as_weights_error(pretrained: Any) -> Iterator[None]:
             raise
         reason = " ".join(str(error).split())
         raise WeightsError(
-            f"pretrained={pretrained!s} lacks or misshapes arrays: {reason}"
+            f"pretrained={pretrained!s} has missing or wrongly shaped arrays: {reason}"
         ) from error
 
 
@@ -140,7 +140,7 @@ def without_extremes(tasks: TaskSet) -> TaskSet:
         if np.isnan(task.normals).all():
             raise ValueError(
                 f"Task {task.name!r} has nothing to learn from: all values of its normal rows are "
-                "missing (NaN). Leave it out, or see how it was read."
+                "missing (NaN). Leave it out, or check how it was read."
             )
         refuse_huge(task.X, f"Task {task.name!r}: X", task.columns)
     return tasks.with_tasks(replace(task, X=without_traces(task.X)) for task in tasks)

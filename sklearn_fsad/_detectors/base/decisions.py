@@ -70,7 +70,7 @@ class Decisions(FittedDetector):
         threshold = plain_scalar(threshold)
         if isinstance(threshold, (int, float)) and not isinstance(threshold, bool):
             if alpha is not None or contamination is not None:
-                raise ValueError("A score as threshold leaves nothing for alpha or contamination.")
+                raise ValueError("Give a number as threshold, or alpha or contamination, not both.")
             if not np.isfinite(threshold):
                 raise ValueError(f"threshold={threshold} must be finite.")
             self.offset_ = float(threshold)
