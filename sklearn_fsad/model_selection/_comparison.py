@@ -279,6 +279,7 @@ class Comparison:
         Returns
         -------
         table : str
+            Lines of Markdown.
         """
         return tables.markdown(tables.cells_of(self))
 

@@ -187,3 +187,15 @@ def test_what_cannot_be_compared_is_named(change, message):
     given = {"detectors": [Spy()], "tasks": make_tasks(), "shots": SHOTS} | change
     with pytest.raises(ValueError, match=message):
         compare(**given)
+
+
+class BrokenMetaFit(Spy):
+    def meta_fit(self, X, y=None, groups=None):
+        raise RuntimeError("diverged")
+
+
+def test_a_meta_training_that_fails_is_nan_on_the_tasks_of_its_fold():
+    with pytest.warns(FitFailedWarning, match=r"a failed with 5\+0 shots on 4.*diverged"):
+        found = compare({"a": BrokenMetaFit(), "b": Spy()}, make_tasks(), [(5, 0)], n_draws=1)
+    assert np.isnan(found.values["roc_auc"][0]).all()
+    assert list(found.mean_ranks()) == ["b"]
