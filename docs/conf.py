@@ -48,8 +48,14 @@ nitpick_ignore_regex = [("py:.*", r"(?!sklearn_fsad).*")]
 
 # --- gallery --------------------------------------------------------------------------------------
 _EXAMPLES = ["plot_quickstart.py", "plot_sensors.py", "plot_defects.py", "plot_functions.py"]
-_EXAMPLES += ["plot_process.py", "plot_search.py", "plot_thresholds.py", "plot_explanations.py"]
-_EXAMPLES += ["plot_displays.py", "plot_pyod.py", "plot_own_detector.py", "*"]
+_EXAMPLES += ["plot_process.py", "plot_search.py", "plot_compare.py", "plot_thresholds.py"]
+_EXAMPLES += [
+    "plot_explanations.py",
+    "plot_displays.py",
+    "plot_pyod.py",
+    "plot_own_detector.py",
+    "*",
+]
 # an example says which label marks anomalies
 warnings.filterwarnings("error", category=LabelConventionWarning)
 sphinx_gallery_conf = {

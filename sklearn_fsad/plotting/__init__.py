@@ -5,6 +5,7 @@ A display is made by ``from_estimator``, or from results that are known already,
 matplotlib.
 """
 
+from ._critical_difference import CriticalDifferenceDisplay
 from ._embedding import EmbeddingDisplay
 from ._features import FeatureScoreDisplay
 from ._scores import AnomalyScoreDisplay
@@ -13,6 +14,7 @@ from ._training import MetaTrainingDisplay
 
 __all__ = [
     "AnomalyScoreDisplay",
+    "CriticalDifferenceDisplay",
     "EmbeddingDisplay",
     "FeatureScoreDisplay",
     "MetaTrainingDisplay",

@@ -1,0 +1,124 @@
+"""Measure a detector on the tasks of a fold, which it was not meta-fitted on."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone, is_classifier
+from sklearn.utils import get_tags
+
+from .._input.estimators import final_estimator, is_pyod
+from .._input.labels import ANOMALOUS, NORMAL
+from .._typing import Array
+from ..exceptions import TaskWarning
+from ..metrics import AnomalyScorer
+from ..tasks._task_set import TaskSet
+
+Support = tuple[NDArray[np.intp], NDArray[np.intp]]  # rows of the support and of the query
+Draws = Mapping[tuple[int, int], Sequence[Support]]  # (task, shots) -> the draws, by position
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Hold where a detector failed, by positions, and why."""
+
+    task: int
+    shots: int
+    error: Exception
+
+
+def measure_fold(
+    detector: Any,
+    tasks: TaskSet,
+    fold: Sequence[int],
+    draws: Draws,
+    scorers: Mapping[str, AnomalyScorer],
+    learns: bool,
+    seed: int,
+    may_fail: bool,
+) -> tuple[dict[tuple[int, int, int], Array], list[Failure]]:
+    """Score a detector on the tasks of a fold, after it was meta-fitted on the other tasks.
+
+    Returns
+    -------
+    scores : dict of (task, shots, draw) to ndarray of shape (n_scorers,)
+        Positions -> the score by each scorer.
+    failures : list of Failure
+    """
+    cells = [cell for cell in draws if cell[0] in fold]
+    try:
+        ready = seeded(detector, seed)
+        if learns:
+            ready = _meta_fitted(ready, tasks, fold)
+    except Exception as error:  # any that another library may raise
+        if not may_fail:
+            raise
+        return {}, [Failure(*cell, error) for cell in cells]
+    scores, failures = {}, []
+    for task, shots in cells:
+        try:
+            for i, support in enumerate(draws[task, shots]):
+                values = _scores(ready, tasks[task].X, tasks[task].y, support, scorers)
+                scores[task, shots, i] = values
+        except Exception as error:  # as above
+            if not may_fail:
+                raise
+            failures.append(Failure(task, shots, error))
+    return scores, failures
+
+
+def uses_labels(detector: Any) -> bool:
+    """Return whether a detector is given the labels of a support; others get its normals alone."""
+    last = final_estimator(detector)
+    if hasattr(last, "meta_fit") or is_classifier(last):
+        return True
+    if is_pyod(last):
+        y = inspect.signature(last.fit).parameters.get("y")
+        return y is not None and y.default is inspect.Parameter.empty
+    return bool(get_tags(last).target_tags.required)
+
+
+def seeded(detector: Any, seed: int) -> Any:
+    """Clone a detector, with a seed where it and its parts have none, and 1 as the anomalies."""
+    copy = clone(detector)
+    for name, value in copy.get_params(deep=True).items():
+        last = name.rpartition("__")[2]
+        if last == "random_state" and value is None:
+            copy.set_params(**{name: seed})
+        elif last == "outlier_label":
+            copy.set_params(**{name: ANOMALOUS})
+    return copy
+
+
+def _meta_fitted(detector: Any, tasks: TaskSet, fold: Sequence[int]) -> Any:
+    rest = tasks.subset(i for i in range(tasks.n_tasks) if i not in fold)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TaskWarning)
+        return detector.meta_fit(rest)
+
+
+def _scores(
+    detector: Any,
+    X: Array,
+    codes: NDArray[np.int8],
+    support: Support,
+    scorers: Mapping[str, AnomalyScorer],
+) -> Array:
+    """Fit a clone to a support and score the query by each scorer: (n_scorers,)."""
+    train, test = support
+    fitted = clone(detector)
+    if uses_labels(detector):
+        fitted.fit(X[train], codes[train].astype(int))
+    else:
+        fitted.fit(X[train[codes[train] == NORMAL]])
+    y = codes[test].astype(int)
+    values = np.array([scorer(fitted, X[test], y) for scorer in scorers.values()])
+    if not np.isfinite(values).all():
+        raise ValueError(f"scores by {', '.join(scorers)} are not finite: {values.tolist()}")
+    return values
