@@ -196,3 +196,7 @@ def _pooled(tables: dict[Any, Any]) -> Any:
 
         return vstack(list(tables.values()), format="csr")
     return np.concatenate(list(tables.values()))
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -5,3 +5,7 @@ from ._suggest import Suggestion, suggest_detector
 from ._task_estimator import TaskEstimator
 
 __all__ = ["FewShotSplit", "Suggestion", "TaskEstimator", "suggest_detector"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
