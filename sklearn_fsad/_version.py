@@ -1,8 +1,9 @@
-"""The installed versions of the package and of what it works with."""
+"""What the installed package tells of itself: versions, and where its documentation is."""
 
 import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, metadata, version
+from typing import Any
 
 try:
     __version__ = version("sklearn-fsad")
@@ -60,6 +61,19 @@ def show_versions() -> None:
     _print("Threads", {**_threads(), **_thread_pools()})
 
 
+@property  # type: ignore[misc]  # read by each class that takes it as an attribute
+def doc_link_template(estimator: Any) -> str:
+    """Return where the page of an estimator is, empty without an address in the metadata."""
+    try:
+        urls = metadata("sklearn-fsad").get_all("Project-URL") or []
+    except PackageNotFoundError:
+        return ""
+    addresses = [url.partition(",")[2].strip() for url in urls if url.startswith("Documentation,")]
+    if not addresses:
+        return ""
+    return addresses[0].rstrip("/") + "/generated/sklearn_fsad.{estimator_name}.html"
+
+
 def _installed(name: str) -> str:
     try:
         return version(name)
@@ -79,8 +93,9 @@ def _threads() -> dict[str, str]:
     try:
         import numba
 
-        layer = numba.config.THREADING_LAYER
-        told["numba"] = f"{numba.config.NUMBA_NUM_THREADS} threads, threading layer {layer!r}"
+        settings: Any = numba.config
+        layer = settings.THREADING_LAYER
+        told["numba"] = f"{settings.NUMBA_NUM_THREADS} threads, threading layer {layer!r}"
     except (ImportError, OSError) as error:
         told["numba"] = f"cannot be imported: {error}"
     return told

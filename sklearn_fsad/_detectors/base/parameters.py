@@ -16,6 +16,7 @@ from ..._training.checks import check_settings
 from ..._training.progress import progress
 from ..._training.settings import TrainingSettings
 from ..._values import plain, plain_scalar
+from ..._version import doc_link_template
 from .checks import check_device, check_shots, copied_callback
 
 
@@ -23,6 +24,7 @@ class Parameters(BaseEstimator):
     """Validate the parameters of a detector, and read them as plain values of Python."""
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {}
+    _doc_link_module, _doc_link_template = "sklearn_fsad", doc_link_template
 
     # --- validation -------------------------------------------------------------------------------
     def _validate_params(self) -> None:
