@@ -6,6 +6,7 @@ import copy
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from inspect import signature
 from typing import Any, ClassVar
 
 from sklearn.base import BaseEstimator
@@ -114,6 +115,16 @@ def plain_parameters(detector: Any) -> dict[str, Any]:
         as_tuple = tuple in kinds and (isinstance(value, tuple) or type(value) not in kinds)
         values[name] = plain(value) if as_tuple else plain_scalar(value)
     return values
+
+
+def given_shots(detector: BaseEstimator) -> set[str]:
+    """Return which ranges of shots differ from the defaults of the constructor."""
+    parameters = signature(type(detector)).parameters
+    return {
+        name
+        for name in ("n_normal", "n_anomalous")
+        if name in parameters and getattr(detector, name) != parameters[name].default
+    }
 
 
 @contextmanager
