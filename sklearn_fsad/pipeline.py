@@ -167,15 +167,12 @@ def _learn(
 
 def _with_names(given: dict[Any, Any], rows: dict[Any, Any]) -> dict[Any, Any]:
     """Make frames of the rows where all are of tasks with names, so that steps learn the names."""
-    names = [task.columns if isinstance(task, Task) else None for task in given.values()]
-    if None in names or find_spec("pandas") is None:
+    names = {task: t.columns for task, t in given.items() if isinstance(t, Task) and t.columns}
+    if len(names) < len(rows) or find_spec("pandas") is None:
         return rows
     import pandas as pd
 
-    return {
-        task: pd.DataFrame(X_t, columns=list(columns))
-        for columns, (task, X_t) in zip(names, rows.items(), strict=True)
-    }
+    return {task: pd.DataFrame(X_t, columns=list(names[task])) for task, X_t in rows.items()}
 
 
 def _as_table(X: Any) -> Any:
