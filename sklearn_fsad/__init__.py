@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__ as __version__
+from ._version import show_versions as show_versions
 
 if TYPE_CHECKING:
     from ._detectors.in_context.detector import InContextDetector as InContextDetector
@@ -42,6 +43,22 @@ _HOMES = {
     "to_pyod": "adapters",
 }
 
+_SUBMODULES = (
+    "adapters",
+    "augmentation",
+    "base",
+    "callbacks",
+    "datasets",
+    "exceptions",
+    "metrics",
+    "model_selection",
+    "pipeline",
+    "plotting",
+    "prior",
+    "tasks",
+    "thresholds",
+)
+
 __all__ = [  # noqa: PLE0604, RUF100
     "AnomalyClassifier",
     "FewShotSplit",
@@ -56,6 +73,7 @@ __all__ = [  # noqa: PLE0604, RUF100
     "anomaly_scorer",
     "config_context",
     "meta_fit_pipeline",
+    "show_versions",
     "to_pyod",
 ]
 
@@ -66,8 +84,10 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent unless c
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    if name in _SUBMODULES:
+        return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted([*__all__, *_SUBMODULES, "__version__"])

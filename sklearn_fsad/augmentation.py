@@ -188,3 +188,7 @@ def augment_tasks(
                 )
             made.append(replace(task, name=f"{task.name} ({copy})", X=X))
     return tasks.with_tasks(made)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -24,3 +24,7 @@ __all__ = [
     "scaled_episode",
     "train_episodic",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

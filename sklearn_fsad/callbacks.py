@@ -3,3 +3,7 @@
 from ._training.checkpoint import Checkpoint
 
 __all__ = ["Checkpoint"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -71,3 +71,7 @@ class WeightsError(ValueError):
 
 class FetchError(OSError):
     """Report that a data set cannot be fetched; the message tells where to put it by hand."""
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

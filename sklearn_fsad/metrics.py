@@ -213,3 +213,7 @@ def _undefined(metric: str, truth: NDArray[np.bool_]) -> float:
     found = "no labelled row" if len(truth) == 0 else "labelled rows of one class only"
     warn(f"{metric} is not defined for {found}; it is NaN.", UndefinedMetricWarning)
     return float("nan")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,8 @@ def meta_fit_pipeline(
         Steps that transform, then a detector with ``meta_fit``; it is not changed.
     X : list of (X_t, y_t), mapping, TaskSet or array-like of shape (n_samples, n_features)
         Tasks in any form that ``meta_fit`` accepts. Frames keep their column names, so that a
-        ``ColumnTransformer`` can select by name; a ``TaskSet`` holds arrays.
+        ``ColumnTransformer`` can select by name; so do the tasks of a ``TaskSet`` that know names,
+        as pandas frames where pandas is installed.
     y : array-like of shape (n_samples,), default=None
         Labels of flat rows.
     groups : array-like of shape (n_samples,), default=None
@@ -100,7 +102,7 @@ def meta_fit_pipeline(
     given = split_tasks(X, y, groups)
     tasks = coded_tasks(given, outlier_label=outlier_label)
     codes = {name: task_codes for name, (_, task_codes) in tasks.items()}
-    rows = {name: _as_table(X_t) for name, (X_t, _) in tasks.items()}
+    rows = _with_names(given, {name: _as_table(X_t) for name, (X_t, _) in tasks.items()})
     _refuse_dates(pipe, rows)
     steps = []
     for step, transformer in pipe.steps[:-1]:
@@ -163,6 +165,16 @@ def _learn(
     return transformer, {name: transformer.transform(X_t) for name, X_t in rows.items()}
 
 
+def _with_names(given: dict[Any, Any], rows: dict[Any, Any]) -> dict[Any, Any]:
+    """Make frames of the rows where all are of tasks with names, so that steps learn the names."""
+    names = {task: t.columns for task, t in given.items() if isinstance(t, Task) and t.columns}
+    if len(names) < len(rows) or find_spec("pandas") is None:
+        return rows
+    import pandas as pd
+
+    return {task: pd.DataFrame(X_t, columns=list(names[task])) for task, X_t in rows.items()}
+
+
 def _as_table(X: Any) -> Any:
     if type(X) is np.ndarray:
         return X.copy()  # a step may work in place
@@ -196,3 +208,7 @@ def _pooled(tables: dict[Any, Any]) -> Any:
 
         return vstack(list(tables.values()), format="csr")
     return np.concatenate(list(tables.values()))
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

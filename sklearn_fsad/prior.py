@@ -309,3 +309,7 @@ _KINDS: dict[Callable[[_Table, Generator, int], Array], float] = {
     _pushed: 0.02,
 }
 _SHARES = np.array(list(_KINDS.values()))
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

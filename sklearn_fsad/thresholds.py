@@ -249,3 +249,7 @@ def _flags(thresholder: Any, scores: Array) -> NDArray[np.bool_]:
             "to return 0 or 1 for each."
         )
     return labels == 1
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -110,7 +110,6 @@ def test_transforms_compose_and_may_be_of_ones_own(rows):
         augment_tasks(tasks)
 
 
-@pytest.mark.filterwarnings("ignore:Task .* has:sklearn_fsad.exceptions.TaskWarning")
 def test_a_detector_learns_from_augmented_tasks(rows):
     X, normal = rows
     tasks = augment_tasks([(X, ~normal)] * 3, *ALL, n_copies=2, random_state=0)

@@ -13,6 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from sklearn_fsad import ProtoNetDetector
 from sklearn_fsad.model_selection import FewShotSplit
 from sklearn_fsad.pipeline import meta_fit_pipeline
 from sklearn_fsad.tasks import TaskSet
@@ -325,3 +326,34 @@ def test_wrong_pipeline_is_refused(pipe, kwargs, error, match):
 def test_wrong_tasks_are_refused_by_name(tasks, match):
     with pytest.raises(ValueError, match=match):
         meta_fit_pipeline(make_pipeline(StandardScaler(), StubDetector()), tasks)
+
+
+def named_tasks():
+    """Tasks with column names, of a set, and a frame of a new task."""
+    rng, y = np.random.default_rng(0), np.repeat([0, 1], [20, 6])
+    frames = [pd.DataFrame(rng.normal(size=(26, 3)), columns=["a", "b", "c"]) for _ in range(4)]
+    return TaskSet([(frame, y) for frame in frames[:3]]), frames[3]
+
+
+@pytest.mark.parametrize("pandas_out", [False, True])
+@pytest.mark.parametrize(
+    "step",
+    [SimpleImputer(), StandardScaler(), ColumnTransformer([("two", StandardScaler(), ["a", "c"])])],
+    ids=lambda step: type(step).__name__,
+)
+def test_steps_learn_the_column_names_of_a_task_set(step, pandas_out):
+    tasks, new = named_tasks()
+    pipe = make_pipeline(clone(step), ProtoNetDetector(episodes_per_epoch=4, max_epochs=1))
+    if pandas_out:
+        pipe.set_output(transform="pandas")
+    pipe = meta_fit_pipeline(pipe, tasks)
+    pipe.fit(new).score_samples(new)  # a warning about names would be an error
+    assert list(pipe[0].feature_names_in_) == ["a", "b", "c"]
+    assert hasattr(pipe[-1], "feature_names_in_") == pandas_out
+
+
+def test_columns_without_names_stay_arrays():
+    rng, y = np.random.default_rng(0), np.repeat([0, 1], [20, 6])
+    tasks = TaskSet([(rng.normal(size=(26, 3)), y) for _ in range(3)])
+    pipe = meta_fit_pipeline(make_pipeline(SimpleImputer(), StubDetector()), tasks)
+    assert not hasattr(pipe[0], "feature_names_in_")

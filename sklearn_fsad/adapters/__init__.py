@@ -57,3 +57,7 @@ def to_pyod(
     return PyODAdapter(
         detector, contamination=plain_scalar(contamination), threshold=plain_scalar(threshold)
     )
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -18,6 +18,7 @@ from .._input.estimators import is_pyod, without_nan
 from .._input.labels import ANOMALOUS, read_labels, warn_if_mostly_anomalous
 from .._input.rows import refuse_huge, validated_rows
 from .._values import as_finite, plain_scalar
+from .._version import doc_link_template
 from ..metrics import anomaly_scorer
 
 
@@ -67,6 +68,8 @@ class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
     >>> PyODDetector(KNN(n_neighbors=2, contamination=0.2)).fit(X).predict(X)
     array([ 1,  1,  1,  1,  1, -1])
     """
+
+    _doc_link_module, _doc_link_template = "sklearn_fsad", doc_link_template
 
     def __init__(
         self, detector: Any, *, outlier_label: Any = "auto", random_state: Any = None

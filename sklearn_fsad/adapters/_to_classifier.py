@@ -27,6 +27,7 @@ from .._input.labels import (
     read_labels,
     warn_if_mostly_anomalous,
 )
+from .._version import doc_link_template
 
 
 def _has_probabilities(classifier: AnomalyClassifier) -> bool:
@@ -81,6 +82,8 @@ class AnomalyClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     >>> calibrated.predict([[0.0, 0.0, 0.0], [4.0, 4.0, 4.0]])
     array([0, 1])
     """
+
+    _doc_link_module, _doc_link_template = "sklearn_fsad", doc_link_template
 
     def __init__(self, detector: Any, *, outlier_label: Any = "auto") -> None:
         self.detector = detector

@@ -19,3 +19,7 @@ __all__ = [
     "make_sinusoid_tasks",
     "tasks_from_folder",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -14,3 +14,7 @@ __all__ = [
     "compare",
     "suggest_detector",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

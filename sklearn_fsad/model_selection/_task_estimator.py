@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._input.containers import take_rows
 from .._input.labels import codes_to_labels
 from .._values import as_number
+from .._version import doc_link_template
 from ..metrics import anomaly_scorer
 from ..tasks._task_set import coded_tasks
 from ._few_shot_split import FewShotSplit
@@ -63,6 +64,8 @@ class TaskEstimator(MetaEstimatorMixin, BaseEstimator):
 
     __metadata_request__fit = {"groups": True}  # noqa: RUF012
     __metadata_request__score = {"groups": True}  # noqa: RUF012
+
+    _doc_link_module, _doc_link_template = "sklearn_fsad", doc_link_template
 
     def __init__(self, detector: Any, *, splitter: Any = None, scoring: Any = None) -> None:
         self.detector = detector

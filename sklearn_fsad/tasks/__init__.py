@@ -14,3 +14,7 @@ __all__ = [
     "make_tasks_from_groups",
     "make_tasks_from_table",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

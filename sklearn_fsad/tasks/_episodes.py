@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from .._input.labels import ANOMALOUS, NORMAL
 from .._stats.scaling import ScaledSupport, ScalePrior
+from .._warn import warn
 from ..exceptions import TaskWarning
 from ._task import Task
 from ._task_set import TaskSet
@@ -50,6 +50,8 @@ class EpisodeSampler:
 
     The number of normal shots is drawn log-uniformly from its range, that of anomalous shots too,
     with zero (where allowed) in a quarter of the episodes. Only tasks with anomalies are drawn.
+    A task leaves a third of its normal rows and half of its anomalies to the query: where that is
+    fewer shots than were drawn, an episode has fewer.
 
     Parameters
     ----------
@@ -83,31 +85,27 @@ class EpisodeSampler:
         self.seed = seed
         self.support_contamination = support_contamination
         self.drawable = [i for i, task in enumerate(tasks) if self._is_drawable(task)]
-        self._warn_of_small_tasks()
 
     @staticmethod
     def _is_drawable(task: Task) -> bool:
         return len(task.normals) >= 3 and len(task.anomalies) >= 1
 
     @staticmethod
-    def _most_shots(task: Task) -> tuple[int, int]:
-        """Return the most shots of each label that leave a third, and half, for the query."""
+    def most_shots(task: Task) -> tuple[int, int]:
+        """Return the most shots of each label that leave a third, and half, for the query.
+
+        Parameters
+        ----------
+        task : Task
+            A task with at least three normal rows and an anomaly.
+
+        Returns
+        -------
+        n_normal, n_anomalous : int
+            Most normal and most anomalous shots.
+        """
         n, k = len(task.normals), len(task.anomalies)
         return n - max(1, n // 3), k - max(1, k // 2)
-
-    def _warn_of_small_tasks(self) -> None:
-        for i in self.drawable:
-            task = self.tasks[i]
-            n, k = self._most_shots(task)
-            if n < self.n_normal[1] or k < self.n_anomalous[1]:
-                warnings.warn(
-                    f"Task {task.name!r} has {len(task.normals)} normal and "
-                    f"{len(task.anomalies)} anomalous rows: its episodes have at most {n} normal "
-                    f"and {k} anomalous shots, fewer than n_normal={self.n_normal} and "
-                    f"n_anomalous={self.n_anomalous} allow.",
-                    TaskWarning,
-                    stacklevel=2,
-                )
 
     def require(self, remedy: str) -> None:
         """Raise an error if there is no task to draw.
@@ -129,9 +127,7 @@ class EpisodeSampler:
             What is used without learning, a clause.
         """
         if not self.drawable:
-            warnings.warn(
-                f"There is nothing to learn from, and {kept}: {_NONE}.", TaskWarning, stacklevel=5
-            )
+            warn(f"There is nothing to learn from, and {kept}: {_NONE}.", TaskWarning)
 
     def restricted_to(self, positions: Iterable[int]) -> EpisodeSampler:
         """Copy the sampler, restricted to the tasks at some positions.
@@ -170,7 +166,7 @@ class EpisodeSampler:
         position = int(turn[index % len(turn)])
         rng = np.random.default_rng([self.seed, epoch, index])
         task = self.tasks[position]
-        most_n, most_k = self._most_shots(task)
+        most_n, most_k = self.most_shots(task)
         n = max(2, min(_draw_shots(rng, self.n_normal), most_n))
         k = min(_draw_shots(rng, self.n_anomalous), most_k)
         n_hidden = min(draw_hidden(rng, n, self.support_contamination), most_k - k)

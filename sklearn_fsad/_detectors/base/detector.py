@@ -21,6 +21,7 @@ from ..._training.usual_torch import usual_torch
 from ..._typing import Codes
 from ...tasks._distance import TrainingTasks, warn_if_far
 from ...tasks._episodes import EpisodeSampler
+from ...tasks._small_tasks import tell_of_small_tasks
 from ...tasks._task_set import TaskSet
 from .adaptation import Representation, SupportSet
 from .checks import (
@@ -35,7 +36,7 @@ from .checks import (
 from .documentation import spell_out_shared, with_shared_parameters
 from .explanations import Explanations
 from .fitting import Fitting
-from .parameters import with_plain_parameters
+from .parameters import given_shots, with_plain_parameters
 from .probability import CURVE, learn_from_tasks, work_of_curve
 
 
@@ -288,7 +289,9 @@ class BaseFewShotDetector(Fitting, Explanations, metaclass=ABCMeta):
         )
         tasks = without_extremes(tasks)
         seed = self._seed()
-        last = work_of_curve(self._sampler(tasks, seed), self.episodes_per_epoch)
+        sampler = self._sampler(tasks, seed)
+        tell_of_small_tasks(sampler, given_shots(self))
+        last = work_of_curve(sampler, self.episodes_per_epoch)
         expect_more(last)
         state = self._meta_train(tasks, seed)
         expect_only(last)

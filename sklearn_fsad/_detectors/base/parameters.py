@@ -6,6 +6,7 @@ import copy
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from inspect import signature
 from typing import Any, ClassVar
 
 from sklearn.base import BaseEstimator
@@ -16,6 +17,7 @@ from ..._training.checks import check_settings
 from ..._training.progress import progress
 from ..._training.settings import TrainingSettings
 from ..._values import plain, plain_scalar
+from ..._version import doc_link_template
 from .checks import check_device, check_shots, copied_callback
 
 
@@ -23,6 +25,7 @@ class Parameters(BaseEstimator):
     """Validate the parameters of a detector, and read them as plain values of Python."""
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {}
+    _doc_link_module, _doc_link_template = "sklearn_fsad", doc_link_template
 
     # --- validation -------------------------------------------------------------------------------
     def _validate_params(self) -> None:
@@ -112,6 +115,16 @@ def plain_parameters(detector: Any) -> dict[str, Any]:
         as_tuple = tuple in kinds and (isinstance(value, tuple) or type(value) not in kinds)
         values[name] = plain(value) if as_tuple else plain_scalar(value)
     return values
+
+
+def given_shots(detector: BaseEstimator) -> set[str]:
+    """Return which ranges of shots differ from the defaults of the constructor."""
+    parameters = signature(type(detector)).parameters
+    return {
+        name
+        for name in ("n_normal", "n_anomalous")
+        if name in parameters and getattr(detector, name) != parameters[name].default
+    }
 
 
 @contextmanager

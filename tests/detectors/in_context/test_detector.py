@@ -12,8 +12,6 @@ from sklearn_fsad import InContextDetector, MetaState
 from sklearn_fsad._state import resolve_state
 from sklearn_fsad.exceptions import TaskWarning
 
-pytestmark = pytest.mark.filterwarnings("ignore:Task .* has:sklearn_fsad.exceptions.TaskWarning")
-
 
 def table(n=60, k=5, d=6, seed=0):
     """A support and a query with a relation between columns that anomalies break."""

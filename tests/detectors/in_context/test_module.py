@@ -38,7 +38,6 @@ from sklearn_fsad.tasks._task_set import TaskSet
 KINDS = tuple(TABULAR.values())
 FACTS = [0.0] * (N_FACTS - 1)
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:Task .* has:sklearn_fsad.exceptions.TaskWarning"),
     pytest.mark.usefixtures("few_trees"),
 ]
 

@@ -41,7 +41,6 @@ def mean_auc(detector, tasks, k):
     return np.mean(aucs)
 
 
-@pytest.mark.filterwarnings("ignore:Task .* has:sklearn_fsad.exceptions.TaskWarning")
 @pytest.mark.parametrize(
     "parameters",
     [

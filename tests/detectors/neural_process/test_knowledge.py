@@ -24,7 +24,6 @@ from sklearn_fsad.tasks._episodes import EpisodeSampler
 from sklearn_fsad.tasks._task_set import TaskSet
 
 D = 6
-pytestmark = pytest.mark.filterwarnings("ignore:Task .* has:sklearn_fsad.exceptions.TaskWarning")
 
 
 def as_they_are(X, y):
