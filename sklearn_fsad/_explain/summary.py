@@ -20,7 +20,7 @@ class Summary:
 
     ``print`` shows it; notebooks show a table.
 
-    Attributes
+    Parameters
     ----------
     detector : str
         Name of the class.

@@ -8,7 +8,6 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
-from .._detectors.base.reports import Reports
 from .._explain.report import (
     as_frame,
     check_frames,
@@ -74,7 +73,7 @@ def report(estimator: Any, X: Any, top: int | None = 10) -> Any:
     check_frames(X)
     X = unwrapped(X)
     detector = final_estimator(estimator)
-    if not isinstance(detector, Reports):
+    if not _is_ours(detector):
         return _plain_report(estimator, X, top)
     steps = _steps_before(estimator)
     if not steps:
@@ -123,12 +122,18 @@ def summary(estimator: Any) -> Summary:
     'ProtoNetDetector'
     """
     detector = final_estimator(estimator)
-    if not isinstance(detector, Reports):
+    if not _is_ours(detector):
         raise TypeError(
             f"{type(detector).__name__} is not a detector of this package, and only these have a "
             "summary. report(estimator, X) takes outlier detectors of other libraries too."
         )
     return detector.summary()
+
+
+def _is_ours(detector: Any) -> bool:
+    from .._detectors.base.reports import Reports  # needs torch
+
+    return isinstance(detector, Reports)
 
 
 def _plain_report(estimator: Any, X: Any, top: int | None) -> Any:
@@ -146,8 +151,8 @@ def _steps_before(estimator: Any) -> list[Any]:
     steps: list[Any] = []
     while estimator is not final_estimator(estimator):
         if isinstance(estimator, Pipeline):
-            before = [step for _, step in estimator.steps[:-1]]
-            steps += [step for step in before if step is not None and not _passes(step)]
+            for _, step in estimator.steps[:-1]:
+                steps += _plain_steps(step)
             estimator = estimator.steps[-1][1]
         elif isinstance(estimator, FrozenEstimator):
             estimator = estimator.estimator
@@ -156,8 +161,11 @@ def _steps_before(estimator: Any) -> list[Any]:
     return steps
 
 
-def _passes(step: Any) -> bool:
-    return isinstance(step, str) and step == "passthrough"
+def _plain_steps(step: Any) -> list[Any]:
+    """List the transformers of a step, which may be a pipeline itself or pass rows through."""
+    if isinstance(step, Pipeline):
+        return [plain for _, part in step.steps for plain in _plain_steps(part)]
+    return [] if step is None or isinstance(step, str) else [step]
 
 
 def _transformed(steps: list[Any], X: Any) -> Any:
@@ -181,8 +189,7 @@ def _names(steps: list[Any], X: Any) -> list[Any] | None:
 
 def _in_units_of_X(steps: list[Any], X: Any, seen: Array, normals: Array) -> tuple[Array, Array]:
     """Return rows and normals in the units of X where the steps can be undone, else as seen."""
-    kept = _names(steps, X)
-    if kept is None or kept != _names(steps[:1], X) or kept != _given_names(steps[0], X):
+    if _names(steps, X) != _given_names(steps[0], X):
         return seen, normals
     try:
         given, undone = np.asarray(X, dtype=np.float64), _undone(steps, seen)
@@ -198,7 +205,7 @@ def _in_units_of_X(steps: list[Any], X: Any, seen: Array, normals: Array) -> tup
 def _given_names(step: Any, X: Any) -> list[Any]:
     known = getattr(step, "feature_names_in_", None)
     known = column_names(X) if known is None else known
-    return [f"x{j}" for j in range(step.n_features_in_)] if known is None else list(known)
+    return [f"x{j}" for j in range(np.shape(X)[1])] if known is None else list(known)
 
 
 def _undone(steps: list[Any], Z: Array) -> Array:

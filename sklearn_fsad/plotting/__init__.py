@@ -7,6 +7,7 @@ matplotlib.
 
 from ._embedding import EmbeddingDisplay
 from ._features import FeatureScoreDisplay
+from ._report import ReportDisplay
 from ._scores import AnomalyScoreDisplay
 from ._shots import ShotCurveDisplay
 from ._training import MetaTrainingDisplay
@@ -16,5 +17,6 @@ __all__ = [
     "EmbeddingDisplay",
     "FeatureScoreDisplay",
     "MetaTrainingDisplay",
+    "ReportDisplay",
     "ShotCurveDisplay",
 ]

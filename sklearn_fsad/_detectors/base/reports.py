@@ -163,15 +163,11 @@ class Reports(Explanations):
         given = self._in_force("pretrained")
         if is_shipped(given):
             return f"{n_tasks} tasks, by the weights {given!r} that come with the package"
-        shots = [state.info.get(name) for name in ("n_normal", "n_anomalous")]
-        ranges = [f"{s[0]} to {s[1]}" for s in shots if s is not None]
-        told = f", {ranges[0]} normal and {ranges[1]} anomalous rows each time"
-        start = state.info.get("start")
-        return (
-            f"{n_tasks} tasks by meta_fit"
-            + (told if len(ranges) == 2 else "")
-            + (f", starting from {start!r}" if start else "")
-        )
+        told, info = f"{n_tasks} tasks by meta_fit", state.info
+        if "n_normal" in info and "n_anomalous" in info:
+            (least, most), (fewest, many) = info["n_normal"], info["n_anomalous"]
+            told += f", supports of {least} to {most} normal and {fewest} to {many} anomalous rows"
+        return told + (f", starting from {info['start']!r}" if info.get("start") else "")
 
     def _about_threshold(self, fitted: bool) -> dict[str, Any]:
         names = ("threshold", "threshold_aim", "false_alarm_rate", "left_out_alarm_rate")
