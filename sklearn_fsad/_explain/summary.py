@@ -135,10 +135,8 @@ def verdict(entry: Mapping[str, Any]) -> str:
         figures = f"ROC AUC {others[best]:.3f} ({best}) against {aucs[baseline]:.3f}"
         return f"{what}: did not clearly help, {figures}, so {baseline} is used"
     how = "helped" if aucs[used] > aucs[baseline] else "did not help but is used"
-    error = entry.get("standard_error")
-    error_in_words = "" if error is None else f" (standard error of the gain {error:.3f})"
     figures = f"ROC AUC {aucs[used]:.3f} ({used}) against {aucs[baseline]:.3f} ({baseline})"
-    return f"{what}: {how}, {figures}{error_in_words}"
+    return f"{what}: {how}, {figures}"
 
 
 def _listed(names: tuple[Any, ...]) -> str:
