@@ -212,6 +212,11 @@ class MetaState:
         )
 
 
+def is_shipped(pretrained: Any) -> bool:
+    """Tell whether ``pretrained`` names weights that come with the package."""
+    return isinstance(pretrained, str) and (_WEIGHTS / f"{pretrained}.safetensors").is_file()
+
+
 def resolve_state(pretrained: Any) -> MetaState | None:
     """Load the state given as ``pretrained``: None, a state, a shipped name or a path."""
     if pretrained is None or isinstance(pretrained, MetaState):

@@ -161,7 +161,8 @@ def evaluation_report(
     Returns
     -------
     report : dict of str to float
-        ``roc_auc``, ``average_precision``, ``f1``, ``precision``, ``recall``, ``accuracy``.
+        ``roc_auc``, ``average_precision``, ``f1``, ``precision``, ``recall``, ``accuracy``; printed
+        with four decimals.
 
     Examples
     --------
@@ -175,14 +176,22 @@ def evaluation_report(
     """
     rows, truth = _labelled_rows(estimator, X, y, outlier_label)
     if len(truth) == 0:
-        return {name: _undefined(name, truth) for name in _METRICS}
+        return _Figures({name: _undefined(name, truth) for name in _METRICS})
     scores = anomaly_scores(estimator, rows, outlier_label)
     flags = anomaly_predictions(estimator, rows, outlier_label)
     one_class = truth.min() == truth.max()
     ranking = {
         n: _undefined(n, truth) if one_class else _measure(n, truth, scores) for n in _RANKING
     }
-    return ranking | {name: _measure(name, truth, flags) for name in _DECISION}
+    found = ranking | {name: _measure(name, truth, flags) for name in _DECISION}
+    return _Figures(found)
+
+
+class _Figures(dict[str, float]):
+    """A dict of figures that prints them rounded."""
+
+    def __repr__(self) -> str:
+        return repr({name: round(value, 4) for name, value in self.items()})
 
 
 def _labelled_rows(

@@ -216,3 +216,12 @@ def test_importing_metrics_and_adapters_needs_neither_torch_nor_pyod():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_report_prints_rounded_and_holds_what_was_measured(monkeypatch):
+    monkeypatch.setattr("sklearn_fsad.metrics._measure", lambda *_: 0.9999999999999999)
+    X = np.array([[0.0], [0.1], [0.2], [9.0]])
+    report = evaluation_report(IsolationForest(random_state=0).fit(X), X, [0, 0, 0, 1])
+    assert set(report.values()) == {0.9999999999999999}
+    assert str(report).startswith("{'roc_auc': 1.0, 'average_precision': 1.0")
+    assert pickle.loads(pickle.dumps(report)) == report

@@ -1,8 +1,9 @@
-"""Choosing and comparing few-shot detectors: splits inside tasks, searches across tasks."""
+"""Choosing, comparing and reporting on few-shot detectors: splits, searches, tables, reports."""
 
 from ._compare import compare
 from ._comparison import Comparison
 from ._few_shot_split import FewShotSplit
+from ._report import report, summary
 from ._suggest import Suggestion, suggest_detector
 from ._task_estimator import TaskEstimator
 
@@ -12,7 +13,9 @@ __all__ = [
     "Suggestion",
     "TaskEstimator",
     "compare",
+    "report",
     "suggest_detector",
+    "summary",
 ]
 
 

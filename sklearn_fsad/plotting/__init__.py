@@ -8,6 +8,7 @@ matplotlib.
 from ._critical_difference import CriticalDifferenceDisplay
 from ._embedding import EmbeddingDisplay
 from ._features import FeatureScoreDisplay
+from ._report import ReportDisplay
 from ._scores import AnomalyScoreDisplay
 from ._shots import ShotCurveDisplay
 from ._training import MetaTrainingDisplay
@@ -18,6 +19,7 @@ __all__ = [
     "EmbeddingDisplay",
     "FeatureScoreDisplay",
     "MetaTrainingDisplay",
+    "ReportDisplay",
     "ShotCurveDisplay",
 ]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from families import make_detector, make_family, new_task
 
@@ -33,6 +34,7 @@ from sklearn_fsad.plotting import (  # noqa: E402
     EmbeddingDisplay,
     FeatureScoreDisplay,
     MetaTrainingDisplay,
+    ReportDisplay,
     ShotCurveDisplay,
 )
 
@@ -393,3 +395,24 @@ def test_feature_display_refuses(fitted, task):
         FeatureScoreDisplay.from_estimator(PyODDetector(KNN()), task[2])
     with pytest.raises(ValueError, match="feature_names has 1"):
         FeatureScoreDisplay.from_predictions([[1.0, 2.0]], feature_names=["a"])
+
+
+# --- reports --------------------------------------------------------------------------------------
+@pytest.mark.parametrize("of", [pd.DataFrame, pl.DataFrame])
+def test_the_report_is_drawn_with_its_rows_from_the_top(of):
+    rows = np.random.default_rng(0).normal(size=(40, 3))
+    rows[5, 1] = 9.0
+    rows = of(dict(zip("abc", rows.T, strict=True)))
+    display = ReportDisplay.from_estimator(ProtoNetDetector().fit(rows[:5]), rows, top=4)
+    labels = [label.get_text() for label in display.ax_.get_yticklabels()]
+    assert labels[0].startswith("5: b = 9")
+    bars = [bar.get_width() for bar in display.ax_.patches]
+    assert bars == sorted(bars, reverse=True)
+    assert display.ax_.get_title() == "ProtoNetDetector"
+
+
+def test_detectors_without_reasons_are_drawn_without_them():
+    rows = np.random.default_rng(0).normal(size=(40, 3))
+    display = ReportDisplay.from_estimator(EllipticEnvelope(random_state=0).fit(rows), rows, top=2)
+    found = [label.get_text() for label in display.ax_.get_yticklabels()]
+    assert found == [str(row) for row in display.report["row"]]

@@ -73,7 +73,7 @@ class Decisions(FittedDetector):
                 raise ValueError("Give a number as threshold, or alpha or contamination, not both.")
             if not np.isfinite(threshold):
                 raise ValueError(f"threshold={threshold} must be finite.")
-            self.offset_ = float(threshold)
+            self.offset_, self._threshold_by = float(threshold), "given to set_threshold"
             return self
         changed = {"threshold": threshold, "alpha": alpha, "contamination": contamination}
         changed = {name: value for name, value in changed.items() if value is not None}
@@ -85,7 +85,7 @@ class Decisions(FittedDetector):
             now = plain_parameters(self)
             changed = {name: now.get(name, getattr(self, name)) for name in _PARAMETERS}
             self._adaptation = self._adaptation.with_parameters(**changed)
-            self.offset_ = -self._support_cut()
+            self.offset_, self._threshold_by = -self._support_cut(), None
         return self
 
     def calibrate(
@@ -151,6 +151,9 @@ class Decisions(FittedDetector):
             value = metric if callable(metric) else by_cost(costs)
             cut = best_cut(normal, anomalous, value)
         self.offset_ = -cut
+        aim = getattr(metric, "__name__", type(metric).__name__) if callable(metric) else metric
+        n_known = len(normal) + len(anomalous)
+        self._threshold_by = f"chosen by calibrate ({aim}) on {n_known} labelled rows"
         return self
 
     @property

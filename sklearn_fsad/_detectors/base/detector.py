@@ -34,14 +34,14 @@ from .checks import (
     without_extremes,
 )
 from .documentation import spell_out_shared, with_shared_parameters
-from .explanations import Explanations
 from .fitting import Fitting
 from .parameters import given_shots, with_plain_parameters
 from .probability import CURVE, learn_from_tasks, work_of_curve
+from .reports import Reports
 
 
 @with_shared_parameters
-class BaseFewShotDetector(Fitting, Explanations, metaclass=ABCMeta):
+class BaseFewShotDetector(Fitting, Reports, metaclass=ABCMeta):
     """Validate, adapt, score and explain: all that detectors have in common.
 
     A method provides four hooks: its meta-training, the state it has without any, the module of a

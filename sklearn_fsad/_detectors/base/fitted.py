@@ -42,6 +42,7 @@ class FittedDetector(OutlierMixin, Parameters):
     support_kept_: Mask
     _adaptation: Adaptation
     _coding: Coding | None
+    _threshold_by: str | None = None  # where no parameter chose the threshold
 
     def score_samples(self, X: Any) -> Array:
         """Score rows: higher = more normal.

@@ -63,7 +63,7 @@ class Fitting(Decisions, metaclass=ABCMeta):
             adaptation = adaptation.with_others(adaptation.score_fresh(X[others]))
         self._adaptation = adaptation
         self.support_kept_, self.state_ = kept, adaptation.state
-        self.offset_ = -self._support_cut()
+        self.offset_, self._threshold_by = -self._support_cut(), None
 
     def _adapted_to(self, support: SupportSet, given: MetaState | None) -> Adaptation:
         """Adapt a given state, or else the untrained one, to a support."""

@@ -1,0 +1,216 @@
+"""Report and summarise detectors inside pipelines, and report those of other libraries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+
+from .._explain.report import (
+    as_frame,
+    check_frames,
+    check_top,
+    columns_to_blame,
+    most_anomalous,
+)
+from .._explain.summary import Summary
+from .._input.containers import take_rows, unwrapped
+from .._input.estimators import anomaly_predictions, anomaly_scores, final_estimator
+from .._input.frames import column_names
+from .._typing import Array
+
+
+def report(estimator: Any, X: Any, top: int | None = 10) -> Any:
+    """List the most anomalous rows, most anomalous first, by any detector or pipeline.
+
+    For a detector of this package, alone or behind other steps of a pipeline, it is what the method
+    ``report`` of the detector gives. The columns to blame are then those that the detector sees,
+    named by ``get_feature_names_out`` of the steps. Where the steps keep columns one to one, such
+    as scalers and imputers, and undo themselves by ``inverse_transform``, values and usual ranges
+    are in the units of ``X``; otherwise they are those that the detector sees.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted outlier detector of this package, scikit-learn or PyOD, or a pipeline, fitted
+        search or frozen estimator that ends with one.
+    X : array-like of shape (n_samples, n_features)
+        Rows, as the estimator takes them.
+    top : int or None, default=10
+        Number of rows to list; None lists all.
+
+    Returns
+    -------
+    report : DataFrame of pandas, or of polars where ``X`` is a frame of polars
+        ``row``, the position in ``X``; ``anomaly_score``, larger = more anomalous, and above 0
+        where it is flagged (raw models of PyOD: their own score); ``flagged``; and for detectors of
+        this package the other columns of their ``report``.
+
+    Raises
+    ------
+    NotFittedError
+        If the estimator is not fitted.
+    ValueError
+        If ``top`` is not a positive integer or None.
+    ImportError
+        If pandas is not installed and ``X`` is no frame of polars.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn_fsad import ProtoNetDetector
+    >>> from sklearn_fsad.model_selection import report
+    >>> X = np.random.default_rng(0).normal(size=(40, 3))
+    >>> pipe = make_pipeline(StandardScaler(), ProtoNetDetector()).fit(X)
+    >>> report(pipe, [[0.0, 0.0, 6.0]])[["row", "column_1", "value_1"]].to_dict("records")
+    [{'row': 0, 'column_1': 'x2', 'value_1': 6.0}]
+    """
+    top = check_top(top)
+    check_frames(X)
+    X = unwrapped(X)
+    detector = final_estimator(estimator)
+    if not _is_ours(detector):
+        return _plain_report(estimator, X, top)
+    steps = _steps_before(estimator)
+    if not steps:
+        return detector.report(X, top)
+    detector._check_fitted()
+    seen = _transformed(steps, X)
+    positions, columns = detector._ranked(seen, top)
+    rows = take_rows(seen, positions)
+    names = _names(steps, X) or detector._names_of_columns(seen)
+    values, normals = _in_units_of_X(
+        steps,
+        take_rows(X, positions),
+        detector._validated(rows, reset=False),
+        detector._reference_normals(),
+    )
+    columns |= columns_to_blame(detector.feature_scores(rows), names, values, normals)
+    return as_frame(X, positions, columns)
+
+
+def summary(estimator: Any) -> Summary:
+    """Summarise a detector of this package, alone or at the end of a pipeline.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A detector of this package, fitted or not, or a pipeline, fitted search or frozen estimator
+        that ends with one.
+
+    Returns
+    -------
+    summary : Summary
+        What the method ``summary`` of the detector gives.
+
+    Raises
+    ------
+    TypeError
+        If the estimator is not a detector of this package and does not end with one.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn_fsad import ProtoNetDetector
+    >>> from sklearn_fsad.model_selection import summary
+    >>> summary(make_pipeline(StandardScaler(), ProtoNetDetector())).detector
+    'ProtoNetDetector'
+    """
+    detector = final_estimator(estimator)
+    if not _is_ours(detector):
+        raise TypeError(
+            f"{type(detector).__name__} is not a detector of this package, and only these have a "
+            "summary. report(estimator, X) takes outlier detectors of other libraries too."
+        )
+    return detector.summary()
+
+
+def _is_ours(detector: Any) -> bool:
+    from .._detectors.base.reports import Reports  # needs torch
+
+    return isinstance(detector, Reports)
+
+
+def _plain_report(estimator: Any, X: Any, top: int | None) -> Any:
+    """Report what any outlier detector can tell: no reasons, p-values and probabilities."""
+    scores = anomaly_scores(estimator, X)
+    positions = most_anomalous(scores, top)
+    flagged = anomaly_predictions(estimator, X)[positions]
+    columns = {"row": positions, "anomaly_score": scores[positions], "flagged": flagged}
+    return as_frame(X, positions, columns)
+
+
+# --- steps before the detector --------------------------------------------------------------------
+def _steps_before(estimator: Any) -> list[Any]:
+    """List the transformers before the detector, in nested pipelines and fitted searches too."""
+    steps: list[Any] = []
+    while estimator is not final_estimator(estimator):
+        if isinstance(estimator, Pipeline):
+            for _, step in estimator.steps[:-1]:
+                steps += _plain_steps(step)
+            estimator = estimator.steps[-1][1]
+        elif isinstance(estimator, FrozenEstimator):
+            estimator = estimator.estimator
+        else:
+            estimator = estimator.best_estimator_
+    return steps
+
+
+def _plain_steps(step: Any) -> list[Any]:
+    """List the transformers of a step, which may be a pipeline itself or pass rows through."""
+    if isinstance(step, Pipeline):
+        return [plain for _, part in step.steps for plain in _plain_steps(part)]
+    return [] if step is None or isinstance(step, str) else [step]
+
+
+def _transformed(steps: list[Any], X: Any) -> Any:
+    for step in steps:
+        X = step.transform(X)
+    return X
+
+
+def _names(steps: list[Any], X: Any) -> list[Any] | None:
+    """List the names of the columns that the steps give; None where one does not tell them."""
+    names = column_names(X)
+    known = names is not None and all(isinstance(name, str) for name in names)
+    out = np.asarray(names, dtype=object) if known else None
+    try:
+        for step in steps:
+            out = step.get_feature_names_out(out)
+    except (AttributeError, ValueError, TypeError):
+        return None
+    return None if out is None else list(out)
+
+
+def _in_units_of_X(steps: list[Any], X: Any, seen: Array, normals: Array) -> tuple[Array, Array]:
+    """Return rows and normals in the units of X where the steps can be undone, else as seen."""
+    if _names(steps, X) != _given_names(steps[0], X):
+        return seen, normals
+    try:
+        given, undone = np.asarray(X, dtype=np.float64), _undone(steps, seen)
+        original = _undone(steps, normals)
+    except (AttributeError, ValueError, TypeError):
+        return seen, normals
+    known = ~np.isnan(given)
+    if given.shape != undone.shape or not np.allclose(given[known], undone[known]):
+        return seen, normals
+    return given, original
+
+
+def _given_names(step: Any, X: Any) -> list[Any]:
+    known = getattr(step, "feature_names_in_", None)
+    known = column_names(X) if known is None else known
+    return [f"x{j}" for j in range(np.shape(X)[1])] if known is None else list(known)
+
+
+def _undone(steps: list[Any], Z: Array) -> Array:
+    """Undo the steps; imputers leave what was known as it is."""
+    for step in reversed(steps):
+        if not type(step).__module__.startswith("sklearn.impute"):
+            Z = np.asarray(step.inverse_transform(Z), dtype=np.float64)
+    return Z
