@@ -34,10 +34,10 @@ QUESTIONS = (  # lines, the answer that leads to the right, the detector and a r
     (
         ("Are the tasks similar,", "as of one kind of machine?"),
         "yes",
-        ("MAMLDetector", "minutes of meta_fit"),
+        ("MAMLDetector", "learns that family's anomalies"),
     ),
 )
-LAST = ("ProtoNetDetector", "seconds of meta_fit")
+LAST = ("ProtoNetDetector", "learns how to weight distances")
 
 
 def chart() -> str:
