@@ -41,6 +41,7 @@ COMMANDS = {  # command -> module, and what the names of its two functions end i
     "trust noise": "measures.noise",
     "trust weights": "measures.weights",
     "speed": "speed.command",
+    "serving": "speed.serving",
     "scale mapped": "speed.rows:mapped",
     "scale parts": "speed.rows:parts",
     "pretrain": "pretrain",

@@ -17,3 +17,11 @@ PAGES = {
 
 def code_of(page):
     return "\n\n".join(re.findall(r"^```python\n(.*?)^```$", PAGES[page], re.MULTILINE | re.DOTALL))
+
+
+def blocks_of(page):
+    """The code blocks of a page, each with what the page shows below it as printed, or None."""
+    blocks = re.findall(
+        r"^```python\n(.*?)^```$(?:\n\n```text\n(.*?)^```$)?", PAGES[page], re.MULTILINE | re.DOTALL
+    )
+    return [(code, shown or None) for code, shown in blocks]

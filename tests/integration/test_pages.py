@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from families import make_family, new_task
 from sklearn.utils.estimator_checks import check_estimator
-from written_pages import PAGES, ROOT, code_of
+from written_pages import PAGES, ROOT, blocks_of, code_of
 
 from sklearn_fsad import (
     InContextDetector,
@@ -50,12 +50,31 @@ def skip_without_its_extras(page):
             pytest.importorskip(module, reason=f"{page} needs {module}: see its extras")
 
 
+SHOW_OUTPUT = [page for page in PAGES if any(shown for _, shown in blocks_of(page))]
+
+
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("page", [page for page in PAGES if code_of(page)])
+@pytest.mark.parametrize("page", [p for p in PAGES if code_of(p) and p not in SHOW_OUTPUT])
 def test_the_code_of_a_page_runs(page, hardly_training, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     skip_without_its_extras(page)
     exec(compile(code_of(page), page, "exec"), stand_ins())
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("page", SHOW_OUTPUT)
+def test_the_code_of_a_page_prints_what_the_page_shows(page, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    skip_without_its_extras(page)
+    names = stand_ins()
+    for code, shown in blocks_of(page):
+        exec(compile(code, page, "exec"), names)
+        printed = capsys.readouterr().out
+        assert shown is None or printed == shown
+
+
+def test_pages_show_what_they_print_where_newcomers_read_first():
+    assert {"docs/start.md", "docs/files.md", "docs/thresholds.md"} <= set(SHOW_OUTPUT)
 
 
 def test_the_report_that_a_page_shows_is_the_one_it_prints(capsys):
