@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..._input.labels import INJECTED
-from ..._training.layers import row_product
+from .perceptron import Weights, perceptron
 
-Weights = Sequence[Tensor]  # weight (..., n_in, n_out) and bias (..., 1, n_out) of each layer
 Target = tuple[Tensor, ...]  # what outputs are compared with, and weights of rows
 # the change of a gradient with the outputs, and derivatives by parameters
 Change = Callable[[Tensor], tuple[Tensor, Sequence[Tensor]]]
@@ -135,7 +134,7 @@ class Classifier(Learner):
 
     def twice_at(self, outputs: Tensor, target: Target) -> tuple[Tensor, Change]:
         """Return the gradient of the loss by the outputs, and its own derivatives, by formulas."""
-        start, steep, _, factor = (part.detach() for part in target)
+        start, steep, _, factor = target
         wrong = torch.addcmul(start, outputs.squeeze(-1), steep)
         sigmoid = torch.sigmoid(wrong)
         slope = sigmoid * factor
@@ -272,25 +271,6 @@ def make_learner(
     if kind == "svdd":
         return Hypersphere(n_in, n_features, hidden, embedding_dim, residual)
     return Autoencoder(n_features, hidden, embedding_dim, residual)
-
-
-def perceptron(weights: Weights, X: Tensor, ends: bool = True) -> Tensor:
-    """Apply a perceptron, SiLU between layers, no batch norm: (..., n_in) -> (..., n_out).
-
-    Without its end, SiLU follows on every layer.
-    """
-    last = len(weights) - 2 if ends else len(weights)
-    for i in range(0, len(weights), 2):
-        X = _affine(weights[i], weights[i + 1], X)
-        if i < last:
-            X = F.silu(X)
-    return X
-
-
-def _affine(weight: Tensor, bias: Tensor, X: Tensor) -> Tensor:
-    if not torch.is_grad_enabled():
-        return row_product(X, weight) + bias
-    return torch.baddbmm(bias, X, weight) if weight.ndim == 3 else X @ weight + bias
 
 
 def _below_level(error: Tensor, normal: Tensor) -> Tensor:

@@ -81,7 +81,7 @@ def assert_as_alone(new, settings):
 @all_learners
 @pytest.mark.parametrize("algorithm", [*SECOND_ORDER, "fomaml"])
 def test_networks_learn_together_what_each_learns_alone(kind, algorithm, monkeypatch):
-    monkeypatch.setattr(stacked, "_AT_ONCE", 5)
+    monkeypatch.setattr(stacked, "_MOST_PADDING", 3)
     assert_as_alone(lambda: new_module(kind, algorithm), EXACT)
 
 
