@@ -60,8 +60,9 @@ def descent(
     learner, target = supports.learner, supports.target
     for of_step in rates:
         sums, hidden = forward_pass(moved, supports.inputs)
-        yield moved, learner.loss_at(sums[-1], target)
-        backward_pass(moved, sums, hidden, learner.slope_at(sums[-1], target), found)
+        loss, slope = learner.loss_and_slope_at(sums[-1], target)
+        yield moved, loss
+        backward_pass(moved, sums, hidden, slope, found)
         lengths = torch.linalg.vector_norm(gradient, dim=-1, keepdim=True)
         rows.addcmul_(gradient, of_step * shortening(lengths, supports.most), value=-1.0)
     yield moved, learner.loss_at(forward_pass(moved, supports.inputs)[0][-1], target)

@@ -174,7 +174,8 @@ class GradientAdaptation(nn.Module):
         inputs = self.learner.inputs(X)
         if self.n_kept:
             inputs = perceptron(list(self.learner.weights)[: self.n_kept], inputs, ends=False)
-        target = tuple(part.detach() for part in self.learner.target(X, y))
+        with torch.no_grad():
+            target = self.learner.target(X, y)
         return Supports(self.learner, inputs, target, self.most_gradient)
 
     def _start(self, supports: Supports) -> Sequence[Tensor]:
@@ -184,7 +185,7 @@ class GradientAdaptation(nn.Module):
 
     def _all(self, moved: Sequence[Tensor], lead: Sequence[int]) -> list[Tensor]:
         """Return the weights of all layers, of those that steps move and of the others."""
-        own = [w.view(*lead, *w.shape[1:]) for w in moved]
+        own = list(moved) if len(lead) == 1 else [w.view(*lead, *w.shape[1:]) for w in moved]
         if not self.n_kept:
             return own
         kept = [w.expand(*lead, *w.shape[-2:]) for w in list(self.learner.weights)[: self.n_kept]]
@@ -204,9 +205,9 @@ class GradientAdaptation(nn.Module):
         if isinstance(self.log_rates, nn.ParameterList):
             rates = torch.cat([r.exp().flatten() for r in list(self.log_rates)[self.n_kept :]])
             return [rates] * self.n_steps
-        n_times = torch.tensor(self.sizes, device=self.log_rates.device)
         rates = self.log_rates[:, self.n_kept :].exp()
-        return rates.repeat_interleave(n_times, 1, output_size=sum(self.sizes)).unbind()
+        parts = zip(rates.split(1, 1), self.sizes, strict=True)
+        return torch.cat([rate.expand(-1, size) for rate, size in parts], 1).unbind()
 
     def _second_order(
         self, weights: Sequence[Tensor], supports: Supports

@@ -72,6 +72,10 @@ class Learner(nn.Module):
     def slope_at(self, outputs: Tensor, target: Target) -> Tensor:
         """Compute the gradient of the loss by the outputs: (..., n, n_out) -> (..., n, n_out)."""
 
+    def loss_and_slope_at(self, outputs: Tensor, target: Target) -> tuple[Tensor, Tensor]:
+        """Compute both together."""
+        return self.loss_at(outputs, target), self.slope_at(outputs, target)
+
     @property
     def loss_parameters(self) -> tuple[nn.Parameter, ...]:
         """Return the parameters of the loss, other than the weights of the network."""
@@ -115,22 +119,26 @@ class Classifier(Learner):
         """Return of logits that are wrong if large the start, slope, weight and slope x weight."""
         anomalous = (y == 1) | (y == INJECTED)
         # means per class, not over rows: anomalies are few, and would hardly count
-        share = _shares(y == 0, Z.dtype) + _shares(anomalous, Z.dtype)
-        steep = self.log_slope.exp() * (1.0 - 2.0 * anomalous.to(Z.dtype))
+        share = _shares(torch.stack([y == 0, anomalous]), Z.dtype).sum(0)
+        slope = self.log_slope.exp()
+        steep = torch.where(anomalous, -slope, slope)
         start = Z[..., -1] * steep if self.residual else torch.zeros_like(steep)
         return start, steep, share, steep * share
 
     def loss_at(self, outputs: Tensor, target: Target) -> Tensor:
         """Add the mean logistic losses of normals and anomalies: (...)."""
-        start, steep, share, _ = target
-        wrong = torch.addcmul(start, outputs.squeeze(-1), steep)
-        return torch.linalg.vecdot(F.softplus(wrong), share)
+        return self.loss_and_slope_at(outputs, target)[0]
 
     def slope_at(self, outputs: Tensor, target: Target) -> Tensor:
         """Compute the gradient of the loss by the outputs: (..., n, 1)."""
-        start, steep, _, factor = target
+        return self.loss_and_slope_at(outputs, target)[1]
+
+    def loss_and_slope_at(self, outputs: Tensor, target: Target) -> tuple[Tensor, Tensor]:
+        """Compute both together, of what is wrong if large."""
+        start, steep, share, factor = target
         wrong = torch.addcmul(start, outputs.squeeze(-1), steep)
-        return (torch.sigmoid(wrong) * factor).unsqueeze(-1)
+        loss = torch.linalg.vecdot(F.softplus(wrong), share)
+        return loss, (torch.sigmoid(wrong) * factor).unsqueeze(-1)
 
     def twice_at(self, outputs: Tensor, target: Target) -> tuple[Tensor, Change]:
         """Return the gradient of the loss by the outputs, and its own derivatives, by formulas."""

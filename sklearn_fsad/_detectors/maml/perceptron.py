@@ -87,24 +87,29 @@ def backward_pass(
     return slope
 
 
-# --- products; the last layer is often one column wide, for which bmm is slow ---------------------
+# --- products -------------------------------------------------------------------------------------
+def _is_narrow(W: Tensor) -> bool:
+    """Return whether weights of several tasks have one column, for which bmm is slow."""
+    return W.shape[-1] == 1 and W.shape[0] > 1
+
+
 def plus_times(B: Tensor, X: Tensor, W: Tensor) -> Tensor:
     """Add products of rows and weights: (b, 1 or n, n_out), (b, n, n_in), (b, n_in, n_out)."""
-    if W.shape[-1] == 1:
+    if _is_narrow(W):
         return torch.linalg.vecdot(X, W.mT).unsqueeze(-1).add_(B)
     return torch.baddbmm(B, X, W)
 
 
 def cross(X: Tensor, G: Tensor, out: Tensor | None = None) -> Tensor:
     """Sum products of rows: (b, n, n_in), (b, n, n_out) -> (b, n_in, n_out)."""
-    if G.shape[-1] == 1:
+    if _is_narrow(G):
         return torch.bmm(G.mT, X, out=None if out is None else out.mT).mT
     return torch.bmm(X.mT, G, out=out)
 
 
 def subtract_cross(W: Tensor, X: Tensor, G: Tensor) -> None:
     """Subtract products of rows in place: (b, n_in, n_out), (b, n, n_in), (b, n, n_out)."""
-    if G.shape[-1] == 1:
+    if _is_narrow(G):
         W.mT.baddbmm_(G.mT, X, alpha=-1.0)
     else:
         W.baddbmm_(X.mT, G, alpha=-1.0)
@@ -113,3 +118,11 @@ def subtract_cross(W: Tensor, X: Tensor, G: Tensor) -> None:
 def back(G: Tensor, W: Tensor) -> Tensor:
     """Multiply rows by transposed weights: (b, n, n_out), (b, n_in, n_out) -> (b, n, n_in)."""
     return G * W.mT if W.shape[-1] == 1 else torch.bmm(G, W.mT)
+
+
+def add_back(X: Tensor, G: Tensor, W: Tensor) -> None:
+    """Add that product in place: (b, n, n_in), (b, n, n_out), (b, n_in, n_out)."""
+    if W.shape[-1] == 1:
+        X.addcmul_(G, W.mT)
+    else:
+        X.baddbmm_(G, W.mT)

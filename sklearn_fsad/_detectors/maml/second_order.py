@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from .gradients import Supports, lengths_of, shortening
 from .learners import Change
-from .perceptron import back, cross, plus_times, subtract_cross
+from .perceptron import add_back, back, cross, plus_times, subtract_cross
 
 
 class Descent(torch.autograd.Function):
@@ -80,7 +80,7 @@ class Descent(torch.autograd.Function):
             of_weights = _added(of_weights, outer[k * n : (k + 1) * n], record.weights)
             # the step subtracts: derivatives along these moves are subtracted too
             moves = [o * scale for o, scale in zip(of_weights, scales, strict=True)]
-            sums, shifts, along = _changed_forward(moves, record)
+            sums, shifts, along = _changed_forward(moves, record, ctx.rates_are_learned)
             change, found = ctx.heads[k](sums[-1])
             of_parameters.append(found)
             if ctx.rates_are_learned:
@@ -157,16 +157,18 @@ def _added(
 
 
 def _changed_forward(
-    moves: Sequence[Tensor], record: _Record
+    moves: Sequence[Tensor], record: _Record, lengths: bool
 ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
     """Return how the sums and the values of SiLU change as the weights move.
 
-    Also return the product of the moves of each layer with its gradient: (n_tasks,) each.
+    Where ``lengths`` are asked for, also return the product of the moves of each layer with its
+    gradient: (n_tasks,) each.
     """
     sums, shifts, along = list[Tensor](), list[Tensor](), list[Tensor]()
     for j, hidden in enumerate(record.hidden):
         total = plus_times(moves[2 * j + 1], hidden, moves[2 * j])
-        along.append((record.passed[j] * total).sum((1, 2)))
+        if lengths:
+            along.append((record.passed[j] * total).sum((1, 2)))
         if j:
             total = plus_times(total, shifts[-1], record.weights[2 * j])
         sums.append(total)
@@ -190,7 +192,7 @@ def _changed_backward(
         if j:
             subtract_cross(outer[2 * j], shifts[j - 1], record.passed[j])
             below = back(change, record.weights[2 * j])
-            below += back(record.passed[j], moves[2 * j])
+            add_back(below, record.passed[j], moves[2 * j])
             change = below.mul_(record.slopes[j - 1])
             change.addcmul_(record.bends[j - 1], sums[j - 1], value=2.0)
     return change
