@@ -1,4 +1,4 @@
-"""Apply perceptrons, one set of weights per task, with derivatives by formulas."""
+"""Apply perceptrons, one set of weights for each task, with derivatives by formulas."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def perceptron(weights: Weights, X: Tensor, ends: bool = True) -> Tensor:
     it can be differentiated once.
     """
     if ends and torch.is_grad_enabled() and X.ndim == weights[0].ndim == 3:
-        return _Outputs.apply(X, *weights)  # type: ignore[no-any-return]  # as torch types apply
+        return _Outputs.apply(X, *weights)
     last = len(weights) - 2 if ends else len(weights)
     for i in range(0, len(weights), 2):
         X = _affine(weights[i], weights[i + 1], X)

@@ -39,9 +39,7 @@ class Descent(torch.autograd.Function):
         Given are the n initial weights, the parameters of the loss and the logarithms of rates: one
         tensor of shape (n_steps, n, n_tasks or 1, 1, 1), or one for each tensor of weights.
         """
-        ctx.set_materialize_grads(False)
         log_rates = given[n + len(supports.learner.loss_parameters) :]
-        ctx.one_for_each = len(log_rates) > 1
         ctx.rate_shapes = [rate.shape for rate in log_rates]
         ctx.rates_are_learned = any(ctx.needs_input_grad[-len(log_rates) :])
         rates = [rate.exp() for rate in log_rates]
@@ -50,17 +48,15 @@ class Descent(torch.autograd.Function):
         for k in range(n_steps):
             record, gradient, head = _recorded(weights, inputs, supports)
             shorter = shortening(lengths_of(gradient), supports.most)[..., None]
-            if ctx.one_for_each:
-                scales = [rate * shorter for rate in rates]
-            else:
-                scales = list((rates[0][k] * shorter).unbind())
+            scales = _scales(rates, k, shorter)
             moved = zip(weights, gradient, scales, strict=True)
             weights = [torch.addcmul(w, g, scale, value=-1.0) for w, g, scale in moved]
             after += weights
-            ctx.heads.append(head)
-            parts = (*record, scales, gradient if ctx.one_for_each else gradient[1::2])
-            ctx.sizes = [len(part) for part in parts]
+            parts = (*record, scales, gradient if len(rates) > 1 else gradient[1::2])
             kept += itertools.chain(*parts)
+            ctx.heads.append(head)
+        ctx.sizes = [len(part) for part in parts]
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(*kept)
         return tuple(after)
 
@@ -70,7 +66,7 @@ class Descent(torch.autograd.Function):
         """Return the derivatives of the outer loss by all that the steps depend on."""
         saved, n_steps = iter(ctx.saved_tensors), len(ctx.heads)
         kept = [[list(itertools.islice(saved, n)) for n in ctx.sizes] for _ in range(n_steps)]
-        ctx.maybe_clear_saved_tensors()  # each step's memory is free as soon as it is used
+        ctx.maybe_clear_saved_tensors()  # the memory of each step is free as soon as it is used
         n = len(outer) // n_steps
         of_weights: list[Tensor] = []
         of_inputs, of_parameters, of_rates = list[Tensor](), list[Sequence[Tensor]](), []
@@ -87,13 +83,21 @@ class Descent(torch.autograd.Function):
                 of_rates.append(_of_rates(moves, gradient, along))
             change = _changed_backward(of_weights, moves, change, sums, shifts, record)
             if ctx.needs_input_grad[3]:
-                of_inputs += [back(change, record.weights[0]), back(record.passed[0], moves[0])]
+                of_inputs.append(back(change, record.weights[0]))
+                add_back(of_inputs[-1], record.passed[0], moves[0])
         return (
             *(None, None, None, -sum(of_inputs) if of_inputs else None),
             *of_weights,
             *(-sum(found) for found in zip(*of_parameters, strict=True)),
             *_summed(of_rates, ctx.rate_shapes),
         )
+
+
+def _scales(rates: Sequence[Tensor], k: int, shorter: Tensor) -> list[Tensor]:
+    """Return what the gradient by each tensor of weights is multiplied by in a step."""
+    if len(rates) > 1:
+        return [rate * shorter for rate in rates]
+    return list((rates[0][k] * shorter).unbind())
 
 
 class _Record(NamedTuple):

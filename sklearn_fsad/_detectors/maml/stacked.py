@@ -51,7 +51,9 @@ class StackedAdaptation(nn.Module):
             name: weight.index_select(0, owners).split(counts)
             for name, weight in self._weights(taking_part.tolist()).items()
         }
-        given = (part.flatten(0, 1)[order].split(counts) for part in (support_X, support_y, query_X))
+        given = (
+            part.flatten(0, 1)[order].split(counts) for part in (support_X, support_y, query_X)
+        )
         scores = []
         for i, (X, y, query) in enumerate(zip(*given, strict=True)):
             n = ascending[sum(counts[: i + 1]) - 1]
