@@ -31,14 +31,19 @@ class PairwiseLoss(nn.Module):
         loss : Tensor
             A scalar.
         """
-        y = y.expand(scores.shape)
-        anomalous, is_anomalous = _gathered(scores, y == 1)
-        normal, is_normal = _gathered(scores, y == 0)
-        gap = anomalous.unsqueeze(-1) - normal.unsqueeze(-2)  # (..., anomalous, normal)
-        pair = (is_anomalous.unsqueeze(-1) & is_normal.unsqueeze(-2)).to(gap.dtype)
-        n_pairs = pair.sum((-2, -1))
-        loss = (F.softplus(-gap) * pair).sum((-2, -1)) / n_pairs.clamp(min=1)
-        return loss.sum() / (n_pairs > 0).sum().clamp(min=1)
+        losses, has_pair = pairwise_losses(scores, y)
+        return losses.sum() / has_pair.sum().clamp(min=1)
+
+
+def pairwise_losses(scores: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the loss of each episode, 0 without a pair, and whether it has one: (...) each."""
+    y = y.expand(scores.shape)
+    anomalous, is_anomalous = _gathered(scores, y == 1)
+    normal, is_normal = _gathered(scores, y == 0)
+    gap = anomalous.unsqueeze(-1) - normal.unsqueeze(-2)  # (..., anomalous, normal)
+    pair = (is_anomalous.unsqueeze(-1) & is_normal.unsqueeze(-2)).to(gap.dtype)
+    n_pairs = pair.sum((-2, -1))
+    return (F.softplus(-gap) * pair).sum((-2, -1)) / n_pairs.clamp(min=1), n_pairs > 0
 
 
 class TopLoss(nn.Module):

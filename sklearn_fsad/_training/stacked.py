@@ -55,7 +55,11 @@ class StackedLoss(nn.Module):
 
     def forward(self, scores: Any, y: Tensor) -> Tensor:
         """Add losses: (..., batch, networks, n_query), (batch, networks, n_query) -> scalar."""
-        parts = zip(scores.unbind(-2), y.unbind(-2), strict=True)
-        of_each = torch.stack([self.loss(*part) for part in parts])
+        of_each = self.of_each(scores, y)
         others = of_each[1:].sum()
         return of_each[0] + others - others.detach()
+
+    def of_each(self, scores: Tensor, y: Tensor) -> Tensor:
+        """Compute the loss of each network: (networks,)."""
+        parts = zip(scores.unbind(-2), y.unbind(-2), strict=True)
+        return torch.stack([self.loss(*part) for part in parts])

@@ -132,7 +132,7 @@ class MAMLDetector(BaseFewShotDetector):
     -----
     The memory of ``fit`` does not depend on ``n_inner_steps``. The memory that a meta-step of
     ``meta_fit`` needs for its gradient grows with every step that is differentiated through: with
-    the defaults, 8 tasks of at most 82 rows and 8 features, by 1.7 MiB a step for "maml", 1.9 for
+    the defaults, 8 tasks of at most 82 rows and 8 features, by 1.5 MiB a step for "maml", 1.9 for
     "metasgd" and 0.2 for "anil"; at first order by 0.2 MiB, the weights, for "fomaml", and by
     nothing for "reptile". It is proportional to ``batch_size``, to the rows and to the layers.
 

@@ -15,8 +15,10 @@ from ..._training.layers import aligned
 from ..._training.weights import from_arrays, to_arrays
 from ..._typing import Array, Codes
 from ..base.adaptation import Adaptation
-from .gradients import Step, Supports, descent, shortened_gradient
-from .learners import Learner, perceptron
+from .gradients import Supports, descent, shortened_gradient
+from .learners import Learner
+from .perceptron import perceptron
+from .second_order import Descent
 
 ALGORITHMS = ("maml", "fomaml", "anil", "metasgd", "reptile")
 FIRST_ORDER = ("fomaml", "reptile")
@@ -157,9 +159,14 @@ class GradientAdaptation(nn.Module):
             yield from kept
             return
         yield self._all(weights, lead)
-        for rates in self._rates():
-            weights = self._step(weights, supports, rates)
-            yield self._all(weights, lead)
+        if not self.n_steps:
+            return
+        if self.algorithm in FIRST_ORDER:
+            after = list(self._first_order(weights, supports))
+        else:
+            after = self._second_order(weights, supports)
+        for moved in after:
+            yield self._all(moved, lead)
 
     def _supports(self, X: Tensor, y: Tensor) -> Supports:
         """Return what the steps learn from, all tasks in one dimension."""
@@ -167,7 +174,9 @@ class GradientAdaptation(nn.Module):
         inputs = self.learner.inputs(X)
         if self.n_kept:
             inputs = perceptron(list(self.learner.weights)[: self.n_kept], inputs, ends=False)
-        return Supports(self.learner, inputs, self.learner.target(X, y), self.most_gradient)
+        with torch.no_grad():
+            target = self.learner.target(X, y)
+        return Supports(self.learner, inputs, target, self.most_gradient)
 
     def _start(self, supports: Supports) -> Sequence[Tensor]:
         """Return the initial weights that steps move: (n_tasks, n_in, n_out) each."""
@@ -176,43 +185,50 @@ class GradientAdaptation(nn.Module):
 
     def _all(self, moved: Sequence[Tensor], lead: Sequence[int]) -> list[Tensor]:
         """Return the weights of all layers, of those that steps move and of the others."""
-        own = [w.view(*lead, *w.shape[1:]) for w in moved]
+        own = list(moved) if len(lead) == 1 else [w.view(*lead, *w.shape[1:]) for w in moved]
         if not self.n_kept:
             return own
         kept = [w.expand(*lead, *w.shape[-2:]) for w in list(self.learner.weights)[: self.n_kept]]
         return [*(kept if torch.is_grad_enabled() else (w.detach() for w in kept)), *own]
 
-    def _rates(self) -> list[Sequence[Tensor]]:
-        """Return the rate in each step of each tensor of weights that steps move."""
-        if isinstance(self.log_rates, nn.ParameterList):
-            return [[rate.exp() for rate in list(self.log_rates)[self.n_kept :]]] * self.n_steps
+    def _log_rates(self) -> list[Tensor]:
+        """Return logarithms of the rates of what steps move, as :class:`Descent` takes them."""
         # logarithms are learned, so that rates stay positive and change by factors
-        rates = self.log_rates.exp()
-        if rates.dim() == 3:  # of each task
-            rates = rates.movedim(0, -1)[..., None, None]
-        return [of_step.unbind()[self.n_kept :] for of_step in rates]
+        if isinstance(self.log_rates, nn.ParameterList):
+            return list(self.log_rates)[self.n_kept :]
+        rates = self.log_rates[..., self.n_kept :]
+        of_tasks = rates.movedim(0, -1) if rates.dim() == 3 else rates.unsqueeze(-1)
+        return [of_tasks[..., None, None]]
 
     def _joined_rates(self) -> Sequence[Tensor]:
         """Return the rate in each step of each weight that steps move: (n_weights,) each."""
         if isinstance(self.log_rates, nn.ParameterList):
             rates = torch.cat([r.exp().flatten() for r in list(self.log_rates)[self.n_kept :]])
             return [rates] * self.n_steps
-        n_times = torch.tensor(self.sizes, device=self.log_rates.device)
         rates = self.log_rates[:, self.n_kept :].exp()
-        return rates.repeat_interleave(n_times, 1, output_size=sum(self.sizes)).unbind()
+        parts = zip(rates.split(1, 1), self.sizes, strict=True)
+        return torch.cat([rate.expand(-1, size) for rate, size in parts], 1).unbind()
 
-    def _step(
-        self, weights: Sequence[Tensor], supports: Supports, rates: Sequence[Tensor]
-    ) -> Sequence[Tensor]:
-        """Take a step with a graph of it, or at first order of its length alone."""
-        if self.algorithm not in FIRST_ORDER:
-            parameters = self.learner.loss_parameters
-            n_layers = len(weights) // 2
-            return Step.apply(supports, supports.inputs, n_layers, *weights, *rates, *parameters)
-        with torch.no_grad():
-            gradient = shortened_gradient(weights, supports)
-        steps = zip(weights, gradient, rates, strict=True)
-        return [torch.addcmul(w, g, rate, value=-1.0) for w, g, rate in steps]
+    def _second_order(
+        self, weights: Sequence[Tensor], supports: Supports
+    ) -> list[Sequence[Tensor]]:
+        """Take all steps with a graph of them; return the weights after each."""
+        n = len(weights)
+        given = [*weights, *self.learner.loss_parameters, *self._log_rates()]
+        moved = Descent.apply(supports, self.n_steps, n, supports.inputs, *given)
+        return [moved[i : i + n] for i in range(0, len(moved), n)]
+
+    def _first_order(
+        self, weights: Sequence[Tensor], supports: Supports
+    ) -> Iterator[Sequence[Tensor]]:
+        """Take steps with a graph of their lengths alone; yield the weights after each."""
+        (rates,) = self._log_rates()
+        for of_step in rates.exp():
+            with torch.no_grad():
+                gradient = shortened_gradient(weights, supports)
+            steps = zip(weights, gradient, of_step, strict=True)
+            weights = [torch.addcmul(w, g, rate, value=-1.0) for w, g, rate in steps]
+            yield weights
 
     def unadapted(self, X: Tensor) -> Tensor:
         """Score rows before any step: (n_tasks, m, columns) -> (n_tasks, m)."""

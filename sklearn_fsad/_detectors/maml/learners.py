@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..._input.labels import INJECTED
-from ..._training.layers import row_product
+from .perceptron import Weights, perceptron
 
-Weights = Sequence[Tensor]  # weight (..., n_in, n_out) and bias (..., 1, n_out) of each layer
 Target = tuple[Tensor, ...]  # what outputs are compared with, and weights of rows
 # the change of a gradient with the outputs, and derivatives by parameters
 Change = Callable[[Tensor], tuple[Tensor, Sequence[Tensor]]]
@@ -73,6 +72,10 @@ class Learner(nn.Module):
     def slope_at(self, outputs: Tensor, target: Target) -> Tensor:
         """Compute the gradient of the loss by the outputs: (..., n, n_out) -> (..., n, n_out)."""
 
+    def loss_and_slope_at(self, outputs: Tensor, target: Target) -> tuple[Tensor, Tensor]:
+        """Compute both together."""
+        return self.loss_at(outputs, target), self.slope_at(outputs, target)
+
     @property
     def loss_parameters(self) -> tuple[nn.Parameter, ...]:
         """Return the parameters of the loss, other than the weights of the network."""
@@ -116,26 +119,30 @@ class Classifier(Learner):
         """Return of logits that are wrong if large the start, slope, weight and slope x weight."""
         anomalous = (y == 1) | (y == INJECTED)
         # means per class, not over rows: anomalies are few, and would hardly count
-        share = _shares(y == 0, Z.dtype) + _shares(anomalous, Z.dtype)
-        steep = self.log_slope.exp() * (1.0 - 2.0 * anomalous.to(Z.dtype))
+        share = _shares(torch.stack([y == 0, anomalous]), Z.dtype).sum(0)
+        slope = self.log_slope.exp()
+        steep = torch.where(anomalous, -slope, slope)
         start = Z[..., -1] * steep if self.residual else torch.zeros_like(steep)
         return start, steep, share, steep * share
 
     def loss_at(self, outputs: Tensor, target: Target) -> Tensor:
         """Add the mean logistic losses of normals and anomalies: (...)."""
-        start, steep, share, _ = target
-        wrong = torch.addcmul(start, outputs.squeeze(-1), steep)
-        return torch.linalg.vecdot(F.softplus(wrong), share)
+        return self.loss_and_slope_at(outputs, target)[0]
 
     def slope_at(self, outputs: Tensor, target: Target) -> Tensor:
         """Compute the gradient of the loss by the outputs: (..., n, 1)."""
-        start, steep, _, factor = target
+        return self.loss_and_slope_at(outputs, target)[1]
+
+    def loss_and_slope_at(self, outputs: Tensor, target: Target) -> tuple[Tensor, Tensor]:
+        """Compute both together, of what is wrong if large."""
+        start, steep, share, factor = target
         wrong = torch.addcmul(start, outputs.squeeze(-1), steep)
-        return (torch.sigmoid(wrong) * factor).unsqueeze(-1)
+        loss = torch.linalg.vecdot(F.softplus(wrong), share)
+        return loss, (torch.sigmoid(wrong) * factor).unsqueeze(-1)
 
     def twice_at(self, outputs: Tensor, target: Target) -> tuple[Tensor, Change]:
         """Return the gradient of the loss by the outputs, and its own derivatives, by formulas."""
-        start, steep, _, factor = (part.detach() for part in target)
+        start, steep, _, factor = target
         wrong = torch.addcmul(start, outputs.squeeze(-1), steep)
         sigmoid = torch.sigmoid(wrong)
         slope = sigmoid * factor
@@ -272,25 +279,6 @@ def make_learner(
     if kind == "svdd":
         return Hypersphere(n_in, n_features, hidden, embedding_dim, residual)
     return Autoencoder(n_features, hidden, embedding_dim, residual)
-
-
-def perceptron(weights: Weights, X: Tensor, ends: bool = True) -> Tensor:
-    """Apply a perceptron, SiLU between layers, no batch norm: (..., n_in) -> (..., n_out).
-
-    Without its end, SiLU follows on every layer.
-    """
-    last = len(weights) - 2 if ends else len(weights)
-    for i in range(0, len(weights), 2):
-        X = _affine(weights[i], weights[i + 1], X)
-        if i < last:
-            X = F.silu(X)
-    return X
-
-
-def _affine(weight: Tensor, bias: Tensor, X: Tensor) -> Tensor:
-    if not torch.is_grad_enabled():
-        return row_product(X, weight) + bias
-    return torch.baddbmm(bias, X, weight) if weight.ndim == 3 else X @ weight + bias
 
 
 def _below_level(error: Tensor, normal: Tensor) -> Tensor:

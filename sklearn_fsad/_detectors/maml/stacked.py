@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -9,11 +10,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ..._input.labels import PADDING
-from ..._training.losses import PairwiseLoss
+from ..._training.losses import PairwiseLoss, pairwise_losses
 from ..._training.stacked import StackedLoss
 from .inner_loop import GradientAdaptation
 
-_AT_ONCE = 24  # tasks: with fewer there are more operations, with more of them more padding
+_MOST_PADDING = 120  # rows: with fewer there are more operations, with more they take longer
 
 
 class StackedAdaptation(nn.Module):
@@ -43,18 +44,24 @@ class StackedAdaptation(nn.Module):
         """
         sizes = _sizes(support_y).flatten()
         order = sizes.argsort(stable=True)[int((sizes == 0).sum()) :]
-        owners = order % len(self.networks)
-        taking_part, owners = owners.unique(return_inverse=True)
-        weights = self._weights(taking_part.tolist())
-        X, y, query = (part.flatten(0, 1) for part in (support_X, support_y, query_X))
+        taking_part, owners = (order % len(self.networks)).unique(return_inverse=True)
+        ascending = sizes[order].tolist()
+        counts = _counts(ascending)
+        weights = {
+            name: weight.index_select(0, owners).split(counts)
+            for name, weight in self._weights(taking_part.tolist()).items()
+        }
+        given = (
+            part.flatten(0, 1)[order].split(counts) for part in (support_X, support_y, query_X)
+        )
         scores = []
-        for tasks, owner in zip(order.split(_AT_ONCE), owners.split(_AT_ONCE), strict=True):
-            n = int(sizes[tasks[-1]])
-            inputs = X[tasks, :n], y[tasks, :n], query[tasks]
-            of_tasks = {name: weight.index_select(0, owner) for name, weight in weights.items()}
+        for i, (X, y, query) in enumerate(zip(*given, strict=True)):
+            n = ascending[sum(counts[: i + 1]) - 1]
+            of_tasks = {name: parts[i] for name, parts in weights.items()}
+            inputs = X[:, :n], y[:, :n], query
             scores.append(functional_call(self.networks[0], of_tasks, inputs))
         found = torch.cat(scores, -2)
-        padded = found.new_zeros(*found.shape[:-2], len(X), found.shape[-1])
+        padded = found.new_zeros(*found.shape[:-2], len(sizes), found.shape[-1])
         return padded.index_copy(-2, order, found).unflatten(-2, support_X.shape[:2])
 
     def _weights(self, positions: Sequence[int]) -> Mapping[str, Tensor]:
@@ -74,8 +81,24 @@ class StackedPairwiseLoss(StackedLoss):
     def __init__(self) -> None:
         super().__init__(PairwiseLoss())
 
+    def of_each(self, scores: Tensor, y: Tensor) -> Tensor:
+        """Compute the losses of all networks together, not one after another."""
+        losses, has_pair = (part.flatten(0, -2) for part in pairwise_losses(scores, y))
+        return losses.sum(0) / has_pair.sum(0).clamp(min=1)
+
 
 def _sizes(y: Tensor) -> Tensor:
     """Count the rows of supports, whose ends are padding: (..., n) -> (...)."""
     positions = torch.arange(1, y.shape[-1] + 1, device=y.device)
     return ((y != PADDING) * positions).amax(-1)
+
+
+def _counts(ascending: Sequence[int]) -> list[int]:
+    """Count the tasks that are taken together, so that the padding of each group is limited."""
+    counts, padding = [1], 0
+    for smaller, size in itertools.pairwise(ascending):
+        padding += counts[-1] * (size - smaller)
+        if padding > _MOST_PADDING:
+            counts, padding = [*counts, 0], 0
+        counts[-1] += 1
+    return counts

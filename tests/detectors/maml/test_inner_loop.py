@@ -357,7 +357,7 @@ def test_memory_of_a_meta_step_grows_linearly_at_second_order_and_hardly_at_firs
         assert twelve - eight == pytest.approx(eight - four, rel=0.05)
         assert eight > 1.4 * four
     growth = {a: b[2] - b[0] for a, b in kept.items()}
-    assert growth["fomaml"] < 0.1 * growth["maml"]
+    assert growth["fomaml"] < 0.12 * growth["maml"]
     assert growth["reptile"] == 0
 
 

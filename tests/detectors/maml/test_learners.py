@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from sklearn_fsad._detectors.maml.learners import LEARNERS, make_learner, perceptron
+from sklearn_fsad._detectors.maml.learners import LEARNERS, make_learner
+from sklearn_fsad._detectors.maml.perceptron import perceptron
 
 N_FEATURES, N_EVIDENCE = 4, 2
 N_COLUMNS = N_FEATURES + N_EVIDENCE + 1

@@ -172,3 +172,23 @@ def test_rates_start_as_given(algorithm):
         assert module.log_rates.shape == (3, len(module.learner.weights))
     for rates in module.log_rates:
         torch.testing.assert_close(rates.exp(), torch.full_like(rates, 0.25))
+
+
+@pytest.mark.parametrize("algorithm", SECOND_ORDER)
+def test_a_graph_that_is_kept_gives_the_same_gradients_twice(algorithm):
+    module, tasks = new_module(algorithm=algorithm), some_tasks()
+    parameters, loss = list(module.parameters()), loss_of(module, tasks)
+    first = torch.autograd.grad(loss, parameters, retain_graph=True)
+    second = torch.autograd.grad(loss, parameters)
+    assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
+
+
+def test_gradients_of_one_task_are_those_of_a_batch():
+    module, (X, y, query, query_y) = new_module(), some_tasks()
+    parameters = list(module.parameters())
+    alone = [
+        torch.autograd.grad(loss_of(module, (X[t], y[t], query[t], query_y[t])), parameters)
+        for t in range(len(X))
+    ]
+    together = torch.autograd.grad(loss_of(module, (X, y, query, query_y)), parameters)
+    assert_all_close(together, [sum(parts) / len(X) for parts in zip(*alone, strict=True)])

@@ -13,7 +13,7 @@ from skorch.callbacks import Callback
 from sklearn_fsad._detectors.maml import stacked, training
 from sklearn_fsad._detectors.maml.inner_loop import GradientAdaptation
 from sklearn_fsad._detectors.maml.learners import make_learner
-from sklearn_fsad._detectors.maml.stacked import StackedAdaptation
+from sklearn_fsad._detectors.maml.stacked import StackedAdaptation, StackedPairwiseLoss
 from sklearn_fsad._detectors.maml.training import (
     _can_be_stacked,
     _train,
@@ -81,7 +81,7 @@ def assert_as_alone(new, settings):
 @all_learners
 @pytest.mark.parametrize("algorithm", [*SECOND_ORDER, "fomaml"])
 def test_networks_learn_together_what_each_learns_alone(kind, algorithm, monkeypatch):
-    monkeypatch.setattr(stacked, "_AT_ONCE", 5)
+    monkeypatch.setattr(stacked, "_MOST_PADDING", 3)
     assert_as_alone(lambda: new_module(kind, algorithm), EXACT)
 
 
@@ -181,3 +181,33 @@ def test_a_killed_training_goes_on_where_it_was(tmp_path):
     for found, expected in zip(arrays_of(again), arrays_of(whole), strict=True):
         for name, value in expected.items():
             np.testing.assert_array_equal(found[name], value)
+
+
+# --- in which groups ------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("ascending", "most", "counts"),
+    [
+        ([4], 10, [1]),
+        ([4, 4, 4], 0, [3]),
+        ([4, 5, 6], 3, [3]),
+        ([4, 5, 6], 2, [2, 1]),
+        ([4, 4, 9, 9, 10], 5, [2, 3]),
+        ([1, 2, 3], 0, [1, 1, 1]),
+    ],
+    ids=str,
+)
+def test_tasks_are_taken_together_while_little_is_padded(ascending, most, counts, monkeypatch):
+    monkeypatch.setattr(stacked, "_MOST_PADDING", most)
+    assert stacked._counts(ascending) == counts
+
+
+def test_losses_of_networks_are_those_of_each_alone():
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(3, 4, 5, 7, generator=generator)
+    y = torch.randint(-1, 2, (4, 5, 7), generator=generator)
+    y[0, 1] = PADDING
+    y[:, 3] = PADDING
+    for some in (scores[0], scores):
+        found = StackedPairwiseLoss().of_each(some, y)
+        expected = [PairwiseLoss()(some[..., i, :], y[:, i]) for i in range(5)]
+        torch.testing.assert_close(found, torch.stack(expected))
