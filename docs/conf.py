@@ -12,7 +12,8 @@ from sphinx_gallery.sorting import ExplicitOrder
 from sklearn_fsad import __version__
 from sklearn_fsad.exceptions import LabelConventionWarning
 
-sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+_EXTENSIONS = Path(__file__).parent / "_ext"
+sys.path.insert(0, str(_EXTENSIONS))
 
 project = "sklearn-fsad"
 author = "The sklearn-fsad developers"
@@ -32,6 +33,8 @@ extensions = [
     "measurements",
 ]
 exclude_patterns = ["_build", "_templates", "examples", "auto_examples/*.ipynb", "**/README.md"]
+# times of one machine, with scripts from the web
+exclude_patterns += ["sg_execution_times.rst", "**/sg_execution_times.rst"]
 templates_path = ["_templates"]
 
 # --- pages ----------------------------------------------------------------------------------------
@@ -80,6 +83,7 @@ html_short_title = "sklearn-fsad"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_favicon = "_static/favicon.svg"
+html_search_scorer = str(_EXTENSIONS / "search_scorer.js")
 html_show_sourcelink = False
 # pages that are not part of a section have nothing to show beside them
 _ALONE = ["index", "start", "choosing", "benchmarks", "search", "genindex", "py-modindex"]

@@ -50,6 +50,18 @@ def test_the_readme_is_short_enough_to_be_read():
     assert len(PAGES["README.md"].splitlines()) <= 150
 
 
+@pytest.mark.skipif(
+    not (ROOT / "benchmarks" / "results").exists(), reason="an sdist has no results"
+)
+def test_measurements_have_titles_of_words_and_each_its_own(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs" / "_ext")
+    from measurements import readable_title
+
+    titles = [readable_title(path) for path in (ROOT / "benchmarks" / "results").glob("*.md")]
+    assert len(set(titles)) == len(titles) > 0
+    assert [title for title in titles if re.search(r"\w_\w", title)] == []
+
+
 # --- reference ------------------------------------------------------------------------------------
 
 
