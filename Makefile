@@ -1,7 +1,8 @@
-# make demo   install into .venv what the main job needs and run it on real data (handwritten digits)
-# make test   install into .venv what the tests need and run them
-# make check  lint and types, as CI does
-# make docs   build the site into docs/_build/html; a warning is an error
+# make demo       install into .venv what the main job needs and run it on real data (handwritten digits)
+# make test       install into .venv what the tests need and run them
+# make check      lint and types, as CI does
+# make docs       build the site into docs/_build/html; a warning is an error
+# make pictures   draw the logo and the picture of the first page anew
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -10,7 +11,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 # modules are compiled when they are first imported: torch alone has thousands that never are
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
-.PHONY: demo test check docs clean
+.PHONY: demo test check docs pictures clean
 
 demo: .venv/installed
 	@echo "== Meta-learn on seven digits, adapt to three others, compare. About a minute."
@@ -29,6 +30,9 @@ docs: .venv/installed-docs
 	@echo "== Build the site. About two minutes: the examples run."
 	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
 	@echo "== Open docs/_build/html/index.html"
+
+pictures: .venv/installed
+	$(BIN)/python docs/make_pictures.py
 
 .venv/installed: pyproject.toml constraints.txt
 	@echo "== Make .venv and install the package with what its pictures need."

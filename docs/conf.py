@@ -1,7 +1,7 @@
 """Settings of the documentation site: ``make docs`` builds it into docs/_build."""
 
 import os
-import re
+import sys
 import warnings
 from pathlib import Path
 
@@ -12,6 +12,9 @@ from sphinx_gallery.sorting import ExplicitOrder
 from sklearn_fsad import __version__
 from sklearn_fsad.exceptions import LabelConventionWarning
 
+_EXTENSIONS = Path(__file__).parent / "_ext"
+sys.path.insert(0, str(_EXTENSIONS))
+
 project = "sklearn-fsad"
 author = "The sklearn-fsad developers"
 copyright = author
@@ -21,18 +24,24 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",  # formulas need no network
     "numpydoc",
     "myst_parser",
     "sphinx_copybutton",
+    "sphinx_design",
     "sphinx_gallery.gen_gallery",
+    "measurements",
 ]
 exclude_patterns = ["_build", "_templates", "examples", "auto_examples/*.ipynb", "**/README.md"]
+# times of one machine, with scripts from the web
+exclude_patterns += ["sg_execution_times.rst", "**/sg_execution_times.rst"]
 templates_path = ["_templates"]
 
 # --- pages ----------------------------------------------------------------------------------------
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 suppress_warnings = ["config.cache"]
+highlight_language = "none"  # blocks without a language are output
 copybutton_prompt_text = r">>> |\.\.\. "
 copybutton_prompt_is_regexp = True
 
@@ -75,70 +84,30 @@ sphinx_gallery_conf = {
 
 # --- look -----------------------------------------------------------------------------------------
 html_theme = "pydata_sphinx_theme"
-html_title = "sklearn-fsad"
+html_title = f"sklearn-fsad {version}"
+html_short_title = "sklearn-fsad"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_favicon = "_static/favicon.svg"
+html_search_scorer = str(_EXTENSIONS / "search_scorer.js")
 html_show_sourcelink = False
+# pages that are not part of a section have nothing to show beside them
+_ALONE = ["index", "start", "choosing", "benchmarks", "search", "genindex", "py-modindex"]
+html_sidebars = {page: [] for page in _ALONE}
 html_theme_options = {
+    "logo": {
+        "image_light": "_static/logo.svg",
+        "image_dark": "_static/logo_dark.svg",
+        "alt_text": "sklearn-fsad: to the first page",
+    },
     "navbar_align": "left",
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 7,
     "show_toc_level": 2,
+    "navbar_start": ["navbar-logo", "site-version"],
     "navbar_end": ["theme-switcher"],
     "footer_start": ["copyright"],
     "footer_end": [],
-    "secondary_sidebar_items": ["page-toc"],
-    "show_prev_next": False,
+    "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
+    "show_prev_next": True,
     "show_version_warning_banner": False,
 }
-
-
-# --- measurements: pages made of benchmarks/results and of a section of the README ----------------
-_HERE = Path(__file__).parent
-_RESULTS = _HERE.parent / "benchmarks" / "results"
-_MADE = _HERE / "generated"
-_INDEX = """# Measurements
-
-What the benchmarks wrote. Names tell the data, how tasks were left out and which detectors were
-measured.
-
-```{toctree}
-:maxdepth: 1
-
-%s
-```
-"""
-
-
-def _write(path, text):
-    """Write a page where it differs, so that unchanged ones are not built again."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        path.write_text(text, encoding="utf-8")
-
-
-def _make_pages(app):
-    results = sorted(_RESULTS.glob("*.md"))
-    for path in results:
-        _write(_MADE / "measurements" / path.name, path.read_text(encoding="utf-8"))
-    _write(_MADE / "measurements" / "index.md", _INDEX % "\n".join(p.stem for p in results))
-    readme = (_HERE.parent / "README.md").read_text(encoding="utf-8")
-    section = re.search(
-        r"^## How good it is\n.*?(?=^## )", readme, re.MULTILINE | re.DOTALL
-    ).group()
-    section = section.replace("](benchmarks/results)", "](measurements/index.md)")
-    section = section.replace("](benchmarks/results/", "](measurements/").replace(
-        "](docs/", "](../"
-    )
-    _write(_MADE / "quality.md", section.removeprefix("#"))
-
-
-def _link_to_made_pages(app, docname, source):
-    up = "../" * docname.count("/")
-    text = source[0].replace("](../benchmarks/results/", f"]({up}generated/measurements/")
-    source[0] = text.replace("](../README.md#how-good-it-is", f"]({up}generated/quality.md")
-
-
-def setup(app):
-    """Links to files of the repository lead to their pages on the site."""
-    app.connect("builder-inited", _make_pages)
-    app.connect("source-read", _link_to_made_pages)

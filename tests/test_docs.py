@@ -21,7 +21,9 @@ MODULES = sorted(
 @pytest.mark.parametrize("page", PAGES)
 def test_links_within_the_repository_lead_somewhere(page):
     made_by_the_build = ("auto_examples/", "generated/")
-    for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", PAGES[page]):
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", PAGES[page])
+    links += re.findall(r'(?:src|srcset)="([^"]+)"', PAGES[page])
+    for link in links:
         if "://" in link or link.startswith(made_by_the_build):
             continue
         if "benchmarks/results" in link and not (ROOT / "benchmarks" / "results").exists():
@@ -33,6 +35,31 @@ def test_links_to_examples_lead_to_examples():
     for page, text in PAGES.items():
         for name in re.findall(r"auto_examples/(plot_\w+)", text):
             assert (ROOT / "docs" / "examples" / f"{name}.py").exists(), (page, name)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_to_sections_of_other_pages_lead_to_a_heading(page):
+    for target, section in re.findall(r"\]\(([\w./]*\.md)#([^)]+)\)", PAGES[page]):
+        there = (ROOT / page).parent.joinpath(target).resolve().relative_to(ROOT.resolve())
+        headings = re.findall(r"^#+ (.+)$", PAGES[there.as_posix()], re.MULTILINE)
+        slugs = [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in headings]
+        assert section in slugs, (target, section)
+
+
+def test_the_readme_is_short_enough_to_be_read():
+    assert len(PAGES["README.md"].splitlines()) <= 150
+
+
+@pytest.mark.skipif(
+    not (ROOT / "benchmarks" / "results").exists(), reason="an sdist has no results"
+)
+def test_measurements_have_titles_of_words_and_each_its_own(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs" / "_ext")
+    from measurements import readable_title
+
+    titles = [readable_title(path) for path in (ROOT / "benchmarks" / "results").glob("*.md")]
+    assert len(set(titles)) == len(titles) > 0
+    assert [title for title in titles if re.search(r"\w_\w", title)] == []
 
 
 # --- reference ------------------------------------------------------------------------------------
