@@ -1,5 +1,6 @@
 """Choosing, comparing and reporting on few-shot detectors: splits, searches, tables, reports."""
 
+from .._explain.summary import Summary
 from ._compare import compare
 from ._comparison import Comparison
 from ._few_shot_split import FewShotSplit
@@ -11,6 +12,7 @@ __all__ = [
     "Comparison",
     "FewShotSplit",
     "Suggestion",
+    "Summary",
     "TaskEstimator",
     "compare",
     "report",
