@@ -21,8 +21,9 @@ MODULES = sorted(
 @pytest.mark.parametrize("page", PAGES)
 def test_links_within_the_repository_lead_somewhere(page):
     made_by_the_build = ("auto_examples/", "generated/")
-    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", PAGES[page])
-    links += re.findall(r'(?:src|srcset)="([^"]+)"', PAGES[page])
+    prose = re.sub(r"^```.*?^```$", "", PAGES[page], flags=re.MULTILINE | re.DOTALL)
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", prose)
+    links += re.findall(r'(?:src|srcset)="([^"]+)"', prose)
     for link in links:
         if "://" in link or link.startswith(made_by_the_build):
             continue
