@@ -91,6 +91,7 @@ html_css_files = ["site.css"]
 html_favicon = "_static/favicon.svg"
 html_search_scorer = str(_EXTENSIONS / "search_scorer.js")
 html_show_sourcelink = False
+html_context = {"default_mode": "auto"}  # light or dark as the reader's system is
 # pages that are not part of a section have nothing to show beside them
 _ALONE = ["index", "start", "choosing", "benchmarks", "search", "genindex", "py-modindex"]
 html_sidebars = {page: [] for page in _ALONE}
