@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,12 @@ def is_pyod(estimator: Any) -> bool:
         cls.__name__ == "BaseDetector" and cls.__module__ == "pyod.models.base"
         for cls in type(final_estimator(estimator)).__mro__
     )
+
+
+def requires_labels(detector: Any) -> bool:
+    """Tell whether ``fit`` cannot do without ``y``, as that of PyOD's XGBOD and DevNet."""
+    y = inspect.signature(detector.fit).parameters.get("y") if hasattr(detector, "fit") else None
+    return y is not None and y.default is inspect.Parameter.empty
 
 
 def _anomaly_column(classifier: Any, outlier_label: Any) -> int:

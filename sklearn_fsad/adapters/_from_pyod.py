@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import numbers
 from typing import Any
 
@@ -14,7 +13,7 @@ from sklearn.utils import ClassifierTags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._input.columns import known_columns
-from .._input.estimators import is_pyod, without_nan
+from .._input.estimators import is_pyod, requires_labels, without_nan
 from .._input.labels import ANOMALOUS, read_labels, warn_if_mostly_anomalous
 from .._input.rows import refuse_huge, validated_rows
 from .._values import as_finite, plain_scalar
@@ -81,7 +80,7 @@ class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags = ClassifierTags(multi_class=False)
-        tags.target_tags.required = _is_supervised(self.detector)
+        tags.target_tags.required = requires_labels(self.detector)
         return tags
 
     def fit(self, X: Any, y: Any = None) -> PyODDetector:
@@ -126,7 +125,7 @@ class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         if self.random_state is not None and "random_state" in detector.get_params():
             seed = check_random_state(plain_scalar(self.random_state)).randint(2**31 - 1)
             detector.set_params(random_state=seed)
-        if not _is_supervised(detector):
+        if not requires_labels(detector):
             detector.fit(X)
         elif y is None:
             raise ValueError(
@@ -227,12 +226,6 @@ class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
             NaN with a warning when the labelled rows are of one class.
         """
         return anomaly_scorer("roc_auc", outlier_label=self.outlier_label)(self, X, y)
-
-
-def _is_supervised(detector: Any) -> bool:
-    """Tell whether ``fit`` requires ``y``, as XGBOD's and DevNet's does."""
-    y = inspect.signature(detector.fit).parameters.get("y") if hasattr(detector, "fit") else None
-    return y is not None and y.default is inspect.Parameter.empty
 
 
 def _threshold(detector: Any) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone, is_classifier
 from sklearn.utils import get_tags
 
-from .._input.estimators import final_estimator, is_pyod
+from .._input.estimators import final_estimator, is_pyod, requires_labels
 from .._input.labels import ANOMALOUS, NORMAL
 from .._typing import Array
 from ..exceptions import TaskWarning
@@ -79,8 +78,7 @@ def uses_labels(detector: Any) -> bool:
     if hasattr(last, "meta_fit") or is_classifier(last):
         return True
     if is_pyod(last):
-        y = inspect.signature(last.fit).parameters.get("y")
-        return y is not None and y.default is inspect.Parameter.empty
+        return requires_labels(last)
     return bool(get_tags(last).target_tags.required)
 
 
