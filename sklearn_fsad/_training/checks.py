@@ -69,7 +69,7 @@ def check_training(settings: TrainingSettings, *, validates: bool) -> None:
         if isinstance(getattr(callback, "scoring", None), str):
             raise ValueError(
                 f"{type(callback).__name__}(scoring={callback.scoring!r}) in callbacks needs rows "
-                "with labels, but meta-training uses episodes: give a function (net, X, y) -> score."
+                "with labels, but training uses episodes: give a function (net, X, y) -> score."
             )
     if not validates and settings.skorch.get("train_split") is None:
         _refuse_monitors(callbacks)
@@ -100,7 +100,7 @@ def _refuse_monitors(callbacks: Sequence[Any]) -> None:
             instead = "train_loss_best" if watched.endswith("_best") else "train_loss"
             raise ValueError(
                 f"{name} in callbacks monitors {watched!r}, and this training has no validation "
-                f"loss: use {name}(monitor={instead!r})."
+                f"episodes: use {name}(monitor={instead!r})."
             )
 
 
