@@ -1,4 +1,4 @@
-"""Hold what meta-training learned in an immutable value, and save and load it."""
+"""Hold what meta-training learned as an immutable value; save and load it."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ class MetaState:
     detector : str
         Name of the estimator class that the state belongs to.
     architecture : mapping
-        Constructor parameters that fix the shape of the state; JSON values, or numbers and
-        arrays of numpy, which become such.
+        Constructor parameters that the shape of the state depends on: JSON values, or numbers and
+        arrays of numpy, which are converted.
     arrays : mapping of str to ndarray
         Learned arrays.
     n_features_in : int or None
         Width of the training tasks; None when the state fits any width.
     feature_names_in : sequence of str or None, default=None
-        Column names of the training tasks, where they had any.
+        Column names of the training tasks, if they had any.
     info : mapping, default=None
-        Facts about the training (number of tasks, shots, history), of the same kind.
+        Facts about the training (number of tasks, shots, history); values as in ``architecture``.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class MetaState:
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the state to a safetensors file; an older one is replaced once this is complete.
+        """Write the state to a safetensors file; an older file is replaced only by a whole one.
 
         Parameters
         ----------
@@ -122,7 +122,7 @@ class MetaState:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> MetaState:
-        """Read a file written by :meth:`save`; nothing in it is ever executed.
+        """Read a file written by :meth:`save`; reading runs no code from the file.
 
         Parameters
         ----------

@@ -41,9 +41,9 @@ _OPTIONAL = (
 
 
 def show_versions() -> None:
-    """Print what a bug report needs: versions, and how many threads the libraries use.
+    """Print what a bug report needs: versions, and the number of threads of the libraries.
 
-    Packages are looked up, not imported, but for torch and numba, which know their threads.
+    Packages are looked up, not imported, except torch and numba, which are asked for their threads.
 
     Examples
     --------

@@ -1,6 +1,6 @@
-"""Augment training tasks by transforms that change the rows of a task and keep their labels.
+"""Augment training tasks by transforms that change the rows of a task but not their labels.
 
-A transform is any callable ``(X, normal, rng) -> X`` of the rows of one task, where ``normal``
+A transform is any callable ``(X, normal, rng) -> X``. ``X`` holds the rows of one task, ``normal``
 marks those that are not labelled as anomalies, and ``rng`` is a numpy ``Generator``.
 """
 
@@ -37,7 +37,7 @@ class Jitter:
     Parameters
     ----------
     scale : float, default=0.1
-        Standard deviation of the noise, in spreads of the column among the normals.
+        Standard deviation of the noise, in units of the spread of the column in normal rows.
 
     Examples
     --------
@@ -61,12 +61,13 @@ class Jitter:
 class Mixup:
     """Mix each row with another one of the same label.
 
-    That is mixup [1]_ without mixing labels.
+    This is mixup [1]_ without mixing of labels.
 
     Parameters
     ----------
     alpha : float, default=0.2
-        Parameter of the beta distribution of the share of the other row, which is at most a half.
+        Parameter of the beta distribution from which the share of the other row is drawn; that
+        share is at most a half.
 
     References
     ----------
@@ -87,9 +88,9 @@ class Mixup:
 
 @dataclass(frozen=True)
 class FeaturePermutation:
-    """Permute columns, and mirror some at random about the mean of the normals.
+    """Permute the columns, and mirror some at random about the mean of the normal rows.
 
-    A detector then cannot learn in which column anomalies differ, nor in which direction.
+    A detector then cannot learn in which column anomalies differ, or in which direction.
 
     Parameters
     ----------
@@ -110,7 +111,7 @@ class FeaturePermutation:
 
 @dataclass(frozen=True)
 class FeatureDropout:
-    """Replace some columns by the mean of the normals in every row; at least one is kept.
+    """Replace some columns by the mean of the normal rows; at least one column is kept.
 
     Parameters
     ----------
@@ -129,7 +130,7 @@ class FeatureDropout:
 
 @dataclass(frozen=True)
 class Rotation:
-    """Rotate rows at random about the mean of the normals, with columns in units of spread."""
+    """Rotate rows at random about the mean of the normal rows, with scaled columns."""
 
     def __call__(self, X: Array, normal: Mask, rng: np.random.Generator) -> Array:
         """Transform the rows of a task."""
@@ -141,7 +142,7 @@ class Rotation:
 def augment_tasks(
     tasks: Any, *transforms: Transform, n_copies: int = 1, random_state: Any = None
 ) -> TaskSet:
-    """Add transformed copies to tasks; a copy is a sibling of its original.
+    """Add transformed copies to tasks; a copy belongs to the group of its original.
 
     Parameters
     ----------
@@ -157,7 +158,7 @@ def augment_tasks(
     Returns
     -------
     tasks : TaskSet
-        The tasks in their order, then the first copy of each, and so on; a copy is named by the
+        The tasks in their order, then the first copy of each, and so on. A copy is named by the
         task and its number.
 
     Examples

@@ -22,7 +22,7 @@ class AdaptationWarning(UserWarning):
 
 
 class FarTaskWarning(UserWarning):
-    """Warn that a new task is unlike all training tasks, so that what was learned may not hold."""
+    """Warn that a new task differs from all training tasks, so what was learned may not apply."""
 
 
 class InconsistentVersionWarning(_OfScikitLearn):
@@ -58,7 +58,7 @@ class LabelConventionWarning(UserWarning):
 
 
 class TaskWarning(UserWarning):
-    """Warn that a training task is not used as asked for, or is probably not what it should be."""
+    """Warn that a training task is not used as requested, or probably contains a mistake."""
 
 
 class MetaTrainingDivergedError(RuntimeError):
@@ -70,7 +70,7 @@ class WeightsError(ValueError):
 
 
 class FetchError(OSError):
-    """Report that a data set cannot be fetched; the message tells where to put it by hand."""
+    """Report that a data set cannot be fetched; the message says where to put it by hand."""
 
 
 def __dir__() -> list[str]:

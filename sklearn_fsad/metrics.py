@@ -41,7 +41,7 @@ _METRICS = (*_RANKING, *_DECISION)
 
 @dataclass(frozen=True)
 class AnomalyScorer:
-    """Score ``(estimator, X, y)``; picklable, and made by :func:`anomaly_scorer`.
+    """Score ``(estimator, X, y)``; made by :func:`anomaly_scorer`, and picklable.
 
     Parameters
     ----------
@@ -74,10 +74,10 @@ class AnomalyScorer:
 def anomaly_scorer(metric: str = "roc_auc", *, outlier_label: Any = "auto") -> AnomalyScorer:
     """Make a scorer in which the anomaly is the positive class.
 
-    scikit-learn's own names (``scoring="roc_auc"``) take the label 1 for positive: with labels
-    0 and 1 a search then picks the worst detector, and with 1 and -1 ``"f1"`` and
-    ``"average_precision"`` describe the inliers. These scorers give one number for every coding,
-    for scikit-learn's outlier detectors, for PyOD's, whose sign is the opposite one, and for binary
+    scikit-learn's own names (``scoring="roc_auc"``) take the label 1 as positive: with labels 0 and
+    1 a search then picks the worst detector, and with 1 and -1 ``"f1"`` and ``"average_precision"``
+    describe the inliers. These scorers give the same number for every coding. They accept outlier
+    detectors of scikit-learn and of PyOD, whose scores have the opposite sign, and binary
     classifiers, also at the end of a pipeline or inside a fitted search. Unlabelled rows are left
     out.
 
@@ -85,12 +85,12 @@ def anomaly_scorer(metric: str = "roc_auc", *, outlier_label: Any = "auto") -> A
     ----------
     metric : {"roc_auc", "average_precision", "f1", "precision", "recall", "accuracy"}, \
 default="roc_auc"
-        The metric. The first two rank by ``decision_function`` and are NaN, with
-        scikit-learn's ``UndefinedMetricWarning``, when the labelled rows are of one class; the
-        others evaluate ``predict``, and where nothing is flagged or anomalous they are 0.
+        The metric. The first two rank by ``decision_function``; if all labelled rows are of one
+        class they are NaN, with scikit-learn's ``UndefinedMetricWarning``. The others evaluate
+        ``predict``; if nothing is flagged or anomalous they are 0.
     outlier_label : "auto", label or list of labels, default="auto"
-        The label of the anomalies, read as in the detectors. With "auto" labels that are all 1
-        are read by the coding that the estimator was fitted with.
+        The label of the anomalies, read as in the detectors. With "auto", labels that are all 1
+        have the meaning they had when the estimator was fitted.
 
     Returns
     -------
@@ -102,7 +102,8 @@ default="roc_auc"
     Raises
     ------
     ValueError
-        If ``metric`` is unknown; when called, if ``y`` is None or in no accepted coding.
+        If ``metric`` is unknown; when the scorer is called, if ``y`` is None or its coding is not
+        accepted.
 
     Examples
     --------
@@ -145,7 +146,7 @@ def anomaly_scorers(*metrics: str, outlier_label: Any = "auto") -> dict[str, Ano
 def evaluation_report(
     estimator: Any, X: Any, y: Any, *, outlier_label: Any = "auto"
 ) -> dict[str, float]:
-    """Measure a fitted detector with all six metrics, scoring the rows once.
+    """Evaluate a fitted detector by all six metrics; rows are scored once.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Meta-fit pipelines: preprocessing is learned on the training tasks, not on the support."""
+"""Meta-fit pipelines: preprocessing is learned on past tasks, not on the few rows of a new one."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def meta_fit_pipeline(
     groups: Any = None,
     per_task: Sequence[str] = (),
 ) -> Pipeline:
-    """Meta-fit a pipeline that ends in a few-shot detector, its preprocessing included.
+    """Meta-fit a pipeline that ends in a few-shot detector, including its preprocessing.
 
     Each step before the detector is fitted, without labels, on the rows of all tasks that are not
-    labelled as anomalies, and frozen: later ``fit`` calls on a small support do not change it.
-    The steps named in ``per_task`` are fitted anew on the rows of each task, and again on each
-    support. The detector is meta-fitted on the tasks as transformed by the steps before it.
+    labelled as anomalies. Then it is frozen: later calls of ``fit`` with a few rows do not change
+    it. The steps named in ``per_task`` are fitted on the rows of each task instead, and again in
+    each ``fit``. The detector is meta-fitted on the tasks as transformed by the steps before it.
 
     Parameters
     ----------
@@ -53,28 +53,28 @@ def meta_fit_pipeline(
         Steps that transform, then a detector with ``meta_fit``; it is not changed.
     X : list of (X_t, y_t), mapping, TaskSet or array-like of shape (n_samples, n_features)
         Tasks in any form that ``meta_fit`` accepts. Frames keep their column names, so that a
-        ``ColumnTransformer`` can select by name; so do the tasks of a ``TaskSet`` that know names,
-        as pandas frames where pandas is installed.
+        ``ColumnTransformer`` can select columns by name. Tasks of a ``TaskSet`` with column names
+        become pandas frames if pandas is installed.
     y : array-like of shape (n_samples,), default=None
         Labels of flat rows.
     groups : array-like of shape (n_samples,), default=None
         Task ids of flat rows.
     per_task : sequence of str, default=()
-        Names of the steps to fit in each task, a scaler for instance. Pooled steps that mix
-        features, such as PCA, are best preceded by one.
+        Names of the steps to fit in each task, such as a scaler. Put a scaler before steps that mix
+        features, such as PCA.
 
     Returns
     -------
     pipe : Pipeline
-        A new pipeline, ready for ``fit`` on the support of a new task.
+        A new pipeline, ready for ``fit`` with a few rows of a new task.
 
     Raises
     ------
     TypeError
         If ``pipe`` is not a pipeline that ends in a detector with ``meta_fit``.
     ValueError
-        If ``per_task`` names no step, or tasks cannot be read, pooled or transformed. Dates are
-        refused where the first step is one of scikit-learn's that reads numbers alone.
+        If ``per_task`` names an unknown step, or tasks cannot be read, pooled or transformed. Dates
+        are an error if the first step is one of scikit-learn's that reads only numbers.
 
     Examples
     --------
@@ -189,7 +189,8 @@ def _pooled(tables: dict[Any, Any]) -> Any:
         if type(table) is not type(first) or table.shape[1:] != first.shape[1:] or not same_columns:
             raise ValueError(
                 f"Task {name!r} has other columns or another type than the first task, so their "
-                "rows cannot be pooled. Give all tasks one form, or name the steps in per_task."
+                "rows cannot be pooled. Give all tasks the same columns and type, or name the "
+                "steps in per_task."
             )
     if hasattr(first, "iloc"):
         import pandas as pd

@@ -39,7 +39,7 @@ class TabularPrior:
     n_normal, n_anomalous : int, default=800 and 120
         Rows of each task.
     random_state : int, RandomState or None, default=None
-        Seed; a task is a function of it and of its number.
+        Seed; a task depends only on the seed and its number.
 
     Examples
     --------
@@ -68,7 +68,7 @@ class TabularPrior:
         Returns
         -------
         tasks : TaskSet
-            Of different widths; 1 labels the anomalies.
+            Tasks of different widths; 1 labels the anomalies.
         """
         low, high = self.n_features
         if not 1 <= low <= high:

@@ -1,7 +1,8 @@
-"""Choose the score above which a row is an anomaly, from leave-one-out scores of the support.
+"""Choose the threshold from leave-one-out scores of the training rows (the support).
 
-A threshold is any callable ``(normal_scores, anomaly_scores) -> cut`` over leave-one-out scores of
-the support, larger = more anomalous; rows that score above ``cut``, a finite number, are flagged.
+A threshold is any callable ``(normal_scores, anomaly_scores) -> cut``, called with leave-one-out
+scores of the training rows, larger = more anomalous. Rows that score above ``cut``, a finite
+number, are flagged.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ Threshold = Callable[[Array, Array], float]
 
 @dataclass(frozen=True)
 class ConformalThreshold:
-    """Flag at most a share ``alpha`` of normal rows, with the finite-sample rank.
+    """Flag at most a share ``alpha`` of normal rows on average, by the conformal rank.
 
     The cut is the ``ceil((n + 1)(1 - alpha))``-th smallest leave-one-out score [1]_. With ``n``
     scores no rate below ``1 / (n + 1)`` can be guaranteed: for a lower ``alpha`` the cut is the
@@ -55,7 +56,7 @@ class ConformalThreshold:
         if _checked(self.alpha) * (n + 1) < 1.0:
             warn(
                 f"A false-alarm rate of alpha={self.alpha:g} cannot be promised from {n} normal "
-                f"rows: the least is 1/(n+1) = {1 / (n + 1):.3g}, which is used. Give more normal "
+                f"rows: the lowest is 1/(n+1) = {1 / (n + 1):.3g}, which is used. Give more normal "
                 "rows or a larger alpha.",
             )
         return conformal_cut(normal_scores, self.alpha)
@@ -63,17 +64,17 @@ class ConformalThreshold:
 
 @dataclass(frozen=True)
 class AutoThreshold:
-    """Choose the cut by F1 where anomalies are labelled, else by the rate of false alarms.
+    """Choose the cut by F1 if anomalies are labelled, else by the rate of false alarms.
 
     This is the default. With at least two labelled anomalies, the cut has the best F1 on
-    leave-one-out scores. Otherwise it is the score that a share ``alpha`` of fresh normal rows
-    exceeds on average, or ``1 / (n + 1)`` where ``n`` rows can resolve no less: the conformal rank,
-    interpolated between two scores where it is not a whole number.
+    leave-one-out scores. Otherwise a share ``alpha`` of new normal rows exceeds it on average, or
+    ``1 / (n + 1)`` if that is larger, the lowest rate that ``n`` rows allow. It is the score of
+    conformal rank, interpolated between two scores if the rank is not a whole number.
 
     Parameters
     ----------
     alpha : float, default=0.05
-        Rate of false alarms aimed at without labelled anomalies.
+        Rate of false alarms to aim at without labelled anomalies.
 
     Examples
     --------
@@ -96,14 +97,14 @@ class AutoThreshold:
 class F1Threshold:
     """Choose the cut with the best F1 on leave-one-out scores of normals and labelled anomalies.
 
-    It needs two labelled anomalies: without any, F1 would flag everything; and when a single one is
-    left out, the support has none, and its scores are on another scale. With fewer than two the cut
-    is the conformal one, with a warning.
+    It needs two labelled anomalies: without any, F1 would flag everything; and if a single one is
+    left out, none remains, and scores are on another scale. With fewer than two the cut is the
+    conformal one, with a warning.
 
     Parameters
     ----------
     alpha : float, default=0.05
-        Rate of false alarms aimed at with fewer than two labelled anomalies.
+        Rate of false alarms to aim at with fewer than two labelled anomalies.
 
     Examples
     --------
@@ -120,7 +121,7 @@ class F1Threshold:
         if len(anomaly_scores) >= 2:
             return best_f1_cut(normal_scores, anomaly_scores)
         warn(
-            f"F1 needs two labelled anomalies and the support has {len(anomaly_scores)}: the "
+            f"F1 needs two labelled anomalies, and there are {len(anomaly_scores)}: the "
             f"threshold aims at a rate of false alarms of alpha={self.alpha:g} instead.",
         )
         return conformal_cut(normal_scores, self.alpha)
@@ -130,13 +131,13 @@ class F1Threshold:
 class PyThreshThreshold:
     """Choose the cut by a thresholder of PyThresh on all leave-one-out scores, without labels.
 
-    Where it flags all of them or none, the largest score of a normal row is the cut.
+    If it flags all of them or none, the cut is the largest score of a normal row.
 
     Parameters
     ----------
     thresholder : object
-        Has ``eval(scores)``, which returns 1 for each score of an anomaly and else 0; anything else
-        is refused.
+        An object with ``eval(scores)``, which returns 1 for the score of an anomaly and 0
+        otherwise; other values are an error.
     """
 
     thresholder: Any

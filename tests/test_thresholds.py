@@ -150,9 +150,9 @@ def test_false_alarms_stay_below_alpha(alpha):
 # --- strategies -----------------------------------------------------------------------------------
 def test_f1_without_anomalies_warns_and_flags_few():
     scores = np.arange(40.0)
-    with pytest.warns(UserWarning, match=r"support has 0: .* alpha=0.1"):
+    with pytest.warns(UserWarning, match=r"there are 0: .* alpha=0.1"):
         assert F1Threshold(0.1)(scores, NONE) == conformal_cut(scores, 0.1)
-    with pytest.warns(UserWarning, match="support has 1"):
+    with pytest.warns(UserWarning, match=r"F1 .* there are 1"):
         assert F1Threshold(0.1)(scores, np.array([50.0])) == conformal_cut(scores, 0.1)
     two = np.array([50.0, 60.0])
     assert F1Threshold()(scores, two) == best_f1_cut(scores, two)

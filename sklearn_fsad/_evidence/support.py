@@ -147,7 +147,9 @@ class Support:
     @property
     def _whitening(self) -> Pooled:
         if self.pooled is None:
-            raise ValueError("This evidence needs meta_fit: nothing pooled from training tasks.")
+            raise ValueError(
+                "This evidence needs meta_fit, to pool statistics over training tasks."
+            )
         return self.pooled
 
 

@@ -23,8 +23,8 @@ def column_contributions(score: Callable[[Array], Array], X: Array, normals: Arr
 
     The contribution of a column is the drop of the score when its value is replaced by that of the
     nearest normal row; nearest by all columns but this one, so that an anomalous value does not
-    choose what it is compared with. The rest of the score is divided evenly among the columns: the
-    score of a row without anomalous values, and effects of columns together.
+    pick its own reference row. The rest of the score is divided evenly among the columns: the score
+    of a row without anomalous values, and effects of columns together.
 
     Every row is scored once more for each of its columns, in stacks of at most 8 MiB.
 

@@ -39,12 +39,12 @@ class Diagnosis:
     n_normal, n_anomalous : int
         Labelled rows that it was evaluated on.
     task_distance : float or None
-        Distance of the support's normals to those of the training tasks; None without such tasks.
+        Distance of the normal training rows to the training tasks; None without such tasks.
     task_percentile : float or None
         Share, in %, of the training tasks that are nearer to the others.
     roc_auc, average_precision : dict of str to float, or None
-        Of "detector", of "nearest normal", and of "neighbour ratio" where the support has labelled
-        anomalies; None where no row is an anomaly.
+        Of "detector", of "nearest normal", and of "neighbour ratio" if ``fit`` was given labelled
+        anomalies; None if no row is an anomaly.
     false_alarm_rate : float
         Share of the normals that the threshold flags.
     detection_rate : float or None
@@ -52,7 +52,7 @@ class Diagnosis:
     alpha : float
         Rate of false alarms that the detector's parameter asks for.
     adaptation : dict or None
-        Report of the method on its adaptation; None for methods without one.
+        Report of the method on its adaptation; None for other methods.
     advice : tuple of str
         Sentences on what to change; empty where nothing is wrong.
     """
@@ -142,7 +142,7 @@ def diagnose_scores(
     normal, anomalous = codes == NORMAL, codes == ANOMALOUS
     n_normal, n_anomalous = int(normal.sum()), int(anomalous.sum())
     if not n_normal:
-        raise ValueError("No row is labelled as normal: a diagnosis needs some of these.")
+        raise ValueError("No row is labelled as normal: a diagnosis needs normal rows.")
     known, truth = normal | anomalous, anomalous[normal | anomalous]
     aucs = precisions = detected = None
     if n_anomalous:
@@ -206,8 +206,8 @@ def _about_place(place: TaskPlace | None) -> list[str]:
     if place is None or not place.is_far:
         return []
     return [
-        "The task is farther from the training tasks than any of them is from the others, so what "
-        "was learned there may not hold here: check the order and the units of the columns, add "
+        "The task is farther from the training tasks than any of them is from the others: what was "
+        "learned may not apply here. Check the order and the units of the columns, add "
         "tasks like this one to meta_fit, or compare with InContextDetector, which needs none."
     ]
 
@@ -229,13 +229,13 @@ def _about_neighbours(
         return []
     if gain < -error:
         return [
-            f"Plain neighbours do better: the {best} has a ROC AUC of {-gain:.3f} more. Use them, "
-            "meta_fit on tasks that are like this one, or try another detector: suggest_detector "
+            f"A simple baseline is better: the {best} has a ROC AUC of {-gain:.3f} more. Use it, "
+            "call meta_fit with tasks like this one, or try another detector: suggest_detector "
             "compares them."
         ]
     return [
         f"The {best} does as well (within one standard error, {error:.3f} of ROC AUC): give more "
-        "labelled anomalies, meta_fit on tasks that are like this one, or take what is simpler."
+        "labelled anomalies, call meta_fit with tasks like this one, or use the simpler baseline."
     ]
 
 

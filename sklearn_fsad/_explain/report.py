@@ -33,7 +33,7 @@ def check_frames(X: Any) -> None:
         import pandas  # noqa: F401
     except ImportError as error:
         raise ImportError(
-            "A report is a pandas frame, which requires pandas. Install it with "
+            "A report is a pandas frame and requires pandas. Install it with "
             "`pip install 'sklearn-fsad[data]'`, or give X as a polars frame."
         ) from error
 

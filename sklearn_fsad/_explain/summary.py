@@ -25,15 +25,15 @@ class Summary:
     detector : str
         Name of the class.
     description : str
-        How it judges, in one line.
+        How it scores rows, in one line.
     n_normal, n_anomalous, n_unlabelled : int or None
         Rows given to ``fit`` by their labels; None before ``fit``.
     columns : tuple or None
         Names of the columns, ``x0``, ``x1``, ... where they have none; None before ``fit``.
     n_tasks : int
-        Training tasks; 0 where nothing was learned from tasks.
+        Number of training tasks; 0 if nothing was learned from tasks.
     learned_from : str
-        The same in words, with the shots of the episodes where they are known.
+        The same in words, with the shots of the episodes if they are known.
     held_out : tuple of dict
         Comparisons on held-out tasks, as in ``pretrained.info["held_out"]``.
     threshold : float or None
@@ -41,14 +41,14 @@ class Summary:
     threshold_aim : str or None
         How the threshold was chosen.
     false_alarm_rate : float or None
-        Rate of false alarms that it aims at; None where it aims at none.
+        Rate of false alarms that it aims at; None if it has no target rate.
     left_out_alarm_rate : float or None
-        Share of the support's normals that it flags by their leave-one-out scores.
+        Share of the normal training rows that it flags by their leave-one-out scores.
     task_distance, task_percentile : float or None
         Distance to the training tasks, and the share of these, in %, that are nearer to the others;
         None where they are not known.
     is_far : bool
-        Whether the support is so far from the training tasks that ``fit`` warns.
+        Whether the new task is so far from the training tasks that ``fit`` warns.
     advice : tuple of str
         What to do next.
     """
@@ -112,13 +112,13 @@ class Summary:
         )
 
     def _alarms_in_words(self) -> str:
-        aim = "no rate is aimed at"
+        aim = "no target rate"
         if self.false_alarm_rate is not None:
-            aim = f"{self.false_alarm_rate:.1%} of normal rows are aimed at"
-        return f"{aim}; {self.left_out_alarm_rate:.1%} of those of the support, each left out"
+            aim = f"target {self.false_alarm_rate:.1%} of normal rows"
+        return f"{aim}; leave-one-out on the training rows {self.left_out_alarm_rate:.1%}"
 
     def _distance_in_words(self) -> str:
-        far = "; too far for what was learned to be relied on" if self.is_far else ""
+        far = "; too far to rely on what was learned" if self.is_far else ""
         return f"{self.task_distance:.2f}, farther out than {self.task_percentile:.0f} %{far}"
 
 
@@ -129,14 +129,18 @@ def verdict(entry: Mapping[str, Any]) -> str:
     baseline = "closed form" if "closed form" in aucs else next(iter(aucs), used)
     others = {name: auc for name, auc in aucs.items() if name != baseline}
     if used not in aucs or not others:
-        return f"{what}: not compared, {used} is used"
+        return f"{what}: not compared, {_shown(used)} is used"
     if used == baseline:
         best = max(others, key=lambda name: others[name])
         figures = f"ROC AUC {others[best]:.3f} ({best}) against {aucs[baseline]:.3f}"
-        return f"{what}: did not clearly help, {figures}, so {baseline} is used"
+        return f"{what}: did not clearly help, {figures}, so {_shown(baseline)} is used"
     how = "helped" if aucs[used] > aucs[baseline] else "did not help but is used"
-    figures = f"ROC AUC {aucs[used]:.3f} ({used}) against {aucs[baseline]:.3f} ({baseline})"
+    figures = f"ROC AUC {aucs[used]:.3f} ({used}) against {aucs[baseline]:.3f} ({_shown(baseline)})"
     return f"{what}: {how}, {figures}"
+
+
+def _shown(option: str) -> str:
+    return "default formula" if option == "closed form" else option
 
 
 def _listed(names: tuple[Any, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Show how far a call is, by a bar of tqdm in a terminal, a notebook or a file."""
+"""Show the progress of a call by a bar of tqdm, in a terminal, a notebook or a file."""
 
 from __future__ import annotations
 

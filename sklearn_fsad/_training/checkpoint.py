@@ -25,18 +25,18 @@ _PARTS = ("module_", "criterion_", "optimizer_")
 
 
 class Checkpoint(Callback):
-    """Save every training of ``meta_fit`` to a folder, so that a killed one can be resumed.
+    """Save every training of ``meta_fit`` to a folder, so that it can be resumed after a crash.
 
-    Pass it in ``callbacks=[Checkpoint(folder)]`` and call ``meta_fit`` again after a crash, with
-    the same parameters and tasks: finished trainings are read, an unfinished one is resumed after
-    its last whole epoch, and on the CPU the result is the same bit for bit as that
-    of a ``meta_fit`` that nothing interrupted.
+    Pass it in ``callbacks=[Checkpoint(folder)]``. After a crash call ``meta_fit`` again, with the
+    same parameters and tasks: finished trainings are read from the folder, and an unfinished one is
+    resumed after its last whole epoch. On the CPU the result is identical to that of an
+    uninterrupted ``meta_fit``.
 
-    Each training has a file of its own, those on held-out tasks too; networks that are trained
-    together share one. Its name is a digest of the initial weights, the seed, the settings, the
-    tasks and the versions of the packages: a training that differs in any of them is not resumed
-    from it and starts with its first epoch. The files are safetensors, never pickles, and replaced
-    only when whole. ``meta_fit`` does not delete them: delete the folder when it is done.
+    Each training has its own file, also those for the comparison on held-out tasks; networks that
+    are trained together share one. Its name is a digest of the initial weights, the seed, the
+    settings, the tasks and the versions of the packages. A training that differs in any of these
+    starts from its first epoch. The files are safetensors, never pickles, and replaced only when
+    complete. ``meta_fit`` does not delete them: delete the folder when it is done.
 
     Parameters
     ----------

@@ -63,13 +63,13 @@ def check_training(settings: TrainingSettings, *, validates: bool) -> None:
     for callback in callbacks:
         if not hasattr(callback, "on_train_begin"):
             raise ValueError(
-                f"callbacks holds {callback!r}, which is no callback of skorch: give such objects, "
-                "or pairs (name, callback)."
+                f"callbacks holds {callback!r}, which is no callback of skorch: give skorch "
+                "callbacks, or pairs (name, callback)."
             )
         if isinstance(getattr(callback, "scoring", None), str):
             raise ValueError(
                 f"{type(callback).__name__}(scoring={callback.scoring!r}) in callbacks needs rows "
-                "with labels, and a training has episodes: give a function (net, X, y) -> score."
+                "with labels, but training uses episodes: give a function (net, X, y) -> score."
             )
     if not validates and settings.skorch.get("train_split") is None:
         _refuse_monitors(callbacks)

@@ -1,4 +1,4 @@
-"""Tell how far a long call is: by one bar for all its phases, and by lines of a log.
+"""Report the progress of a long call: by one bar for all its phases, and by lines of a log.
 
 Nothing is kept on a detector: the call in progress is a context variable, so that each thread has
 its own and a call within another one is a part of that.

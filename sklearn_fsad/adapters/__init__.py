@@ -21,13 +21,13 @@ def to_pyod(
 
     It works wherever PyOD accepts a ``BaseDetector``: score combination, SUOD, LSCP, XGBOD,
     FeatureBagging, ``evaluate_print``. Meta-learned weights are kept. FeatureBagging drops columns,
-    which a detector with weights for a fixed number of features refuses.
+    which is an error for a detector with weights for a fixed number of features.
 
     Parameters
     ----------
     detector : estimator
         A detector with ``score_samples``, higher = more normal, or a pipeline that ends in one.
-        ``fit`` trains a clone, with ``y`` where PyOD passes it.
+        ``fit`` trains a clone, with ``y`` if PyOD passes it.
     contamination : float, default=0.1
         Share of the training rows above the threshold, in (0, 0.5].
     threshold : {"contamination", "estimator"}, default="contamination"

@@ -36,7 +36,7 @@ class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
     outlier_label : "auto", number or str, default="auto"
         The label of the anomalies, as in the detectors of this package.
     random_state : int, RandomState or None, default=None
-        Seed of the trained clone, where it takes one; None leaves the detector's own.
+        Seed of the trained clone, if it takes one; None keeps the seed of the detector.
 
     Attributes
     ----------
@@ -55,8 +55,8 @@ class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
 
     Notes
     -----
-    A few PyOD detectors, ECOD and COPOD among them, rank the rows of one call with each other:
-    with them the score of a row depends on the rows scored together with it.
+    A few PyOD detectors, such as ECOD and COPOD, rank the rows of one call among each other: the
+    score of a row then depends on the other rows of the call.
 
     Examples
     --------
@@ -91,7 +91,7 @@ class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         X : array-like of shape (n_samples, n_features)
             Training rows, at least 2.
         y : array-like of shape (n_samples,), default=None
-            Labels; used by supervised detectors, read and checked for all.
+            Labels. They are checked for all detectors, but only supervised ones use them.
 
         Returns
         -------
@@ -218,7 +218,7 @@ class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         X : array-like of shape (n_samples, n_features)
             Rows.
         y : array-like of shape (n_samples,)
-            Their labels, which have to be given; unlabelled rows do not count.
+            Their labels; required. Unlabelled rows are ignored.
 
         Returns
         -------

@@ -43,17 +43,17 @@ class AnomalyClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     ``FixedThresholdClassifier``, ``StackingClassifier``, ``VotingClassifier``,
     ``BaggingClassifier`` and in ``cross_val_predict`` with every method.
 
-    Some of these replace the labels by 0 and 1 before they fit, in sorted order: give ``y`` with 1
-    for the anomalies and 0 for normal rows, which stay as they are.
+    Some of these tools replace the labels by 0 and 1, in sorted order, before they fit. So give
+    ``y`` with 1 for the anomalies and 0 for normal rows: these labels stay as they are.
 
     Parameters
     ----------
     detector : estimator
         An outlier detector of this package or of scikit-learn, or a :class:`PyODDetector`; also a
-        pipeline that ends in one. ``fit`` trains a clone; what ``meta_fit`` learned is kept.
+        pipeline that ends in one. ``fit`` trains a clone and keeps what ``meta_fit`` learned.
     outlier_label : "auto", label or list of labels, default="auto"
-        The label of the anomalies, as in the detectors of this package; that of the detector
-        itself is not used.
+        The label of the anomalies, as in the detectors of this package. The parameter of the same
+        name of ``detector`` is ignored.
 
     Attributes
     ----------
@@ -115,7 +115,7 @@ class AnomalyClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         TypeError
             If ``detector`` is a classifier, or a detector of PyOD that is not converted.
         ValueError
-            If there are no labels, or other than two kinds of them, or the detector refuses.
+            If there are no labels, not exactly two kinds of labels, or the detector raises it.
         """
         if y is None:
             raise ValueError(
@@ -188,7 +188,7 @@ class AnomalyClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     @available_if(_has_probabilities)
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Estimate the probability of each class; only where the detector does.
+        """Estimate the probability of each class, if the detector can.
 
         Parameters
         ----------
@@ -209,7 +209,7 @@ class AnomalyClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     @available_if(_has_probabilities)
     def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
-        """Estimate the logarithm of the probability of each class; only where the detector does.
+        """Estimate the logarithm of the probability of each class, if the detector can.
 
         Parameters
         ----------

@@ -32,7 +32,7 @@ def fetch_adbench(
     """Fetch one of the 47 tables of ADBench [1]_.
 
     It is downloaded once, by pooch, from the repository of ADBench, and stored in the data folder.
-    It may also be put there by hand, as ``adbench/Classical/6_cardio.npz``. ADBench publishes no
+    You can also put it there by hand, as ``adbench/Classical/6_cardio.npz``. ADBench publishes no
     checksums: a file is used only if it has the published number of rows, features and anomalies.
 
     Parameters
@@ -57,9 +57,9 @@ def fetch_adbench(
     ValueError
         If there is no such table; the message lists them.
     FetchError
-        If it is not there and cannot be downloaded, or is not the right file.
+        If the file is not there and cannot be downloaded, or is not the right one.
     ImportError
-        If it must be downloaded and pooch is missing.
+        If it has to be downloaded and pooch is not installed.
 
     References
     ----------
@@ -90,7 +90,7 @@ def fetch_mvtec_embeddings(
     data_home: DataHome = None,
     download_if_missing: bool = True,
 ) -> TaskSet:
-    """Fetch embeddings of images of ten categories of products, ADBench's of MVTec AD [1]_, [2]_.
+    """Fetch ADBench's embeddings of images of ten product categories of MVTec AD [1]_, [2]_.
 
     They are downloaded and stored like the tables of :func:`fetch_adbench`, as
     ``adbench/CV_by_ViT/MVTec-AD_bottle.npz`` and so on.
@@ -144,10 +144,10 @@ def fetch_skab(
     data_home: DataHome = None,
     download_if_missing: bool = True,
 ) -> TaskSet:
-    """Fetch SKAB, 35 recordings of a water pump by eight sensors [1]_; rows are ordered by time.
+    """Fetch SKAB: 35 recordings of a water pump by eight sensors [1]_, in order of time.
 
     They are downloaded once, by pooch, from the repository of SKAB, and stored in the data folder.
-    They may also be put there by hand, as ``skab/valve1/0.csv`` and so on. SKAB publishes no
+    You can also put them there by hand, as ``skab/valve1/0.csv`` and so on. SKAB publishes no
     checksums: a file is used only if it has the eight sensors, without gaps, and labels of 0 and 1.
     pandas is needed to read them.
 

@@ -29,7 +29,7 @@ def tasks_from_folder(
     outlier_label: Any = "auto",
     allow_nan: bool = False,
 ) -> TaskSet:
-    """Read tasks from a folder: one file for each task, one sub-folder for each group of siblings.
+    """Read tasks from a folder: one file for each task, one sub-folder for related tasks.
 
     Parameters
     ----------
@@ -39,32 +39,34 @@ def tasks_from_folder(
         Column of csv and parquet files with the labels; in an npz file the array of that name, or
         else ``y``. None means that no row is labelled.
     pattern : str, default=None
-        Files to take, such as ``"*.csv"`` or ``"valve*/[0-9].csv"``, below the folder; None means
-        all files of the three kinds in it and its sub-folders. Hidden files, what is in hidden
-        folders such as ``.ipynb_checkpoints``, and Excel's lock files ``~$...`` are never taken.
+        Files to read, such as ``"*.csv"`` or ``"valve*/[0-9].csv"``, relative to the folder; None
+        means all files of the three kinds in it and its sub-folders. Hidden files, files in hidden
+        folders such as ``.ipynb_checkpoints``, and Excel's lock files ``~$...`` are never read.
     drop : str or collection of str, default=()
         Columns that are not features, such as a time stamp; a file need not have them.
     csv_params : dict, default=None
-        Parameters of ``pandas.read_csv``, such as ``{"sep": ";"}``; none that reads in pieces.
+        Parameters of ``pandas.read_csv``, such as ``{"sep": ";"}``, except those that read a file
+        in pieces.
     outlier_label : "auto", number or str, default="auto"
-        The label of the anomalies, as in the detectors; also a word that pandas reads as missing,
-        such as "NA".
+        The label of the anomalies, as in the detectors. It may be a word that pandas reads as
+        missing, such as "NA".
     allow_nan : bool, default=False
         Accept missing values.
 
     Returns
     -------
     tasks : TaskSet
-        Named by their files, relative to the folder, in the order of their names. Files right in
-        the folder are groups of their own.
+        Named by their files, relative to the folder, in the order of their names. The tasks of a
+        sub-folder form a group, which is held out together. A file directly in the folder is a
+        group of its own.
 
     Raises
     ------
     FileNotFoundError
         If there is no such folder, or no such file in it.
     ValueError
-        If a file cannot be read or used, or holds no rows or no features; the message names it.
-        If ``pattern`` is an absolute path, ``drop`` names the labels, or ``csv_params`` reads in
+        If a file cannot be read or used, or has no rows or no features; the message names it. If
+        ``pattern`` is an absolute path, ``drop`` names the labels, or ``csv_params`` reads in
         pieces.
     ImportError
         If pandas or pyarrow is needed and missing.
@@ -72,8 +74,8 @@ def tasks_from_folder(
     Warns
     -----
     TaskWarning
-        If a column counts the rows, as ``DataFrame.to_csv`` writes one, or files hold the same
-        rows; the message names them.
+        If a column only counts the rows, like the index that ``DataFrame.to_csv`` writes, or files
+        hold the same rows; the message names them.
 
     Examples
     --------
@@ -137,8 +139,8 @@ def _refuse_what_contradicts(
         )
     if label is not None and label in drop:
         raise ValueError(
-            f"drop={drop!r} names {label!r}, the column of the labels, which is no feature in any "
-            "case: leave it out of drop, or say label=None where no row is labelled."
+            f"drop={drop!r} names {label!r}, the column of the labels, which is never a "
+            "feature: leave it out of drop, or pass label=None if no row is labelled."
         )
     pieces = [name for name in ("chunksize", "iterator") if csv_params.get(name)]
     if pieces:
@@ -173,14 +175,14 @@ def _task(
         frame = frame.drop(columns=[c for c in drop if c in frame.columns])
         if label is not None and label not in frame.columns:
             raise ValueError(
-                f"there is no column {label!r}, only {columns}. Say label=<column>, or label=None "
-                "where no row is labelled."
+                f"there is no column {label!r}, only {columns}. Pass label=<column>, or label=None "
+                "if no row is labelled."
             )
         X = frame if label is None else frame.drop(columns=label)
         if not X.shape[1]:
             raise ValueError(
-                f"no feature is left of its columns ({columns}): labels and what drop names are "
-                "none. If there are more columns, say csv_params={'sep': <what separates them>}."
+                f"no feature is left of its columns ({columns}) without the labels and those in "
+                "drop. If there are more columns, pass csv_params={'sep': <what separates them>}."
             )
         if label is None:
             return X, None
@@ -209,8 +211,8 @@ def _from_npz(file: Path, label: str | None) -> tuple[Any, Any]:
         key = label if label in arrays else "y"
         if key not in arrays:
             raise ValueError(
-                f"there is no array {label!r} or 'y', only {', '.join(arrays)}. Say label=None "
-                "where no row is labelled."
+                f"there is no array {label!r} or 'y', only {', '.join(arrays)}. Pass label=None "
+                "if no row is labelled."
             )
         return arrays["X"], arrays[key]
 

@@ -44,8 +44,8 @@ def warn_of_counters(tasks: Mapping[str, tuple[Any, Any]]) -> None:
     if found:
         names = list(dict.fromkeys(name for files in found.values() for name in files))
         warn(
-            f"{', '.join(map(repr, found))} counts the rows in {_some(names)} and is no "
-            f"measurement: leave it out by drop={list(found)}.",
+            f"{', '.join(map(repr, found))} only counts the rows in {_some(names)} and is not a "
+            f"feature: leave it out by drop={list(found)}.",
             TaskWarning,
         )
 

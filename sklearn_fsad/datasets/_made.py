@@ -25,12 +25,11 @@ def make_related_tasks(
     n_anomalous: int = 12,
     random_state: Any = None,
 ) -> TaskSet:
-    """Make tasks that share the directions in which normals vary and anomalies differ.
+    """Make related tasks: normals vary, and anomalies differ, in the same directions.
 
-    Each task has its own centre. Around it normals vary ten times as much along two directions as
-    along the others, and anomalies are shifted along these others; the directions can be learned
-    from past tasks. They depend on ``n_features`` alone, so that two calls give tasks of one
-    family.
+    Each task has its own centre. Normals vary around it ten times as much along two directions as
+    along the others; anomalies are shifted along the others. These directions can be learned from
+    past tasks. They depend only on ``n_features``, so that two calls give tasks of one family.
 
     Parameters
     ----------
@@ -69,11 +68,11 @@ def make_sinusoid_tasks(
     noise: float = 0.1,
     random_state: Any = None,
 ) -> TaskSet:
-    """Make tasks of points on a sine, with a phase of its own for each task.
+    """Make tasks of points on a sine curve; each task has its own phase.
 
-    A row is (x, y). Normals lie on ``y = sin(x + phase)`` up to noise, anomalies on sines of other
-    phases, at least 0.4 away: normals and anomalies can be told apart by the support only, so that
-    a detector must adapt.
+    A row is (x, y). Normals lie on ``y = sin(x + phase)`` up to noise, anomalies on sine curves of
+    other phases, at least 0.4 away. Only the training rows of a task tell normals from anomalies,
+    so a detector must adapt.
 
     Parameters
     ----------
@@ -107,9 +106,9 @@ def load_digits_tasks(
 ) -> Bunch:
     """Make tasks of scikit-learn's handwritten digits: one is normal, the others are anomalies.
 
-    Some digits do not occur in the tasks to learn from, not as anomalies either, and neither do
-    some images: no image is in both sets of tasks. For each of the ten digits in turn, without such
-    a split, see :func:`~sklearn_fsad.tasks.make_tasks_from_classes`.
+    Some digits do not occur in the tasks to learn from, not even as anomalies, and no image is in
+    both sets of tasks. To make a task of each of the ten digits without such a split, see
+    :func:`~sklearn_fsad.tasks.make_tasks_from_classes`.
 
     Parameters
     ----------

@@ -41,24 +41,25 @@ def compare(
     random_state: Any = None,
     verbose: int | None = None,
 ) -> Comparison:
-    """Compare detectors on held-out tasks, as the table of a paper does.
+    """Compare detectors on held-out tasks, as in the tables of papers.
 
-    Detectors with ``meta_fit`` are meta-fitted on the tasks of the other folds. All are then
-    fitted to the same supports of each held-out task, and scored on the same other rows of it.
+    Detectors with ``meta_fit`` are meta-fitted on the tasks of the other folds. All detectors are
+    then fitted to the same few rows of each held-out task (a support) and evaluated on the same
+    other rows of it.
 
     Parameters
     ----------
     detectors : mapping of str to estimator, or list of estimators
         Detectors of this package, scikit-learn or PyOD, pipelines and classifiers; clones are
-        fitted. Those of a list are named by their classes. Labels are given to what has
-        ``meta_fit``, to classifiers and to what cannot be fitted without ``y``, at the end of a
-        pipeline too. All others are fitted to the normals of each support alone: a support
-        without its anomalies is the better one for a detector that cannot tell them apart.
+        fitted. Those of a list are named by their classes. Labels are given to detectors with
+        ``meta_fit``, to classifiers and to detectors that cannot be fitted without ``y``, also at
+        the end of a pipeline. All others are fitted only to the normal rows of each support, since
+        they cannot tell its anomalies apart.
     tasks : TaskSet, list or mapping
         Tasks in any form that ``meta_fit`` accepts, with labelled anomalies.
     shots : sequence of (int, int), default=((10, 0), (50, 5))
-        Numbers of normal and of anomalous rows of the supports. A task without more rows than
-        that of each kind is left out there, with a warning.
+        Numbers of normal and of anomalous rows of the supports. A task is left out of a setting,
+        with a warning, unless it has more rows of each kind than that.
     scoring : str or sequence of str, default=("roc_auc", "average_precision")
         Names known to :func:`~sklearn_fsad.anomaly_scorer`.
     cv : int or cross-validator, default=None
@@ -68,7 +69,8 @@ def compare(
     n_draws : int, default=5
         Supports drawn from each task.
     n_query : int, default=None
-        Most rows to score of each task, as in :class:`FewShotSplit`; all others when None.
+        Largest number of rows to score in each task, as in :class:`FewShotSplit`; None means all
+        others.
     without_meta_fit : collection of str, default=()
         Names of detectors to use as they are, without meta-fitting.
     outlier_label : "auto", number or str, default="auto"
@@ -77,9 +79,10 @@ def compare(
         What to do where a detector cannot be fitted or scored: raise its error, or set all scores
         to NaN there, with one warning for each detector and number of shots.
     n_jobs : int, default=None
-        Jobs of joblib, each a detector on a fold; None means 1. Results do not depend on it.
+        Number of joblib jobs, each for one detector and fold; None means 1. Results do not depend
+        on it.
     random_state : int, RandomState or None, default=None
-        Seed of the folds and draws, and of detectors that have none themselves.
+        Seed of the folds and draws, and of detectors without a seed of their own.
     verbose : int, default=None
         0 shows no bar, 1 shows one at once, None after five seconds in terminals and notebooks.
 
@@ -96,12 +99,12 @@ def compare(
 
     See Also
     --------
-    suggest_detector : Choose the simplest detector that no other clearly beats.
+    suggest_detector : Suggest the simplest detector that no other is clearly better than.
     sklearn_fsad.plotting.CriticalDifferenceDisplay : Plot the mean ranks.
 
     Notes
     -----
-    A pipeline has no ``meta_fit``: it is fitted to the supports only.
+    A pipeline has no ``meta_fit``: it is only fitted to the supports.
 
     Examples
     --------

@@ -19,10 +19,10 @@ from . import _comparison_tables as tables
 class Comparison:
     """Hold the scores of detectors on the same supports of held-out tasks.
 
-    Ranks and tests take one value of a detector on each task, the mean over its draws and shots
-    [1]_. Detectors that failed somewhere are left out there: ranks over other tasks would not
-    compare them. Pass ``shots`` to keep to one setting. Tasks count as independent; where siblings
-    are many, p-values are too small.
+    Ranks and tests use one value for each detector and task, the mean over draws and shots [1]_.
+    Detectors that failed somewhere are left out, since ranks over different tasks cannot be
+    compared. Pass ``shots`` to use one setting only. Tasks count as independent; with many related
+    tasks p-values are too small.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class Comparison:
     shots : tuple of (int, int)
         Numbers of normal and anomalous rows of the supports.
     values : dict of str to ndarray of shape (n_detectors, n_tasks, n_shots, n_draws)
-        Name of each metric -> the scores, NaN where there are none.
+        Name of each metric -> its scores; NaN where there are none.
     drawn : ndarray of shape (n_tasks, n_shots), dtype bool
         Whether supports were drawn; NaN there means that a detector failed.
 
@@ -110,7 +110,7 @@ class Comparison:
         Parameters
         ----------
         scoring : str, default=None
-            Name of the metric; the first when None. So it is in the other methods.
+            Name of the metric; the first when None, also in the other methods.
 
         Returns
         -------
@@ -144,12 +144,13 @@ class Comparison:
         scoring : str, default=None
             Name of the metric.
         shots : (int, int), default=None
-            One of the settings; all of them when None.
+            One of the settings; all when None.
 
         Returns
         -------
         means : dict of str to ndarray of shape (n_tasks,)
-            Name of each detector that failed nowhere -> its means, on tasks with supports.
+            Name of each detector that never failed -> its means, for the tasks that have enough
+            rows.
         """
         chosen = self._settings(shots)
         by_draw = self._of(scoring)[:, :, chosen].mean(axis=3)  # (detectors, tasks, shots)
@@ -175,7 +176,7 @@ class Comparison:
         Returns
         -------
         ranks : dict of str to float
-            Name of each detector that failed nowhere -> its mean rank.
+            Name of each detector that never failed -> its mean rank.
         """
         means = self.task_means(scoring, shots)
         if not means:
@@ -193,8 +194,8 @@ class Comparison:
         Returns
         -------
         wins : dict of str to int
-            Name of each detector -> its wins over detectors that did not fail there; ties count
-            for none.
+            Name of each detector -> its wins over detectors that did not fail there; ties do not
+            count.
         """
         cells = self._of(scoring).mean(axis=3)[:, self.drawn]  # (detectors, cells)
         cells = np.where(np.isnan(cells), -np.inf, cells)
@@ -205,7 +206,7 @@ class Comparison:
     def wilcoxon(
         self, scoring: str | None = None, shots: tuple[int, int] | None = None
     ) -> dict[str, float]:
-        """Test each detector against the one of the best mean, by the signed-rank test.
+        """Test each detector against the one with the best mean, by Wilcoxon's signed-rank test.
 
         Parameters
         ----------
@@ -217,8 +218,8 @@ class Comparison:
         Returns
         -------
         p : dict of str to float
-            Name of each detector that failed nowhere, but the best -> its two-sided p-value,
-            corrected by Holm. Zero differences are split evenly between the signs.
+            Name of each detector that never failed, except the best -> its two-sided p-value,
+            corrected by Holm's method. Zero differences are split evenly between the signs.
         """
         means = self.task_means(scoring, shots)
         if not means:
@@ -231,7 +232,7 @@ class Comparison:
     def pairwise(
         self, scoring: str | None = None, shots: tuple[int, int] | None = None
     ) -> dict[tuple[str, str], float]:
-        """Test all pairs of detectors, by the signed-rank test.
+        """Test all pairs of detectors, by Wilcoxon's signed-rank test.
 
         Parameters
         ----------
@@ -243,8 +244,8 @@ class Comparison:
         Returns
         -------
         p : dict of (str, str) to float
-            Each pair of detectors that failed nowhere -> its two-sided p-value, corrected by Holm
-            over all pairs.
+            Each pair of detectors that never failed -> its two-sided p-value, corrected by Holm's
+            method over all pairs.
         """
         means = self.task_means(scoring, shots)
         if not means:

@@ -20,10 +20,11 @@ from ..tasks._forms import rows_by_task
 class FewShotSplit(BaseCrossValidator):
     """Split rows for few-shot cross-validation: train on a few shots, test on the other rows.
 
-    With ``groups`` (task ids) every split lies inside one task, ``n_draws`` of them in each task,
-    so the mean over splits is the macro average over tasks. The draws of a task depend on
-    ``random_state`` and its position only. Draw ``i`` permutes the rows once, so a support of
-    more shots contains the smaller one.
+    The train part of a split is a support, a few rows of a task; the test part is the query. With
+    ``groups`` (task ids) every split lies inside one task. There are ``n_draws`` in each task, so
+    the mean over splits is the macro average over tasks. The draws of a task depend only on
+    ``random_state`` and its position. Draw ``i`` permutes the rows once, so a larger support
+    contains the smaller ones.
 
     Parameters
     ----------
@@ -34,14 +35,14 @@ class FewShotSplit(BaseCrossValidator):
     n_draws : int, default=5
         Supports drawn in each task.
     n_query : int, default=None
-        Most rows of the test part, at least 2. They keep the rate of anomalies of the other rows,
-        with at least one row of each class. All other labelled rows when None.
+        Largest number of rows in the test part, at least 2. They have the same rate of anomalies as
+        all other rows, with at least one row of each class. None means all other labelled rows.
     unlabelled : {"drop", "train"}, default="drop"
-        Leave unlabelled rows out, or put them all into every train part of their task.
+        Whether to leave unlabelled rows out, or put all of them into each train part of their task.
     outlier_label : "auto", number or str, default="auto"
-        The label of the anomalies, as in the detectors. ``y`` is read as a whole here, but a
-        detector sees only its train part: for labels other than {0, 1} and {1, -1} pass the
-        label of the anomalies to both.
+        The label of the anomalies, as in the detectors. The splitter reads all of ``y``, but a
+        detector sees only its train part: for labels other than {0, 1} and {1, -1} pass the label
+        of the anomalies to both.
     on_short : {"raise", "skip"}, default="raise"
         What to do about a task with too few rows to leave one of each class for the test part.
     random_state : int, RandomState instance or None, default=None
@@ -50,7 +51,7 @@ class FewShotSplit(BaseCrossValidator):
     Notes
     -----
     ``GridSearchCV(refit=True)`` refits on all rows it was given, not on a few shots: pass
-    ``refit=False``, or fit the winner on the real support.
+    ``refit=False``, and fit the best candidate to the few rows of your own task.
 
     Examples
     --------
@@ -116,7 +117,7 @@ class FewShotSplit(BaseCrossValidator):
         Raises
         ------
         ValueError
-            If ``y`` is missing or unreadable, or a task, or every task, is too short.
+            If ``y`` is missing or cannot be read, or a task, or every task, has too few rows.
         """
         codes, tasks = self._read(X, y, groups)
         seed = _draw_seed(self.random_state)
@@ -132,7 +133,7 @@ class FewShotSplit(BaseCrossValidator):
                 yield self._draw(codes, rows, rng)
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
-        """Count the splits: ``n_draws`` a task, tasks that are too short left out.
+        """Count the splits: ``n_draws`` for each task with enough rows.
 
         Parameters
         ----------

@@ -23,13 +23,13 @@ from .._typing import Array
 
 
 def report(estimator: Any, X: Any, top: int | None = 10) -> Any:
-    """List the most anomalous rows, most anomalous first, by any detector or pipeline.
+    """List the most anomalous rows first, for any detector or pipeline.
 
-    For a detector of this package, alone or behind other steps of a pipeline, it is what the method
-    ``report`` of the detector gives. The columns to blame are then those that the detector sees,
-    named by ``get_feature_names_out`` of the steps. Where the steps keep columns one to one, such
-    as scalers and imputers, and undo themselves by ``inverse_transform``, values and usual ranges
-    are in the units of ``X``; otherwise they are those that the detector sees.
+    For a detector of this package, alone or at the end of a pipeline, this is the result of its
+    method ``report``. The columns to blame are then those that the detector sees, named by
+    ``get_feature_names_out`` of the steps. If the steps keep columns one to one, as scalers and
+    imputers do, and have an ``inverse_transform``, values and usual ranges are in the units of
+    ``X``; otherwise they are those that the detector sees.
 
     Parameters
     ----------
@@ -44,9 +44,9 @@ def report(estimator: Any, X: Any, top: int | None = 10) -> Any:
     Returns
     -------
     report : DataFrame of pandas, or of polars where ``X`` is a frame of polars
-        ``row``, the position in ``X``; ``anomaly_score``, larger = more anomalous, and above 0
-        where it is flagged (raw models of PyOD: their own score); ``flagged``; and for detectors of
-        this package the other columns of their ``report``.
+        ``row``, the position in ``X``; ``anomaly_score``, larger = more anomalous, above 0 for
+        flagged rows (for PyOD models their own score); ``flagged``; and for detectors of this
+        package the other columns of their ``report``.
 
     Raises
     ------

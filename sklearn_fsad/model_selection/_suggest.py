@@ -64,9 +64,9 @@ def suggest_detector(
 ) -> Suggestion:
     """Compare detectors on held-out tasks, and suggest one.
 
-    Tasks are held out in folds, siblings together. The simplest detector is suggested unless
-    another one is better by more than one standard error over tasks. The simplest by default is
-    the one that needs no meta-training.
+    Tasks are held out in folds, tasks of one group together. The simplest detector is suggested
+    unless another one is better by more than one standard error over tasks. The simplest by default
+    is the one that needs no meta-training.
 
     Parameters
     ----------

@@ -21,8 +21,8 @@ from ._few_shot_split import FewShotSplit
 class TaskEstimator(MetaEstimatorMixin, BaseEstimator):
     """Wrap a detector as an estimator whose samples are tasks, to search over meta-training.
 
-    ``fit`` meta-trains a clone of the detector on the given tasks; ``score`` adapts it to a few
-    shots of each given task and measures it on the task's other rows. Since a sample is a task,
+    ``fit`` meta-trains a clone of the detector on the given tasks; ``score`` fits it to a few rows
+    of each given task and evaluates it on the other rows of the task. Since a sample is a task,
     ``GridSearchCV(TaskEstimator(detector), {"detector__lr": [...]}, cv=3).fit(tasks)`` trains and
     validates on different tasks. There ``tasks`` is a list of ``(X_t, y_t)``, which scikit-learn
     can slice; of a dict pass ``list(tasks.values())``, of a ``TaskSet`` ``list(tasks)``. Flat rows
@@ -36,9 +36,9 @@ class TaskEstimator(MetaEstimatorMixin, BaseEstimator):
         Draws the few-shot supports inside each scored task;
         ``FewShotSplit(5, 5, n_draws=5, on_short="skip", random_state=0)`` when None.
     scoring : str or callable, default=None
-        A name known to :func:`~sklearn_fsad.anomaly_scorer` or
-        ``scorer(estimator, X, y)``; ``"roc_auc"`` when None. Whatever the coding of the tasks,
-        splitter and scorer see 0 normal, 1 anomalous, NaN unlabelled.
+        A name known to :func:`~sklearn_fsad.anomaly_scorer` or ``scorer(estimator, X, y)``;
+        ``"roc_auc"`` when None. For any coding of the tasks, splitter and scorer see 0 for normal,
+        1 for anomalous and NaN for unlabelled rows.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ class TaskEstimator(MetaEstimatorMixin, BaseEstimator):
         return self
 
     def score(self, X: Any, y: Any = None, *, groups: Any = None) -> float:
-        """Average the mean few-shot scores of the given tasks.
+        """Return the mean few-shot score over the given tasks.
 
         Parameters
         ----------
@@ -112,13 +112,13 @@ class TaskEstimator(MetaEstimatorMixin, BaseEstimator):
         Returns
         -------
         score : float
-            Each scored task counts the same.
+            Mean over the tasks; each counts the same.
 
         Raises
         ------
         ValueError
-            If no task has enough labelled rows, or a score is NaN or infinite: a mean over other
-            tasks than those of other candidates would not compare them.
+            If no task has enough labelled rows, or a score is NaN or infinite: the mean would then
+            be over other tasks than for other candidates.
         """
         scores = self.task_scores(X, y, groups=groups)
         name = type(self.detector_).__name__

@@ -1,8 +1,7 @@
 """Plot detectors and their scores by displays like scikit-learn's; they need matplotlib.
 
-A display is made by ``from_estimator``, or from results that are known already, and stores them:
-``display.plot(ax=...)`` draws them again elsewhere. Importing this module does not import
-matplotlib.
+Make a display by ``from_estimator``, or from existing results. It stores them, so that
+``display.plot(ax=...)`` can draw them again. Importing this module does not import matplotlib.
 """
 
 from ._critical_difference import CriticalDifferenceDisplay

@@ -20,16 +20,17 @@ if TYPE_CHECKING:
 class CriticalDifferenceDisplay:
     """Plot the mean ranks of detectors on an axis, with bars over those that do not differ.
 
-    The picture is Demsar's [1]_. Whether two detectors differ is told by the signed-rank test
-    of their scores, corrected by Holm over all pairs, and not by the distance of their mean ranks
-    (Nemenyi's test): that would depend on which other detectors were compared [2]_.
+    This is the critical-difference diagram of Demsar [1]_. Whether two detectors differ is decided
+    by the signed-rank test of their scores, corrected by Holm's method over all pairs. Nemenyi's
+    test of the mean ranks is not used, since its result depends on which other detectors are
+    compared [2]_.
 
     Parameters
     ----------
     ranks : mapping of str to float
         Name of each detector -> its mean rank, 1 = best.
     cliques : sequence of sequence of str
-        Detectors that a bar joins.
+        Detectors joined by a bar.
     metric : str, default="ROC AUC"
         Name of what was ranked, for the axis.
 
@@ -88,7 +89,7 @@ class CriticalDifferenceDisplay:
         shots : (int, int), default=None
             One of the settings; the mean over all of them when None.
         alpha : float, default=0.05
-            Detectors differ where the corrected p-value is below.
+            Detectors differ if the corrected p-value is below.
         ax : matplotlib Axes, default=None
             A new figure when None.
         **kwargs
@@ -101,7 +102,8 @@ class CriticalDifferenceDisplay:
         Raises
         ------
         ValueError
-            If fewer than two detectors were measured on all tasks, or ``alpha`` is not a share.
+            If fewer than two detectors were measured on all tasks, or ``alpha`` is not between 0
+            and 1.
         """
         check_matplotlib(f"{cls.__name__}.from_comparison")
         if not 0 < alpha < 1:

@@ -1,4 +1,4 @@
-"""Plot the support, its prototypes and query rows in two dimensions."""
+"""Plot the training rows, their prototypes and new rows in two dimensions."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 
 class EmbeddingDisplay:
-    """Plot the support of a task, its prototypes and new rows along two directions.
+    """Plot the training rows of a task (the support), their prototypes and new rows.
 
-    Make one by :meth:`from_estimator` or :meth:`from_embeddings`. The directions are the first two
-    principal components of the support: as in the detector, new rows do not change them.
+    Make one by :meth:`from_estimator` or :meth:`from_embeddings`. The two directions are the first
+    two principal components of the training rows; new rows do not change them.
 
     Parameters
     ----------
     support : ndarray of shape (n_support, 2)
-        Coordinates of the rows of the support.
+        Coordinates of the training rows.
     support_y : ndarray of shape (n_support,)
         0 normal, 1 anomalous, -1 unlabelled.
     query : ndarray of shape (n_query, 2), default=None
@@ -39,16 +39,16 @@ class EmbeddingDisplay:
     query_y : ndarray of shape (n_query,), default=None
         Their labels, coded like those of the support.
     explained : (float, float), default=None
-        Shares of the variance of the support along the two directions.
+        Shares of the variance of the training rows along the two directions.
     query_is_predicted : bool, default=False
-        Whether ``query_y`` is predicted by the detector.
+        Whether ``query_y`` holds predictions of the detector.
     name : str, default=None
         Name of the detector, for the title.
 
     Attributes
     ----------
     prototypes_ : dict of str to ndarray of shape (2,)
-        Mean of each kind of rows in the support, unlabelled ones counted as normal.
+        Mean of the normal (with unlabelled) and of the anomalous training rows.
     ax_ : matplotlib Axes
         The axes of the plot; set by :meth:`plot`.
     figure_ : matplotlib Figure
@@ -97,7 +97,7 @@ class EmbeddingDisplay:
         ax: Axes | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Plot the support of a fitted detector, and new rows.
+        """Plot the training rows of a fitted detector, and new rows.
 
         Parameters
         ----------
@@ -109,7 +109,8 @@ class EmbeddingDisplay:
         y : array-like of shape (n_query,), default=None
             Their labels; without them rows are coloured by the detector's predictions.
         support : (X, y), default=None
-            The support of a detector that does not keep it, such as PyOD's; ``y`` may be None.
+            The training rows of a detector that does not keep them, such as PyOD's; ``y`` may be
+            None.
         outlier_label : "auto", number or str, default="auto"
             The label of the anomalies in ``y``.
         name : str, default=None
@@ -126,7 +127,7 @@ class EmbeddingDisplay:
         Raises
         ------
         ValueError
-            If the detector is not fitted, or keeps no support and none was given.
+            If the detector is not fitted, or does not keep its training rows and none were given.
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
         detector = final_estimator(estimator)
@@ -145,7 +146,7 @@ class EmbeddingDisplay:
             rows, support_codes = detector.support_X_, detector.support_y_
         else:
             raise ValueError(
-                f"{title} is not fitted or does not keep its support: fit it, and pass "
+                f"{title} is not fitted or does not keep its training rows: fit it, and pass "
                 "support=(X, y)."
             )
         display = cls._projected(
@@ -171,12 +172,12 @@ class EmbeddingDisplay:
         ax: Axes | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Plot rows that are embedded already.
+        """Plot rows that are already embedded.
 
         Parameters
         ----------
         support : array-like of shape (n_support, n_dimensions)
-            Embedded rows of the support, at least two.
+            Embedded training rows, at least two.
         support_y : array-like of shape (n_support,) or None
             Their labels, in any accepted coding.
         query : array-like of shape (n_query, n_dimensions), default=None

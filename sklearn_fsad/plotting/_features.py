@@ -96,7 +96,7 @@ class FeatureScoreDisplay:
         X : array-like of shape (n_samples, n_features)
             Rows; the index of a frame names them.
         feature_names : sequence of str, default=None
-            The detector's, or ``x0``, ``x1``, ... when None.
+            When None those of the detector, or ``x0``, ``x1``, ...
         name : str, default=None
             For the title; the class of the detector when None.
         ax : matplotlib Axes, default=None
@@ -118,7 +118,7 @@ class FeatureScoreDisplay:
         title = type(detector).__name__ if name is None else name
         if not hasattr(detector, "feature_scores"):
             raise TypeError(
-                f"{type(detector).__name__} has no feature_scores(X): it does not tell which "
+                f"{type(detector).__name__} has no feature_scores(X): it does not say which "
                 "features are off. Every detector of this package does."
             )
         row_names = list(X.index) if hasattr(X, "index") and hasattr(X, "columns") else None
@@ -144,7 +144,7 @@ class FeatureScoreDisplay:
         ax: Axes | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Plot contributions that are known already.
+        """Plot contributions that are already computed.
 
         Parameters
         ----------
@@ -195,7 +195,8 @@ class FeatureScoreDisplay:
         name : str, default=None
             For the title; that of the constructor when None.
         max_features : int, default=15
-            Most features to show, those of the largest contributions; bars add up the others.
+            Largest number of features to show, those with the largest contributions; bars add up
+            the others.
         **kwargs
             Parameters of ``Axes.barh`` for one row, of ``Axes.imshow`` for several.
 

@@ -32,8 +32,8 @@ _FAR = 3.0  # ranges of the middle 98 % that are shown beyond it
 class AnomalyScoreDisplay:
     """Plot histograms of the anomaly scores of normal and anomalous rows, with the threshold.
 
-    Make one by :meth:`from_estimator` or :meth:`from_predictions`. Each kind of rows adds up to 1,
-    so that a few anomalies are seen beside many normals.
+    Make one by :meth:`from_estimator` or :meth:`from_predictions`. The bars of each kind of rows
+    add up to 1, so that a few anomalies can be seen beside many normal rows.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ class AnomalyScoreDisplay:
             A fitted outlier detector of this package, scikit-learn or PyOD, a binary classifier,
             or a pipeline that ends with one. The threshold is the one that ``predict`` uses.
         X : array-like of shape (n_samples, n_features)
-            Rows, best those that the detector was not fitted to.
+            Rows, preferably not those that the detector was fitted to.
         y : array-like of shape (n_samples,), default=None
             Their labels, in any accepted coding; without them there is one histogram.
         outlier_label : "auto", number or str, default="auto"
@@ -143,7 +143,7 @@ class AnomalyScoreDisplay:
         ax: Axes | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Plot scores that are known already.
+        """Plot scores that are already computed.
 
         Parameters
         ----------
@@ -203,8 +203,8 @@ class AnomalyScoreDisplay:
         name : str, default=None
             For the title; that of the constructor when None.
         bins : int or sequence of float, default=30
-            Number of bins, of equal width, or their edges. Scores far beyond most others are put
-            into the outermost bins, with a note at the axis.
+            Number of bins, of equal width, or their edges. Scores far from most others are put into
+            the outermost bins, with a note at the axis.
         threshold_kwargs : dict, default=None
             Parameters of ``Axes.axvline`` for the threshold.
         **kwargs

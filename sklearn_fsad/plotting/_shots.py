@@ -31,9 +31,9 @@ _BANDS = ("standard error", "standard deviation", None)
 
 
 class ShotCurveDisplay:
-    """Plot the quality of detectors against the number of labelled anomalies, or of normals.
+    """Plot the quality of detectors against the number of labelled anomalies, or normal rows.
 
-    Make one by :meth:`from_estimator`, or from results of one's own by the constructor and
+    Make one by :meth:`from_estimator`, or from your own results by the constructor and
     :meth:`plot`.
 
     Parameters
@@ -100,14 +100,15 @@ class ShotCurveDisplay:
     ) -> Self:
         """Evaluate detectors on tasks with different numbers of shots, and plot the quality.
 
-        A draw orders the rows of a task once: a larger support contains the smaller one, and all
-        supports of a draw are tested on the same rows. Every detector gets the same supports.
+        A draw shuffles the rows of a task once: a larger set of training rows (support) contains
+        the smaller ones, and all of one draw are tested on the same rows. Every detector gets the
+        same supports.
 
         Parameters
         ----------
         estimator : estimator or mapping of str to estimator
             Detectors, meta-fitted or not, of this package, scikit-learn or PyOD (in a
-            :class:`~sklearn_fsad.PyODDetector`), and binary classifiers, which are left out where
+            :class:`~sklearn_fsad.PyODDetector`), and binary classifiers, which are left out if
             there are no anomalies. Clones are fitted.
         tasks : TaskSet, list or mapping
             Tasks that the detectors were not meta-fitted on, in any form that ``meta_fit``
@@ -117,7 +118,7 @@ class ShotCurveDisplay:
         shots : sequence of int, default=(0, 1, 2, 5, 10)
             Numbers of these shots.
         n_other : int, default=10
-            Number of the other kind of shots: normals where anomalies vary.
+            Number of the other kind of shots, such as normal rows if anomalies vary.
         n_draws : int, default=5
             Draws of each task.
         scoring : str or callable, default="roc_auc"

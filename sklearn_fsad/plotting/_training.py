@@ -25,17 +25,17 @@ _REGIMES = {"unlabelled": "normals only", "labelled": "with labelled anomalies"}
 class MetaTrainingDisplay:
     """Plot the losses of meta-training, and the ROC AUC of its options on held-out tasks.
 
-    Make one by :meth:`from_estimator`. Which of the two plots there are depends on the detector and
-    on the tasks: no tasks can be held out of fewer than three groups of tasks, and where a closed
-    form was kept no network may have been trained on all of them.
+    Make one by :meth:`from_estimator`. Either plot can be missing: with fewer than three groups of
+    tasks none can be held out, and if the default formula ("closed form" in the plot) was kept, no
+    network may have been trained on all tasks.
 
     Parameters
     ----------
     history : sequence of dict
         ``train_loss`` and, where there is one, ``valid_loss`` of each epoch.
     held_out : sequence of dict, default=()
-        Reports with the title of a ``choice``, the kind of support (``regime``), the option that is
-        ``used`` and, in ``roc_auc``, the ROC AUC of each option.
+        Reports, each with its ``choice``, the kind of training rows (``regime``), the option that
+        is ``used`` and, in ``roc_auc``, the ROC AUC of each option.
     name : str, default=None
         Name of the detector, for the title.
 
@@ -44,7 +44,7 @@ class MetaTrainingDisplay:
     ax_ : matplotlib Axes
         The first of ``axes_``; set by :meth:`plot`.
     axes_ : list of matplotlib Axes
-        One for the history and one for held-out tasks, where there is anything to draw.
+        One for the history and one for held-out tasks, if there is anything to draw.
     figure_ : matplotlib Figure
 
     Examples
@@ -85,8 +85,8 @@ class MetaTrainingDisplay:
         Parameters
         ----------
         estimator : estimator
-            A detector of this package after ``meta_fit``, one that trained itself on its support
-            in ``fit``, or a pipeline that ends with one.
+            A detector of this package after ``meta_fit``, one that trained a network in ``fit``, or
+            a pipeline that ends with one.
         name : str, default=None
             For the title; the class of the detector when None.
         ax : matplotlib Axes or sequence of two, default=None

@@ -49,9 +49,9 @@ class EpisodeSampler:
     """Draw episodes as a pure function of (seed, epoch, index).
 
     The number of normal shots is drawn log-uniformly from its range, that of anomalous shots too,
-    with zero (where allowed) in a quarter of the episodes. Only tasks with anomalies are drawn.
-    A task leaves a third of its normal rows and half of its anomalies to the query: where that is
-    fewer shots than were drawn, an episode has fewer.
+    with zero (where allowed) in a quarter of the episodes. Only tasks with anomalies are drawn. A
+    third of the normal rows and half of the anomalies of a task stay in the query. If that leaves
+    fewer rows than were drawn, the episode has fewer shots.
 
     Parameters
     ----------
@@ -64,8 +64,8 @@ class EpisodeSampler:
     seed : int
         Seed of all draws.
     support_contamination : float in [0, 0.5], default=0.0
-        Highest expected share of unnoticed anomalies among the normal shots; each episode draws
-        its own share, uniformly. At least half of the anomalies of a task are left to the query.
+        Highest expected share of hidden anomalies among the normal shots; each episode draws its
+        own share, uniformly. At least half of the anomalies of a task stay in the query.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class EpisodeSampler:
 
     @staticmethod
     def most_shots(task: Task) -> tuple[int, int]:
-        """Return the most shots of each label that leave a third, and half, for the query.
+        """Return the largest numbers of shots that leave a third, and half, for the query.
 
         Parameters
         ----------
@@ -102,7 +102,7 @@ class EpisodeSampler:
         Returns
         -------
         n_normal, n_anomalous : int
-            Most normal and most anomalous shots.
+            Largest numbers of normal and of anomalous shots.
         """
         n, k = len(task.normals), len(task.anomalies)
         return n - max(1, n // 3), k - max(1, k // 2)
@@ -127,7 +127,7 @@ class EpisodeSampler:
             What is used without learning, a clause.
         """
         if not self.drawable:
-            warn(f"There is nothing to learn from, and {kept}: {_NONE}.", TaskWarning)
+            warn(f"There is nothing to learn from, so {kept}: {_NONE}.", TaskWarning)
 
     def restricted_to(self, positions: Iterable[int]) -> EpisodeSampler:
         """Copy the sampler, restricted to the tasks at some positions.
@@ -161,7 +161,7 @@ class EpisodeSampler:
         episode : Episode
             The same for the same numbers.
         """
-        self.require("Give such tasks.")
+        self.require("Give tasks that have both.")
         turn = np.random.default_rng([self.seed, epoch]).permutation(self.drawable)
         position = int(turn[index % len(turn)])
         rng = np.random.default_rng([self.seed, epoch, index])

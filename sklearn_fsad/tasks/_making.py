@@ -39,12 +39,12 @@ def make_tasks_from_classes(
     X : array-like of shape (n_samples, n_features)
         Rows.
     y : array-like of shape (n_samples,)
-        Class of each row: a list, an array, or a column of a frame, of any type with a value in
-        every row.
+        Class of each row: a list, an array or a column of a frame, of any type, without missing
+        values.
     classes : sequence, default=None
-        Classes to take for normal, one task each; None means all.
+        Classes that are normal in one task each; None means all.
     n_normal, n_anomalous : int, default=None
-        Most rows of either kind in a task, drawn at random; None means all.
+        Largest number of normal and of anomalous rows in a task, drawn at random; None means all.
     random_state : int, RandomState or None, default=None
         Seed.
 
@@ -56,8 +56,8 @@ def make_tasks_from_classes(
     Raises
     ------
     ValueError
-        If ``X`` holds what is no number, a row has no class, there are fewer than two classes, or
-        ``classes`` is no sequence.
+        If ``X`` holds values that are not numbers, a row has no class, there are fewer than two
+        classes, or ``classes`` is not a sequence.
 
     Examples
     --------
@@ -103,7 +103,8 @@ def make_tasks_from_groups(
     groups : array-like of shape (n_samples,)
         Task of each row.
     siblings : mapping, default=None
-        Family of each group, such as the type of the machine: validation holds families out whole.
+        Family of each group, such as the type of the machine. Groups of one family are related, and
+        validation holds them out together.
     outlier_label : "auto", number or str, default="auto"
         Label of the anomalies, as in the detectors.
 
@@ -115,8 +116,8 @@ def make_tasks_from_groups(
     Raises
     ------
     ValueError
-        If rows cannot be read or used, ``groups`` is not one task id per row, or ``siblings`` is no
-        mapping or lacks a group.
+        If rows cannot be read or used, ``groups`` is not one task id per row, or ``siblings`` is
+        not a mapping or lacks a group.
 
     Examples
     --------
@@ -132,7 +133,7 @@ def make_tasks_from_groups(
     if not hasattr(siblings, "keys"):  # a series has them too
         raise ValueError(
             f"siblings must be a mapping, from each group to its family, got "
-            f"{type(siblings).__name__}: say siblings={{{tasks.names[0]!r}: <family>, ...}}."
+            f"{type(siblings).__name__}: pass siblings={{{tasks.names[0]!r}: <family>, ...}}."
         )
     missing = [str(task.name) for task in tasks if task.name not in siblings]
     if missing:
@@ -155,20 +156,20 @@ def make_tasks_from_table(
     Kinds of anomalies alternate between tasks [1]_. A Gaussian mixture is fitted to the table:
     ``local`` anomalies are drawn from it with five times the covariances, ``cluster`` ones with the
     means five times as far from the centre; ``global`` ones are uniform in a box a tenth larger
-    than the table's; in ``dependency`` ones each column is that of another row.
+    than that of the table; ``dependency`` ones take each column from another row.
 
     Parameters
     ----------
     X : array-like of shape (n_samples, n_features)
         At least ten rows, which count as normal.
     n_tasks : int, default=20
-        Their number.
+        Number of tasks.
     kinds : sequence of str, default=("local", "global", "cluster", "dependency")
         Kinds of anomalies, in turn.
     n_normal, n_anomalous : int, default=100 and 20
-        Rows of a task, normal ones without repetition and at most as many as the table has.
+        Rows of a task. Normal rows are not repeated, so there are at most as many as in the table.
     max_components : int, default=5
-        Of the mixture; their number is chosen by the Bayesian information criterion.
+        Largest number of components of the mixture; the Bayesian information criterion chooses it.
     random_state : int, RandomState or None, default=None
         Seed.
 
@@ -180,7 +181,7 @@ def make_tasks_from_table(
     Raises
     ------
     ValueError
-        If ``X`` holds what is no number, or a value above 1e60.
+        If ``X`` holds values that are not numbers, or above 1e60.
 
     References
     ----------
@@ -224,7 +225,7 @@ def _wanted(classes: Any) -> list[Any]:
         dict.fromkeys(wanted)  # of what is no class
     except (ValueError, TypeError) as error:
         raise ValueError(
-            f"classes must be a sequence of some classes of y, got {classes!r}: say "
+            f"classes must be a sequence of some classes of y, got {classes!r}: pass "
             "classes=[<class>, ...]."
         ) from error
     return wanted

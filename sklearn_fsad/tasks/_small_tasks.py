@@ -1,4 +1,4 @@
-"""Tell once for all tasks that some are smaller than the ranges of shots ask for."""
+"""Say once for all tasks that some are too small for the ranges of shots."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..exceptions import TaskWarning
 from ._episodes import EpisodeSampler
 
 _LOG = logging.getLogger("sklearn_fsad")
-_LEFT = {"normal": "a third of its normal rows", "anomalous": "half of its anomalous rows"}
+_LEFT = {"normal": "a third of the normal rows", "anomalous": "half of the anomalous rows"}
 
 
 def tell_of_small_tasks(sampler: EpisodeSampler, given: Container[str]) -> None:
@@ -21,7 +21,8 @@ def tell_of_small_tasks(sampler: EpisodeSampler, given: Container[str]) -> None:
     sampler : EpisodeSampler
         Where the episodes come from.
     given : container of str
-        Parameters that were asked for; of others, which are defaults, only a log tells.
+        Parameters that the user set; for those left at their defaults there is only a line in the
+        log.
     """
     for label in ("normal", "anomalous"):
         message = _message(sampler, label)
@@ -44,7 +45,8 @@ def _message(sampler: EpisodeSampler, label: str) -> str:
     low, high = min(most[i] for i in small), max(most[i] for i in small)
     return (
         f"{len(small)} of {len(tasks)} tasks {'has' if len(small) == 1 else 'have'} too few "
-        f"{label} rows for n_{label}={bounds}: each leaves {_LEFT[label]} to the query, at least "
-        f"one, so that episodes have at most {low if low == high else f'{low} to {high}'} {label} "
-        f"shots. The smallest task is {smallest.name!r} with {n_rows} {label} rows."
+        f"{label} rows for n_{label}={bounds}: episodes keep {_LEFT[label]} of a task, at least "
+        f"one, as rows to score, so they have at most "
+        f"{low if low == high else f'{low} to {high}'} {label} shots. "
+        f"The smallest task is {smallest.name!r} with {n_rows} {label} rows."
     )

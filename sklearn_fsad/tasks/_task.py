@@ -26,9 +26,9 @@ class Task:
     y : ndarray of shape (n_samples,), dtype int8
         0 normal, 1 anomalous, -1 unlabelled.
     group : object
-        Tasks of one group are siblings: validation holds them out together.
+        Tasks of one group are related: validation holds them out together.
     columns : tuple or None, default=None
-        Names of the columns, where they have any other than 0, 1, 2 and so on.
+        Names of the columns; None if they are 0, 1, 2 and so on.
     """
 
     name: Any
@@ -59,7 +59,7 @@ def refuse_missing(task: Task, name: Any) -> None:
     """Raise a ValueError that names the first missing value of a task, if there is one."""
     if np.isnan(task.X).any():
         raise ValueError(
-            f"Task {name!r} contains NaN, which this detector refuses. "
+            f"Task {name!r} contains NaN, which this detector does not accept. "
             f"{first_missing(task.X, task.columns)}"
         )
 

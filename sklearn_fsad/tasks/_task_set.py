@@ -22,7 +22,7 @@ __all__ = ["Task", "TaskSet"]
 class TaskSet:
     """Collect tasks in order, validated.
 
-    It has no length and no shape, so that scikit-learn's searches hand it through whole instead of
+    It has no length and no shape, so that scikit-learn's searches pass it on as a whole instead of
     slicing it by row index.
 
     Parameters
@@ -33,11 +33,11 @@ class TaskSet:
     names : sequence, default=None
         Names of the tasks; positions when None.
     groups : sequence, default=None
-        A group label per task: siblings, such as recordings of one machine, which validation holds
-        out together. Each task is its own group when None.
+        A group label for each task. Tasks of one group are related, such as recordings of one
+        machine, and are held out together. When None each task is its own group.
     outlier_label : "auto", label or list of labels, default="auto"
-        The label of the anomalies, as in the detectors. A task whose labels are all 1 is read by
-        the coding of the others.
+        The label of the anomalies, as in the detectors. If the labels of a task are all 1, the
+        coding of the other tasks decides what they mean.
     allow_nan : bool, default=False
         Accept missing values.
 
@@ -61,7 +61,9 @@ class TaskSet:
     ) -> None:
         named = named_tasks(tasks, names)
         if len({name for name, _ in named}) < len(named):
-            raise ValueError("names must differ: messages and results tell tasks apart by them.")
+            raise ValueError(
+                "names must differ: tasks are told apart by name in messages and results."
+            )
         groups = None if groups is None else names_of(groups)
         if groups is not None and len(groups) != len(named):
             raise ValueError(f"groups has {len(groups)} entries for {len(named)} tasks.")
@@ -95,7 +97,7 @@ class TaskSet:
 
     @property
     def feature_names_in(self) -> tuple[Any, ...] | None:
-        """Names of the columns of all tasks; None where they have none."""
+        """Names of the columns of all tasks; None if they have none."""
         return self.tasks[0].columns
 
     @classmethod
@@ -173,17 +175,17 @@ class TaskSet:
             if task.X.shape[1] != width:
                 raise ValueError(
                     f"Task {task.name!r} has {task.X.shape[1]} features, the first task has "
-                    f"{width}: this detector needs one feature space for all tasks."
+                    f"{width}: this detector needs the same features in all tasks."
                 )
         return width
 
     def folds(self, n_folds: int, seed: int) -> list[list[int]]:
-        """Assign the tasks to up to ``n_folds`` folds, siblings together.
+        """Assign the tasks to up to ``n_folds`` folds, tasks of one group together.
 
         Parameters
         ----------
         n_folds : int
-            Most folds; there are no more than groups of siblings.
+            Largest number of folds; there are at most as many as groups.
         seed : int
             Seed of the order of the groups.
 
@@ -221,7 +223,7 @@ class TaskSet:
         Parameters
         ----------
         tasks : iterable of Task
-            They are not validated again.
+            The tasks; they are not validated again.
 
         Returns
         -------

@@ -154,7 +154,7 @@ def test_21_tasks_without_anomalies_are_used_as_normals(family):
 
 def test_21_tasks_that_have_no_anomalies_at_all_keep_the_closed_form(family):
     normals_only = [(X[y == 0], None) for X, y in family]
-    with pytest.warns(TaskWarning, match="the closed form is kept"):
+    with pytest.warns(TaskWarning, match="the default weights are kept"):
         detector = ProtoNetDetector(**QUICK).meta_fit(normals_only)
     assert "theta" not in detector.pretrained.arrays
     X, y, query, query_y = new_task()

@@ -150,7 +150,7 @@ def test_nothing_is_advised_where_nothing_is_wrong():
 
 @pytest.mark.parametrize(
     ("mine", "other", "said"),
-    [(1.0, 4.0, "Plain neighbours do better"), (2.0, 2.0, "does as well"), (5.0, 0.5, None)],
+    [(1.0, 4.0, "A simple baseline is better"), (2.0, 2.0, "does as well"), (5.0, 0.5, None)],
 )
 def test_neighbours_that_are_as_good_are_named(mine, other, said):
     found = diagnosed(separated(mine), separated(other, 1), CODES == 1)
@@ -231,7 +231,7 @@ def test_a_network_tells_of_its_adaptation(task):
     assert ProtoNetDetector().fit(X, y).diagnose(query, query_y).adaptation is None
     closed = MAMLDetector().fit(X, y).diagnose(query, query_y)
     assert closed.adaptation == {"used": "closed form"}
-    assert any("The closed form scores, not a network" in s for s in closed.advice)
+    assert any("The default formula scores, not a network" in s for s in closed.advice)
     assert "adaptation                  closed form" in str(closed)
     name = next(name for name in MAML if MAML[name].items() >= PLAIN.items())
     with warnings.catch_warnings():
@@ -246,4 +246,4 @@ def test_steps_in_vain_or_for_the_worse_are_named():
     worse = {**fine, "support_loss": [0.5, 1.0]}
     assert "smaller inner_lr" in adaptation_advice(worse)[0]
     in_vain = {**fine, "score_change": {"not adapted": 0.001, "swapped support": 0.0}}
-    assert "hardly changes" in adaptation_advice(in_vain)[0]
+    assert "hardly change the scores" in adaptation_advice(in_vain)[0]

@@ -99,7 +99,7 @@ def check_device(device: str) -> None:
         reason = str(error).split(". ")[0].splitlines()[0].rstrip(".")
         raise ValueError(
             f"device={device!r} cannot be used here: {reason}. Use device='cpu', or install a "
-            "torch that finds the device."
+            "version of torch that supports the device."
         ) from error
 
 

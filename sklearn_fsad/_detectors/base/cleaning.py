@@ -1,4 +1,4 @@
-"""Select the rows of a support to learn from, where some of their labels may be wrong."""
+"""Select the training rows to learn from, where some of their labels may be wrong."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAD_OF_NORMAL = 0.6745  # median absolute deviation of a standard normal
 
 
 def believed_normals(scores_from: Callable[[Mask], Array], y: Codes) -> Mask:
-    """Select the normals to which the others do not give high anomaly scores: (n_support,).
+    """Select the normals without a high anomaly score given the others: (n_support,).
 
     The search starts from the half of the normals with the lowest scores and ignores labelled
     anomalies, since next to these some anomalies among the normals look normal. Normals that score
@@ -81,8 +81,8 @@ def core(scores: Array, y: Codes) -> Mask:
 def believed(scores: Array, y: Codes, kept: Mask) -> Mask:
     """Select the normals to keep by scores from those kept so far: (n_support,).
 
-    A row is doubted where its score is more than 2.5 robust spreads above the median of those kept;
-    at most 40 % of the normals are.
+    A row is left out if its score is more than 2.5 robust spreads above the median of those kept;
+    at most 40 % of the normals are left out.
 
     Parameters
     ----------

@@ -58,8 +58,8 @@ def warn_of_rest(codes: Codes, chosen: Mask, most_normals: int) -> None:
         warn(
             f"{' and '.join(parts)} are left out of the context that rows are compared with, a "
             f"random part of what fit was given: max_context={most_normals} normal rows and "
-            f"{MOST_ANOMALIES} labelled anomalies are the most. Raise max_context where more are "
-            "worth the time, or give fit fewer rows.",
+            f"{MOST_ANOMALIES} labelled anomalies are the most. Raise max_context to use more "
+            "rows, which takes longer, or give fit fewer rows.",
         )
 
 

@@ -48,12 +48,12 @@ class Decisions(FittedDetector):
         Parameters
         ----------
         threshold : {"auto", "conformal", "f1"}, callable, PyThresh object or float, default=None
-            As the parameter; a number is the score, as of ``score_samples``, below which rows are
-            anomalies, and is forgotten by the next ``fit``. None keeps the present one.
+            As the parameter of that name. A number is a threshold on ``score_samples``: rows below
+            it are anomalies; it lasts until the next ``fit``. None keeps the present one.
         alpha : float in (0, 1), default=None
             Rate of false alarms to aim at; None keeps the present one.
         contamination : "auto" or float in (0, 0.5], default=None
-            Share of the support to flag. None means "auto" where a threshold or alpha is given.
+            Share of the training rows to flag. None means "auto" if a threshold or alpha is given.
 
         Returns
         -------
@@ -63,8 +63,8 @@ class Decisions(FittedDetector):
         Raises
         ------
         ValueError
-            If nothing is given, or what is cannot be used, such as a callable that returns NaN: the
-            detector is then as it was.
+            If nothing is given, or a value cannot be used, such as a callable that returns NaN. The
+            detector is then unchanged.
         """
         self._check_fitted()
         threshold = plain_scalar(threshold)
@@ -104,27 +104,27 @@ class Decisions(FittedDetector):
         X : array-like of shape (n_samples, n_features)
             Rows.
         y : array-like of shape (n_samples,)
-            Labels, as in ``fit``, which have to be given; unlabelled rows do not count.
+            Labels, as in ``fit``; required. Unlabelled rows are ignored.
         metric : {"f1", "recall_at_fpr", "cost"} or callable, default="f1"
             Quantity to optimise: F1; the recall at a rate of false alarms of at most ``max_fpr``,
-            with the finite-sample rank; the cost of false alarms and misses; or
-            ``metric(y_true, y_pred)``, larger = better, 1 for an anomaly and 0 for a normal row. A
-            threshold where it is NaN is not chosen.
+            by the conformal rank; the cost of false alarms and missed anomalies; or a function
+            ``metric(y_true, y_pred)``, larger = better, called with 1 for anomalies and 0 for
+            normal rows. Thresholds where it is NaN are not chosen.
         max_fpr : float in (0, 1), default=0.05
-            See ``metric``; also the rate aimed at where no row is an anomaly.
+            See ``metric``; also the rate to aim at if no row is an anomaly.
         costs : (float, float), default=(1, 1)
             Costs of a false alarm and of a missed anomaly.
 
         Returns
         -------
         self : object
-            The detector, with another ``offset_``; the next ``fit`` forgets it.
+            The detector, with another ``offset_``, which lasts until the next ``fit``.
 
         Raises
         ------
         ValueError
             If ``y`` is missing or labels no row as normal, if ``metric`` is NaN at every threshold
-            or no number at one, or if ``max_fpr`` or ``costs`` are out of range.
+            or does not return a number, or if ``max_fpr`` or ``costs`` are out of range.
         """
         self._check_fitted()
         metric = plain_scalar(metric)
@@ -136,7 +136,7 @@ class Decisions(FittedDetector):
         normal = scores[(codes != ANOMALOUS) & (codes != UNLABELLED)]
         anomalous = scores[codes == ANOMALOUS]
         if not len(normal):
-            raise ValueError("No row is labelled as normal: a threshold needs some of these.")
+            raise ValueError("No row is labelled as normal: a threshold needs normal rows.")
         if not len(anomalous) and metric != "recall_at_fpr":
             warn(
                 f"No row is labelled as an anomaly: the threshold aims at a rate of false alarms "
@@ -160,34 +160,34 @@ class Decisions(FittedDetector):
     def classes_(self) -> NDArray[Any]:
         """Labels of the columns of :meth:`predict_proba`, sorted, in the coding given to ``fit``.
 
-        They are 0 and 1 after labels 0 and 1, and -1 and 1 without labels, or where normal rows
-        had several.
+        They are 0 and 1 if ``fit`` was given labels 0 and 1, and -1 and 1 without labels or if
+        normal rows had several labels.
         """
         return np.array(sorted(self._coding or SIGNED) if hasattr(self, "_coding") else [-1, 1])
 
     def predict_proba(self, X: Any, *, anomaly_rate: float | None = None) -> Array:
         """Estimate the probabilities that rows are anomalous and normal.
 
-        After ``meta_fit`` they are given by a curve learned on episodes of the training tasks. It
-        depends on the score in units of the support's scores, on the number of shots and on the
-        scores of the labelled anomalies. Without ``meta_fit`` they are computed from p-values of
-        the support alone [1]_: less well calibrated, since a support does not tell how high the
-        scores of anomalies are.
+        After ``meta_fit`` they come from a curve learned on episodes of the training tasks. It
+        depends on the score relative to the leave-one-out scores of the training rows, on the
+        number of shots and on the scores of the labelled anomalies. Without ``meta_fit`` they are
+        computed from p-values alone [1]_ and are less well calibrated, since a few rows do not show
+        how high anomalies score.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             Rows.
         anomaly_rate : float in (0, 1), default=None
-            Share of anomalies among the rows to come. None means that of the training tasks;
-            without such ``contamination`` as ``fit`` or ``set_threshold`` found it, or 0.1 where
-            that is "auto".
+            Share of anomalies among the rows to score. None means the share in the training tasks;
+            without training tasks, ``contamination`` as it was at ``fit`` or ``set_threshold``, or
+            0.1 if that is "auto".
 
         Returns
         -------
         probabilities : ndarray of shape (n_samples, 2)
-            Columns in the order of ``classes_``: anomalous, normal after labels -1 and 1 or none,
-            and normal, anomalous after labels 0 and 1 or False and True.
+            Columns in the order of ``classes_``: anomalous, normal if the labels were -1 and 1 or
+            there were none; normal, anomalous if they were 0 and 1 or False and True.
 
         References
         ----------
@@ -216,10 +216,10 @@ class Decisions(FittedDetector):
     def p_values(self, X: Any) -> Array:
         """Compute conformal p-values, small = anomalous [1]_.
 
-        The p-value of a row is one plus the number of the support's n normals whose leave-one-out
-        scores are at least as high, over n + 1. Where normal rows, those of the support included,
-        are exchangeable and the detector treats them alike, at most a share p of them has a p-value
-        of at most p. No p-value is below 1 / (n + 1).
+        Let n be the number of normal training rows. The p-value of a row is (1 + m) / (n + 1),
+        where m of their leave-one-out anomaly scores are at least as high as the score of the row.
+        If new normal rows are exchangeable with the training rows, at most a share p of them has a
+        p-value of at most p. No p-value is below 1 / (n + 1).
 
         Parameters
         ----------
@@ -253,7 +253,7 @@ class Decisions(FittedDetector):
         X : array-like of shape (n_samples, n_features)
             Rows.
         q : float in (0, 1), default=0.1
-            Rate of false discoveries.
+            False discovery rate to aim at.
 
         Returns
         -------

@@ -44,8 +44,9 @@ from .reports import Reports
 class BaseFewShotDetector(Fitting, Reports, metaclass=ABCMeta):
     """Validate, adapt, score and explain: all that detectors have in common.
 
-    A method provides four hooks: its meta-training, the state it has without any, the module of a
-    state, and how a support describes rows to that module. Leave-one-out scores have a default.
+    A method provides four hooks: its meta-training, its state before meta-training, the torch
+    module of a state, and how rows are represented for that module. Leave-one-out scores have a
+    default.
 
     Parameters
     ----------
@@ -55,11 +56,11 @@ class BaseFewShotDetector(Fitting, Reports, metaclass=ABCMeta):
     max_epochs : int, default=20
         Epochs of meta-training.
     episodes_per_epoch : int, default=None
-        Episodes of an epoch; None leaves them to the method.
+        Episodes in an epoch; None uses the default of the method.
     batch_size : int, default=16
         Episodes per training step.
     lr : float, default=None
-        Learning rate; None leaves it to the method.
+        Learning rate; None uses the default of the method.
     {threshold}
     {alpha}
     {contamination}
@@ -154,12 +155,13 @@ class BaseFewShotDetector(Fitting, Reports, metaclass=ABCMeta):
     def meta_fit(self, X: Any, y: Any = None, *, groups: Any = None) -> Self:
         """Learn across past tasks; ``fit`` then adapts to a new one.
 
-        The result is kept in the parameter ``pretrained``, so that clones, pipelines and searches
-        carry it. A former fit is dropped.
+        The result is stored in the parameter ``pretrained``, so that clones, pipelines and searches
+        keep it. An earlier ``fit`` is forgotten.
 
         Ctrl-C raises KeyboardInterrupt as usual. After at least one whole epoch of training,
-        ``pretrained`` then holds the state after the last whole epoch, and a warning tells the
-        number of epochs; before that, and during the held-out comparison, nothing is changed.
+        ``pretrained`` then holds the state after the last whole epoch, and a warning says how many
+        epochs that was. Before that, and during the comparison on held-out tasks, nothing is
+        changed.
 
         Parameters
         ----------
@@ -196,11 +198,11 @@ class BaseFewShotDetector(Fitting, Reports, metaclass=ABCMeta):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Support rows; at least two that are not labelled as anomalies.
+            Training rows (the support); at least two that are not labelled as anomalies.
         y : array-like of shape (n_samples,), default=None
             Labels in scikit-learn's coding (1 inlier, -1 outlier) or PyOD's (0 inlier, 1 outlier);
-            NaN or None marks an unlabelled row, which counts as normal unless the method doubts it.
-            Without ``y`` all rows count as normal.
+            NaN or None marks an unlabelled row, which counts as normal unless it is left out as
+            suspicious. Without ``y`` all rows count as normal.
 
         Returns
         -------
@@ -224,15 +226,15 @@ class BaseFewShotDetector(Fitting, Reports, metaclass=ABCMeta):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """Add rows to the support: the same as one ``fit`` on all rows given so far.
+        """Add training rows: the same as one ``fit`` on all rows given so far.
 
-        Parameters that were changed since count, as in that ``fit``; labels given before stay as
-        they were read.
+        Parameters changed in the meantime apply, as in that ``fit``. Earlier labels keep their
+        meaning.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            More support rows.
+            More training rows.
         y : array-like of shape (n_samples,), default=None
             Their labels, as in :meth:`fit`.
 

@@ -12,57 +12,58 @@ _TEXTS = """
 n_normal, n_anomalous : tuple of (int, int), default=(5, 50) and (0, 10)
     Lowest and highest number of shots in a training episode.
 n_query : int, default=60
-    Query rows of a training episode, half of them anomalous where the task has that many.
+    Rows to score in a training episode (the query), half of them anomalous where the task has that
+    many.
 support_contamination : float in [0, 0.5], default=0.0
-    Robust meta-training: highest share of anomalies among the normal shots of a training
-    episode, each of which draws its own share. Try 0.2 where supports are not inspected.
+    Robust meta-training: highest share of hidden anomalies among the normal shots of a training
+    episode; each episode draws its own share. Try 0.2 if nobody checks the rows given to ``fit``.
 threshold : {"auto", "conformal", "f1"}, callable or PyThresh object, default="auto"
-    How leave-one-out scores of the support become the threshold, where
+    How the threshold is chosen from the leave-one-out scores of the training rows, if
     ``contamination="auto"``; see :mod:`sklearn_fsad.thresholds`.
 alpha : float, default=0.05
-    Rate of false alarms that the threshold aims at.
+    Rate of false alarms to aim at: the share of normal rows that are flagged.
 contamination : "auto" or float in (0, 0.5], default="auto"
     A number flags that share of the rows given to ``fit``, as in scikit-learn, by their
-    leave-one-out scores. For a rate of false alarms keep "auto".
+    leave-one-out scores. With "auto", ``threshold`` and ``alpha`` decide.
 outlier_label : "auto", number or str, default="auto"
-    Label of the anomalies; "auto" reads the codings of scikit-learn and PyOD.
+    Label of the anomalies; "auto" accepts the codings of scikit-learn and PyOD.
 clean_support : bool or "all", default=False
-    Whether to doubt the normal rows of the support: those to which the others give high anomaly
-    scores are not learned from, see ``support_kept_``. "all" also doubts labelled anomalies with
-    the scores of normal rows; else they stay.
+    Whether to leave out suspicious training rows: normal rows with a high anomaly score given the
+    other rows, see ``support_kept_``. "all" also leaves out labelled anomalies that score like
+    normal rows.
 max_context : int, default=2000
-    Most normal rows in the context: those that rows are compared with and that the method learns
-    from. Of more, a random part is taken, the same for any order of the rows, and a warning says
-    so; of other normals given to ``fit`` up to 10,000 still set the threshold. All labelled
+    Largest number of normal rows in the context, the rows that the method learns from and compares
+    with. If ``fit`` is given more, a random sample is used, the same for any order of the rows,
+    with a warning. Up to 10,000 of the other normal rows still set the threshold. All labelled
     anomalies are kept, up to 5000.
 pretrained : MetaState, str or path, default=None
-    Meta-learned state of this class, or of one that it is derived from; ``meta_fit`` sets it.
+    Meta-learned state of this class or of a parent class; ``meta_fit`` sets it.
 device : str, default="cpu"
     Where the network trains.
 net_params : dict, default=None
-    More settings of the skorch net that trains, such as ``{"optimizer__weight_decay": 0.1}``,
-    which come before the parameters of the same names.
-    ``{"accelerator": accelerate.Accelerator}`` lets processes share ``meta_fit``.
+    More settings of the skorch net that trains, such as ``{"optimizer__weight_decay": 0.1}``; they
+    override parameters of the same names. ``{"accelerator": accelerate.Accelerator}`` lets several
+    processes share ``meta_fit``.
 callbacks : list, default=None
-    skorch callbacks of the training; cloned, never changed. Most trainings have no validation
-    episodes: ``EarlyStopping(monitor="train_loss")``.
+    skorch callbacks of the training; cloned, never changed. Most trainings have no validation loss:
+    use ``EarlyStopping(monitor="train_loss")``.
 verbose : int, default=None
-    A bar tells the progress of ``meta_fit`` and ``fit``: 0 shows none, 1 shows it at once. None
-    shows it after five seconds, in notebooks and terminals alone. The same and what held-out tasks
-    decided is logged by ``logging.getLogger("sklearn_fsad")``.
+    Progress bar of ``meta_fit`` and ``fit``: 0 shows none, 1 shows it at once, None shows it after
+    five seconds, only in notebooks and terminals. The logger ``logging.getLogger("sklearn_fsad")``
+    reports the phases and the results on held-out tasks.
 random_state : int, RandomState or None, default=None
     Seed of everything random.
 offset_ : float
     ``decision_function = score_samples - offset_``.
 state_ : MetaState
-    The state that ``fit`` adapted.
+    The meta-learned state that ``fit`` started from.
 support_X_ : ndarray of shape (n_support, n_features)
-    Support rows.
+    Training rows: the rows given to ``fit``, also called the support.
 support_y_ : ndarray of shape (n_support,)
     Their labels: 0 normal, 1 anomalous, -1 unlabelled.
 support_kept_ : ndarray of shape (n_support,), dtype bool
-    Rows that were learned from: all but those that ``clean_support`` doubts. Those that
-    ``max_context`` leaves out are not judged, and True here.
+    Training rows that were learned from: all but those that ``clean_support`` left out. Rows that
+    ``max_context`` left out are not checked and are True here.
 n_features_in_ : int
     Number of features.
 feature_names_in_ : ndarray of shape (`n_features_in_`,)

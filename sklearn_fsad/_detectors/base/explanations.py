@@ -27,10 +27,11 @@ class Explanations(FittedDetector):
     def feature_scores(self, X: Any) -> Array:
         """Attribute the anomaly scores of rows to their columns.
 
-        The contribution of a column is the drop of the anomaly score when its value is replaced by
-        that of the nearest normal row of the support; nearest by all other columns, each in its own
-        spread. The rest of the score is divided evenly. Each row is scored once more for each
-        column: with 1000 columns that takes 1000 times as long as ``score_samples``.
+        The contribution of a column is how much the anomaly score drops when its value is replaced
+        by that of the nearest normal training row, nearest in all other columns after scaling each
+        by its spread. The rest of the score is divided evenly among the columns. Each row is scored
+        once more for each column: with 1000 columns that takes 1000 times as long as
+        ``score_samples``.
 
         Parameters
         ----------
@@ -69,15 +70,15 @@ class Explanations(FittedDetector):
         X : array-like of shape (n_samples, n_features)
             Rows that were not given to ``fit``.
         y : array-like of shape (n_samples,)
-            Labels, as in ``fit``, which have to be given; unlabelled rows do not count. Without any
-            anomaly the figures that need some are None.
+            Labels, as in ``fit``; required. Unlabelled rows are ignored. Without any anomaly the
+            figures that need anomalies are None.
 
         Returns
         -------
         diagnosis : Diagnosis
-            Its fields: distance to the training tasks; ROC AUC and average precision beside those
-            of plain neighbours on the same support; rates of false alarms and of detection; the
-            report of the method on its adaptation; and advice.
+            Its fields: distance to the training tasks; ROC AUC and average precision, compared with
+            nearest neighbours on the same training rows; rates of false alarms and of detection;
+            the report of the method on its adaptation; and advice.
 
         Raises
         ------

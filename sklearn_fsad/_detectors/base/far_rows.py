@@ -1,4 +1,4 @@
-"""Tell rows that lie far outside of a support, so that they count as anomalies in any case."""
+"""Find rows far outside of the support, so that they always count as anomalies."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _MOST_SPREADS = 1e12
 class Range:
     """Hold the range of a support's columns, widened by 1e12 spreads of its normals.
 
-    A discriminant between normals and labelled anomalies takes what is far out on the side of the
-    normals for the most normal of all, and a network loses its precision there. No measurement
-    lies so far out: it is a failed sensor, a wrong unit or a mark of a missing value.
+    A discriminant between normals and labelled anomalies would call a row far out on the side of
+    the normals the most normal of all, and a network loses its precision there. No real measurement
+    lies so far out: it is a failed sensor, a wrong unit or a code for a missing value.
 
     Attributes
     ----------
@@ -40,14 +40,14 @@ class Range:
         return cls(np.where(empty, -np.inf, low - margin), np.where(empty, np.inf, high + margin))
 
     def outside(self, X: Array) -> Mask:
-        """Tell the rows with a value out of the range: (m, d) -> (m,)."""
+        """Find the rows with a value outside of the range: (m, d) -> (m,)."""
         return np.asarray(((self.low > X) | (self.high < X)).any(axis=1))
 
     def nearest(self, X: Array) -> Array:
-        """Move values to the range: (m, d) -> (m, d)."""
+        """Clip values to the range: (m, d) -> (m, d)."""
         return np.clip(X, self.low, self.high)
 
 
 def floor_of_far_rows(left_out: Array) -> float:
-    """Return a score above those of all rows of a support, so above every threshold from them."""
+    """Return a score above those of all training rows, so above every threshold from them."""
     return float(left_out.max() + max(np.ptp(left_out), 1.0))

@@ -56,8 +56,8 @@ class FittedDetector(OutlierMixin, Parameters):
         -------
         scores : ndarray of shape (n_samples,)
             Float64; the score of a row does not depend on the other rows of ``X``. A row that
-            equals a normal row of the support gets the leave-one-out score of that row, unless rows
-            of the support repeat each other so often that it may well be a fresh one.
+            equals a normal training row gets the leave-one-out score of that row, unless training
+            rows repeat so often that it may well be a new row.
         """
         self._check_fitted()
         rows = self._validated(X, reset=False, dtype=[np.float64, np.float32])  # not copied whole
@@ -98,21 +98,21 @@ class FittedDetector(OutlierMixin, Parameters):
     def score(self, X: Any, y: Any = None) -> float:
         """Compute the ROC AUC with the anomaly as the positive class, for any coding of ``y``.
 
-        It does not depend on ``threshold``, ``alpha`` and ``contamination``: in a search over
-        these all candidates tie, with a warning. There pass a scorer that evaluates ``predict``,
-        such as ``scoring=anomaly_scorer("f1")``.
+        It does not depend on ``threshold``, ``alpha`` and ``contamination``: in a search over these
+        all candidates tie, with a warning. For such a search use a scorer that evaluates
+        ``predict``, such as ``scoring=anomaly_scorer("f1")``.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             Rows.
         y : array-like of shape (n_samples,)
-            Labels, which have to be given; unlabelled rows do not count.
+            Labels; required. Unlabelled rows are ignored.
 
         Returns
         -------
         auc : float
-            0.5 is chance.
+            0.5 is chance, 1 is perfect.
         """
         scores = -self.score_samples(X)
         codes = self._encoded_query(y, len(scores))

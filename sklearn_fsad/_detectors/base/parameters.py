@@ -35,8 +35,8 @@ class Parameters(BaseEstimator):
             if isinstance(values.get(parameter), type):
                 given = values[parameter].__name__
                 raise InvalidParameterError(
-                    f"The {parameter!r} parameter of {name} is the class {given}: give an object "
-                    f"of it, such as {given}()."
+                    f"The {parameter!r} parameter of {name} is the class {given}: give an "
+                    f"instance, such as {given}()."
                 )
 
     def _check_parameters(self) -> None:

@@ -30,9 +30,9 @@ class Reports(Explanations):
     def report(self, X: Any, top: int | None = 10) -> Any:
         """List the most anomalous rows, most anomalous first, with the two columns to blame.
 
-        All rows are scored once; only those reported are explained, by :meth:`feature_scores`. The
-        time that takes grows with ``top`` times the number of columns: ask for few rows where there
-        are many columns.
+        All rows are scored; only the rows in the report are explained, by :meth:`feature_scores`.
+        That takes time in proportion to ``top`` times the number of columns: with many columns ask
+        for few rows.
 
         Parameters
         ----------
@@ -44,7 +44,7 @@ class Reports(Explanations):
         Returns
         -------
         report : DataFrame of pandas, or of polars where ``X`` is a frame of polars
-            A row for each row listed. Where ``X`` is a frame of pandas its index is kept. Columns:
+            One row for each row listed. If ``X`` is a pandas frame, its index is kept. Columns:
 
             - ``row``: position in ``X``, from 0;
             - ``anomaly_score``: ``-decision_function(X)``, larger = more anomalous;
@@ -55,7 +55,7 @@ class Reports(Explanations):
             - ``column_1``, ``value_1``: the column that adds most to the score, ``x0``, ``x1``, ...
               where columns have no names, and its value;
             - ``usual_low_1``, ``usual_high_1``: 5th and 95th percentile of that column in the
-              normal rows of the support;
+              normal training rows;
             - the same four ending in ``_2`` for the next column, where there is one.
 
         Raises
@@ -96,7 +96,7 @@ class Reports(Explanations):
         Returns
         -------
         summary : Summary
-            ``print`` shows it; its fields hold the same.
+            ``print`` shows it as text; its fields hold the same facts.
 
         Raises
         ------
@@ -185,22 +185,22 @@ class Reports(Explanations):
         threshold, alpha = self._in_force("threshold"), float(self._in_force("alpha"))
         if self._in_force("contamination") != "auto":
             share = self._in_force("contamination")
-            return f"flags a share of {share:g} of the support (contamination)", None
+            return f"flags a share of {share:g} of the training rows (contamination)", None
         if not isinstance(threshold, str):
             return f"chosen by {getattr(threshold, '__name__', type(threshold).__name__)}", None
         if threshold != "conformal" and (self.support_y_ == ANOMALOUS).sum() >= 2:
-            return "the best F1 on left-out rows of the support", None
+            return "the best F1 on leave-one-out scores of the training rows", None
         least = 1.0 / (n + 1)
         if alpha >= least:
             return f"by the rate of false alarms alpha={alpha:g}", alpha
-        return f"by 1/(n+1), the least rate of false alarms that {n} normal rows resolve", least
+        return f"by 1/(n+1), the lowest rate of false alarms that {n} normal rows allow", least
 
 
 def _next_steps(fitted: bool, n_tasks: int, is_far: bool) -> tuple[str, ...]:
     """List what to do next, as sentences."""
     steps = []
     if not fitted:
-        learn = "" if n_tasks else "Call meta_fit with past tasks, where you have some. "
+        learn = "" if n_tasks else "Call meta_fit with past tasks, if you have some. "
         steps.append(f"{learn}Call fit with a few rows of the new task before scoring.")
     if is_far:
         steps.append("Check the order and the units of the columns, or meta_fit on tasks like it.")

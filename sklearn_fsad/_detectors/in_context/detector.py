@@ -26,54 +26,56 @@ _CLOSED_FORM = {"closed": closed_form(), "departs": np.zeros((2, 2))}
 
 @with_shared_parameters
 class InContextDetector(BaseFewShotDetector):
-    """Detect anomalies in any table by a network that was trained on synthetic tables.
+    """Pretrained detector for tables of any width; needs no past tasks.
 
-    Rows are represented by kinds of evidence that do not depend on units or on the number of
+    A row is described by scores, called evidence, that do not depend on units or on the number of
     columns: distances to neighbours in several coordinate systems, local densities, principal
     components, tails, and, with labelled anomalies, discriminants between these and the normals. A
-    small network, a conditional neural process [1]_ whose weights come with the package, predicts
-    from the support the weight of each kind. ``fit`` trains nothing but a few dozen trees.
+    small network, a conditional neural process [1]_, predicts from the training rows how much each
+    of them counts. Its weights come with the package and were trained on synthetic tables. ``fit``
+    trains only a few dozen small trees.
 
-    ``meta_fit`` fine-tunes the network on your own tasks, of any widths, and keeps the weights that
-    came with the package where held-out tasks are not scored better. Tasks that share their columns
-    also have evidence pooled over tasks: how normals vary, and the directions in which anomalies
-    depart. Called again, it starts from the weights that came with the package again.
+    ``meta_fit`` fine-tunes the network on your own tasks, of any widths. The new weights are used
+    only if they are better on held-out tasks. Tasks with the same columns also share what is pooled
+    over them: how normals vary, and the directions in which anomalies deviate. Each call starts
+    again from the weights that come with the package.
 
-    Rows marked as unlabelled may be anomalies: those that are farthest from the others, a fifth of
-    them and fewer the more anomalies are labelled, are left out of the context. Without any ``y``
-    all rows are taken for normal.
+    Rows marked as unlabelled (NaN) may be anomalies: the fifth of them that is farthest from the
+    others is not used for comparison, fewer the more anomalies are labelled. Without ``y`` all rows
+    count as normal.
 
-    More than 100 columns of values that rarely repeat are taken for the coordinates of an
-    embedding; evidence from single columns is then not used.
+    A table with more than 100 columns whose values rarely repeat is treated as an embedding:
+    evidence from single columns is then not used.
 
     Parameters
     ----------
     max_context : int, default=1000
-        Most normal rows in the context; of more, a random part is taken, the same for any order of
-        rows and columns, and a warning says so. Of other normals given to ``fit`` up to 10,000
-        still set the threshold. All labelled anomalies are kept, up to 5000.
+        Largest number of normal rows that rows are compared with. If ``fit`` is given more, a
+        random sample is used, the same for any order of rows and columns, with a warning. Up to
+        10,000 of the other normal rows still set the threshold. All labelled anomalies are kept, up
+        to 5000.
     {n_normal}
     {n_query}
     {support_contamination}
     max_epochs : int, default=30
-        Most epochs of fine-tuning; 0 keeps the weights as they are.
+        Largest number of epochs of fine-tuning; 0 keeps the weights as they are.
     episodes_per_epoch : int, default=None
-        Number of episodes in an epoch; None means 24 for each task, 480 at most.
+        Number of episodes in an epoch; None means 24 per task, at most 480.
     batch_size : int, default=32
         Episodes per training step.
     lr : float, default=None
-        Highest rate of the training steps; None means 0.002.
+        Highest learning rate; None means 0.002.
     {threshold}
     {alpha}
     {contamination}
     {outlier_label}
     clean_support : bool or "all", default=False
-        Whether to doubt the normal rows of the support too, as if they were unlabelled; see
-        ``support_kept_``. "all" also doubts the labelled anomalies that look normal beside the
-        others; else they stay.
+        Whether to treat the normal training rows as if they were unlabelled, and leave out those
+        farthest from the others; see ``support_kept_``. "all" also leaves out labelled anomalies
+        that look normal.
     pretrained : MetaState, str or path, default="tabular-v1"
-        The weights that came with the package, or those that ``meta_fit`` set; None means the
-        default weights, from which the network departs.
+        The weights that come with the package, or those that ``meta_fit`` set; None means the
+        fixed default weights that the network corrects.
     {device}
     {net_params}
     {callbacks}
@@ -162,7 +164,7 @@ class InContextDetector(BaseFewShotDetector):
         arrays, info = self._start()
         info |= {"n_tasks": tasks.n_tasks}
         sampler = self._sampler(tasks, seed)
-        sampler.warn_if_empty("the weights stay as they were")
+        sampler.warn_if_empty("the weights are unchanged")
         if not sampler.drawable:
             return MetaState(type(self).__name__, {}, arrays, None, info=info)
         tuned = fine_tune(
@@ -197,7 +199,7 @@ class InContextDetector(BaseFewShotDetector):
         learned = state.info.get("evidence", known)
         if learned != known:
             raise ValueError(
-                f"pretrained weighs {len(learned)} kinds of evidence, this version has "
+                f"pretrained has weights for {len(learned)} kinds of evidence, this version has "
                 f"{len(known)}, not all the same: call meta_fit again."
             )
 

@@ -36,51 +36,54 @@ def _reconstructs(detector: MAMLDetector) -> bool:
 
 @with_shared_parameters
 class MAMLDetector(BaseFewShotDetector):
-    """Detect anomalies by a network that a few gradient steps adapt to the support.
+    """Adapt a network to each task by a few gradient steps; past tasks teach where to start.
 
-    ``meta_fit`` learns initial weights from which few steps suffice [1]_. The network is a
-    correction, zero at first, of a closed form, the weighted evidence of
-    :class:`ProtoNetDetector`; where it is not better on held-out tasks, the closed form is kept
-    and a warning is given. Choose it for tasks that are alike, such as recordings of one kind of
-    machine; for tasks that differ, prototypes are the better choice.
+    ``meta_fit`` learns initial weights from which a few gradient steps are enough [1]_. The network
+    corrects a default formula, the weighted evidence of :class:`ProtoNetDetector`; before training
+    the correction is zero. If the network is not better on held-out tasks, the default formula is
+    used, with a warning. Choose this detector for similar tasks, such as recordings of one kind of
+    machine; for tasks that differ choose :class:`ProtoNetDetector`.
 
-    Without ``meta_fit`` the detector is the closed form; with ``residual=False`` it first trains
-    on episodes made out of the support itself.
+    Without ``meta_fit`` the detector is the default formula; with ``residual=False`` it first
+    trains on episodes made from the rows given to ``fit``.
 
     Parameters
     ----------
     learner : {"classifier", "autoencoder", "svdd"}, default="classifier"
-        Network to adapt: a classifier of anomalies, which is given injected anomalies where the
-        support has none; an autoencoder, whose reconstruction error is the score; or a hypersphere
-        around a meta-learned centre [2]_, with the distance as the score. The last two learn a
-        larger error for labelled anomalies.
+        Network to adapt: a classifier, which is given injected anomalies if no training row is
+        labelled as an anomaly; an autoencoder, scored by its reconstruction error; or a hypersphere
+        around a meta-learned centre [2]_, scored by the distance from it. The last two learn to
+        give labelled anomalies a larger error.
     algorithm : {"maml", "fomaml", "anil", "metasgd", "reptile"}, default="maml"
         MAML differentiates through the steps; first-order MAML does not and takes less than half
-        the time; ANIL [3]_ adapts the last layer alone; Meta-SGD [4]_ learns a rate for every
-        weight; Reptile [5]_ moves the initial weights towards the adapted ones.
+        the time; ANIL [3]_ adapts only the last layer; Meta-SGD [4]_ learns a learning rate for
+        every weight; Reptile [5]_ moves the initial weights towards the adapted ones.
     n_inner_steps : int, default=5
-        Number of gradient steps of an adaptation; 0 trains one network for all tasks, which never
-        adapts: the baseline of adaptation.
+        Number of gradient steps of an adaptation; 0 trains one network for all tasks, without
+        adaptation, as a baseline.
     inner_lr : "learned" or float, default="learned"
-        Learning rate of the steps; "learned" learns one for each layer and step, starting at 0.3.
-        Meta-SGD always learns rates and takes a number as the start. Reptile learns none.
+        Learning rate of the gradient steps; "learned" learns one for each layer and step, starting
+        at 0.3. Meta-SGD always learns the rates, and a number is their start. Reptile learns none.
     inner_batch : {"as-given", "one-class"}, default="as-given"
-        Rows that the steps learn from: the support as it is, in training with as few anomalies as
-        at test, or its normal rows alone [6]_. The queries of training are balanced in both cases.
+        Rows that the gradient steps use: all training rows of a task, in meta-training with as few
+        anomalies as at test, or only the normal ones [6]_. The rows to score in meta-training are
+        balanced in both cases.
     residual : bool, default=True
-        Whether the network corrects the closed form, rather than standing on its own.
+        Whether the network corrects the default formula; if False, the network alone gives the
+        score.
     augment : "auto" or bool, default="auto"
         Whether to permute the features of training episodes and flip their signs, so that the
-        network cannot memorise which one moves where; "auto" chooses on held-out tasks.
+        network cannot memorise which feature changes in anomalies, and in which direction; "auto"
+        chooses on held-out tasks.
     inject : bool, default=True
-        Whether a classifier without labelled anomalies is given injected ones. Without them its
-        steps learn from one class. The other learners need none and ignore it.
+        Whether the classifier is given injected anomalies if no anomaly is labelled; otherwise its
+        gradient steps see only one class. The other learners ignore it.
     multi_step_loss : bool, default=False
-        Whether the training loss includes the scores after every step [7]_, not after the last
-        alone; without steps the two are the same.
+        Whether the training loss includes the scores after every step [7]_, not only after the last
+        one. Without steps both are the same.
     gate : bool, default=True
-        Whether the network has to beat the closed form on held-out tasks to be used. With
-        ``residual=False`` the network is used in any case, with a warning where it does not.
+        Whether the network is used only if it is better than the default formula on held-out tasks.
+        With ``residual=False`` it is always used, with a warning if it is not better.
     hidden : tuple of int, default=None
         Hidden layers; None means ``(64, 64)``, and ``(64,)`` on each side of the autoencoder.
     embedding_dim : int, default=None
@@ -90,17 +93,18 @@ class MAMLDetector(BaseFewShotDetector):
     {n_query}
     {support_contamination}
     max_epochs : int, default=7
-        Epochs of meta-training; 0 keeps the closed form, which needs ``residual=True``.
+        Epochs of meta-training; 0 keeps the default formula, which needs ``residual=True``.
     episodes_per_epoch : int, default=None
-        Number of episodes, the same in every epoch but augmented anew; None means 48 a task, at
-        most 960.
+        Number of episodes; they are the same in every epoch, with new augmentation. None means 48
+        per task, at most 960.
     batch_size : int, default=8
-        Tasks per meta-step.
+        Episodes per meta-step.
     lr : float, default=None
-        Highest learning rate of the meta-steps, whose rate rises once and falls; None means 0.004.
+        Highest learning rate of the meta-steps: the rate rises once and then falls. None means
+        0.004.
     scaler : {"auto", "none", "task", "robust", "shrunk"} or transformer, default="auto"
-        Scaling of the features of the network, the same in every episode and in ``fit``; evidence
-        has its own scaling. "auto" is "shrunk".
+        Scaling of the features for the network, the same in every episode and in ``fit``; the
+        default formula has its own scaling. "auto" is "shrunk".
     {threshold}
     {alpha}
     {contamination}
@@ -120,8 +124,8 @@ class MAMLDetector(BaseFewShotDetector):
         Loss of the support at each step, and the change of its scores by other adaptations.
     {offset_}
     state_ : MetaState
-        The state that ``fit`` adapted; ``state_.info["held_out"]`` holds the ROC AUC of the network
-        and of its baselines on held-out tasks.
+        The meta-learned state that ``fit`` started from; ``state_.info["held_out"]`` holds the ROC
+        AUC of the network and of its baselines on held-out tasks.
     {support_X_}
     {support_y_}
     {support_kept_}
@@ -267,7 +271,7 @@ class MAMLDetector(BaseFewShotDetector):
         if self.algorithm == "reptile" and not self.n_inner_steps:
             raise ValueError(
                 "algorithm='reptile' with n_inner_steps=0 learns nothing: it moves the initial "
-                "weights towards adapted ones. Give it steps, or choose another algorithm."
+                "weights towards adapted ones. Use n_inner_steps=1 or more, or another algorithm."
             )
 
     def _meta_train(self, tasks: TaskSet, seed: int) -> MetaState:
@@ -276,9 +280,12 @@ class MAMLDetector(BaseFewShotDetector):
         settings = self._net_settings(lr=4e-3, seed=seed)
         if not self.residual:
             if not settings.max_epochs:
-                raise ValueError("max_epochs=0 with residual=False leaves nothing to score by.")
+                raise ValueError(
+                    "max_epochs=0 with residual=False leaves nothing to score with: train the "
+                    "network, or use residual=True."
+                )
             sampler.require("The network needs some: add such tasks, or use residual=True.")
-        sampler.warn_if_empty("the closed form is kept")
+        sampler.warn_if_empty("the default formula is used")
         n_episodes = 0
         if sampler.drawable:
             n_episodes = self.episodes_per_epoch or min(48 * len(sampler.drawable), 960)
@@ -330,12 +337,12 @@ class MAMLDetector(BaseFewShotDetector):
     def adaptation_report_(self) -> dict[str, Any]:
         """Loss of the support at each step, and the change of its scores by other adaptations.
 
-        ``used`` is "network" or "closed form". ``support_loss`` lists the loss before and after
-        each step. ``score_change`` is the change of the order of the support's rows by score, as
-        one minus Spearman's correlation, without any step ("not adapted"), with steps on another
-        support, made of this one by shuffling features ("swapped support"), and with permuted
-        labels ("permuted labels"). Changes near 0 mean that the support hardly matters: the network
-        has memorised its training tasks, or its adaptation has no effect.
+        ``used`` is "network" or "closed form", the default formula. ``support_loss`` lists the loss
+        before the first step and after each step. ``score_change`` says how much the ranking of the
+        training rows would change without any step ("not adapted"), with steps on rows whose
+        features were shuffled ("swapped support"), and with permuted labels ("permuted labels"):
+        one minus Spearman's correlation. Values near 0 mean that the training rows hardly matter:
+        the network has memorised past tasks, or its adaptation has no effect.
         """
         self._check_fitted()
         return adaptation_report(self._adaptation)
@@ -358,16 +365,16 @@ class MAMLDetector(BaseFewShotDetector):
         Returns
         -------
         errors : ndarray of shape (n_samples, n_features)
-            Squared reconstruction error of each feature of the network: in units of the support's
-            spread, logarithmic far out. Of more than 100 features the network uses 32 principal
-            directions, and the errors are those of the directions.
+            Squared reconstruction error of each input of the network, in units of the spread of the
+            training rows, logarithmic for far values. With more than 100 features the network reads
+            32 principal directions, and the errors are those of the directions.
         """
         self._check_fitted()
         rows = self._validated(X, reset=False)
         adaptation = self._adaptation
         if not isinstance(adaptation.module, GradientAdaptation):
             raise ValueError(
-                "There is no autoencoder here: held-out tasks favoured the closed form, or the "
+                "There is no autoencoder: the default formula was better on held-out tasks, or the "
                 "detector was not meta-fitted. Use gate=False, or residual=False."
             )
 
@@ -385,7 +392,7 @@ class MAMLDetector(BaseFewShotDetector):
         losses = values.get("losses", [0.0])
         if values.get("use") and losses[-1] > losses[0]:
             warn(
-                f"Adaptation made the loss of the support worse: {losses[0]:.4g} before, "
+                f"Adaptation made the loss on the training rows worse: {losses[0]:.4g} before, "
                 f"{losses[-1]:.4g} after {self.n_inner_steps} steps. See adaptation_report_; a "
                 "smaller inner_lr or other training tasks may help.",
                 AdaptationWarning,

@@ -284,10 +284,12 @@ def _network_arrays(detector: BaseFewShotDetector, trained: Trained) -> dict[str
     lost = [name for name, won in zip(REGIMES, trained.used, strict=True) if not won]
     if lost:
         kept = (
-            "the closed form is used" if detector.residual else "the network is used all the same"
+            "the default formula is used"
+            if detector.residual
+            else "the network is used all the same"
         )
         warn(
-            "On held-out tasks the network was not clearly better than the closed form with "
+            "On held-out tasks the network was not clearly better than the default formula with "
             f"{' and '.join(lost)} supports: {kept}. See pretrained.info['held_out'].",
             AdaptationWarning,
         )

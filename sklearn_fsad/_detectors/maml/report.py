@@ -36,19 +36,19 @@ def adaptation_advice(report: dict[str, Any]) -> list[str]:
     """Advise, in words, what to try after a report."""
     if report["used"] == "closed form":
         return [
-            "The closed form scores, not a network: held-out tasks favoured it, or there was no "
-            "meta_fit. More training tasks may change that; state_.info['held_out'] tells by how "
-            "much the network lost."
+            "The default formula scores, not a network: it was better on held-out tasks, or there "
+            "was no meta_fit. More training tasks may change that; state_.info['held_out'] holds "
+            "both results."
         ]
     advice, losses = [], report["support_loss"]
     if losses[-1] > losses[0]:
         advice.append(
-            f"Adapting made the loss of the support worse, {losses[0]:.3g} before and "
+            f"Adapting made the loss on the training rows worse, {losses[0]:.3g} before and "
             f"{losses[-1]:.3g} after: try a smaller inner_lr or fewer steps."
         )
     if max(report["score_change"].values()) < _NO_CHANGE:
         advice.append(
-            "The support hardly changes the scores: the network knows its training tasks by heart. "
+            "The training rows hardly change the scores: the network has memorised past tasks. "
             "Try augment=True or more training tasks."
         )
     return advice

@@ -31,98 +31,103 @@ from .states import ANCHORS, WEIGHT, check_process, describe, module_of
 
 @with_shared_parameters
 class NeuralProcessDetector(BaseFewShotDetector):
-    """Detect rows whose features are unlikely given the other features and the support.
+    """Predict each feature of a row from the others; flag rows where the prediction is far off.
 
-    A neural process [1]_ predicts the hidden features of a row from the visible ones and from a
-    context, the support; a row whose features are unlikely under its predictions is an anomaly.
-    That finds rows whose features are all in range but do not belong together, says which of them
-    are off (:meth:`feature_scores`) and takes missing values (NaN) as they come. With
+    A neural process [1]_ predicts hidden features of a row from its visible ones and from the
+    training rows, called its context. A row is anomalous if its features are unlikely under these
+    predictions. This finds rows whose features are all in range but do not belong together, and
+    says which of them are off (:meth:`feature_scores`). Missing values (NaN) are allowed. With
     ``target_features`` it is the textbook neural process, from inputs to outputs.
 
-    Predictions start from two closed forms, a shrunken Gaussian and a kernel regression on the
-    support, and a network learns how the truth departs from them. ``meta_fit`` trains it on the
-    normal rows of past tasks, and keeps it only where held-out tasks get better by it; without
-    ``meta_fit`` it trains on the support itself, some rows as the context of others, in a few
-    seconds. Labelled anomalies never train it: they weigh features and set the threshold.
+    Predictions start from two default formulas, a Gaussian with a shrunken covariance and a kernel
+    regression on the training rows; a network learns to correct them. ``meta_fit`` trains the
+    network on the normal rows of past tasks and uses it only if it is better on held-out tasks.
+    Without ``meta_fit`` it trains in a few seconds on the rows given to ``fit``, some as the
+    context of others. Labelled anomalies never train the network: they weight features and set the
+    threshold.
 
     Parameters
     ----------
     kind : {"tnp", "cnp", "np", "anp", "convcnp"}, default="tnp"
-        The network: a transformer over the rows of the context [2]_; the mean of what they say
-        [1]_; a latent variable given it [3]_; attention to rows that resemble the query [4]_; or,
-        for rows that are grids, convolutions [5]_.
+        The network, in this order: a transformer over the rows of the context [2]_; the mean of
+        their encodings [1]_; a latent variable given that mean [3]_; attention to rows similar to
+        the row to score [4]_; convolutions, for rows that are grids [5]_.
     anomaly_score : {"surprise", "nll", "density", "variance", "error"}, default="surprise"
-        "nll" is the negative log-likelihood of each feature given the others, under the closed form
-        that gives the larger one; "surprise" adds the log of the scale of the kernel regression,
-        large where nothing in the support resembles the row; "density" is the negative log density
-        by the chain rule in four random orders; "variance" is the predicted variance, which the
-        linear closed form alone has the same for all rows, "error" the squared error in units of
-        it. All are means over the features that a row shows.
+        "nll" is the negative log-likelihood of each feature given the others, the larger one of
+        those under the two formulas; "surprise" adds the log of the scale of the kernel regression,
+        which is large for rows unlike all training rows; "density" is the negative log density by
+        the chain rule in four random orders; "variance" is the predicted variance, the same for all
+        rows under the linear formula alone; "error" is the squared error divided by that variance.
+        All are means over the features of a row that are not missing.
     anchor : {"auto", "both", "linear", "kernel", "none"}, default="auto"
-        The closed forms to depart from; with "none" the network stands on its own. "auto" is both,
-        "linear" for more than 100 features and "none" with ``target_features``.
+        The default formulas that the network corrects; with "none" the network works alone. "auto"
+        is "both", but "linear" for more than 100 features and "none" with ``target_features``.
     likelihood : {"student-t", "gaussian"}, default="student-t"
         Distribution of a feature around its prediction.
     n_masks : "auto", int or None, default="auto"
-        How a row is scored: each feature hidden in turn (None), or so many random halves of them,
-        in pairs; "auto" does both up to 32 features, and 8 halves beyond. Ignored with
+        Which features are hidden to score a row: each in turn (None), or this number of random
+        halves, in pairs. "auto" does both up to 32 features, and 8 halves for more. Ignored with
         ``target_features`` or ``anomaly_score="density"``.
     target_features : sequence of str or int, default=None
-        Names or positions of the features to predict from the others, where some are inputs and
-        some outputs. Only they are scored. Where the support leaves gaps between its inputs,
-        ``anomaly_score="error"`` raises fewer false alarms.
+        Names or positions of the output features, to predict from the others, the inputs. Only
+        these are scored. If there are gaps between the inputs of the training rows,
+        ``anomaly_score="error"`` gives fewer false alarms.
     grid_shape : tuple of int, default=None
-        Grid that a row is to "convcnp", ``(32,)`` or ``(8, 8)``; None is one line. Else ignored.
+        Shape of a row as a grid for "convcnp", such as ``(32,)`` or ``(8, 8)``; None means one
+        line. Ignored by the other kinds.
     reduce : {"pca", "autoencoder"} or None, default=None
-        Reduce scaled rows to ``reduce_dim`` features, and the logarithm of the squared error that
-        leaves, by a map learned from all tasks.
+        Reduce scaled rows to ``reduce_dim`` features by a map learned from all tasks; the logarithm
+        of the squared reconstruction error is one more feature.
     reduce_dim : int, default=32
-        Number of reduced features, at most as many as there are; without ``reduce`` it is ignored.
+        Number of reduced features, at most the number of features; ignored without ``reduce``.
     objective : {"elbo", "importance"}, default="elbo"
-        What "np" maximises: the evidence lower bound, or the importance-weighted one; else ignored.
+        What "np" maximises: the evidence lower bound or the importance-weighted bound; ignored by
+        the other kinds.
     n_latent_samples : int, default=16
-        Samples of the latent variable of "np"; else ignored.
+        Samples of the latent variable of "np"; ignored by the other kinds.
     weigh_features : bool, default=True
-        Whether labelled anomalies, of past tasks where held-out ones get better by it and of the
-        support, give weights to features.
+        Whether labelled anomalies give weights to features: those of the new task, and those of
+        past tasks if that is better on held-out tasks.
     gate : bool, default=True
-        Whether a network that was meta-trained has to beat its closed form on held-out tasks to be
-        used.
+        Whether a meta-trained network is used only if it is better than the default formulas on
+        held-out tasks.
     embedding_dim : int, default=None
         Width of the network; None means 32.
     n_layers : int, default=2
-        Layers of "tnp"; else ignored.
+        Layers of "tnp"; ignored by the other kinds.
     n_heads : int, default=4
-        Heads of the attention of "tnp" and "anp", a divisor of ``embedding_dim``; else ignored.
+        Attention heads of "tnp" and "anp", a divisor of ``embedding_dim``; ignored by the other
+        kinds.
     n_normal, n_anomalous : tuple of (int, int), default=(5, 50) and (0, 10)
-        Lowest and highest number of normal rows in the context of a training episode; the
-        anomalous are not used.
+        Lowest and highest number of normal rows in the context of a training episode;
+        ``n_anomalous`` is not used.
     n_query : int, default=60
         Rows of a training episode to predict.
     {support_contamination}
     max_epochs : int, default=None
-        Epochs of training; 0 keeps the closed forms. None means 20 for ``meta_fit``; without it 4
-        below 50 rows, 8 below 400 and 16 from there on.
+        Epochs of training; 0 keeps the default formulas. None means 20 for ``meta_fit``; without
+        ``meta_fit`` 4 for fewer than 50 rows, 8 for fewer than 400 and 16 for more.
     episodes_per_epoch : int, default=None
         None means 200.
     batch_size : int, default=8
         Episodes per training step.
     lr : float, default=None
-        Highest rate of the training steps, a cycle of rates; None means 0.005.
+        Highest learning rate of the cycle; None means 0.005.
     scaler : {"auto", "task", "joint", "none", "robust", "shrunk", "pooled"} or transformer, \
 default="auto"
-        Scaling of the features by the support, the same in every episode and at ``fit``. "auto" is
-        "task", each feature by its own spread; "joint", all by one, for embeddings: more than 100
-        features whose values rarely repeat; and "pooled", by the spread over all tasks, with
-        ``target_features``.
+        Scaling of the features by the training rows, the same in every episode and in ``fit``.
+        "auto" is "task", each feature by its own spread; but "joint", one spread for all, for
+        embeddings (more than 100 features whose values rarely repeat), and "pooled", by the spread
+        over all tasks, with ``target_features``.
     {threshold}
-        Without ``meta_fit`` three more networks, each of two thirds of the support, score the rest.
+        Without ``meta_fit`` three more networks are trained for it, each on two thirds of the
+        training rows, and score the other third.
     {alpha}
     {contamination}
     {outlier_label}
     {clean_support}
     max_context : int, default=1024
-        As of the other detectors. Of other normals up to 2000 still set the threshold.
+        As for the other detectors, but at most 2000 of the other normal rows set the threshold.
     {pretrained}
     {device}
     {net_params}
@@ -134,7 +139,8 @@ default="auto"
     ----------
     {offset_}
     state_ : MetaState
-        The state that ``fit`` adapted; ``state_.info["held_out"]`` tells what held-out tasks said.
+        The meta-learned state that ``fit`` started from; ``state_.info["held_out"]`` holds the
+        comparisons on held-out tasks.
     {support_X_}
     {support_y_}
     {support_kept_}
@@ -143,9 +149,9 @@ default="auto"
 
     Notes
     -----
-    A feature that never varied in the support counts by itself: a row in which it differs is
-    anomalous by the square of how far, in thousandths of the mean spread of the others, or, with
-    ``scaler="joint"``, in the unit that all features share. Rows with missing entries take longer.
+    If a feature is constant in the training rows, a row with another value is anomalous by the
+    squared difference, in thousandths of the mean spread of the other features, or, with
+    ``scaler="joint"``, in the common unit of all features. Rows with missing values take longer.
 
     References
     ----------
@@ -325,7 +331,7 @@ default="auto"
 
     # --- what a process tells beside scores -------------------------------------------------------
     def feature_scores(self, X: Any) -> Array:
-        """Split the anomaly scores of rows over features: which of them are off.
+        """Split the anomaly scores of rows over features, to see which are off.
 
         Parameters
         ----------
@@ -336,8 +342,8 @@ default="auto"
         -------
         contributions : ndarray of shape (n_samples, n_features)
             They add up to ``-score_samples(X)``: larger = more anomalous. With ``reduce`` the terms
-            of the reduced features are split by what each feature brings to them. What the
-            leave-one-out score of a row of the support adds is split evenly.
+            of the reduced features are split by the share of each feature in them. For a training
+            row the difference to its leave-one-out score is split evenly.
         """
         self._check_fitted()
         rows = self._validated(X, reset=False)
@@ -349,7 +355,7 @@ default="auto"
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            What the target features hold does not matter; it may be NaN.
+            Values of the target features are ignored and may be NaN.
 
         Returns
         -------
@@ -377,8 +383,8 @@ default="auto"
         predictor = self._predictor()
         if predictor.module.network is None:
             raise ValueError(
-                "There is no latent variable to sample: held-out tasks favoured the closed form, "
-                "or max_epochs=0. Use gate=False, or train."
+                "There is no latent variable to sample: the default formula was better on held-out "
+                "tasks, or max_epochs=0. Use gate=False, or train."
             )
         return predictor.functions(self._validated(X, reset=False))
 

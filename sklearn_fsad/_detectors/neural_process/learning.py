@@ -53,7 +53,7 @@ def meta_learned_state(detector: BaseFewShotDetector, tasks: TaskSet, seed: int)
     if used:
         return past.train(state)
     warn(
-        "On held-out tasks the network was not clearly better than its closed form, which is "
+        "On held-out tasks the network was not clearly better than the default formula, which is "
         "used. See pretrained.info['held_out']; gate=False keeps the network.",
         AdaptationWarning,
     )

@@ -38,13 +38,13 @@ def check_process(detector: BaseFewShotDetector) -> None:
         raise ValueError(f"embedding_dim={width} is not a multiple of n_heads={d.n_heads}.")
     if d.reduce is not None and (d.target_features is not None or d.kind == "convcnp"):
         raise ValueError(
-            f"reduce={d.reduce!r} leaves neither target_features nor a grid: give one of them up."
+            f"reduce={d.reduce!r} allows neither target_features nor a grid: leave one out."
         )
     alone = "none" if d.target_features is not None and d.anchor == "auto" else d.anchor
     if d.max_epochs == 0 and alone == "none":
         raise ValueError(
-            "max_epochs=0 leaves nothing to predict by: without a closed form (anchor='none', as "
-            "with target_features) the network has to be trained."
+            "max_epochs=0 leaves nothing to predict with: without a default formula "
+            "(anchor='none', as with target_features) the network has to be trained."
         )
 
 

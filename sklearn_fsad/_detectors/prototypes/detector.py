@@ -30,56 +30,56 @@ def _weighs_evidence(detector: ProtoNetDetector) -> bool:
 
 @with_shared_parameters
 class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFewShotDetector):
-    """Detect anomalies by evidence from prototypes of normals and anomalies.
+    """Compare rows with typical normal and anomalous rows; past tasks teach the weights.
 
-    With ``embedding="pooled"`` a row is scored by several kinds of evidence: its Mahalanobis
-    distance to the normals in four metrics, the distance to its nearest normals, the directions in
-    which anomalies of past tasks departed, discriminants towards the labelled anomalies and
-    neighbour ratios in small subspaces. Each is standardised by the leave-one-out scores of the
-    support's normals. ``meta_fit`` learns, in seconds, how to weigh them by the number of shots,
-    and keeps the learned weights only where they are better on held-out tasks. Without
-    ``meta_fit`` fixed default weights are used.
+    With ``embedding="pooled"`` the anomaly score is a weighted sum of several scores, called
+    evidence: Mahalanobis distances to the normal rows in four metrics, the distance to the nearest
+    normals, the shift along the directions in which anomalies of past tasks deviated, discriminants
+    towards the labelled anomalies and neighbour ratios in small subspaces. Each is standardised by
+    the leave-one-out scores of the normal training rows. ``meta_fit`` learns in seconds how to
+    weight them, depending on the number of shots. The learned weights are used only if they are
+    better on held-out tasks. Without ``meta_fit`` fixed default weights are used.
 
-    With ``embedding="mlp"`` it is the prototypical network of Snell et al. [1]_: a learned
-    embedding, trained end to end on episodes, and the mean of each class as its prototype. Worth
-    trying with hundreds of training tasks.
+    With ``embedding="mlp"`` it is the prototypical network of Snell et al. [1]_: an embedding is
+    trained end to end on episodes, and the mean of each class is its prototype. Try it if you have
+    hundreds of training tasks.
 
     Parameters
     ----------
     embedding : {"pooled", "mlp"}, default="pooled"
         Space of the prototypes.
     evidence : "support" or sequence of str and callables, default=None
-        Kinds of evidence to weigh, by name, or functions ``(support, rows) -> scores`` of your
-        own; None means all. "support" means all that needs nothing but the support: what
+        Kinds of evidence to use, by name, or your own functions ``(support, rows) -> scores``; None
+        means all. "support" means all that need only the training rows of the task: what
         ``meta_fit`` then learns can be used for tables of any width. Only for
         ``embedding="pooled"``.
     embedding_dim : int, default=None
         Directions of the pooled covariance that are whitened one by one (None: all of them), or
         width of the learned embedding (None: 32).
     hidden : tuple of int, default=None
-        Hidden layers of the "mlp", and only of that; None means ``(128, 128)``.
+        Hidden layers, only for ``embedding="mlp"``; None means ``(128, 128)``.
     {n_normal}
     {n_query}
     {support_contamination}
     adversarial_eps : float, default=0.0
-        Largest change of each scaled value of a query by projected gradient, for robust
-        meta-training of the "mlp", and only of that. Try 0.3.
+        Robust meta-training, only for ``embedding="mlp"``: each scaled value of the rows to score
+        is changed by up to this much, by projected gradient, to make the loss larger. Try 0.3.
     max_epochs : int, default=None
         Epochs of meta-training; 0 keeps the default weights. None means 4 for "pooled", each of
         five steps of L-BFGS on all episodes, and 200 for the "mlp".
     episodes_per_epoch : int, default=None
-        For "pooled" the number of episodes, the same in every epoch; None means 24 a task, at most
-        480. For "mlp" the number of new episodes in each epoch; None means 256.
+        For "pooled" the number of episodes, which are the same in every epoch; None means 24 per
+        task, at most 480. For "mlp" the number of new episodes in each epoch; None means 256.
     batch_size : int, default=16
-        Tasks per step of the "mlp"; the mix takes all its episodes in each step.
+        Episodes per training step of the "mlp"; "pooled" uses all its episodes in each step.
     lr : float, default=None
-        Learning rate; None means 1 for the mix, the right one for L-BFGS (0.08 where ``net_params``
-        names another optimizer), and 0.003 for the "mlp".
+        Learning rate; None means 0.003 for "mlp", and for "pooled" 1, which suits L-BFGS (0.08 if
+        ``net_params`` names another optimizer).
     scaler : {"auto", "none", "task", "robust", "shrunk"} or transformer, default="auto"
-        Scaling before everything else, the same in every episode and in ``fit``. "auto" is "none"
-        for "pooled", whose evidence uses raw and scaled features; for "mlp" it is chosen on the
-        training tasks, and without any "task" where the spreads of the features differ more than
-        five-fold.
+        Scaling of the features, the same in every episode and in ``fit``. "auto" is "none" for
+        "pooled", whose evidence uses raw and scaled features. For "mlp" it is chosen on the
+        training tasks; without training tasks it is "task" if the spreads of the features differ
+        more than five-fold.
     {threshold}
     {alpha}
     {contamination}
@@ -242,7 +242,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
     # --- explanations -----------------------------------------------------------------------------
     @available_if(_weighs_evidence)
     def evidence_scores(self, X: Any) -> dict[str, Array]:
-        """Compute what each kind of evidence adds to the anomaly scores of rows.
+        """Compute how much each kind of evidence adds to the anomaly scores of rows.
 
         Only for ``embedding="pooled"``.
 
@@ -286,9 +286,9 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         Returns
         -------
         Z : ndarray of shape (n_samples, n_embedding)
-            Coordinates in the pooled-whitened space, relative to the mean of the support's
-            normals (features scaled by the support where nothing was pooled), or the learned
-            embedding.
+            For "pooled" the coordinates whitened by the pooled covariance, relative to the mean of
+            the normal training rows, or the scaled features if nothing was pooled. For "mlp" the
+            learned embedding.
         """
         self._check_fitted()
         rows = self._validated(X, reset=False)

@@ -47,7 +47,7 @@ class PooledMethod(Method):
         closed, pooled = default_weights(evidence, embedding), folded.pooled()
         arrays = {"closed": closed} | ({} if pooled is None else pooled.to_arrays())
         info: dict[str, Any] = {}
-        sampler.warn_if_empty("the closed form is kept")
+        sampler.warn_if_empty("the default weights are kept")
         settings = self._settings(seed)
         if sampler.drawable and settings.max_epochs:
             n_episodes = d.episodes_per_epoch or min(24 * len(sampler.drawable), 480)
@@ -103,7 +103,9 @@ class PooledMethod(Method):
         evidence = resolve_evidence(self.detector.evidence)
         pooled = [e.name for e in evidence if e.needs_pooled]
         if pooled and self.detector.evidence is not None:
-            raise ValueError(f"evidence {pooled} is pooled from training tasks: {remedy}.")
+            raise ValueError(
+                f"evidence {pooled} needs statistics pooled over training tasks: {remedy}."
+            )
         return tuple(e for e in evidence if not e.needs_pooled)
 
     def _evidence_of(self, state: MetaState) -> tuple[Evidence, ...]:

@@ -60,9 +60,9 @@ def test_a_process_without_closed_form_and_training_is_refused(task):
     X, y, _, _ = task
     for alone in ({"anchor": "none"}, {"target_features": (0,)}):
         detector = NeuralProcessDetector(max_epochs=0, **alone)
-        with pytest.raises(ValueError, match="max_epochs=0 leaves nothing to predict by"):
+        with pytest.raises(ValueError, match="max_epochs=0 leaves nothing to predict with"):
             detector.fit(X, y)
-        with pytest.raises(ValueError, match="max_epochs=0 leaves nothing to predict by"):
+        with pytest.raises(ValueError, match="max_epochs=0 leaves nothing to predict with"):
             detector.meta_fit(make_family())
 
 

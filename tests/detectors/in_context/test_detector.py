@@ -227,7 +227,7 @@ def test_without_labelled_anomalies_or_epochs_the_weights_stay():
     rng = np.random.default_rng(0)
     shipped = resolve_state("tabular-v1")
     detector = InContextDetector(random_state=0)
-    with pytest.warns(TaskWarning, match="weights stay as they were"):
+    with pytest.warns(TaskWarning, match="so the weights are unchanged"):
         detector.meta_fit([rng.normal(size=(20, 3)) for _ in range(4)])
     for name, array in shipped.arrays.items():
         np.testing.assert_array_equal(detector.pretrained.arrays[name], array)

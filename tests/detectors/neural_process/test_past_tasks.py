@@ -48,7 +48,7 @@ def test_labelled_anomalies_that_move_one_feature_make_it_count():
 def test_a_network_that_does_not_help_is_dropped_with_a_warning(task):
     X, y, query, _ = task
     detector = NeuralProcessDetector(**{**META, "gate": True, "lr": 1e-9})
-    with pytest.warns(AdaptationWarning, match="not clearly better than its closed form"):
+    with pytest.warns(AdaptationWarning, match="not clearly better than the default formula"):
         detector.meta_fit(make_family())
     assert not is_trained(detector.pretrained)
     *_, report = detector.pretrained.info["held_out"]
