@@ -37,7 +37,7 @@ class Summary:
     held_out : tuple of dict
         Comparisons on held-out tasks, as in ``pretrained.info["held_out"]``.
     threshold : float or None
-        The anomaly score, ``-score_samples(X)``, above which a row is flagged: ``-offset_``.
+        ``offset_``: rows whose ``score_samples`` are lower are flagged.
     threshold_aim : str or None
         How the threshold was chosen.
     false_alarm_rate : float or None
@@ -97,7 +97,8 @@ class Summary:
         lines.append(("learned from", self.learned_from))
         lines += [("held-out tasks" if i == 0 else "", v) for i, v in enumerate(verdicts)]
         if self.threshold is not None:
-            lines.append(("threshold", f"{self.threshold:.4g}, {self.threshold_aim}"))
+            low = f"score_samples below {self.threshold:.4g}"
+            lines.append(("threshold", f"{low}, {self.threshold_aim}"))
             lines.append(("false alarms", self._alarms_in_words()))
         if self.task_distance is not None:
             lines.append(("distance to tasks", self._distance_in_words()))

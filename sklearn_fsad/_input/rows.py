@@ -54,7 +54,8 @@ def validated_rows(estimator: Any, X: Any, *, reset: bool = True, **checks: Any)
                 validate_data(estimator, X, reset=reset, skip_check_array=True)
                 rows = check_array(numbers, estimator=estimator, input_name="X", **checks)
     except ValueError as error:
-        raise ValueError(f"{error}{_place_of(error, numbers, X)}") from error
+        told = _without_advice(error, estimator)
+        raise ValueError(f"{told}{_place_of(error, numbers, X)}") from error
     if reset:
         remember_columns(estimator, X)
     return rows
@@ -112,6 +113,17 @@ def _place_of_first(wrong: NDArray[np.bool_], names: Any) -> str:
         return ""
     row, column = np.argwhere(wrong)[0].tolist()
     return f"The first one is in column {column if names is None else names[column]!r}, row {row}."
+
+
+def _without_advice(error: ValueError, estimator: Any) -> str:
+    """Return the message of an error; of missing values in words that suit these detectors."""
+    if "contains NaN" not in str(error):
+        return str(error)
+    name = "this detector" if type(estimator) is BaseEstimator else type(estimator).__name__
+    return (
+        f"Input X contains NaN, which {name} does not accept. Fill the gaps by an imputer before "
+        "the detector, such as KNNImputer, or use NeuralProcessDetector."
+    )
 
 
 def _place_of(error: ValueError, numbers: Any, X: Any) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from .._input.codings import is_auto
 from ..tasks._task_set import TaskSet
-from ._folder_checks import refuse_empty, warn_of_copies, warn_of_counters
+from ._folder_checks import refuse_empty, refuse_unknown_label, warn_of_copies, warn_of_counters
 
 _SUFFIXES = (".csv", ".parquet", ".npz")
 _AS_WORDS = {"keep_default_na": False, "na_values": [""]}
@@ -112,14 +112,15 @@ def tasks_from_folder(
         for file in files
     }
     refuse_empty(tasks)
+    refuse_unknown_label(tasks, label, outlier_label)
     warn_of_counters(tasks)
-    task_set = TaskSet(
-        tasks.values(),
-        list(tasks),
-        [name.rpartition("/")[0] or name for name in tasks],
-        outlier_label=outlier_label,
-        allow_nan=allow_nan,
-    )
+    groups = [name.rpartition("/")[0] or name for name in tasks]
+    how = {"outlier_label": outlier_label, "allow_nan": allow_nan}
+    try:
+        task_set = TaskSet(tasks.values(), list(tasks), groups, **how)
+    except ValueError as error:
+        hint = " Pass allow_nan=True to read such files." if "contains NaN" in str(error) else ""
+        raise ValueError(f"{error}{hint}") from error
     warn_of_copies(task_set)
     return task_set
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 
+from .._input.codings import is_auto, is_missing
 from .._warn import warn
 from ..exceptions import TaskWarning
 from ..tasks._task_set import TaskSet
@@ -31,6 +32,24 @@ def refuse_empty(tasks: Mapping[str, tuple[Any, Any]]) -> None:
         raise ValueError(
             f"{'; '.join(reasons)}: a file without rows is not a task. Remove them, or choose "
             "others by pattern."
+        )
+
+
+def refuse_unknown_label(
+    tasks: Mapping[str, tuple[Any, Any]], label: str | None, outlier_label: Any
+) -> None:
+    """Raise a ValueError if the label of the anomalies is in no file, though others are."""
+    labels = [y for _, y in tasks.values() if y is not None]
+    if label is None or is_auto(outlier_label):
+        return
+    several = isinstance(outlier_label, (Set, list, tuple, np.ndarray))
+    wanted = list(outlier_label) if several else [outlier_label]
+    entries = (value for y in labels for value in np.asarray(y, dtype=object).tolist())
+    held = dict.fromkeys(value for value in entries if not is_missing(value))
+    if len(held) > 1 and not any(value in held for value in wanted):
+        raise ValueError(
+            f"outlier_label={outlier_label!r} is in none of the {len(tasks)} files: column "
+            f"{label!r} holds {_some([repr(value) for value in held])}."
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -127,7 +128,11 @@ def summary(estimator: Any) -> Summary:
             f"{type(detector).__name__} is not a detector of this package, and only these have a "
             "summary. report(estimator, X) takes outlier detectors of other libraries too."
         )
-    return detector.summary()
+    found: Summary = detector.summary()
+    names = _names(_steps_before(estimator), None)
+    if names is None or found.columns is None:
+        return found
+    return replace(found, columns=tuple(names))  # a pipeline may hand on arrays without names
 
 
 def _is_ours(detector: Any) -> bool:
@@ -163,6 +168,8 @@ def _steps_before(estimator: Any) -> list[Any]:
 
 def _plain_steps(step: Any) -> list[Any]:
     """List the transformers of a step, which may be a pipeline itself or pass rows through."""
+    if isinstance(step, FrozenEstimator):
+        return _plain_steps(step.estimator)
     if isinstance(step, Pipeline):
         return [plain for _, part in step.steps for plain in _plain_steps(part)]
     return [] if step is None or isinstance(step, str) else [step]

@@ -143,7 +143,7 @@ def test_thresholds_chosen_after_fit_are_told_and_forgotten(fitted):
     y = np.arange(25) == 7
     assert "calibrate (f1) on 25" in fitted.calibrate(ROWS, y).summary().threshold_aim
     assert "set_threshold" in fitted.set_threshold(-3.0).summary().threshold_aim
-    assert fitted.summary().threshold == 3.0
+    assert fitted.summary().threshold == -3.0
     assert "alpha=0.1" in fitted.set_threshold(alpha=0.1).summary().threshold_aim
     fitted.set_threshold(-3.0)
     assert "alpha" in fitted.fit(SUPPORT).summary().threshold_aim

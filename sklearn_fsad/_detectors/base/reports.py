@@ -176,7 +176,7 @@ class Reports(Explanations):
         normals, _ = self._adaptation.left_out_by_label()
         aim, rate = self._threshold_in_words(len(normals))
         flagged = float((self.offset_ + normals > 0).mean())
-        return dict(zip(names, (-float(self.offset_), aim, rate, flagged), strict=True))
+        return dict(zip(names, (float(self.offset_), aim, rate, flagged), strict=True))
 
     def _threshold_in_words(self, n: int) -> tuple[str, float | None]:
         """Tell how the threshold was chosen, and the rate of false alarms that it aims at."""
@@ -192,7 +192,8 @@ class Reports(Explanations):
             return "the best F1 on leave-one-out scores of the training rows", None
         least = 1.0 / (n + 1)
         if alpha >= least:
-            return f"by the rate of false alarms alpha={alpha:g}", alpha
+            how = "conformal" if threshold == "conformal" else "auto"
+            return f"by the rate of false alarms alpha={alpha:g} ({how})", alpha
         return f"by 1/(n+1), the lowest rate of false alarms that {n} normal rows allow", least
 
 
