@@ -4,8 +4,8 @@ What to look at: five displays
 
 From meta-training to a single alarm, each question has a display: did meta-training help, how many
 shots are enough, where do support and anomalies lie, does the threshold sit well, and which column
-made a row strange. They work like scikit-learn's: ``from_estimator``, or ``from_predictions`` where
-there are numbers already.
+made a row anomalous. They work like scikit-learn's: ``from_estimator``, or ``from_predictions``
+if the numbers are already computed.
 """
 
 # %%
@@ -75,12 +75,12 @@ AnomalyScoreDisplay.from_estimator(detector, X[query], y[query])
 plt.show()
 
 # %%
-# Which column made a row strange?
-# --------------------------------
-# The strangest new row, as a neural process sees it: each column is judged by what the others lead
-# one to expect.
+# Which column made a row anomalous?
+# ----------------------------------
+# The most anomalous new row: the neural process predicts each column from the others, and scores
+# how far off it is.
 
 process = NeuralProcessDetector(max_epochs=0).fit(X[support], y[support])
-strangest = query[process.score_samples(X[query]).argmin()]
-FeatureScoreDisplay.from_estimator(process, X[strangest : strangest + 1])
+worst = query[process.score_samples(X[query]).argmin()]
+FeatureScoreDisplay.from_estimator(process, X[worst : worst + 1])
 plt.show()

@@ -2,8 +2,8 @@
 Which column is off?
 ====================
 
-Two detectors say how much each column adds to the strangeness of a row: ``InContextDetector``, by
-how much less strange the row is with the value of its nearest normal row, and
+Two detectors say how much each column adds to the anomaly score of a row: ``InContextDetector``, by
+how much less anomalous the row is with the value of its nearest normal row, and
 ``NeuralProcessDetector``, by how unlikely each value is given the others. Contributions add up to
 the score.
 """

@@ -55,8 +55,8 @@ past = [readings(new_curve(), rng.uniform(0, 24, size=rng.integers(60, 90))) for
 # ``target_features`` names the column to predict; the others are what it is predicted from. Again
 # and again some readings of a past day are shown and others asked for.
 #
-# With ``anomaly_score="error"`` a reading is as strange as it is far from the prediction, in units
-# of the uncertainty there: where little is known, much is possible.
+# With ``anomaly_score="error"`` the anomaly score of a reading is its distance from the prediction,
+# in units of the uncertainty there: where little is known, much is possible.
 
 detector = NeuralProcessDetector(
     kind="tnp",

@@ -62,8 +62,8 @@ plt.show()
 # %%
 # One ensemble of both libraries
 # ------------------------------
-# In PyOD's terms a detector has ``decision_scores_`` of its training rows, larger = stranger, and
-# ``labels_`` of 0 and 1. Ours has them now, and joins PyOD's ways to combine.
+# PyOD's detectors have ``decision_scores_`` of their training rows, larger = more anomalous, and
+# ``labels_`` of 0 and 1. Ours now has them too, so PyOD's functions can combine it with others.
 
 normal = np.flatnonzero(y == 0)
 train, test = normal[:60], np.setdiff1d(np.arange(len(y)), normal[:60])

@@ -69,7 +69,7 @@ def test_unknown_evidence_is_refused_with_the_known_names(step):
 
 
 def test_pooled_evidence_by_name_needs_meta_fit():
-    with pytest.raises(ValueError, match=r"\['nearest_pooled'\] is pooled .* call meta_fit first"):
+    with pytest.raises(ValueError, match=r"\['nearest_pooled'\] needs .* call meta_fit first"):
         ProtoNetDetector(evidence=["nearest_pooled"]).fit(*new_task()[:2])
 
 
