@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from ..._training.losses import MeanLoss
 from ..._training.stacked import StackedLoss
-from .grids import Convolutions, apply_to_distinct, convolve
+from .grids import Convolutions, apply_to_distinct, channels_last, convolve
 from .networks import Network
 
 
@@ -87,6 +87,7 @@ class StackedConvolutions(nn.Sequential):
         ])  # fmt: skip
 
     def _apply_layers(self, grids: Tensor, position: int) -> Tensor:
+        grids = channels_last(grids)
         for layer in self:
             of_one = isinstance(layer, Stacked)
             grids = convolve(grids, layer, position) if of_one else layer(grids)
