@@ -89,7 +89,7 @@ def test_rows_that_occur_more_than_once_are_convolved_once_and_weigh_by_their_nu
 
     def layers(grids):
         sizes.append(len(grids))
-        return net._apply_layers(grids)
+        return net.apply_layers(grids)
 
     gradients = []
     for apply in (apply_to_distinct, lambda layers, grids: layers(grids)):
