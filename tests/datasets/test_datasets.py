@@ -530,6 +530,7 @@ def test_files_without_rows_are_refused_by_all_their_names(tmp_path):
 
 
 def test_a_label_of_anomalies_that_is_in_no_file_is_refused(tmp_path):
+    pd = pytest.importorskip("pandas")
     for name in ("a", "b"):
         frame = pd.DataFrame({"x": np.arange(20.0), "z": np.arange(20.0) ** 2})
         frame.assign(status=["ok"] * 18 + ["fault"] * 2).to_csv(
@@ -540,6 +541,7 @@ def test_a_label_of_anomalies_that_is_in_no_file_is_refused(tmp_path):
 
 
 def test_gaps_in_a_file_are_refused_with_the_way_to_read_them(tmp_path):
+    pd = pytest.importorskip("pandas")
     frame = pd.DataFrame({"x": [1.0, np.nan, 2.0, 3.0], "y": [0, 0, 0, 1]})
     frame.to_csv(tmp_path / "a.csv", index=False)
     with pytest.raises(

@@ -255,7 +255,10 @@ def _spread(net: nn.Sequential, first_biases: float = 0.0) -> nn.Sequential:
 def _mean(tokens: Tensor, counted: Tensor) -> Tensor:
     """Average the counted tokens: (..., n, width), (..., n) -> (..., 1, width)."""
     weight = counted.to(tokens.dtype).unsqueeze(-1)
-    total = (tokens * weight).sum(-2, keepdim=True)
+    if torch.is_grad_enabled():  # in training, a product spares a copy of all tokens
+        total = weight.mT @ tokens
+    else:
+        total = (tokens * weight).sum(-2, keepdim=True)
     return total / weight.sum(-2, keepdim=True).clamp(min=1.0)
 
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from ..._training.losses import MeanLoss
 from ..._training.stacked import StackedLoss
-from .grids import Convolutions, apply_to_distinct, convolve
+from .grids import Convolutions, apply_to_distinct
 from .networks import Network
 
 
@@ -66,31 +66,31 @@ class StackedLayerNorm(Stacked):
     def forward(self, rows: Tensor) -> Tensor:
         """Apply the layers: (..., networks, batch, n, width) -> the same."""
         weight, bias = (part[:, None, None] for part in (self.weight, self.bias))
-        return F.layer_norm(rows, self.shape, eps=self.eps) * weight + bias
+        return torch.addcmul(bias, F.layer_norm(rows, self.shape, eps=self.eps), weight)
 
 
-class StackedConvolutions(nn.Sequential):
+class StackedConvolutions(Convolutions):
     """Apply the convolutions of each network to its grids, one network after another.
 
     Convolutions in groups would be slower.
     """
 
     def __init__(self, layers: Convolutions, n: int) -> None:
-        super().__init__(*(x if isinstance(x, nn.SiLU) else Stacked(x, n) for x in layers))
+        nn.Sequential.__init__(
+            self, *(x if isinstance(x, nn.SiLU) else Stacked(x, n) for x in layers)
+        )
         self.n_networks = n
 
-    def forward(self, grids: Tensor) -> Tensor:
+    def forward(self, grids: Tensor, shared: Tensor | None = None) -> Tensor:
         """Apply the layers: (networks, m, n_in, *grid) -> (networks, m, n_out, *grid)."""
-        return torch.stack([
-            apply_to_distinct(partial(self._apply_layers, position=i), part)
-            for i, part in enumerate(grids)
-        ])  # fmt: skip
-
-    def _apply_layers(self, grids: Tensor, position: int) -> Tensor:
-        for layer in self:
-            of_one = isinstance(layer, Stacked)
-            grids = convolve(grids, layer, position) if of_one else layer(grids)
-        return grids
+        found = []
+        for i, part in enumerate(grids):
+            of_one = partial(self.apply_layers, position=i)
+            if shared is None:
+                found.append(apply_to_distinct(of_one, part))
+            else:
+                found.append(of_one(part, shared[i]))
+        return torch.stack(found)
 
 
 _KINDS: dict[Any, Any] = {

@@ -100,12 +100,13 @@ class NormalEpisodes:
         n_hidden = min(draw_hidden(rng, n, self.support_contamination), len(hidden))
         if n_hidden:
             context = np.concatenate([context[n_hidden:], rng.permutation(hidden)[:n_hidden]])
-        y, query_y = (np.zeros(len(part), dtype=np.int8) for part in (context, query))
+        y, query_y = np.zeros(len(context), np.int8), np.zeros(len(query), np.int8)
         if self.describe is not None:
             described = self.describe(context, y)
             context, query = described.support, described.transform(query)
         mask = training_mask(context.shape[1] // 3, self.targets, rng)
-        queries = np.concatenate([query, np.tile(mask, (len(query), 1))], axis=1)
+        queries = np.empty((len(query), query.shape[1] + len(mask)))
+        queries[:, : -len(mask)], queries[:, -len(mask) :] = query, mask
         return Episode(position, context, y, queries, query_y)
 
 

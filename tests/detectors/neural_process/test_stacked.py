@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sklearn_fsad import NeuralProcessDetector
-from sklearn_fsad._detectors.neural_process.grids import Convolutions
+from sklearn_fsad._detectors.neural_process.grids import Convolutions, apply_to_distinct
 from sklearn_fsad._detectors.neural_process.self_teaching import _episodes_of
 from sklearn_fsad._detectors.neural_process.states import draft, new_module
 from sklearn_fsad._detectors.neural_process.training import train_process, train_together
@@ -79,3 +79,23 @@ def test_convolutions_round_to_the_same_with_and_without_gradients(grid):
         found = net(grids)
         torch.testing.assert_close(net(grids[4:5]), found[4:5], rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(found, net(grids).detach(), rtol=1e-12, atol=1e-12)
+
+
+def test_rows_that_occur_more_than_once_are_convolved_once_and_weigh_by_their_number():
+    net = Convolutions(1, 2, 6, 3).double()
+    rows = torch.from_numpy(np.random.default_rng(0).normal(size=(5, 2, 7)))
+    repeated = rows[[3, 1, 1, 4, 3, 1]]
+    sizes = []
+
+    def layers(grids):
+        sizes.append(len(grids))
+        return net.apply_layers(grids)
+
+    gradients = []
+    for apply in (apply_to_distinct, lambda layers, grids: layers(grids)):
+        net.zero_grad()
+        apply(layers, repeated).square().sum().backward()
+        gradients.append([weight.grad.clone() for weight in net.parameters()])
+    assert sizes == [3, 6]
+    for own, expected in zip(*gradients, strict=True):
+        torch.testing.assert_close(own, expected)
