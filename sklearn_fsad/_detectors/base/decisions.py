@@ -274,7 +274,16 @@ class Decisions(FittedDetector):
                 f"No row can be flagged at q={q:g}: with {n} normal rows no p-value is below "
                 f"1/(n+1) = {1 / (n + 1):.3g}. Give more normal rows or a larger q.",
             )
-        return np.where(false_discovery_control(p) <= q, -1, 1)
+        flagged = false_discovery_control(p) <= q
+        n_least = int((p * (n + 1) < 1.5).sum())  # rows at the smallest p-value there is
+        if not flagged.any() and n_least and q * (n + 1) >= 1.0:
+            needed = int(np.ceil(len(p) / (q * n_least) - 1.0))
+            warn(
+                f"No row is flagged at q={q:g}: {n_least} of {len(p)} rows have the smallest "
+                f"p-value that {n} normal rows allow, 1/(n+1) = {1 / (n + 1):.3g}; to flag these "
+                f"takes {needed} normal rows. predict judges each row alone.",
+            )
+        return np.where(flagged, -1, 1)
 
     # --- private ----------------------------------------------------------------------------------
     def _support_cut(self) -> float:
