@@ -7,6 +7,7 @@ import pkgutil
 from collections.abc import Iterator
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 _PACKAGE = __name__.partition(".")[0]
 _ROOMS = ("_detectors", "_evidence", "_stats", "_state", "thresholds")  # of what detectors hold
@@ -39,7 +40,7 @@ def skops_trusted_types() -> list[str]:
     from ._from_pyod import PyODDetector
     from ._to_classifier import AnomalyClassifier
 
-    held: list[type] = [AnomalyClassifier, PyODDetector]
+    held: list[Any] = [AnomalyClassifier, PyODDetector]
     for module in _modules():
         held += [c for _, c in inspect.getmembers(module, inspect.isclass) if _is_of(c, module)]
     kinds = [*EVIDENCE.values(), *TABULAR.values()]
