@@ -15,6 +15,7 @@ from sklearn.utils import get_tags
 
 from .._input.estimators import final_estimator, is_pyod
 from .._input.labels import ANOMALOUS, NORMAL
+from .._training.progress import worker_of
 from .._typing import Array
 from ..exceptions import TaskWarning
 from ..metrics import AnomalyScorer
@@ -33,6 +34,7 @@ class Failure:
     error: Exception
 
 
+@worker_of("compare")
 def measure_fold(
     detector: Any,
     tasks: TaskSet,
