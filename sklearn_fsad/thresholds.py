@@ -52,13 +52,7 @@ class ConformalThreshold:
 
     def __call__(self, normal_scores: Array, anomaly_scores: Array) -> float:
         """Return the cut."""
-        n = len(normal_scores)
-        if _checked(self.alpha) * (n + 1) < 1.0:
-            warn(
-                f"A false-alarm rate of alpha={self.alpha:g} cannot be promised from {n} normal "
-                f"rows: the lowest is 1/(n+1) = {1 / (n + 1):.3g}, which is used. Give more normal "
-                "rows or a larger alpha.",
-            )
+        _warn_if_out_of_reach(self.alpha, len(normal_scores))
         return conformal_cut(normal_scores, self.alpha)
 
 
@@ -69,7 +63,8 @@ class AutoThreshold:
     This is the default. With at least two labelled anomalies, the cut has the best F1 on
     leave-one-out scores. Otherwise a share ``alpha`` of new normal rows exceeds it on average, or
     ``1 / (n + 1)`` if that is larger, the lowest rate that ``n`` rows allow. It is the score of
-    conformal rank, interpolated between two scores if the rank is not a whole number.
+    conformal rank, interpolated between two scores if the rank is not a whole number. A warning
+    tells of an ``alpha`` other than the default that ``n`` rows do not allow.
 
     Parameters
     ----------
@@ -90,6 +85,8 @@ class AutoThreshold:
         """Return the cut."""
         if len(anomaly_scores) >= 2:
             return best_f1_cut(normal_scores, anomaly_scores)
+        if self.alpha != AutoThreshold.alpha:  # somebody asked for that rate
+            _warn_if_out_of_reach(self.alpha, len(normal_scores))
         return mean_rate_cut(normal_scores, self.alpha)
 
 
@@ -232,6 +229,16 @@ def resolve_threshold(threshold: Any, alpha: float) -> Threshold:
         return AutoThreshold(alpha) if threshold == "auto" else ConformalThreshold(alpha)
     strategy: Threshold = threshold
     return PyThreshThreshold(threshold) if hasattr(threshold, "eval") else strategy
+
+
+def _warn_if_out_of_reach(alpha: float, n: int) -> None:
+    """Warn that so many scores of normal rows cannot resolve a rate of false alarms."""
+    if _checked(alpha) * (n + 1) < 1.0:
+        warn(
+            f"A false-alarm rate of alpha={alpha:g} cannot be promised from {n} normal "
+            f"rows: the least is 1/(n+1) = {1 / (n + 1):.3g}, which is used. Give more normal "
+            "rows or a larger alpha.",
+        )
 
 
 def _checked(alpha: float) -> float:

@@ -331,3 +331,12 @@ def test_no_discovery_is_possible_with_too_few_normals(data):
     assert (labels == 1).all()
     with pytest.raises(ValueError, match=r"q=1.0 must be in \(0, 1\)"):
         detector.predict_fdr(query, q=1.0)
+
+
+def test_auto_warns_of_a_rate_out_of_reach_where_it_was_asked_for():
+    normal_scores, none = np.arange(9.0), np.array([])
+    with pytest.warns(UserWarning, match=r"alpha=0.01 cannot be promised.*1/\(n\+1\) = 0.1"):
+        assert AutoThreshold(0.01)(normal_scores, none) == 8.0
+    assert AutoThreshold()(normal_scores, none) == 8.0  # of the default it does not
+    assert AutoThreshold(0.1)(normal_scores, none) == 8.0  # nor of what can be had
+    assert AutoThreshold(0.01)(normal_scores, np.array([9.0, 10.0])) > 8.0  # nor with anomalies

@@ -73,6 +73,16 @@ def progress(name: str, verbose: Any) -> Iterator[None]:
             bar.close()
 
 
+@contextmanager
+def worker_of(name: str) -> Iterator[None]:
+    """Do a part of a call, which may be in another thread or process: it shows no bar there."""
+    if _current.get() is not None:
+        yield
+        return
+    with progress(name, 0):
+        yield
+
+
 def expect_more(work: float) -> None:
     """Add work to what is left of the present call, as far as that is known."""
     _call().expected += work

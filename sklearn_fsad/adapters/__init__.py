@@ -1,4 +1,4 @@
-"""Convert detectors between scikit-learn and PyOD, both ways, and to classifiers."""
+"""Take detectors to other tools: to and from PyOD, as classifiers, through skops."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from .._values import plain_scalar
 from ._from_pyod import PyODDetector
+from ._skops import skops_trusted_types
 from ._to_classifier import AnomalyClassifier
 
 if TYPE_CHECKING:
     from ._to_pyod import PyODAdapter
 
-__all__ = ["AnomalyClassifier", "PyODDetector", "to_pyod"]
+__all__ = ["AnomalyClassifier", "PyODDetector", "skops_trusted_types", "to_pyod"]
 
 
 def to_pyod(

@@ -14,6 +14,7 @@ from sklearn.utils import get_tags
 
 from .._input.estimators import final_estimator, is_pyod, requires_labels
 from .._input.labels import ANOMALOUS, NORMAL
+from .._training.progress import worker_of
 from .._typing import Array
 from ..exceptions import TaskWarning
 from ..metrics import AnomalyScorer
@@ -32,6 +33,7 @@ class Failure:
     error: Exception
 
 
+@worker_of("compare")
 def measure_fold(
     detector: Any,
     tasks: TaskSet,

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
 from sklearn.base import clone
 
 from .._input.labels import codes_to_labels
 from .._stats.ranking import clearly_better, standard_error
-from .._training.progress import advance, expect_more, phases, progress
+from .._training.progress import advance, expect_more, phase, progress, worker_of
 from .._typing import Array
 from ..exceptions import TaskWarning
 from ..tasks._task_set import TaskSet
@@ -21,6 +24,7 @@ from ._task_estimator import TaskEstimator, finite_mean
 
 Pair = tuple[Array, Array]
 _SHIPPED = "InContextDetector without meta_fit"
+_CALL = "suggest_detector"
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ def suggest_detector(
     splitter: Any = None,
     scoring: Any = None,
     n_folds: int = 5,
+    n_jobs: int | None = None,
     random_state: int = 0,
     verbose: int | None = None,
 ) -> Suggestion:
@@ -86,6 +91,8 @@ def suggest_detector(
         error that names detector and task.
     n_folds : int, default=5
         Folds of tasks, at most as many as there are groups.
+    n_jobs : int, default=None
+        Jobs of joblib, each a detector on a fold; None means 1. Results do not depend on it.
     random_state : int, default=0
         Seed.
     verbose : int, default=None
@@ -120,21 +127,31 @@ def suggest_detector(
         detectors, without_meta_fit = _usual(tasks, random_state), {_SHIPPED}
     if isinstance(without_meta_fit, str):
         without_meta_fit = [without_meta_fit]
-    without_meta_fit = {str(name) for name in without_meta_fit}
-    unknown = without_meta_fit - set(detectors)
+    plain = {str(name) for name in without_meta_fit}
+    unknown = plain - set(detectors)
     if unknown:
         raise ValueError(
             f"without_meta_fit names {', '.join(sorted(unknown))}; "
             f"there are {', '.join(detectors)}."
         )
     pairs = {task.name: (task.X, codes_to_labels(task.y)) for task in tasks}
-    how = (pairs, folds, splitter, scoring)
-    with progress("suggest_detector", verbose):
-        expect_more(len(detectors) * len(folds))
-        scores = {
-            name: _held_out_scores(name, detector, *how, learns=name not in without_meta_fit)
-            for name, detector in detectors.items()
-        }
+    jobs = [(name, i) for name in detectors for i in range(len(folds))]
+    found: dict[str, dict[Any, float]] = defaultdict(dict)
+    with progress(_CALL, verbose):
+        expect_more(len(jobs))
+        results = Parallel(n_jobs=n_jobs, return_as="generator")(
+            delayed(_fold_scores)(
+                name, detectors[name], pairs, folds, i, splitter, scoring, name not in plain
+            )
+            for name, i in jobs
+        )
+        for (name, _), part in zip(jobs, results, strict=True):
+            found[name] |= part
+            advance()
+    scores = {
+        name: np.array([part[task] for task in pairs if task in part])
+        for name, part in found.items()
+    }
     if not all(map(len, scores.values())):
         raise ValueError(
             "No task has enough labelled normal and anomalous rows for the splitter: ask for "
@@ -164,21 +181,23 @@ def _usual(tasks: TaskSet, seed: int) -> dict[str, Any]:
     }
 
 
-def _held_out_scores(
+@worker_of(_CALL)
+def _fold_scores(
     name: str,
     detector: Any,
     pairs: Mapping[Any, Pair],
     folds: Sequence[Sequence[int]],
+    fold: int,
     splitter: Any,
     scoring: Any,
     learns: bool,
-) -> Array:
-    """Score each task that can be scored by a detector that did not learn from it: (n_tasks,)."""
+) -> dict[Any, float]:
+    """Score each task of a fold that can be scored by a detector that learned from the others."""
     tasks = list(pairs)
-    found: dict[Any, float] = {}
-    for fold in phases(folds, f"{name}, fold"):
-        estimator = TaskEstimator(clone(detector), splitter=splitter, scoring=scoring)
-        held_out = [tasks[i] for i in fold]
+    held_out = [tasks[i] for i in folds[fold]]
+    how = {"splitter": copy.deepcopy(splitter), "scoring": scoring}  # each job draws from the start
+    estimator = TaskEstimator(clone(detector), **how)
+    with phase(f"{name}, fold {fold + 1} of {len(folds)}"):
         if not learns:
             estimator.detector_ = clone(detector)
         else:
@@ -187,9 +206,7 @@ def _held_out_scores(
                 warnings.simplefilter("ignore", TaskWarning)
                 estimator.fit(rest)
         parts = estimator.task_scores({task: pairs[task] for task in held_out})
-        found |= {task: finite_mean(values, name, task) for task, values in parts.items()}
-        advance()
-    return np.array([found[task] for task in tasks if task in found])
+    return {task: finite_mean(values, name, task) for task, values in parts.items()}
 
 
 def _choose(scores: Mapping[str, Array]) -> tuple[str, str]:

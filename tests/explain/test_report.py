@@ -124,6 +124,7 @@ def test_weights_of_the_package_are_named():
     assert "'tabular-v1'" in make_detector("in context").summary().learned_from
 
 
+@pytest.mark.filterwarnings("ignore:A false-alarm rate of alpha=0.01:UserWarning")
 @pytest.mark.parametrize(
     ("how", "aim", "rate"),
     [

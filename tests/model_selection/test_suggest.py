@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import pytest
 from families import make_family
+from joblib import parallel_config
 from sklearn.base import BaseEstimator, OutlierMixin
 
 from sklearn_fsad import FewShotSplit, InContextDetector, ProtoNetDetector, TaskSet
@@ -101,3 +102,25 @@ def test_one_bar_tells_how_far_all_detectors_are(capsys, caplog):
     messages = [record.getMessage() for record in caplog.records]
     phases = [message.rpartition(" took ")[0] for message in messages if " took " in message]
     assert phases == [f"suggest_detector: {d}, fold {i} of 2" for d in "ab" for i in (1, 2)]
+
+
+def test_two_jobs_give_the_same_and_one_bar(capsys):
+    brief = {"n_normal": (5, 10), "max_epochs": 1, "episodes_per_epoch": 4, "random_state": 0}
+    detectors = {
+        "context": InContextDetector(random_state=0),
+        "prototypes": ProtoNetDetector(embedding="mlp", scaler="task", verbose=1, **brief),
+    }
+    how = {"without_meta_fit": ["context"], "n_folds": 2}
+    splitter = FewShotSplit(5, 2, n_draws=2, random_state=np.random.RandomState(0))
+    one = suggest_detector(make_tasks(4), detectors, splitter=splitter, verbose=0, **how)
+    assert capsys.readouterr().err == ""
+    with parallel_config(backend="threading"):
+        two = suggest_detector(
+            make_tasks(4), detectors, splitter=splitter, verbose=1, n_jobs=2, **how
+        )
+    shown = capsys.readouterr().err
+    assert "suggest_detector: 100%" in shown
+    assert "meta_fit" not in shown
+    assert two.reason == one.reason
+    for name in detectors:
+        np.testing.assert_array_equal(two.scores[name], one.scores[name])

@@ -72,6 +72,9 @@ def unfitted_copy(estimator: E, **changed: Any) -> E:
     """Copy a detector without its fit, with other parameters, whatever its constructor takes."""
     other = copy.copy(estimator)
     forget_fit(other)
+    vars(other).pop(
+        "_parent_callback_ctx", None
+    )  # what a Pipeline of scikit-learn 1.9 lends to fit
     vars(other).update(changed)
     return other
 
