@@ -72,9 +72,8 @@ def unfitted_copy(estimator: E, **changed: Any) -> E:
     """Copy a detector without its fit, with other parameters, whatever its constructor takes."""
     other = copy.copy(estimator)
     forget_fit(other)
-    vars(other).pop(
-        "_parent_callback_ctx", None
-    )  # what a Pipeline of scikit-learn 1.9 lends to fit
+    # a Pipeline of scikit-learn 1.9 lends it to fit: an object that must not be kept
+    vars(other).pop("_parent_callback_ctx", None)
     vars(other).update(changed)
     return other
 
