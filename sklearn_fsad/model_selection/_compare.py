@@ -150,18 +150,23 @@ def compare(
     jobs = [(d, name, fold) for d, name in enumerate(named) for fold in folds]
     failures: dict[tuple[str, int], list[Failure]] = defaultdict(list)
     given = {"scorers": scorers, "seed": seed, "may_fail": may_fail}
+    warned: dict[tuple[str, type[Warning]], list[str]] = defaultdict(list)
     with progress("compare", verbose):
         expect_more(len(jobs))
         results = Parallel(n_jobs=n_jobs, return_as="generator")(
             delayed(measure_fold)(named[name], tasks, fold, draws, learns=learns[name], **given)
             for _, name, fold in jobs
         )
-        for (d, name, _), (scores, failed) in zip(jobs, results, strict=True):
+        for (d, name, _), (scores, failed, told) in zip(jobs, results, strict=True):
             _store(values, d, scores, failed)
+            for category, message in told:
+                warned[name, category].append(message)
             for failure in failed:
                 failures[name, failure.shots].append(failure)
             advance()
     _tell_failures(failures, tasks, settings)
+    for (name, category), messages in warned.items():
+        warn(f"{name} gave {len(messages)} warning(s), the first: {messages[0]}", category)
     drawn = np.zeros((tasks.n_tasks, len(settings)), dtype=bool)
     drawn[tuple(np.array(list(draws)).T)] = True
     return Comparison(tuple(named), tuple(tasks.names), settings, values, drawn)

@@ -21,6 +21,7 @@ from ..metrics import AnomalyScorer
 from ..tasks._task_set import TaskSet
 
 Support = tuple[NDArray[np.intp], NDArray[np.intp]]  # rows of the support and of the query
+Told = tuple[type[Warning], str]
 Draws = Mapping[tuple[int, int], Sequence[Support]]  # (task, shots) -> the draws, by position
 
 
@@ -43,7 +44,7 @@ def measure_fold(
     learns: bool,
     seed: int,
     may_fail: bool,
-) -> tuple[dict[tuple[int, int, int], Array], list[Failure]]:
+) -> tuple[dict[tuple[int, int, int], Array], list[Failure], list[Told]]:
     """Score a detector on the tasks of a fold, after it was meta-fitted on the other tasks.
 
     Returns
@@ -51,12 +52,31 @@ def measure_fold(
     scores : dict of (task, shots, draw) to ndarray of shape (n_scorers,)
         Positions -> the score by each scorer.
     failures : list of Failure
+    told : list of (type of Warning, str)
+        Warnings that were issued meanwhile, maybe in another process.
     """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warnings.simplefilter("ignore", TaskWarning)
+        found = _measured(detector, tasks, fold, draws, scorers, learns, seed, may_fail)
+    return *found, [(warning.category, str(warning.message)) for warning in caught]
+
+
+def _measured(
+    detector: Any,
+    tasks: TaskSet,
+    fold: Sequence[int],
+    draws: Draws,
+    scorers: Mapping[str, AnomalyScorer],
+    learns: bool,
+    seed: int,
+    may_fail: bool,
+) -> tuple[dict[tuple[int, int, int], Array], list[Failure]]:
     cells = [cell for cell in draws if cell[0] in fold]
     try:
         ready = seeded(detector, seed)
         if learns:
-            ready = _meta_fitted(ready, tasks, fold)
+            ready = ready.meta_fit(tasks.subset(i for i in range(tasks.n_tasks) if i not in fold))
     except Exception as error:  # any that another library may raise
         if not may_fail:
             raise
@@ -94,13 +114,6 @@ def seeded(detector: Any, seed: int) -> Any:
         elif last == "outlier_label":
             copy.set_params(**{name: ANOMALOUS})
     return copy
-
-
-def _meta_fitted(detector: Any, tasks: TaskSet, fold: Sequence[int]) -> Any:
-    rest = tasks.subset(i for i in range(tasks.n_tasks) if i not in fold)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TaskWarning)
-        return detector.meta_fit(rest)
 
 
 def _scores(

@@ -1,5 +1,7 @@
 """compare gives every detector the same supports and keeps held-out tasks from meta-training."""
 
+import warnings
+
 import numpy as np
 import pytest
 from pyod.models.knn import KNN
@@ -199,3 +201,18 @@ def test_a_meta_training_that_fails_is_nan_on_the_tasks_of_its_fold():
         found = compare({"a": BrokenMetaFit(), "b": Spy()}, make_tasks(), [(5, 0)], n_draws=1)
     assert np.isnan(found.values["roc_auc"][0]).all()
     assert list(found.mean_ranks()) == ["b"]
+
+
+class Grumbler(Spy):
+    """Warns at each fit."""
+
+    def fit(self, X, y=None):
+        warnings.warn(f"{len(X)} rows are few", RuntimeWarning, stacklevel=2)
+        return super().fit(X, y)
+
+
+def test_warnings_of_a_detector_are_told_once_with_their_number():
+    detectors = {"grumbler": Grumbler("g"), "spy": Spy("s")}
+    with pytest.warns(RuntimeWarning, match=r"grumbler gave 8 .*first: 5 rows are few") as caught:
+        compare(detectors, make_tasks(), [(5, 0)], n_draws=2, random_state=0)
+    assert len(caught) == 1
