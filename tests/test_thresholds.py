@@ -333,6 +333,14 @@ def test_no_discovery_is_possible_with_too_few_normals(data):
         detector.predict_fdr(query, q=1.0)
 
 
+def test_anomalies_that_few_normal_rows_cannot_tell_from_chance_are_told():
+    rng = np.random.default_rng(0)
+    detector = ProtoNetDetector().fit(rng.normal(size=(20, 3)))
+    batch = np.concatenate([rng.normal(size=(200, 3)), np.full((30, 3), 50.0)])
+    with pytest.warns(UserWarning, match=r"No row is flagged at q=0\.1: .* takes \d+ normal rows"):
+        assert (detector.predict_fdr(batch, q=0.1) == 1).all()
+
+
 def test_auto_warns_of_a_rate_out_of_reach_where_it_was_asked_for():
     normal_scores, none = np.arange(9.0), np.array([])
     with pytest.warns(UserWarning, match=r"alpha=0.01 cannot be promised.*1/\(n\+1\) = 0.1"):

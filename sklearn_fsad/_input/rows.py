@@ -121,8 +121,8 @@ def _without_advice(error: ValueError, estimator: Any) -> str:
         return str(error)
     name = "this detector" if type(estimator) is BaseEstimator else type(estimator).__name__
     return (
-        f"Input X contains NaN, which {name} does not accept. Fill the gaps by an imputer before "
-        "the detector, such as KNNImputer, or use NeuralProcessDetector."
+        f"Input X contains NaN, and {name} does not accept missing values. Fill the gaps by an "
+        "imputer before the detector, such as KNNImputer, or use NeuralProcessDetector."
     )
 
 

@@ -394,14 +394,14 @@ def test_an_anomaly_may_be_called_what_pandas_takes_for_missing(tmp_path, outlie
 def test_npz_files_without_their_arrays_are_named(tmp_path):
     np.savez(tmp_path / "1.npz", X=np.ones((3, 2)))
     with pytest.raises(ValueError, match=r"1\.npz.*no array 'label' or 'y', only X"):
-        tasks_from_folder(tmp_path, label="y")
+        tasks_from_folder(tmp_path)
     assert tasks_from_folder(tmp_path, label=None).n_tasks == 1
     np.savez(tmp_path / "1.npz", rows=np.ones((3, 2)))
     with pytest.raises(ValueError, match=r"1\.npz.*no array 'X', only rows"):
-        tasks_from_folder(tmp_path, label="y")
+        tasks_from_folder(tmp_path)
     (tmp_path / "1.npz").write_text("no zip")
     with pytest.raises(ValueError, match=r"1\.npz"):
-        tasks_from_folder(tmp_path, label="y")
+        tasks_from_folder(tmp_path)
 
 
 def test_folders_without_tasks_are_refused(tmp_path, monkeypatch):
@@ -409,13 +409,13 @@ def test_folders_without_tasks_are_refused(tmp_path, monkeypatch):
         tasks_from_folder(tmp_path / "nowhere")
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(FileNotFoundError, match="no csv, parquet or npz file"):
-        tasks_from_folder(tmp_path, label="y")
+        tasks_from_folder(tmp_path)
     with pytest.raises(ValueError, match=r"notes\.txt.*\.csv, \.parquet, \.npz"):
         tasks_from_folder(tmp_path, pattern="*.txt")
     (tmp_path / "1.csv").write_text("a,label\n1,0\n")
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match=r"1\.csv.*sklearn-fsad\[data\]"):
-        tasks_from_folder(tmp_path, label="y")
+        tasks_from_folder(tmp_path)
 
 
 # --- what lies in folders by accident -------------------------------------------------------------
@@ -523,7 +523,7 @@ def test_files_without_rows_are_refused_by_all_their_names(tmp_path):
     (tmp_path / "h.csv").write_text("a,b,c,label\n")
     np.savez(tmp_path / "z.npz", X=np.zeros((0, 3)), y=np.zeros(0))
     with pytest.raises(ValueError, match=r"'e\.csv'.*'h\.csv'.*'z\.npz'.*without rows"):
-        tasks_from_folder(tmp_path, label="y")
+        tasks_from_folder(tmp_path)
     (tmp_path / "z.npz").write_bytes(b"")
     with pytest.raises(ValueError, match=r"z\.npz"):
         tasks_from_folder(tmp_path, pattern="*.npz")

@@ -53,7 +53,17 @@ def skip_without_its_extras(page):
 SHOW_OUTPUT = [page for page in PAGES if any(shown for _, shown in blocks_of(page))]
 
 
+@pytest.fixture
+def no_open_figures():
+    """No figures of other tests: shap draws on the current one."""
+    plt = pytest.importorskip("matplotlib.pyplot", reason="pictures need matplotlib")
+    plt.close("all")
+    yield
+    plt.close("all")
+
+
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("no_open_figures")
 @pytest.mark.parametrize("page", [p for p in PAGES if code_of(p) and p not in SHOW_OUTPUT])
 def test_the_code_of_a_page_runs(page, hardly_training, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit
-from scipy.stats import false_discovery_control
+from scipy.stats import binom, false_discovery_control
 
 from ..._input.callers import refuse_tools_for_classifiers, warn_if_columns_differ
 from ..._input.codings import SIGNED
@@ -32,6 +32,7 @@ from .probability import CURVE, by_curve, by_support
 Metric = str | Callable[[NDArray[np.int_], NDArray[np.int_]], float]
 _USUAL_RATE = 0.1  # share of anomalies where it is unknown, as in PyOD
 _METRICS = ("f1", "recall_at_fpr", "cost")
+_RARE = 0.01  # probability of so many extreme rows among normal ones
 _PARAMETERS = ("threshold", "alpha", "contamination")  # that set_threshold changes
 
 
@@ -276,7 +277,8 @@ class Decisions(FittedDetector):
             )
         flagged = false_discovery_control(p) <= q
         n_least = int((p * (n + 1) < 1.5).sum())  # rows at the smallest p-value there is
-        if not flagged.any() and n_least and q * (n + 1) >= 1.0:
+        by_chance = binom.sf(n_least - 1, len(p), 1.0 / (n + 1))  # of normal rows
+        if not flagged.any() and by_chance < _RARE and q * (n + 1) >= 1.0:
             needed = int(np.ceil(len(p) / (q * n_least) - 1.0))
             warn(
                 f"No row is flagged at q={q:g}: {n_least} of {len(p)} rows have the smallest "
