@@ -42,7 +42,7 @@ print(found.wins("roc_auc"))
 
 # %%
 # Mean ranks over tasks. A bar joins detectors whose difference is not significant.
-CriticalDifferenceDisplay.from_comparison(found, "roc_auc")
+_ = CriticalDifferenceDisplay.from_comparison(found, "roc_auc")
 
 # %%
 # The table for a paper: the best of each column is bold, the second underlined.
