@@ -270,21 +270,8 @@ class Decisions(FittedDetector):
             raise ValueError(f"q={q} must be in (0, 1).")
         p = self.p_values(X)
         n = len(self._adaptation.left_out_by_label()[0])
-        if q * (n + 1) < 1.0:
-            warn(
-                f"No row can be flagged at q={q:g}: with {n} normal rows no p-value is below "
-                f"1/(n+1) = {1 / (n + 1):.3g}. Give more normal rows or a larger q.",
-            )
         flagged = false_discovery_control(p) <= q
-        n_least = int((p * (n + 1) < 1.5).sum())  # rows at the smallest p-value there is
-        by_chance = binom.sf(n_least - 1, len(p), 1.0 / (n + 1))  # of normal rows
-        if not flagged.any() and by_chance < _RARE and q * (n + 1) >= 1.0:
-            needed = int(np.ceil(len(p) / (q * n_least) - 1.0))
-            warn(
-                f"No row is flagged at q={q:g}: {n_least} of {len(p)} rows have the smallest "
-                f"p-value that {n} normal rows allow, 1/(n+1) = {1 / (n + 1):.3g}; to flag these "
-                f"takes {needed} normal rows. predict judges each row alone.",
-            )
+        _warn_if_too_few_normals(p, flagged, n, q)
         return np.where(flagged, -1, 1)
 
     # --- private ----------------------------------------------------------------------------------
@@ -317,3 +304,23 @@ class Decisions(FittedDetector):
         """Return the curve learned on tasks and their share of anomalies; None without tasks."""
         curve = self.state_.arrays.get(CURVE)
         return None if curve is None else (curve, self.state_.info["anomaly_rate"])
+
+
+def _warn_if_too_few_normals(p: Array, flagged: NDArray[np.bool_], n: int, q: float) -> None:
+    """Warn if n normal rows keep all rows from being flagged at a false discovery rate of q."""
+    least = 1.0 / (n + 1)
+    if q < least:
+        warn(
+            f"No row can be flagged at q={q:g}: with {n} normal rows no p-value is below "
+            f"1/(n+1) = {least:.3g}. Give more normal rows or a larger q.",
+        )
+        return
+    n_least = int((p < 1.5 * least).sum())  # rows at the smallest p-value there is
+    by_chance = binom.sf(n_least - 1, len(p), least)  # probability of so many normal rows there
+    if not flagged.any() and by_chance < _RARE:
+        needed = int(np.ceil(len(p) / (q * n_least) - 1.0))
+        warn(
+            f"No row is flagged at q={q:g}: {n_least} of {len(p)} rows have the smallest p-value "
+            f"that {n} normal rows allow, 1/(n+1) = {least:.3g}; to flag these takes {needed} "
+            "normal rows. predict judges each row alone.",
+        )
