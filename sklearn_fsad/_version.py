@@ -1,4 +1,4 @@
-"""What the installed package tells of itself: versions, and where its documentation is."""
+"""Read the versions of the installed packages, and the address of the documentation."""
 
 import platform
 import sys

@@ -57,6 +57,17 @@ def final_estimator(estimator: Any) -> Any:
             return estimator
 
 
+def preprocessed(estimator: Any, X: Any) -> Any:
+    """Apply the steps before the detector, in pipelines, fitted searches and frozen estimators."""
+    while estimator is not final_estimator(estimator):
+        if isinstance(estimator, Pipeline):
+            X = estimator[:-1].transform(X) if len(estimator) > 1 else X
+            estimator = estimator.steps[-1][1]
+        else:
+            estimator = getattr(estimator, "best_estimator_", None) or estimator.estimator
+    return X
+
+
 def settable_detector(estimator: Any) -> Any:
     """Return the detector in pipelines and unfitted searches; None where it is frozen."""
     while not isinstance(estimator, FrozenEstimator):

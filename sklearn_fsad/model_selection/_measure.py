@@ -40,12 +40,11 @@ def measure_fold(
     tasks: TaskSet,
     fold: Sequence[int],
     draws: Draws,
-    scorers: Mapping[str, AnomalyScorer],
-    learns: bool,
-    seed: int,
-    may_fail: bool,
+    **how: Any,
 ) -> tuple[dict[tuple[int, int, int], Array], list[Failure], list[Told]]:
     """Score a detector on the tasks of a fold, after it was meta-fitted on the other tasks.
+
+    Parameters are those of :func:`_measured`.
 
     Returns
     -------
@@ -58,7 +57,7 @@ def measure_fold(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         warnings.simplefilter("ignore", TaskWarning)
-        found = _measured(detector, tasks, fold, draws, scorers, learns, seed, may_fail)
+        found = _measured(detector, tasks, fold, draws, **how)
     return *found, [(warning.category, str(warning.message)) for warning in caught]
 
 
@@ -72,6 +71,7 @@ def _measured(
     seed: int,
     may_fail: bool,
 ) -> tuple[dict[tuple[int, int, int], Array], list[Failure]]:
+    """Score a detector; without ``may_fail`` its errors are raised."""
     cells = [cell for cell in draws if cell[0] in fold]
     try:
         ready = seeded(detector, seed)

@@ -18,7 +18,12 @@ from .._explain.report import (
 )
 from .._explain.summary import Summary
 from .._input.containers import take_rows, unwrapped
-from .._input.estimators import anomaly_predictions, anomaly_scores, final_estimator
+from .._input.estimators import (
+    anomaly_predictions,
+    anomaly_scores,
+    final_estimator,
+    preprocessed,
+)
 from .._input.frames import column_names
 from .._typing import Array
 
@@ -80,7 +85,7 @@ def report(estimator: Any, X: Any, top: int | None = 10) -> Any:
     if not steps:
         return detector.report(X, top)
     detector._check_fitted()
-    seen = _transformed(steps, X)
+    seen = preprocessed(estimator, X)
     positions, columns = detector._ranked(seen, top)
     rows = take_rows(seen, positions)
     names = _names(steps, X) or detector._names_of_columns(seen)
@@ -173,12 +178,6 @@ def _plain_steps(step: Any) -> list[Any]:
     if isinstance(step, Pipeline):
         return [plain for _, part in step.steps for plain in _plain_steps(part)]
     return [] if step is None or isinstance(step, str) else [step]
-
-
-def _transformed(steps: list[Any], X: Any) -> Any:
-    for step in steps:
-        X = step.transform(X)
-    return X
 
 
 def _names(steps: list[Any], X: Any) -> list[Any] | None:

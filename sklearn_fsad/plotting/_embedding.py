@@ -11,11 +11,16 @@ from sklearn.decomposition import PCA
 
 from .._input.codings import Coding
 from .._input.containers import n_rows
-from .._input.estimators import anomaly_predictions, coding_of_fit, final_estimator
+from .._input.estimators import (
+    anomaly_predictions,
+    coding_of_fit,
+    final_estimator,
+    preprocessed,
+)
 from .._input.labels import ANOMALOUS, NORMAL, UNLABELLED, encode_labels
 from .._input.rows import named_rows
 from .._typing import Array, Codes
-from ._style import KIND_COLORS, KINDS, axes_or_new, check_matplotlib, preprocessed, tidy
+from ._style import KIND_COLORS, KINDS, axes_or_new, check_matplotlib, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

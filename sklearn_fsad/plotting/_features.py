@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
 
-from .._input.estimators import final_estimator
+from .._input.estimators import final_estimator, preprocessed
 from .._typing import Array
 from ._style import (
     ANOMALY_COLOR,
     NORMAL_COLOR,
     axes_or_new,
     check_matplotlib,
-    preprocessed,
     tidy,
     whole_numbers,
 )

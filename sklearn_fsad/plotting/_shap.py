@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .._input.estimators import final_estimator
-from ._style import preprocessed
+from .._input.estimators import final_estimator, preprocessed
 
 
 def shap_explanation(estimator: Any, X: Any, *, feature_names: Any = None) -> Any:

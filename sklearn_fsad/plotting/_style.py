@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import is_classifier
-from sklearn.pipeline import Pipeline
 
 from .._input.estimators import anomaly_scores, final_estimator, is_pyod
 from .._input.labels import ANOMALOUS, NORMAL, UNLABELLED
@@ -58,17 +57,6 @@ def whole_numbers(axis: Axis) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(integer=True))
-
-
-def preprocessed(estimator: Any, X: Any) -> Any:
-    """Apply the steps before the detector, in pipelines, fitted searches and frozen estimators."""
-    while estimator is not final_estimator(estimator):
-        if isinstance(estimator, Pipeline):
-            X = estimator[:-1].transform(X) if len(estimator) > 1 else X
-            estimator = estimator.steps[-1][1]
-        else:
-            estimator = getattr(estimator, "best_estimator_", None) or estimator.estimator
-    return X
 
 
 def scores_and_threshold(

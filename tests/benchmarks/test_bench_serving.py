@@ -1,4 +1,4 @@
-"""What a service needs is measured in processes of their own."""
+"""Test that the memory and the times of a service are measured in new processes."""
 
 MODULES = ("speed.serving", "speed.service")
 

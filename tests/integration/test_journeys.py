@@ -1,4 +1,4 @@
-"""What users do from their data to a report gives no warning: pytest makes errors of them."""
+"""Test that five journeys from data to a report issue no warning; pytest raises warnings."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""What a comparison computes and writes, by hand on a tiny case."""
+"""Test the ranks, tests and tables of a comparison against values computed by hand."""
 
 import numpy as np
 import pytest
