@@ -10,6 +10,7 @@ from sklearn_fsad._detectors.maml.inner_loop import GradientAdaptation
 from sklearn_fsad._detectors.maml.learners import make_learner
 from sklearn_fsad._detectors.maml.training import learn_to_adapt
 from sklearn_fsad._training.settings import TrainingSettings
+from sklearn_fsad._training.weights import to_arrays
 from sklearn_fsad.tasks import Episode
 
 N_FEATURES = 4
@@ -26,6 +27,11 @@ def module_apart(algorithm="maml"):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return new_module(algorithm).double().eval()
+
+
+def weights_of(module):
+    """Weights of a network by their names."""
+    return to_arrays(module.state_dict(), "")
 
 
 def same_everywhere(fold):
@@ -57,7 +63,7 @@ def prepared_episodes(
     return made
 
 
-def learned(made, *, augment="auto", gate=True, needed=False, seed=0, **given):
+def learned(made, *, augment=False, gate=True, needed=False, seed=0, **given):
     settings = replace(QUICK, seed=seed, **given)
     return learn_to_adapt(
         made, new_module, augment=augment, gate=gate, needed=needed, settings=settings

@@ -136,8 +136,11 @@ def verdict(entry: Mapping[str, Any]) -> str:
         figures = f"ROC AUC {others[best]:.3f} ({best}) against {aucs[baseline]:.3f}"
         return f"{what}: did not clearly help, {figures}, so {_shown(baseline)} is used"
     how = "helped" if aucs[used] > aucs[baseline] else "did not help but is used"
-    figures = f"ROC AUC {aucs[used]:.3f} ({used}) against {aucs[baseline]:.3f} ({_shown(baseline)})"
-    return f"{what}: {how}, {figures}"
+    option = f"{entry['size']:.0%} of the correction" if "size" in entry else used
+    figures = f"ROC AUC {aucs[used]:.3f} ({option}) against {aucs[baseline]:.3f}"
+    error = entry.get("standard_error")
+    known = "" if error is None else f", standard error of the gain {error:.3f}"
+    return f"{what}: {how}, {figures} ({_shown(baseline)}){known}"
 
 
 def _shown(option: str) -> str:

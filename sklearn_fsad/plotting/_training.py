@@ -191,7 +191,8 @@ class MetaTrainingDisplay:
         reports = _reports(self.held_out)
         for report in reports:
             used = report["used"]
-            ax.text(0.0, row, f"{_title(report)}: {used}",
+            share = f", {report['size']:.0%} of the correction" if "size" in report else ""
+            ax.text(0.0, row, f"{_title(report)}: {used}{share}",
                     transform=ax.get_yaxis_transform(), fontweight="bold", fontsize="small",
                     va="center")  # fmt: skip
             for option, auc in report["roc_auc"].items():

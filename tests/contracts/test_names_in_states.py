@@ -25,15 +25,15 @@ ARRAYS = {
     "meta-fitted": {"probability", *MIX, *POOLED, *SCALE, *TASKS},
     "meta-fitted mlp": {"probability", *SCALE, *TASKS, *layers("embed.N")},
     "residual maml": {
-        "probability", "use", *MIX, *POOLED, *SCALE, *TASKS,
+        "probability", "sizes", *MIX, *POOLED, *SCALE, *TASKS,
         "network.log_rates", "network.learner.log_slope", "network.learner.weights.N",
     },
     "fomaml svdd": {
-        "closed", "probability", "use", *SCALE, *TASKS,
+        "closed", "probability", "sizes", *SCALE, *TASKS,
         "network.log_rates", "network.learner.centre", "network.learner.weights.N",
     },
     "residual anil": {
-        "probability", "use", *MIX, *POOLED, *SCALE, *TASKS,
+        "probability", "sizes", *MIX, *POOLED, *SCALE, *TASKS,
         "network.log_rates", "network.learner.gain", "network.learner.weights.N",
     },
     "meta-fitted tnp": {

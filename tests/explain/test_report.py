@@ -180,6 +180,21 @@ def test_the_verdict_of_held_out_tasks_in_words(used, aucs, told):
     assert "with labelled anomalies" in verdict(entry)
 
 
+def test_the_verdict_on_a_correction_tells_its_share_and_the_error_of_its_gain():
+    entry = {
+        "choice": "network",
+        "regime": "unlabelled",
+        "used": "corrected",
+        "roc_auc": {"closed form": 0.892, "corrected": 0.91, "network": 0.88},
+        "size": 0.5,
+        "standard_error": 0.004,
+    }
+    assert verdict(entry) == (
+        "network without labelled anomalies: helped, ROC AUC 0.910 (50% of the correction) against "
+        "0.892 (default formula), standard error of the gain 0.004"
+    )
+
+
 def test_notebooks_show_a_table_that_escapes_names():
     frame = pd.DataFrame(SUPPORT, columns=["<b>", "b", "c", "d"])
     html = ProtoNetDetector().fit(frame).summary()._repr_html_()

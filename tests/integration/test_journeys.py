@@ -24,7 +24,7 @@ pytestmark = [
 ]
 # networks of one epoch lose to their closed form, and say so
 untrained = pytest.mark.filterwarnings(
-    "ignore:On held-out tasks the network was not clearly:sklearn_fsad.exceptions.AdaptationWarning"
+    "ignore:On held-out tasks the network was not:sklearn_fsad.exceptions.AdaptationWarning"
 )
 NAMES = ["current", "flow", "heat", "noise", "pressure"]
 BRIEF = {"episodes_per_epoch": 8, "max_epochs": 1, "random_state": 0}

@@ -20,12 +20,24 @@ from sklearn_fsad._detectors.maml.held_out import (
     score_held_out,
 )
 from sklearn_fsad._detectors.maml.training import _train
-from sklearn_fsad._training.held_out import HeldOutComparison, HeldOutEpisode, _is_better
+from sklearn_fsad._training.held_out import (
+    SIZES,
+    HeldOutComparison,
+    HeldOutCorrection,
+    HeldOutEpisode,
+    _is_better,
+    chosen_size,
+)
 
 NO_AUC = np.nan
 
 
 # --- scoring --------------------------------------------------------------------------------------
+def scored_by(module, made):
+    """Score episodes by one network that was trained on none of them."""
+    return score_held_out([module], [np.ones(len(made), dtype=bool)], made)
+
+
 def test_an_episode_has_the_auc_of_its_closed_form_and_of_the_network():
     made = prepared_episodes(n_tasks=3)
     shorter = replace(made[1].episode, support_X=made[1].episode.support_X[1:],
@@ -34,20 +46,46 @@ def test_an_episode_has_the_auc_of_its_closed_form_and_of_the_network():
                       query_y=made[1].episode.query_y[:-5])  # fmt: skip
     made[1] = replace(made[1], episode=shorter, closed=made[1].closed[:-5])
     module, _ = _train(module_apart().float(), made, QUICK, permute=False)
-    scored = score_held_out(module, made, fold=7)
-    assert [(j.fold, j.group, j.regime) for j in scored] == (
-        [(7, task, 0) for task in range(3)] + [(7, t, 1) for t in (0, 0, 1, 1, 2, 2)]
-    )
-    for j, e in zip(scored, [made[i] for i in (0, 3, 6, 1, 2, 4, 5, 7, 8)], strict=True):
+    scored = scored_by(module, made)
+    assert [(j.group, j.regime) for j in scored] == [(t, r) for t in range(3) for r in (0, 1, 1)]
+    for j, e in zip(scored, made, strict=True):
         parts = (e.episode.support_X, e.episode.support_y, e.episode.query_X)
         with torch.no_grad():
-            adapted = module(*map(torch.from_numpy, parts))
+            adapted = module(*map(torch.from_numpy, parts)).numpy()
             plain = module.unadapted(torch.from_numpy(e.episode.query_X)[None])[0]
         aucs = [roc_auc_score(e.episode.query_y, s) for s in (e.closed, adapted, plain)]
         np.testing.assert_allclose(j.aucs[:3], aucs)
+        for size, auc in zip(SIZES, j.by_size, strict=True):
+            part = e.closed + size * (adapted - e.closed)
+            assert auc == pytest.approx(roc_auc_score(e.episode.query_y, part))
         assert np.isnan(j.aucs[4]) == (j.regime == 0)
         assert 0 <= j.aucs[3] <= 1
     assert len({j.aucs[1] for j in scored}) > 3
+
+
+def with_a_shorter_query(prepared, n):
+    """A prepared episode without its last queries, which is padded beside others."""
+    e = prepared.episode
+    shorter = replace(e, query_X=e.query_X[:-n], query_y=e.query_y[:-n])
+    return replace(prepared, episode=shorter, closed=prepared.closed[:-n])
+
+
+def test_an_episode_is_scored_by_the_mean_of_the_networks_that_did_not_see_it():
+    made = prepared_episodes(n_tasks=3, per_task=1)
+    made[1] = with_a_shorter_query(made[1], 4)
+    networks = [
+        _train(module_apart().float(), made, replace(QUICK, seed=seed), permute=False)[0]
+        for seed in range(3)
+    ]
+    unseen = np.array([[True, True, False], [False, True, False], [False, False, True]])
+    scored = score_held_out(networks, list(unseen), made)
+    for i, j in enumerate(scored):
+        e = made[i].episode
+        parts = [torch.from_numpy(part) for part in (e.support_X, e.support_y, e.query_X)]
+        with torch.no_grad():
+            own = [net(*parts).numpy() for net, out in zip(networks, unseen[:, i], strict=True)
+                   if out]  # fmt: skip
+        assert j.aucs[1] == pytest.approx(roc_auc_score(e.query_y, np.mean(own, axis=0)))
 
 
 def test_a_query_of_one_class_is_not_scored():
@@ -55,21 +93,19 @@ def test_a_query_of_one_class_is_not_scored():
     for i, label in ((0, 0), (1, 1)):
         alike = np.full(30, label, dtype=np.int8)
         made[i] = replace(made[i], episode=replace(made[i].episode, query_y=alike))
-    scored = score_held_out(module_apart(), made, 0)
+    scored = scored_by(module_apart(), made)
     assert sorted((j.group, j.regime) for j in scored) == [(0, 1), (1, 0), (1, 1), (1, 1)]
 
 
 def test_more_episodes_than_are_scored_at_once_come_out_as_one_by_one():
     made = prepared_episodes(n_tasks=25)
     module, _ = _train(module_apart().float(), made[:9], QUICK, permute=False)
-    scored = score_held_out(module, made, 0)
+    scored = scored_by(module, made)
     assert len(scored) == 75
-    labelled = [j for j in scored if j.regime == 1]
-    for i in (0, 31, 32, 49):
-        task, which = divmod(i, 2)
-        [alone] = score_held_out(module, [made[3 * task + 1 + which]], 0)
-        np.testing.assert_allclose(alone.aucs[:3], labelled[i].aucs[:3])
-        assert alone.group == labelled[i].group == task
+    for i in (1, 2, 46, 74):
+        [alone] = scored_by(module, [made[i]])
+        np.testing.assert_allclose(alone.aucs[:3], scored[i].aucs[:3])
+        assert alone.group == scored[i].group == made[i].group
         assert np.isnan(alone.aucs[3])  # there is no other task to take a support from
 
 
@@ -207,3 +243,50 @@ def test_quality_is_the_auc_of_what_would_be_used():
     won, lost = episodes_of(0, [0.1, 0.1, 0.1]), episodes_of(1, [-0.1, -0.1, -0.1], closed=0.9)
     assert compared(won + lost, gate=True).quality == pytest.approx((0.7 + 0.9) / 2)
     assert compared(won + lost, gate=False).quality == pytest.approx((0.7 + 0.8) / 2)
+
+
+# --- the size of a correction ---------------------------------------------------------------------
+def by_size(best, gain=0.1):
+    """ROC AUCs that rise up to the best size and fall from there."""
+    return 0.6 + gain * (1.0 - 4.0 * (SIZES - best) ** 2)
+
+
+def test_the_best_size_over_groups_is_averaged_with_a_quarter_of_six_groups():
+    assert chosen_size(np.array([by_size(1.0)] * 6)) == pytest.approx((6 * 1.0 + 6 * 0.25) / 12)
+    assert chosen_size(np.array([by_size(0.0)] * 3)) == pytest.approx(6 * 0.25 / 9)
+    assert chosen_size(np.array([by_size(0.5)] * 600)) == pytest.approx(0.5, abs=0.01)
+    mixed = np.array([by_size(0.0)] * 3 + [by_size(0.5)] * 3)
+    assert chosen_size(mixed) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("n_groups", [0, 1, 2])
+def test_of_fewer_than_three_groups_the_size_is_a_quarter(n_groups):
+    assert chosen_size(np.array([by_size(1.0)] * n_groups)) == 0.25
+
+
+def corrections(regime, best, n_groups=6):
+    return [
+        HeldOutEpisode(0, group, regime, aucs(by_size(best)[0], by_size(best)[-1]), by_size(best))
+        for group in range(n_groups)
+    ]
+
+
+def test_each_regime_has_a_size_and_a_report_of_its_own():
+    made = corrections(0, 1.0) + corrections(1, 0.25)
+    found = HeldOutCorrection(made, "network", OPTIONS)
+    assert found.sizes == (pytest.approx(0.625), pytest.approx(0.25))
+    unlabelled, labelled = (report.to_info() for report in found.reports)
+    assert (unlabelled["used"], unlabelled["size"]) == ("corrected", 0.625)
+    assert list(labelled["roc_auc"]) == ["closed form", "corrected", "network", "not adapted"]
+    assert labelled["roc_auc"]["corrected"] == pytest.approx(0.7)
+    assert labelled["standard_error"] == pytest.approx(0.0, abs=1e-4)
+    means = [report.roc_auc["corrected"] for report in found.reports]
+    assert found.quality == pytest.approx(np.mean(means))
+
+
+def test_a_regime_without_episodes_has_a_quarter_and_no_report():
+    found = HeldOutCorrection(corrections(0, 1.0), "network", OPTIONS)
+    assert found.sizes[1] == 0.25
+    assert len(found.reports) == 1
+    nothing = HeldOutCorrection([], "network", OPTIONS)
+    assert (nothing.sizes, nothing.reports, nothing.quality) == ((0.25, 0.25), [], 0.0)

@@ -298,7 +298,7 @@ def test_the_bar_tells_epoch_and_loss_of_a_training(bars, terminal):
 PHASES = {
     "pooled": ["pooling tasks", "drawing episodes", "evidence weights"],
     "mlp": ["training"],
-    "maml": ["drawing episodes", "evidence weights", "held-out tasks"],
+    "maml": ["drawing episodes", "evidence weights", "training"],
     "process": ["closed form on held-out tasks", "held-out tasks, fold 1 of 3"],
     "context": ["drawing episodes", "held-out tasks, fold 5 of 5"],
 }

@@ -1,4 +1,4 @@
-"""Detect anomalies by gradient-based meta-learning: a few steps adapt a network to a task."""
+"""Detect anomalies by gradient-based meta-learning: a few steps adapt networks to a task."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from ..base.adaptation import Adaptation, Representation, SupportSet
 from ..base.checks import check_layers
 from ..base.detector import BaseFewShotDetector
 from ..base.documentation import with_shared_parameters
-from .inner_loop import ALGORITHMS, ClosedFormOnly, GradientAdaptation, scores_after
+from .ensemble import NetworkEnsemble, scores_after, sizes_of
+from .inner_loop import ALGORITHMS, ClosedFormOnly
 from .learners import LEARNERS
 from .learning import closed_form_state, learned_state, module_of, represent, self_taught_state
 from .report import adaptation_advice, adaptation_report
@@ -36,13 +37,13 @@ def _reconstructs(detector: MAMLDetector) -> bool:
 
 @with_shared_parameters
 class MAMLDetector(BaseFewShotDetector):
-    """Adapt a network to each task by a few gradient steps; past tasks teach where to start.
+    """Adapt networks to each task by a few gradient steps; past tasks teach where to start.
 
-    ``meta_fit`` learns initial weights from which a few gradient steps are enough [1]_. The network
-    corrects a default formula, the weighted evidence of :class:`ProtoNetDetector`; before training
-    the correction is zero. If the network is not better on held-out tasks, the default formula is
-    used, with a warning. Choose this detector for similar tasks, such as recordings of one kind of
-    machine; for tasks that differ choose :class:`ProtoNetDetector`.
+    ``meta_fit`` learns initial weights from which a few gradient steps are enough [1]_. Networks
+    correct a default formula, the weighted evidence of :class:`ProtoNetDetector`: six of them, each
+    trained without a third of the tasks, on which is chosen how much of their mean correction to
+    use. Choose this detector for similar tasks, such as recordings of one kind of machine; for
+    tasks that differ choose :class:`ProtoNetDetector`.
 
     Without ``meta_fit`` the detector is the default formula; with ``residual=False`` it first
     trains on episodes made from the rows given to ``fit``.
@@ -62,28 +63,28 @@ class MAMLDetector(BaseFewShotDetector):
         Number of gradient steps of an adaptation; 0 trains one network for all tasks, without
         adaptation, as a baseline.
     inner_lr : "learned" or float, default="learned"
-        Learning rate of the gradient steps; "learned" learns one for each layer and step, starting
-        at 0.3. Meta-SGD always learns the rates, and a number is their start. Reptile learns none.
+        Learning rate of the steps; "learned" learns one for each layer and step, starting at 0.3.
+        Meta-SGD always learns the rates, and a number is their start. Reptile learns none.
     inner_batch : {"as-given", "one-class"}, default="as-given"
-        Rows that the gradient steps use: all training rows of a task, in meta-training with as few
-        anomalies as at test, or only the normal ones [6]_. The rows to score in meta-training are
-        balanced in both cases.
+        Rows that the steps use: all training rows of a task, in meta-training with as few anomalies
+        as at test, or only the normal ones [6]_. The rows to score in meta-training are balanced.
     residual : bool, default=True
         Whether the network corrects the default formula; if False, the network alone gives the
         score.
-    augment : "auto" or bool, default="auto"
+    augment : "auto" or bool, default=False
         Whether to permute the features of training episodes and flip their signs, so that the
         network cannot memorise which feature changes in anomalies, and in which direction; "auto"
-        chooses on held-out tasks.
+        chooses on held-out tasks, and takes twice as long.
     inject : bool, default=True
-        Whether the classifier is given injected anomalies if no anomaly is labelled; otherwise its
-        gradient steps see only one class. The other learners ignore it.
+        Whether the classifier is given injected anomalies if no anomaly is labelled; else its steps
+        see one class only. The other learners ignore it.
     multi_step_loss : bool, default=False
-        Whether the training loss includes the scores after every step [7]_, not only after the last
-        one. Without steps both are the same.
+        Whether the training loss includes the scores after every step [7]_, not the last alone.
     gate : bool, default=True
-        Whether the network is used only if it is better than the default formula on held-out tasks.
-        With ``residual=False`` it is always used, with a warning if it is not better.
+        Whether held-out tasks choose how much of the correction is used: a quarter where they are
+        few, and nearer to the best share the more groups of them there are. If False, one network
+        learns from all tasks, and its whole correction is used. With ``residual=False`` networks
+        are always used, with a warning if they lose to the default formula.
     hidden : tuple of int, default=None
         Hidden layers; None means ``(64, 64)``, and ``(64,)`` on each side of the autoencoder.
     embedding_dim : int, default=None
@@ -125,7 +126,7 @@ class MAMLDetector(BaseFewShotDetector):
     {offset_}
     state_ : MetaState
         The meta-learned state that ``fit`` started from; ``state_.info["held_out"]`` holds the ROC
-        AUC of the network and of its baselines on held-out tasks.
+        AUC of networks and baselines on held-out tasks, and the share of the correction in use.
     {support_X_}
     {support_y_}
     {support_kept_}
@@ -201,7 +202,7 @@ class MAMLDetector(BaseFewShotDetector):
         inner_lr: Any = "learned",
         inner_batch: str = "as-given",
         residual: bool = True,
-        augment: Any = "auto",
+        augment: Any = False,
         inject: bool = True,
         multi_step_loss: bool = False,
         gate: bool = True,
@@ -308,7 +309,7 @@ class MAMLDetector(BaseFewShotDetector):
             return self_taught_state(self, X, y)
 
     def _module(self, state: MetaState) -> nn.Module:
-        if "use" not in state.arrays:
+        if sizes_of(state.arrays) is None:
             return ClosedFormOnly()
         return module_of(self, state)
 
@@ -322,7 +323,7 @@ class MAMLDetector(BaseFewShotDetector):
         score by the network that adapted to all rows.
         """
         described, y = adaptation.representation, adaptation.support.y
-        if not isinstance(adaptation.module, GradientAdaptation):
+        if not isinstance(adaptation.module, NetworkEnsemble):
             return adaptation.score_represented(described.support)
         in_sample = adaptation.score_fresh(adaptation.support.X)
         fold = adaptation.support.folds()
@@ -337,8 +338,9 @@ class MAMLDetector(BaseFewShotDetector):
     def adaptation_report_(self) -> dict[str, Any]:
         """Loss of the support at each step, and the change of its scores by other adaptations.
 
-        ``used`` is "network" or "closed form", the default formula. ``support_loss`` lists the loss
-        before the first step and after each step. ``score_change`` says how much the ranking of the
+        ``used`` is "network" or "closed form", the default formula; ``size`` is the share of the
+        correction that is used. ``support_loss`` lists the mean loss of the networks before the
+        first step and after each step. ``score_change`` says how much the ranking of the
         training rows would change without any step ("not adapted"), with steps on rows whose
         features were shuffled ("swapped support"), and with permuted labels ("permuted labels"):
         one minus Spearman's correlation. Values near 0 mean that the training rows hardly matter:
@@ -372,17 +374,16 @@ class MAMLDetector(BaseFewShotDetector):
         self._check_fitted()
         rows = self._validated(X, reset=False)
         adaptation = self._adaptation
-        if not isinstance(adaptation.module, GradientAdaptation):
+        if not isinstance(adaptation.module, NetworkEnsemble):
             raise ValueError(
-                "There is no autoencoder: the default formula was better on held-out tasks, or the "
-                "detector was not meta-fitted. Use gate=False, or residual=False."
+                "There is no autoencoder: without meta_fit, or from a single group of tasks, none "
+                "is trained. Use gate=False, or residual=False."
             )
 
         def errors(part: Array) -> Array:
             Z = aligned(adaptation.representation.transform(part))
             with torch.no_grad():
-                weights = adaptation.module.weights_in(adaptation.tensors())
-                return adaptation.module.learner.feature_errors(weights, Z).numpy()
+                return adaptation.module.feature_errors(adaptation.tensors(), Z).numpy()
 
         return adaptation.in_blocks(errors, rows)
 
@@ -390,7 +391,7 @@ class MAMLDetector(BaseFewShotDetector):
         super()._fit_support(X, codes)
         values = self._adaptation.values
         losses = values.get("losses", [0.0])
-        if values.get("use") and losses[-1] > losses[0]:
+        if values.get("size") and losses[-1] > losses[0]:
             warn(
                 f"Adaptation made the loss on the training rows worse: {losses[0]:.4g} before, "
                 f"{losses[-1]:.4g} after {self.n_inner_steps} steps. See adaptation_report_; a "

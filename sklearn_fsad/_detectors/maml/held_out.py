@@ -1,4 +1,4 @@
-"""Score held-out episodes by a network that adapts, and by its baselines."""
+"""Score held-out episodes by networks that adapt, and by their baselines."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from ..._input.labels import ANOMALOUS, NORMAL
 from ..._stats.ranking import column_aucs
 from ..._training.batches import collate_episodes
-from ..._training.held_out import REGIMES, HeldOutEpisode
-from ..._typing import Array
+from ..._training.held_out import REGIMES, SIZES, HeldOutEpisode
+from ..._typing import Array, Mask
 from .episodes import PreparedEpisode
 from .inner_loop import GradientAdaptation
 
@@ -22,29 +22,49 @@ _SCORED_AT_ONCE = 32
 
 
 def score_held_out(
-    module: GradientAdaptation, prepared: Sequence[PreparedEpisode], fold: int
+    networks: Sequence[GradientAdaptation],
+    unseen: Sequence[Mask],
+    prepared: Sequence[PreparedEpisode],
 ) -> list[HeldOutEpisode]:
-    """Score the episodes of a fold by all ``OPTIONS``, the network trained without the fold."""
-    scored = []
-    for regime in range(len(REGIMES)):
-        part = [
-            e
-            for e in prepared
-            if int((e.episode.support_y == 1).any()) == regime
-            and 0 < (e.episode.query_y == 1).sum() < len(e.episode.query_y)
-        ]
-        # in order of their sizes, so that little is padded
-        order = np.argsort([len(e.episode.support_y) for e in part], kind="stable")
-        scores_of: dict[int, Array] = {}
-        for some in np.split(order, range(_SCORED_AT_ONCE, len(part), _SCORED_AT_ONCE)):
-            scores = _all_scores(module, [part[i] for i in some], regime) if len(some) else ()
-            scores_of.update(zip(some.tolist(), scores, strict=True))
-        for i, p in enumerate(part):
-            e = p.episode
-            columns = np.column_stack([p.closed, scores_of[i][: len(e.query_y)]])
-            aucs = column_aucs(columns, e.query_y == 1)
-            scored.append(HeldOutEpisode(fold, p.group, regime, aucs))
-    return scored
+    """Score episodes by all ``OPTIONS``: by the mean of the networks trained without their task.
+
+    Parameters
+    ----------
+    networks : sequence of GradientAdaptation
+    unseen : sequence of ndarray of shape (n_episodes,), dtype bool
+        Episodes that each network was not trained on; each episode is among those of some network.
+    prepared : sequence of PreparedEpisode
+    """
+    scores: dict[int, list[Array]] = {}
+    for network, out in zip(networks, unseen, strict=True):
+        for regime in range(len(REGIMES)):
+            part = [i for i in np.flatnonzero(out).tolist() if _tells(prepared[i], regime)]
+            # in order of their sizes, so that little is padded
+            part.sort(key=lambda i: len(prepared[i].episode.support_y))
+            for first in range(0, len(part), _SCORED_AT_ONCE):
+                some = part[first : first + _SCORED_AT_ONCE]
+                found = _all_scores(network, [prepared[i] for i in some], regime)
+                for i, padded in zip(some, found, strict=True):
+                    m = len(prepared[i].episode.query_y)
+                    scores.setdefault(i, []).append(padded[:m])
+    return [_compared(prepared[i], np.mean(scores[i], axis=0)) for i in sorted(scores)]
+
+
+def _tells(prepared: PreparedEpisode, regime: int) -> bool:
+    """Return whether an episode is of a regime, and its queries are of both classes."""
+    e = prepared.episode
+    both = 0 < (e.query_y == 1).sum() < len(e.query_y)
+    return int((e.support_y == 1).any()) == regime and both
+
+
+def _compared(prepared: PreparedEpisode, scores: Array) -> HeldOutEpisode:
+    """Compare the closed form with other scores of its queries: (m, 4)."""
+    e, closed = prepared.episode, prepared.closed[:, None]
+    anomalous = e.query_y == 1
+    aucs = column_aucs(np.column_stack([closed, scores]), anomalous)
+    by_size = column_aucs(closed + SIZES * (scores[:, :1] - closed), anomalous)
+    regime = int((e.support_y == 1).any())
+    return HeldOutEpisode(prepared.fold, prepared.group, regime, aucs, by_size)
 
 
 def _all_scores(

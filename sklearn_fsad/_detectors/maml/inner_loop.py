@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..._input.labels import PADDING
-from ..._training.layers import aligned
-from ..._training.weights import from_arrays, to_arrays
-from ..._typing import Array, Codes
-from ..base.adaptation import Adaptation
+from ..._typing import Array
 from .gradients import Supports, descent, shortened_gradient
 from .learners import Learner
 from .perceptron import perceptron
@@ -22,7 +18,6 @@ from .second_order import Descent
 
 ALGORITHMS = ("maml", "fomaml", "anil", "metasgd", "reptile")
 FIRST_ORDER = ("fomaml", "reptile")
-_NETWORK = "network."
 
 
 class GradientAdaptation(nn.Module):
@@ -46,8 +41,6 @@ class GradientAdaptation(nn.Module):
         Whether the steps ignore labelled anomalies.
     multi_step_loss : bool, default=False
         Whether training scores the queries after every step [5]_, not after the last alone.
-    use : sequence of two bool, default=(True, True)
-        Whether to use the network without and with labelled anomalies, or the closed form.
 
     References
     ----------
@@ -74,7 +67,6 @@ class GradientAdaptation(nn.Module):
         learn_rates: bool = True,
         one_class: bool = False,
         multi_step_loss: bool = False,
-        use: Sequence[bool] = (True, True),
     ) -> None:
         super().__init__()
         self.learner = learner
@@ -82,7 +74,6 @@ class GradientAdaptation(nn.Module):
         self.n_steps = n_steps
         self.one_class = one_class
         self.multi_step_loss = multi_step_loss
-        self.use = tuple(bool(u) for u in use)
         n_tensors = len(learner.weights)
         self.n_kept = n_tensors - 2 if algorithm == "anil" else 0
         self.sizes = [w.numel() for w in learner.weights][self.n_kept :]  # of what steps move
@@ -95,23 +86,8 @@ class GradientAdaptation(nn.Module):
             rates = torch.full((n_steps, n_tensors), start)
             self.log_rates = nn.Parameter(rates, requires_grad=learned)
 
-    @classmethod
-    def from_arrays(
-        cls, arrays: Mapping[str, Array], make_learner: Callable[[], Learner], **given: Any
-    ) -> GradientAdaptation:
-        """Make the module of a state, in float64 and without gradients."""
-        with torch.device("meta"):  # initial weights would draw from the global generator
-            module = cls(make_learner(), use=arrays["use"].tolist(), **given)
-        module.load_state_dict(from_arrays(arrays, _NETWORK), assign=True)
-        return module.requires_grad_(False).eval()
-
-    def to_arrays(self) -> dict[str, Array]:
-        """Return named arrays for a :class:`MetaState`."""
-        return {**to_arrays(self.state_dict(), _NETWORK), "use": np.array(self.use)}
-
     def adapt(self, X: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Adapt weights to a support, without a graph of the steps: (..., n, columns), (..., n)."""
-        without, with_anomalies = self.use
         with torch.no_grad():
             supports = self._supports(X, y)
             steps = list(descent(self._start(supports), supports, self._joined_rates()))
@@ -119,13 +95,11 @@ class GradientAdaptation(nn.Module):
             state = {f"weights_{i}": weight for i, weight in enumerate(weights)}
             losses = torch.stack([loss for _, loss in steps], -1)
             state["losses"] = losses.view(*y.shape[:-1], -1)
-            state["use"] = torch.where((y == 1).any(-1), with_anomalies, without)
         return state
 
     def score(self, state: dict[str, Tensor], X: Tensor) -> Tensor:
         """Score rows: (..., m, columns) -> (..., m)."""
-        scores = self.learner.score(self.weights_in(state), X)
-        return torch.where(state["use"].unsqueeze(-1), scores, X[..., -1])
+        return self.learner.score(self.weights_in(state), X)
 
     def weights_in(self, state: dict[str, Tensor]) -> list[Tensor]:
         """Extract the weights of the learner from what :meth:`adapt` returned."""
@@ -275,27 +249,3 @@ class _AlsoDescend(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         return gradient, gradient.new_ones(())
-
-
-def scores_after(adapted: Adaptation, labels: Codes, rows: Array | None = None) -> Array:
-    """Score the support by networks that adapt to other labels, or to other rows.
-
-    Parameters
-    ----------
-    adapted : Adaptation
-        The adaptation to the support.
-    labels : ndarray of shape (n_networks, n_support)
-        Labels that each network adapts to.
-    rows : ndarray of shape (n_support, columns), default=None
-        Rows to adapt to; None means the support.
-
-    Returns
-    -------
-    scores : ndarray of shape (n_networks, n_support)
-        Larger = more anomalous.
-    """
-    Z = aligned(adapted.representation.support).expand(len(labels), -1, -1)
-    seen = Z if rows is None else aligned(rows).expand(len(labels), -1, -1)
-    with torch.no_grad():
-        state = adapted.module.adapt(seen, torch.from_numpy(labels))
-        return adapted.module.score(state, Z).numpy()

@@ -16,8 +16,9 @@ from ..._evidence.mix_training import MIX_EPOCHS, learn_mix, work_of_mix
 from ..._input.labels import ANOMALOUS, INJECTED
 from ..._state import MetaState
 from ..._stats.moments import are_embeddings
+from ..._stats.ranking import LEAST_GROUPS
 from ..._stats.scaling import ScaledSupport, check_width
-from ..._training.held_out import REGIMES
+from ..._training.held_out import CORRECTED, REGIMES
 from ..._training.progress import expect_more, log_verdicts
 from ..._training.settings import TrainingSettings
 from ..._typing import Array, Codes
@@ -26,12 +27,13 @@ from ...exceptions import AdaptationWarning
 from ...tasks._episodes import EpisodeSampler
 from ...tasks._task_set import TaskSet
 from ..base.detector import BaseFewShotDetector
+from .ensemble import NetworkEnsemble, sizes_of
 from .episodes import PreparedEpisode, prepare_episode
 from .injection import inject_anomalies, tasks_from_rows
 from .inner_loop import GradientAdaptation
 from .learners import Learner, make_learner
 from .representation import EvidenceRepresentation, FeatureMap, FeatureRepresentation
-from .training import TOGETHER, Trained, learn_to_adapt
+from .training import Trained, learn_to_adapt, work_of_training
 
 _START_RATE = 0.3
 _MIX_EPISODES = 480
@@ -111,9 +113,9 @@ def learned_state(
     info: dict[str, Any] = {"n_tasks": n_tasks, "seed": seed}
     architecture: dict[str, Any] = {}
     if n_episodes and settings.max_epochs:
-        held_out = 2 * TOGETHER * (1 + (augment == "auto")) if gate and len(folds) > 2 else 0
+        training = work_of_training(augment, gate, len(folds))
         expect_more(
-            n_episodes * (DRAWING_COST + settings.max_epochs * (1 + held_out))
+            n_episodes * (DRAWING_COST + settings.max_epochs * training)
             + work_of_mix(n_episodes, MIX_EPOCHS, len(folds))
         )
         observations = observe(
@@ -134,7 +136,7 @@ def learned_state(
             needed=not detector.residual,
             settings=settings,
         )
-        arrays |= learned | feature_map.to_arrays() | _network_arrays(detector, trained)
+        arrays |= learned | feature_map.to_arrays() | _network_arrays(detector, trained, gate)
         architecture = {name: shape[name] for name in ("embedding_dim", "hidden")}
         info |= {"network": shape, "held_out": [r.to_info() for r in trained.reports]}
         info |= {"history": trained.history, "permuted_features": trained.permuted}
@@ -204,11 +206,13 @@ def _closed_forms(
 
 
 # --- the network ----------------------------------------------------------------------------------
-def module_of(detector: BaseFewShotDetector, state: MetaState) -> GradientAdaptation:
-    """Make the network of a state that has one."""
-    return GradientAdaptation.from_arrays(
-        state.arrays, lambda: _learner(detector, state.info["network"]), **_inner(detector)
-    )
+def module_of(detector: BaseFewShotDetector, state: MetaState) -> NetworkEnsemble:
+    """Make the networks of a state that has any."""
+
+    def new_network() -> GradientAdaptation:
+        return GradientAdaptation(_learner(detector, state.info["network"]), **_inner(detector))
+
+    return NetworkEnsemble.from_arrays(state.arrays, new_network)
 
 
 def represent(
@@ -216,7 +220,7 @@ def represent(
 ) -> EvidenceRepresentation | FeatureRepresentation:
     """Represent rows relative to a support, as input of the network."""
     features = FeatureMap.from_arrays(state.arrays, _scaler(detector)).features(X, y)
-    adapts = "use" in state.arrays
+    adapts = sizes_of(state.arrays) is not None
     if adapts:
         check_width(features.support, state.info["network"]["n_features"])
     injected = _injected(detector, X, y, [state.info["seed"]]) if adapts else X[:0]
@@ -279,21 +283,37 @@ def _shape(detector: BaseFewShotDetector, n_columns: int, n_evidence: int) -> di
     }
 
 
-def _network_arrays(detector: BaseFewShotDetector, trained: Trained) -> dict[str, Array]:
-    """Return the network and where to use it; warn where it lost the held-out comparison."""
-    lost = [name for name, won in zip(REGIMES, trained.used, strict=True) if not won]
-    if lost:
-        kept = (
-            "the default formula is used"
-            if detector.residual
-            else "the network is used all the same"
-        )
-        warn(
-            "On held-out tasks the network was not clearly better than the default formula with "
-            f"{' and '.join(lost)} supports: {kept}. See pretrained.info['held_out'].",
-            AdaptationWarning,
-        )
-    if trained.module is None:
+def _network_arrays(
+    detector: BaseFewShotDetector, trained: Trained, gate: bool
+) -> dict[str, Array]:
+    """Return the networks and how much of them to use; warn where held-out tasks do not help."""
+    if gate:
+        _warn_of_doubt(detector.residual, trained)
+    if not trained.networks:
         return {}
-    use = trained.used if detector.residual else (True, True)
-    return {**trained.module.to_arrays(), "use": np.array(use)}
+    sizes = trained.sizes if detector.residual else (1.0, 1.0)
+    return NetworkEnsemble(trained.networks, sizes).to_arrays()
+
+
+def _warn_of_doubt(residual: bool, trained: Trained) -> None:
+    """Warn where the network was not better on held-out tasks, or could not be compared."""
+    option = CORRECTED if residual else "network"
+    gains = {r.regime: r.roc_auc[option] - r.roc_auc["closed form"] for r in trained.reports}
+    doubtful = [name for name in REGIMES if gains.get(name, 0.0) <= 0.0]
+    if not doubtful:
+        return
+    supports = f"with {' and '.join(doubtful)} supports"
+    if not residual:
+        kept = "the network is used all the same"
+    elif trained.networks:
+        shares = {trained.sizes[REGIMES.index(name)] for name in doubtful}
+        used = " and ".join(f"{share:.0%}" for share in sorted(shares))
+        kept = f"{used} of its correction is used, and the default formula for the rest"
+    else:
+        kept = "the default formula is used"
+    warn(
+        f"On held-out tasks the network was not better than the default formula {supports}, or "
+        f"there were fewer than {LEAST_GROUPS} groups of tasks to compare: {kept}. See "
+        "pretrained.info['held_out'].",
+        AdaptationWarning,
+    )

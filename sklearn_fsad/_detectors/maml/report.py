@@ -12,21 +12,22 @@ from ..._training.layers import aligned
 from ..._training.usual_torch import usual_torch
 from ..._typing import Array
 from ..base.adaptation import Adaptation
+from .ensemble import NetworkEnsemble, scores_after
 from .held_out import permuted_labels
-from .inner_loop import GradientAdaptation, scores_after
 
 _NO_CHANGE = 0.02  # of a rank correlation
 
 
 def adaptation_report(adapted: Adaptation) -> dict[str, Any]:
     """Report the support loss at each step, and the change of scores by other adaptations."""
-    if not isinstance(adapted.module, GradientAdaptation) or not adapted.values["use"]:
+    if not isinstance(adapted.module, NetworkEnsemble) or not adapted.values["size"]:
         return {"used": "closed form"}
     with usual_torch():
         scores = adapted.score_represented(adapted.representation.support)
         changes = {name: _change(scores, other) for name, other in _other_scores(adapted).items()}
     return {
         "used": "network",
+        "size": float(adapted.values["size"]),
         "support_loss": [float(loss) for loss in adapted.values["losses"]],
         "score_change": changes,
     }
@@ -36,9 +37,8 @@ def adaptation_advice(report: dict[str, Any]) -> list[str]:
     """Advise, in words, what to try after a report."""
     if report["used"] == "closed form":
         return [
-            "The default formula scores, not a network: it was better on held-out tasks, or there "
-            "was no meta_fit. More training tasks may change that; state_.info['held_out'] holds "
-            "both results."
+            "The default formula scores, not a network: there was no meta_fit, or only one group "
+            "of tasks. state_.info['held_out'] holds the results on held-out tasks, if any."
         ]
     advice, losses = [], report["support_loss"]
     if losses[-1] > losses[0]:
@@ -70,7 +70,7 @@ def _other_scores(adapted: Adaptation) -> dict[str, Array]:
     swapped = X.copy()
     swapped[:, :n_features] = X[:, order] * sign
     scores = {
-        "not adapted": adapted.module.unadapted(aligned(X)[None])[0].numpy(),
+        "not adapted": adapted.module.score_unadapted(adapted.tensors(), aligned(X)).numpy(),
         "swapped support": scores_after(adapted, y[None], swapped)[0],
     }
     if (y == ANOMALOUS).any():

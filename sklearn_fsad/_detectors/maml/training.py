@@ -1,9 +1,9 @@
-"""Meta-train a network that gradient steps adapt."""
+"""Meta-train networks that gradient steps adapt."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -13,47 +13,50 @@ from numpy.typing import NDArray
 from ..._stats.ranking import LEAST_GROUPS
 from ..._training.batches import EpisodeDataset
 from ..._training.groups import GroupClipping
-from ..._training.held_out import HeldOutComparison, HeldOutEpisode, HeldOutReport
+from ..._training.held_out import HeldOutCorrection, HeldOutReport
 from ..._training.loop import train_episodic
 from ..._training.losses import PairwiseLoss
 from ..._training.optimizers import Adam
-from ..._training.progress import phase
+from ..._training.progress import phase, phases
 from ..._training.seeding import torch_seed
 from ..._training.settings import TrainingSettings
 from ..._training.stacked import StackedCollate, filler
+from ..._typing import Mask
 from ...tasks._episodes import Episode
 from .episodes import PreparedEpisode, permuted_features
 from .held_out import OPTIONS, score_held_out
 from .inner_loop import GradientAdaptation
 from .stacked import StackedAdaptation, StackedPairwiseLoss
 
-_GATE_FOLDS = 3
+_N_REPEATS, _N_PARTS = 2, 3  # of the division of groups into parts, one of which is held out
+_N_NETWORKS = _N_REPEATS * _N_PARTS
 _OPTIMIZER: dict[str, Any] = {"optimizer": Adam, "optimizer__fused": True}
 _MOST_GRADIENT = 5.0  # norm
-TOGETHER = 0.75  # work of learning from an episode, of that of a network that is trained alone
+_TOGETHER = 0.75  # work of learning from an episode, of that of a network that is trained alone
 
 
 @dataclass(frozen=True)
 class Trained:
-    """Hold a trained network and the result of its held-out comparison.
+    """Hold trained networks and the result of their held-out comparison.
 
     Attributes
     ----------
-    module : GradientAdaptation or None
-        The network, in float64; None where the closed form is used in all regimes.
-    used : tuple of two bool
-        Whether the network won the comparison without and with labelled anomalies.
+    networks : sequence of GradientAdaptation
+        The networks, in float64; none where there is nothing to tell from whether to use any.
+    sizes : tuple of two float
+        Share of their correction to use without and with labelled anomalies.
     permuted : bool
-        Whether its training permuted the features.
+        Whether their training permuted the features.
     reports : list of HeldOutReport
-        ROC AUC in each regime of the closed form and of the network: adapted, not adapted, adapted
-        to the support of another task and to permuted labels.
+        ROC AUC in each regime of the closed form, with the chosen share of the correction and with
+        all of it; of the networks not adapted, and adapted to the support of another task and to
+        permuted labels.
     history : list of dict
-        Loss of each epoch.
+        Loss of each epoch, of the first network.
     """
 
-    module: GradientAdaptation | None
-    used: tuple[bool, bool]
+    networks: Sequence[GradientAdaptation]
+    sizes: tuple[float, float]
     permuted: bool
     reports: list[HeldOutReport]
     history: list[dict[str, float]]
@@ -68,7 +71,10 @@ def learn_to_adapt(
     needed: bool,
     settings: TrainingSettings,
 ) -> Trained:
-    """Train on all tasks; choose on held-out ones how to train and whether to use the network.
+    """Train networks, and choose on tasks held out from each how much of their correction to use.
+
+    Each of six networks is trained without a third of the groups of tasks; with fewer than three
+    groups, on all of them.
 
     Parameters
     ----------
@@ -80,53 +86,78 @@ def learn_to_adapt(
         Whether to permute the features of episodes and flip their signs; "auto" chooses on held-out
         tasks.
     gate : bool
-        Whether to compare the network with the closed form on held-out tasks.
+        Whether held-out tasks choose a share of the correction; otherwise all of it is used, and
+        one network is trained on all tasks unless ``augment`` is to be chosen.
     needed : bool
-        Whether a network is trained even where it does not beat the closed form.
+        Whether networks are trained even where there is one group of tasks alone.
     settings : TrainingSettings
-        Settings of the training on all tasks.
+        Settings of the trainings.
     """
-    folds = np.unique([e.fold for e in prepared], return_inverse=True)[1] % _GATE_FOLDS
-    names = sorted(set(folds))
-    variants = (False, True) if augment == "auto" else (bool(augment),)
+    groups = np.array([e.group for e in prepared])
+    n_groups = len(np.unique(groups))
+    chooses = augment == "auto" and n_groups >= LEAST_GROUPS
+    variants = (False, True) if chooses else (bool(augment),)
+    if not gate and not chooses:
+        module, history = _train(
+            _seeded(new_module, settings.seed), prepared, settings, variants[0]
+        )
+        return Trained([module], (1.0, 1.0), variants[0], [], history)
+    if n_groups < 2 and not needed:
+        return Trained([], (0.0, 0.0), False, [], [])
+    unseen = held_out_of_each(groups, settings.seed)
+    trainings = [
+        Training(
+            _seeded(new_module, settings.seed + i),
+            [e for e, held_out in zip(prepared, out, strict=True) if not held_out],
+            permute,
+        )
+        for permute in variants
+        for i, out in enumerate(unseen)
+    ]
+    history = train_all(trainings, settings)
+    networks = {p: [t.module for t in trainings if t.permute == p] for p in variants}
+    compared = {
+        p: HeldOutCorrection(score_held_out(networks[p], unseen, prepared), "network", OPTIONS)
+        for p in variants
+    }
+    permute = max(compared, key=lambda p: compared[p].quality)
+    best = compared[permute]
+    return Trained(
+        networks[permute], best.sizes if gate else (1.0, 1.0), permute, best.reports, history
+    )
 
-    def untrained() -> GradientAdaptation:
-        with torch_seed(settings.seed):
-            return new_module()
 
-    def compared() -> dict[bool, HeldOutComparison]:
-        trainings = [
-            _Training(
-                untrained(), [e for e, f in zip(prepared, folds, strict=True) if f != fold], p
-            )
-            for p in variants
-            for fold in names
-        ]
-        scored: dict[bool, list[HeldOutEpisode]] = {p: [] for p in variants}
-        how = settings.for_held_out()
-        with phase("held-out tasks", _work_of(trainings, how)):
-            _train_for_held_out(trainings, how)
-            for fold, training in zip(names * len(variants), trainings, strict=True):
-                held_out = [e for e, f in zip(prepared, folds, strict=True) if f == fold]
-                scored[training.permute] += score_held_out(training.module, held_out, fold)
-        return {p: HeldOutComparison(scored[p], "network", OPTIONS, gate) for p in variants}
+def work_of_training(augment: str | bool, gate: bool, n_groups: int) -> float:
+    """Return the work of :func:`learn_to_adapt` with an episode, in trainings of one network."""
+    chooses = augment == "auto" and n_groups >= LEAST_GROUPS
+    if not gate and not chooses:
+        return 1.0
+    share = 1.0 - 1.0 / _N_PARTS if n_groups >= LEAST_GROUPS else 1.0
+    return _N_NETWORKS * share * _TOGETHER * (1 + chooses)
 
-    comparable = len(names) > 1 and len({e.group for e in prepared}) >= LEAST_GROUPS
-    if comparable and (gate or len(variants) > 1):
-        comparisons = compared()
-    else:
-        comparisons = {variants[-1]: HeldOutComparison([], "network", OPTIONS, gate)}
-    permute = max(comparisons, key=lambda p: comparisons[p].quality)
-    best = comparisons[permute]
-    module: GradientAdaptation | None = None
-    history: list[dict[str, float]] = []
-    if needed or any(best.used):
-        module, history = _train(untrained(), prepared, settings, permute=permute)
-    return Trained(module, best.used, permute, best.reports, history)
+
+def held_out_of_each(groups: NDArray[np.intp], seed: int) -> list[Mask]:
+    """Choose the episodes that each network is not trained on: (n_episodes,) each.
+
+    The groups are divided into three parts, twice, at random; none is held out of fewer than three.
+    """
+    names = np.unique(groups)
+    if len(names) < LEAST_GROUPS:
+        return [np.zeros(len(groups), dtype=bool)] * _N_NETWORKS
+    rng, unseen = np.random.default_rng(seed), []
+    for _ in range(_N_REPEATS):
+        order = rng.permutation(names)
+        unseen += [np.isin(groups, order[part::_N_PARTS]) for part in range(_N_PARTS)]
+    return unseen
+
+
+def _seeded(new_module: Callable[[], GradientAdaptation], seed: int) -> GradientAdaptation:
+    with torch_seed(seed):
+        return new_module()
 
 
 @dataclass(frozen=True)
-class _Training:
+class Training:
     """Hold a network, what it is trained on, and whether with permuted features."""
 
     module: GradientAdaptation
@@ -134,21 +165,19 @@ class _Training:
     permute: bool
 
 
-def _train_for_held_out(trainings: Sequence[_Training], settings: TrainingSettings) -> None:
-    """Train networks in place, together where the settings allow it."""
-    if _can_be_stacked(trainings[0].module, settings):
-        _train_together(trainings, settings)
-        return
-    for training in trainings:
-        _train(training.module, training.prepared, settings, permute=training.permute)
-
-
-def _work_of(trainings: Sequence[_Training], settings: TrainingSettings) -> float:
-    """Return the work of an episode of these trainings, which count those of the longest."""
-    if not _can_be_stacked(trainings[0].module, settings):
-        return 1.0
+def train_all(trainings: Sequence[Training], settings: TrainingSettings) -> list[dict[str, float]]:
+    """Train networks in place, together where the settings allow it; return the first's history."""
     sizes = [len(training.prepared) for training in trainings]
-    return TOGETHER * sum(sizes) / max(sizes)
+    if _can_be_stacked(trainings[0].module, settings):
+        with phase("training", _TOGETHER * sum(sizes) / max(sizes)):
+            return _train_together(trainings, settings)
+    # one that is cut short would leave others untrained
+    settings = replace(settings, keep_on_interrupt=False)
+    histories = [
+        _train(training.module, training.prepared, settings, training.permute)[1]
+        for training in phases(trainings, "training, network")
+    ]
+    return histories[0]
 
 
 def _can_be_stacked(module: GradientAdaptation, settings: TrainingSettings) -> bool:
@@ -163,13 +192,12 @@ def _train(
     module: GradientAdaptation,
     prepared: Sequence[PreparedEpisode],
     settings: TrainingSettings,
-    *,
     permute: bool,
 ) -> tuple[GradientAdaptation, list[dict[str, float]]]:
     """Train on prepared episodes, each once an epoch; return the module in float64."""
     usual = {} if "optimizer" in settings.skorch else _OPTIMIZER
     settings = settings.with_defaults(criterion=PairwiseLoss, **usual)
-    draw = _drawing(_Training(module, prepared, permute), settings.seed)
+    draw = _drawing(Training(module, prepared, permute), settings.seed)
     data = EpisodeDataset(draw, len(prepared))
     module, history = train_episodic(
         module, data, None, settings.one_cycle(len(prepared), clip=_MOST_GRADIENT)
@@ -177,7 +205,9 @@ def _train(
     return module.double().eval(), history
 
 
-def _train_together(trainings: Sequence[_Training], settings: TrainingSettings) -> None:
+def _train_together(
+    trainings: Sequence[Training], settings: TrainingSettings
+) -> list[dict[str, float]]:
     """Train networks in place, each as :func:`_train` would, but in one pass of torch."""
     # the loss that is shown is that of the first, which is to take part in every step
     trainings = sorted(trainings, key=lambda training: -len(training.prepared))
@@ -198,11 +228,12 @@ def _train_together(trainings: Sequence[_Training], settings: TrainingSettings) 
         **_OPTIMIZER,
     ).one_cycle(sizes, GroupClipping(_MOST_GRADIENT))
     stack = StackedAdaptation([training.module for training in trainings])
-    train_episodic(stack, EpisodeDataset(draw, max(sizes)), None, settings)
+    _, history = train_episodic(stack, EpisodeDataset(draw, max(sizes)), None, settings)
     stack.double().eval()
+    return history
 
 
-def _drawing(training: _Training, seed: int) -> Callable[[int, int], Episode]:
+def _drawing(training: Training, seed: int) -> Callable[[int, int], Episode]:
     """Return what draws the episodes of a training, a pure function of epoch and index."""
     prepared, n_features = training.prepared, training.module.learner.n_features
 

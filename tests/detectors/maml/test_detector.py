@@ -83,12 +83,12 @@ def test_tasks_without_anomalies_keep_the_closed_form(family):
     normals_only = [(X[y == 0], None) for X, y in family]
     with pytest.warns(TaskWarning, match="the default formula is used"):
         detector = MAMLDetector(**QUICK).meta_fit(normals_only)
-    assert "use" not in detector.pretrained.arrays
+    assert "sizes" not in detector.pretrained.arrays
     with pytest.raises(ValueError, match="use residual=True"):
         MAMLDetector(residual=False, **QUICK).meta_fit(normals_only)
 
 
-# --- the gate -------------------------------------------------------------------------------------
+# --- the size of the correction -------------------------------------------------------------------
 def one_sided_task(rng, n=60):
     """Anomalies always rise in the first feature, by less than another one varies."""
     y = np.repeat([0, 1], n)
@@ -103,32 +103,46 @@ def one_sided():
     return [[one_sided_task(rng) for _ in range(n)] for n in (9, 10)]
 
 
-def test_a_network_that_held_out_tasks_favour_is_used_and_is_better(one_sided):
+def test_a_correction_that_held_out_tasks_favour_is_large_and_is_better(one_sided):
     train, test = one_sided
     settings = {"n_normal": (5, 30), "n_query": 40, "episodes_per_epoch": 72, "random_state": 0}
     detector = MAMLDetector(**settings).meta_fit(train)
     held_out, labelled = detector.pretrained.info["held_out"]
-    options = {"closed form", "network", "not adapted", "swapped support"}
+    options = {"closed form", "corrected", "network", "not adapted", "swapped support"}
     assert set(held_out["roc_auc"]) == options
     assert set(labelled["roc_auc"]) == options | {"permuted labels"}
-    assert (held_out["choice"], held_out["used"]) == ("network", "network")
-    assert held_out["roc_auc"]["network"] > held_out["roc_auc"]["closed form"] + 0.02
+    assert (held_out["choice"], held_out["used"]) == ("network", "corrected")
+    assert held_out["size"] == pytest.approx(detector.pretrained.arrays["sizes"][0], abs=1e-4)
+    assert held_out["size"] > 0.25
+    assert 0.0 < held_out["standard_error"] < 0.1
+    assert held_out["roc_auc"]["corrected"] > held_out["roc_auc"]["closed form"] + 0.015
     assert detector.pretrained.info["permuted_features"] is False
     closed = ProtoNetDetector(n_normal=(5, 30), random_state=0).meta_fit(train)
     assert mean_auc(detector, test, 0) > mean_auc(closed, test, 0) + 0.02
     assert detector.adaptation_report_["used"] == "network"
 
 
-def test_two_groups_of_siblings_do_not_suffice_to_approve_of_a_network(one_sided):
+def test_of_two_groups_of_siblings_a_quarter_is_used_with_a_warning(one_sided):
     train, _ = one_sided
     grouped = TaskSet(train, groups=[i % 2 for i in range(len(train))])
-    with pytest.warns(AdaptationWarning, match="unlabelled and labelled supports: the default"):
-        detector = MAMLDetector(**QUICK).meta_fit(grouped)
-    assert "use" not in detector.pretrained.arrays
+    with pytest.warns(AdaptationWarning, match="unlabelled and labelled supports.*: 25% of its"):
+        detector = MAMLDetector(**{**QUICK, "max_epochs": 1}).meta_fit(grouped)
+    assert detector.pretrained.arrays["sizes"].tolist() == [0.25, 0.25]
     X, y = train[0]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert detector.fit(X[:20], y[:20]).adaptation_report_ == {"used": "closed form"}
+        report = detector.fit(X[:20], y[:20]).adaptation_report_
+    assert (report["used"], report["size"]) == ("network", 0.25)
+
+
+def test_of_one_group_nothing_is_used(one_sided):
+    train, _ = one_sided
+    grouped = TaskSet(train, groups=[0] * len(train))
+    with pytest.warns(AdaptationWarning, match="groups of tasks to compare: the default formula"):
+        detector = MAMLDetector(**QUICK).meta_fit(grouped)
+    assert "sizes" not in detector.pretrained.arrays
+    X, y = train[0]
+    assert detector.fit(X[:20], y[:20]).adaptation_report_ == {"used": "closed form"}
 
 
 def test_a_network_on_its_own_that_loses_is_kept_with_a_warning(family, task):
@@ -213,7 +227,7 @@ def test_a_fold_that_the_mix_saw_no_episode_of_is_described_by_the_mix_of_all(fa
     settings = {**QUICK, "max_epochs": 1, "gate": False, "augment": False}
     state = MAMLDetector(**settings).meta_fit(family).pretrained
     assert state.info["n_tasks"] == len(family)
-    assert "use" in state.arrays
+    assert "sizes" in state.arrays
 
 
 def test_embeddings_are_seen_by_their_main_directions():

@@ -13,14 +13,13 @@ from made_loops import (
     all_learners,
     assert_all_close,
     loss_of,
-    new_learner,
     new_module,
     scores_of,
     some_tasks,
 )
 from torch.autograd.graph import saved_tensors_hooks
 
-from sklearn_fsad._detectors.maml.inner_loop import ALGORITHMS, ClosedFormOnly, GradientAdaptation
+from sklearn_fsad._detectors.maml.inner_loop import ALGORITHMS, ClosedFormOnly
 
 
 # --- the steps ------------------------------------------------------------------------------------
@@ -242,57 +241,9 @@ def test_adapt_keeps_no_graph_and_does_the_same_twice(algorithm):
     assert torch.is_grad_enabled()
 
 
-@pytest.mark.parametrize("use", [(False, False), (True, False), (False, True), (True, True)])
-def test_each_support_has_the_network_or_the_closed_form(use):
-    module = new_module(use=use)
-    X, y, query, _ = some_tasks(4)
-    labelled = [bool((labels == 1).any()) for labels in y]
-    assert labelled == [True, False, True, False]
-    scores = scores_of(module, X, y, query)
-    network = scores_of(new_module(use=(True, True)), X, y, query)
-    for t, known in enumerate(labelled):
-        assert torch.equal(scores[t], network[t] if use[known] else query[t, :, -1])
-        assert torch.equal(scores_of(module, X[t], y[t], query[t]), scores[t]) or use[known]
-        assert (network[t] != query[t, :, -1]).all()
-
-
 def test_where_no_network_was_learned_the_closed_form_scores():
     X, y, query, _ = some_tasks()
     assert torch.equal(scores_of(ClosedFormOnly(), X, y, query), query[..., -1])
-
-
-# --- arrays ---------------------------------------------------------------------------------------
-@all_learners
-@all_algorithms
-def test_arrays_and_back_score_alike(algorithm, kind):
-    settings = {"algorithm": algorithm, "n_steps": 3}
-    module = new_module(kind, **settings, use=(False, True))
-    X, y, query, _ = some_tasks()
-    back = GradientAdaptation.from_arrays(module.to_arrays(), lambda: new_learner(kind), **settings)
-    assert torch.equal(scores_of(back, X, y, query), scores_of(module, X, y, query))
-    assert back.use == (False, True)
-    assert not back.training
-    assert not any(p.requires_grad for p in back.parameters())
-    assert {p.dtype for p in back.parameters()} == {torch.float64}
-
-
-def test_from_arrays_leaves_the_global_generator_alone_and_keeps_its_own_copy():
-    module = new_module()
-    arrays = {name: value.copy() for name, value in module.to_arrays().items()}
-    X, y, query, _ = some_tasks()
-    before = torch.random.get_rng_state()
-    back = GradientAdaptation.from_arrays(arrays, new_learner, n_steps=3)
-    assert torch.equal(torch.random.get_rng_state(), before)
-    expected = scores_of(back, X, y, query)
-    for value in arrays.values():
-        value[...] = 0
-    assert torch.equal(scores_of(back, X, y, query), expected)
-
-
-def test_arrays_of_another_shape_are_refused():
-    arrays = new_module().to_arrays()
-    with pytest.raises(RuntimeError, match="size mismatch"):
-        GradientAdaptation.from_arrays(arrays, lambda: new_learner(hidden=(5, 6)), n_steps=3)
 
 
 # --- memory ---------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from made_episodes import N_FEATURES, QUICK, module_apart, prepared_episodes
+from made_episodes import N_FEATURES, QUICK, module_apart, prepared_episodes, weights_of
 from made_loops import SECOND_ORDER, all_learners
 from skorch.callbacks import Callback
 
@@ -15,10 +15,10 @@ from sklearn_fsad._detectors.maml.inner_loop import GradientAdaptation
 from sklearn_fsad._detectors.maml.learners import make_learner
 from sklearn_fsad._detectors.maml.stacked import StackedAdaptation, StackedPairwiseLoss
 from sklearn_fsad._detectors.maml.training import (
+    Training,
     _can_be_stacked,
     _train,
     _train_together,
-    _Training,
     learn_to_adapt,
 )
 from sklearn_fsad._input.labels import PADDING
@@ -52,11 +52,11 @@ def three_trainings(new):
     """Trainings that take 5, 7 and 5 steps an epoch."""
     made = episodes_of_all_sizes()
     parts = [(made[:18], True), (made, False), (made[5:25], False)]
-    return [_Training(new(), part, permute) for part, permute in parts]
+    return [Training(new(), part, permute) for part, permute in parts]
 
 
 def arrays_of(trainings):
-    return [t.module.to_arrays() for t in trainings]
+    return [weights_of(t.module) for t in trainings]
 
 
 def assert_alike(found, expected):
@@ -68,13 +68,13 @@ def assert_alike(found, expected):
 def assert_as_alone(new, settings):
     """Compare networks that were trained together with networks that were trained alone."""
     trainings = three_trainings(new)
-    untrained = new().to_arrays()
+    untrained = weights_of(new())
     _train_together(trainings, settings)
     alone = [_train(new(), t.prepared, settings, permute=t.permute)[0] for t in trainings]
     assert all(not t.module.training for t in trainings)
-    assert_alike(arrays_of(trainings), [module.to_arrays() for module in alone])
+    assert_alike(arrays_of(trainings), [weights_of(module) for module in alone])
     for name, value in arrays_of(trainings)[0].items():
-        if name.startswith("network.learner.weights"):
+        if name.startswith("learner.weights"):
             assert (value != untrained[name]).any()
 
 

@@ -13,11 +13,11 @@ from made_episodes import (
     of_its_fold_alone,
     prepared_episodes,
     same_everywhere,
+    weights_of,
 )
 from skorch.callbacks import Callback
 
-from sklearn_fsad._detectors.maml.inner_loop import GradientAdaptation
-from sklearn_fsad._detectors.maml.training import _train
+from sklearn_fsad._detectors.maml.training import _train, held_out_of_each
 from sklearn_fsad._training.batches import EpisodeDataset
 from sklearn_fsad._training.losses import PairwiseLoss
 
@@ -76,7 +76,7 @@ def test_training_ends_in_float64_and_is_the_same_for_the_same_seed(permute, alg
     assert [set(epoch) for epoch in history] == [{"train_loss"}] * 6
     assert {p.dtype for p in module.parameters()} == {torch.float64}
     assert not module.training
-    arrays, same, different = (m.to_arrays() for m in (module, again, other))
+    arrays, same, different = (weights_of(m) for m in (module, again, other))
     for name, value in arrays.items():
         np.testing.assert_array_equal(value, same[name])
     assert any((value != different[name]).any() for name, value in arrays.items())
@@ -124,43 +124,33 @@ def test_meta_steps_follow_a_cycle_of_rates_and_gradients_of_bounded_length():
 # --- what held-out tasks decide -------------------------------------------------------------------
 @pytest.mark.parametrize("seed", [0, 1])
 def test_where_all_anomalies_are_alike_the_features_stay_as_they_are(seed):
-    result = learned(prepared_episodes(same_everywhere), seed=seed)
+    result = learned(prepared_episodes(same_everywhere), augment="auto", seed=seed)
     assert not result.permuted
-    assert result.used == (True, True)
+    assert min(result.sizes) > 0.25
     for report in result.reports:
-        assert report.roc_auc["network"] > report.roc_auc["closed form"] + 0.05
+        assert report.roc_auc["corrected"] > report.roc_auc["closed form"] + 0.05
     assert len(result.history) == QUICK.max_epochs
 
 
 @pytest.mark.parametrize("seed", [0, 3])
 def test_where_each_fold_has_anomalies_of_its_own_the_features_are_permuted(seed):
-    made = prepared_episodes(of_its_fold_alone)
-    result = learned(made, seed=seed, max_epochs=10)
+    made = [replace(e, group=e.fold) for e in prepared_episodes(of_its_fold_alone)]
+    result = learned(made, augment="auto", seed=seed, max_epochs=10)
     assert result.permuted
-    assert result.used[1]
     memorised = learned(made, augment=False, seed=seed, max_epochs=10).reports[1]
     assert result.reports[1].roc_auc["network"] > memorised.roc_auc["network"] + 0.05
 
 
 @pytest.mark.parametrize("augment", ["auto", False, True])
-def test_a_perfect_closed_form_is_kept(augment):
+def test_little_of_a_network_is_added_to_a_perfect_closed_form(augment):
     result = learned(prepared_episodes(perfect=True), augment=augment)
-    assert result.used == (False, False)
+    assert result.sizes == (pytest.approx(0.1), pytest.approx(0.1))  # of nine groups, six of 1/4
     assert [r.roc_auc["closed form"] for r in result.reports] == [1.0, 1.0]
-    assert [r.used for r in result.reports] == ["closed form"] * 2
-    assert result.module is None
-    assert result.history == []
-
-
-def test_a_network_that_is_needed_is_trained_though_the_closed_form_is_better():
-    result = learned(prepared_episodes(perfect=True), augment=False, needed=True)
-    assert result.used == (False, False)
-    assert isinstance(result.module, GradientAdaptation)
-    assert len(result.history) == QUICK.max_epochs
+    assert all(r.roc_auc["corrected"] > 0.99 for r in result.reports)
 
 
 TRAIN = "sklearn_fsad._detectors.maml.training._train"
-GATE = "sklearn_fsad._detectors.maml.training._train_for_held_out"
+TRAIN_ALL = "sklearn_fsad._detectors.maml.training.train_all"
 SCORE = "sklearn_fsad._detectors.maml.training.score_held_out"
 
 
@@ -179,118 +169,117 @@ class Spy:
         monkeypatch.setattr(name, noting)
 
 
-def test_folds_that_have_no_episode_leave_none_to_be_scored_untrained(monkeypatch):
-    made = [replace(e, fold=3 * (e.fold % 2)) for e in prepared_episodes()]
-    gate = Spy(monkeypatch, GATE)
-    learned(made, augment=False)
-    (((trainings, _), _, _),) = gate.calls
-    sizes = [len(training.prepared) for training in trainings]
-    assert min(sizes) > 0
-    assert sum(sizes) == len(made)
-    learned([replace(e, fold=3) for e in made], augment=False)
-    assert len(gate.calls) == 1  # one fold: nothing can be held out, and nothing is used
-
-
 @pytest.mark.parametrize(
     ("augment", "variants"), [("auto", [False, True]), (False, [False]), (True, [True])]
 )
 def test_held_out_tasks_are_never_trained_on(monkeypatch, augment, variants):
     made = prepared_episodes(n_folds=5, n_tasks=10, per_task=2)
-    gate, last, scorings = (Spy(monkeypatch, name) for name in (GATE, TRAIN, SCORE))
+    trained, scored = (Spy(monkeypatch, name) for name in (TRAIN_ALL, SCORE))
     result = learned(made, augment=augment, max_epochs=1)
-    (((trainings, _), _, _),) = gate.calls
-    assert [training.permute for training in trainings] == [v for v in variants for _ in range(3)]
+    (((trainings, _), _, _),) = trained.calls
+    assert [training.permute for training in trainings] == [v for v in variants for _ in range(6)]
     assert len({id(training.module) for training in trainings}) == len(trainings)
-    scored = []
-    for training, ((seen, held_out, _), _, _) in zip(trainings, scorings.calls, strict=True):
-        assert seen is training.module
-        tasks = [{e.episode.task for e in part} for part in (training.prepared, held_out)]
-        assert not tasks[0] & tasks[1]
-        assert tasks[0] | tasks[1] == set(range(10))
-        scored += tasks[1]
-    assert sorted(scored) == sorted([*range(10)] * len(variants))
-    (((_, part, _), given, (module, _)),) = last.calls
-    assert part == made
-    assert given["permute"] == result.permuted
-    assert module is result.module
+    assert len(scored.calls) == len(variants)
+    for call, (_, permute) in zip(scored.calls, enumerate(variants), strict=True):
+        networks, unseen, episodes = call[0]
+        assert episodes is made
+        own = [t for t in trainings if t.permute == permute]
+        held_out_times = np.zeros(10)
+        for network, out, training in zip(networks, unseen, own, strict=True):
+            assert network is training.module
+            tasks = {e.episode.task for e in training.prepared}
+            left_out = {e.episode.task for e, held_out in zip(made, out, strict=True) if held_out}
+            assert not tasks & left_out
+            assert tasks | left_out == set(range(10))
+            held_out_times[list(left_out)] += 1
+        assert (held_out_times == 2).all()
+    assert result.networks == [t.module for t in trainings if t.permute == result.permuted]
 
 
-def test_every_training_starts_from_the_same_weights(monkeypatch):
+def test_siblings_are_held_out_together():
+    groups = np.repeat([4, 7, 9, 11], [5, 1, 3, 2])
+    unseen = held_out_of_each(groups, seed=0)
+    assert len(unseen) == 6
+    for out in unseen:
+        assert 0 < out.sum() < len(groups)
+        assert all(len(set(out[groups == group])) == 1 for group in set(groups))
+    assert any((a != b).any() for a, b in zip(unseen, held_out_of_each(groups, 1), strict=True))
+
+
+def test_each_network_starts_from_weights_of_its_own(monkeypatch):
     started = []
 
-    def instead(module, part, settings, **given):
-        started.append({name: value.copy() for name, value in module.to_arrays().items()})
-        return module.double().eval(), []
-
-    def instead_of_all(trainings, settings):
+    def instead(trainings, settings):
         for training in trainings:
-            instead(training.module, training.prepared, settings)
+            started.append(weights_of(training.module))
+            training.module.double().eval()
+        return []
 
-    monkeypatch.setattr(TRAIN, instead)
-    monkeypatch.setattr(GATE, instead_of_all)
+    monkeypatch.setattr(TRAIN_ALL, instead)
     before = torch.random.get_rng_state()
-    learned(prepared_episodes(), needed=True)
-    learned(prepared_episodes(), needed=True, seed=1)
+    learned(prepared_episodes(), augment="auto")
+    learned(prepared_episodes(), augment="auto")
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert len(started) == 14
-    for name, value in started[0].items():
-        assert all(np.array_equal(value, other[name]) for other in started[1:7])
-    weight = "network.learner.weights.0"
-    assert (started[0][weight] != started[7][weight]).any()
+    assert len(started) == 24
+    first = "learner.weights.0"
+    for i in range(12):
+        np.testing.assert_array_equal(started[i][first], started[12 + i][first])
+        np.testing.assert_array_equal(started[i][first], started[i % 6][first])
+        assert i % 6 == 0 or (started[i][first] != started[0][first]).any()
 
 
-def test_callbacks_are_for_the_last_training_alone(monkeypatch):
-    gate, last = Spy(monkeypatch, GATE), Spy(monkeypatch, TRAIN)
-    callbacks = [Recorder()]
-    learned(
-        prepared_episodes(),
-        augment=False,
-        needed=True,
-        callbacks=callbacks,
-        max_epochs=1,
-    )
-    (((trainings, of_gate), _, _),) = gate.calls
-    (((_, _, of_last), _, _),) = last.calls
-    assert len(trainings) == 3
-    assert not of_gate.callbacks
-    assert of_last.callbacks is callbacks
+def test_callbacks_are_for_the_one_training_of_all_networks():
+    recorder = Recorder()
+    learned(prepared_episodes(), callbacks=[recorder], max_epochs=1)
+    assert len(recorder.rates) == 2  # steps: 18 of 27 episodes, 9 at once
 
 
 @pytest.mark.parametrize(
-    ("given", "n_held_out"),
+    ("given", "n_networks", "n_trained"),
     [
-        ({"augment": False, "gate": False}, 0),
-        ({"augment": "auto", "gate": False}, 6),
-        ({"augment": True, "gate": True, "needed": True}, 3),
+        ({"gate": False}, 1, 1),
+        ({"augment": "auto", "gate": False}, 6, 12),
+        ({"augment": True}, 6, 6),
     ],
 )
-def test_tasks_are_held_out_only_where_something_is_to_be_decided(monkeypatch, given, n_held_out):
-    gate, last = Spy(monkeypatch, GATE), Spy(monkeypatch, TRAIN)
+def test_tasks_are_held_out_only_where_something_is_to_be_decided(
+    monkeypatch, given, n_networks, n_trained
+):
+    together, alone = Spy(monkeypatch, TRAIN_ALL), Spy(monkeypatch, TRAIN)
     result = learned(prepared_episodes(), **given, max_epochs=1)
-    assert sum(len(trainings) for (trainings, _), _, _ in gate.calls) == n_held_out
-    ((_, _, (module, _)),) = last.calls
-    assert result.module is module
-    if not given["gate"]:
-        assert result.used == (True, True)
+    assert len(alone.calls) + sum(len(call[0][0]) for call in together.calls) == n_trained
+    assert len(result.networks) == n_networks
+    assert given.get("gate", True) or result.sizes == (1.0, 1.0)
 
 
-@pytest.mark.parametrize("gate", [True, False])
-def test_of_two_groups_of_siblings_nothing_can_be_said(monkeypatch, gate):
-    held_out, last = Spy(monkeypatch, GATE), Spy(monkeypatch, TRAIN)
+def test_of_two_groups_of_siblings_a_quarter_of_the_correction_is_used(monkeypatch):
+    together = Spy(monkeypatch, TRAIN_ALL)
     made = [replace(e, group=e.group % 2, fold=e.group % 2) for e in prepared_episodes()]
-    result = learned(made, gate=gate, max_epochs=1)
-    assert result.used == (not gate, not gate)
+    result = learned(made, max_epochs=1)
+    assert result.sizes == (0.25, 0.25)
     assert result.reports == []
-    assert (result.module is None) == gate
-    assert held_out.calls == []
-    assert len(last.calls) == (not gate)
+    (((trainings, _), _, _),) = together.calls
+    assert [training.prepared for training in trainings] == [made] * 6
+
+
+def test_one_group_of_siblings_trains_nothing_unless_a_network_is_needed():
+    made = [replace(e, group=0, fold=0) for e in prepared_episodes()]
+    assert learned(made, max_epochs=1).networks == []
+    assert len(learned(made, needed=True, max_epochs=1).networks) == 6
 
 
 def test_learning_is_the_same_for_the_same_seed():
-    first, again, other = (
-        learned(prepared_episodes(), augment=False, seed=seed) for seed in (0, 0, 1)
-    )
+    first, again, other = (learned(prepared_episodes(), seed=seed) for seed in (0, 0, 1))
     assert first.reports == again.reports != other.reports
     assert first.history == again.history != other.history
-    for name, value in first.module.to_arrays().items():
-        np.testing.assert_array_equal(value, again.module.to_arrays()[name])
+    for one, same in zip(first.networks, again.networks, strict=True):
+        for name, value in weights_of(one).items():
+            np.testing.assert_array_equal(value, weights_of(same)[name])
+
+
+def test_networks_trained_one_after_another_ignore_that_one_may_be_cut_short(monkeypatch):
+    alone = Spy(monkeypatch, TRAIN)
+    settings = {"keep_on_interrupt": True, "skorch": {"criterion": PairwiseLoss}}
+    learned(prepared_episodes(), max_epochs=1, **settings)
+    assert len(alone.calls) == 6
+    assert not any(args[2].keep_on_interrupt for args, _, _ in alone.calls)
