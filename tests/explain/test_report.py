@@ -51,7 +51,7 @@ def test_training_rows_are_marked_by_their_values():
     found = detector.report(rows, top=None).sort_values("row")
     assert found["training_row"].tolist() == [False, False, True, True, False]
     own = detector._adaptation
-    position = np.flatnonzero((own.support.X == SUPPORT[3]).all(axis=1))[0]
+    position = np.flatnonzero((SUPPORT[3] == own.support.X).all(axis=1))[0]
     assert found["anomaly_score"].iloc[2] == own.left_out[position] + detector.offset_
 
 
