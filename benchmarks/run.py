@@ -38,6 +38,7 @@ COMMANDS = {  # command -> module, and what the names of its two functions end i
     "trust explanations": "measures.explanations",
     "trust far": "measures.far",
     "trust invariance": "measures.invariance",
+    "trust labels": "measures.trusted",
     "trust noise": "measures.noise",
     "trust weights": "measures.weights",
     "speed": "speed.command",

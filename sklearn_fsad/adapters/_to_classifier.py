@@ -95,7 +95,7 @@ class AnomalyClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         tags.classifier_tags.multi_class = False
         return tags
 
-    def fit(self, X: Any, y: Any) -> AnomalyClassifier:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> AnomalyClassifier:
         """Fit a clone of the detector to rows and their labels.
 
         Parameters
@@ -104,6 +104,8 @@ class AnomalyClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             Rows.
         y : array-like of shape (n_samples,)
             Labels in any coding that ``outlier_label`` allows; unlabelled rows are passed on.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Handed to ``fit`` of the detector: trust in each label, for detectors of this package.
 
         Returns
         -------
@@ -134,7 +136,8 @@ class AnomalyClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         inner = settable_detector(detector)
         if inner is not None and "outlier_label" in inner.get_params(deep=False):
             inner.set_params(outlier_label=ANOMALOUS)
-        self.detector_ = detector.fit(X, codes_to_labels(codes))
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        self.detector_ = detector.fit(X, codes_to_labels(codes), **weights)
         self._coding = coding
         self.classes_ = np.array(sorted(coding))
         return self

@@ -44,8 +44,12 @@ class PyODAdapter(BaseDetector):
         self.estimator = estimator
         self.threshold = threshold
 
-    def fit(self, X: Any, y: Any = None) -> PyODAdapter:
-        """Train a clone of the estimator on X of shape (n_samples, n_features), with y if given."""
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> PyODAdapter:
+        """Train a clone of the estimator on X of shape (n_samples, n_features).
+
+        Labels ``y`` and weights ``sample_weight``, both of shape (n_samples,), are handed on where
+        they are given.
+        """
         if self.threshold not in ("contamination", "estimator"):
             raise ValueError(
                 f"threshold must be 'contamination' or 'estimator', got {self.threshold!r}."
@@ -54,8 +58,9 @@ class PyODAdapter(BaseDetector):
             hint = "; use novelty=True" if hasattr(self.estimator, "novelty") else ""
             name = type(self.estimator).__name__
             raise TypeError(f"to_pyod needs a detector with score_samples; {name} has none{hint}.")
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
         self._set_n_classes(None)  # with y it would warn that labels are not expected
-        self.estimator_ = clone(self.estimator).fit(X, y)
+        self.estimator_ = clone(self.estimator).fit(X, y, **weights)
         self.decision_scores_ = self.decision_function(X)
         self._process_decision_scores()
         if self.threshold == "estimator":

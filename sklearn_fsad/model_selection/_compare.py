@@ -89,7 +89,8 @@ def compare(
     Returns
     -------
     comparison : Comparison
-        The scores, with means, ranks, tests and tables.
+        The scores, with means, ranks, tests and tables. Tables mark with a dagger a meta-fitted
+        detector whose training was of no use on some held-out tasks, and say on how many.
 
     Raises
     ------
@@ -146,6 +147,7 @@ def compare(
 
     shape = len(named), tasks.n_tasks, len(settings), n_draws
     values = {metric: np.full(shape, np.nan) for metric in scorers}
+    by_default = np.zeros(shape[:3], dtype=bool)
     learns = {name: hasattr(named[name], "meta_fit") and name not in plain for name in named}
     jobs = [(d, name, fold) for d, name in enumerate(named) for fold in folds]
     failures: dict[tuple[str, int], list[Failure]] = defaultdict(list)
@@ -157,8 +159,10 @@ def compare(
             delayed(measure_fold)(named[name], tasks, fold, draws, learns=learns[name], **given)
             for _, name, fold in jobs
         )
-        for (d, name, _), (scores, failed, told) in zip(jobs, results, strict=True):
+        for (d, name, fold), (scores, failed, in_vain, told) in zip(jobs, results, strict=True):
             _store(values, d, scores, failed)
+            for s, (_, n_anomalous) in enumerate(settings):
+                by_default[d, fold, s] = in_vain[n_anomalous > 0]
             for category, message in told:
                 warned[name, category].append(message)
             for failure in failed:
@@ -169,7 +173,8 @@ def compare(
         warn(f"{name} gave {len(messages)} warning(s), the first: {messages[0]}", category)
     drawn = np.zeros((tasks.n_tasks, len(settings)), dtype=bool)
     drawn[tuple(np.array(list(draws)).T)] = True
-    return Comparison(tuple(named), tuple(tasks.names), settings, values, drawn)
+    by_default &= drawn
+    return Comparison(tuple(named), tuple(tasks.names), settings, values, drawn, by_default)
 
 
 def _store(

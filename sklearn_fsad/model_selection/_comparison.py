@@ -36,6 +36,10 @@ class Comparison:
         Name of each metric -> its scores; NaN where there are none.
     drawn : ndarray of shape (n_tasks, n_shots), dtype bool
         Whether supports were drawn; NaN there means that a detector failed.
+    by_default : ndarray of shape (n_detectors, n_tasks, n_shots), dtype bool, default=None
+        Where a meta-fitted detector used nothing of what it had trained, since that was not better
+        on tasks held out of its training: by its default formula, or the weights it started from.
+        Tables mark such detectors. None means nowhere.
 
     References
     ----------
@@ -61,6 +65,7 @@ class Comparison:
     shots: tuple[tuple[int, int], ...]
     values: dict[str, Array]
     drawn: NDArray[np.bool_]
+    by_default: NDArray[np.bool_] | None = None
 
     @property
     def scoring(self) -> tuple[str, ...]:
@@ -276,6 +281,8 @@ class Comparison:
 
     def to_markdown(self) -> str:
         """Write means, standard errors and mean ranks as a Markdown table, best means bold.
+
+        A note below tells where a detector used nothing of what it had trained.
 
         Returns
         -------

@@ -13,11 +13,17 @@ from .._typing import Array
 if TYPE_CHECKING:
     from ._comparison import Comparison
 
+_MARK = "†"
+_NOTE = (
+    f"{_MARK} Scored without what meta_fit trained, since that was not better on tasks held out of "
+    "the training: by the default formula or the weights it started from."
+)
 _METRICS = {"roc_auc": "ROC AUC", "average_precision": "AP", "f1": "F1"}
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "\n": " ",
+    _MARK: r"\textdagger{}",
 }  # fmt: skip
 
 
@@ -29,6 +35,7 @@ class Cells:
     heads: list[str]
     columns: list[list[str]]
     places: list[list[int]]
+    note: str = ""
 
     def rows(self) -> list[tuple[str, list[tuple[str, int]]]]:
         """List the name of each row and its (cell, place)."""
@@ -48,7 +55,10 @@ def metric_name(scoring: str) -> str:
 
 def cells_of(comparison: Comparison) -> Cells:
     """Write means with standard errors for each metric and shots, and mean ranks."""
-    cells = Cells(list(comparison.detectors), [], [], [])
+    told = _by_default(comparison)
+    names = [f"{name} {_MARK}" if name in told else name for name in comparison.detectors]
+    note = f"{_NOTE} {'; '.join(f'{name}: {where}' for name, where in told.items())}."
+    cells = Cells(names, [], [], [], note if told else "")
     for scoring in comparison.scoring:
         means, errors = comparison.mean(scoring), comparison.standard_error(scoring)
         for s, shots in enumerate(comparison.shots):
@@ -65,17 +75,34 @@ def cells_of(comparison: Comparison) -> Cells:
     return cells
 
 
+def _by_default(comparison: Comparison) -> dict[str, str]:
+    """Say of each detector to mark with which shots and on how many tasks; none without any."""
+    if comparison.by_default is None:
+        return {}
+    drawn, found = comparison.drawn.sum(axis=0), {}
+    for name, counts in zip(comparison.detectors, comparison.by_default.sum(axis=1), strict=True):
+        parts = [
+            f"{shots_name(shots)} on {counts[s]} of {drawn[s]} tasks"
+            for s, shots in enumerate(comparison.shots)
+            if counts[s]
+        ]
+        if parts:
+            found[name] = ", ".join(parts)
+    return found
+
+
 def text(cells: Cells) -> str:
     """Write plain text."""
     width = max(map(len, ["detector", *cells.names]))
     widths = [max(map(len, [h, *c])) for h, c in zip(cells.heads, cells.columns, strict=True)]
     lines = [("detector", [(head, 0) for head in cells.heads]), *cells.rows()]
-    return "\n".join(
+    written = [
         "  ".join(
             [f"{name:<{width}}", *(f"{c:>{w}}" for (c, _), w in zip(row, widths, strict=True))]
         )
         for name, row in lines
-    )
+    ]
+    return "\n".join([*written, *filter(None, [cells.note])])
 
 
 def markdown(cells: Cells) -> str:
@@ -84,7 +111,7 @@ def markdown(cells: Cells) -> str:
     for name, row in cells.rows():
         written = [f"**{cell}**" if place == 1 else cell for cell, place in row]
         lines.append(f"| {' | '.join([name.replace('|', chr(92) + '|'), *written])} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, *(["", cells.note] if cells.note else [])])
 
 
 def html(cells: Cells) -> str:
@@ -95,7 +122,8 @@ def html(cells: Cells) -> str:
         written = [f"<b>{cell}</b>" if place == 1 else cell for cell, place in row]
         body = "".join(f"<td>{cell}</td>" for cell in written)
         lines.append(f"<tr><th>{escape(name)}</th>{body}</tr>")
-    return "\n".join([*lines, "</tbody></table>"])
+    note = f"<p>{escape(cells.note)}</p>" if cells.note else ""
+    return "\n".join([*lines, f"</tbody></table>{note}"])
 
 
 def latex(cells: Cells) -> str:
@@ -109,7 +137,11 @@ def latex(cells: Cells) -> str:
     for name, row in cells.rows():
         written = [_marked(cell.replace("±", r"$\pm$"), place) for cell, place in row]
         lines.append(" & ".join([escape_latex(name), *written]) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
+    lines.append(r"\bottomrule")
+    if cells.note:
+        width = rf"\multicolumn{{{len(cells.heads) + 1}}}{{p{{0.9\linewidth}}}}"
+        lines.append(rf"{width}{{\footnotesize {escape_latex(cells.note)}}} \\")
+    return "\n".join([*lines, r"\end{tabular}"])
 
 
 def escape_latex(name: str) -> str:

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from sklearn.base import clone, is_classifier
 from sklearn.utils import get_tags
 
+from .._explain.in_vain import trained_in_vain
 from .._input.estimators import final_estimator, is_pyod, requires_labels
 from .._input.labels import ANOMALOUS, NORMAL
+from .._state import MetaState
 from .._training.progress import worker_of
 from .._typing import Array
 from ..exceptions import TaskWarning
@@ -41,7 +43,7 @@ def measure_fold(
     fold: Sequence[int],
     draws: Draws,
     **how: Any,
-) -> tuple[dict[tuple[int, int, int], Array], list[Failure], list[Told]]:
+) -> tuple[dict[tuple[int, int, int], Array], list[Failure], tuple[bool, bool], list[Told]]:
     """Score a detector on the tasks of a fold, after it was meta-fitted on the other tasks.
 
     Parameters are those of :func:`_measured`.
@@ -51,6 +53,8 @@ def measure_fold(
     scores : dict of (task, shots, draw) to ndarray of shape (n_scorers,)
         Positions -> the score by each scorer.
     failures : list of Failure
+    in_vain : (bool, bool)
+        Whether what was trained is not used on supports without and with labelled anomalies.
     told : list of (type of Warning, str)
         Warnings that were issued meanwhile, maybe in another process.
     """
@@ -70,7 +74,7 @@ def _measured(
     learns: bool,
     seed: int,
     may_fail: bool,
-) -> tuple[dict[tuple[int, int, int], Array], list[Failure]]:
+) -> tuple[dict[tuple[int, int, int], Array], list[Failure], tuple[bool, bool]]:
     """Score a detector; without ``may_fail`` its errors are raised."""
     cells = [cell for cell in draws if cell[0] in fold]
     try:
@@ -80,7 +84,7 @@ def _measured(
     except Exception as error:  # any that another library may raise
         if not may_fail:
             raise
-        return {}, [Failure(*cell, error) for cell in cells]
+        return {}, [Failure(*cell, error) for cell in cells], (False, False)
     scores, failures = {}, []
     for task, shots in cells:
         try:
@@ -91,7 +95,9 @@ def _measured(
             if not may_fail:
                 raise
             failures.append(Failure(task, shots, error))
-    return scores, failures
+    state = getattr(ready, "pretrained", None) if learns else None
+    in_vain = trained_in_vain(state) if isinstance(state, MetaState) else (False, False)
+    return scores, failures, in_vain
 
 
 def uses_labels(detector: Any) -> bool:

@@ -14,7 +14,6 @@ from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - makes 
 from sklearn.inspection import permutation_importance
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, KFold, learning_curve
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils._param_validation import InvalidParameterError
 
 from sklearn_fsad import FewShotSplit, TaskEstimator
@@ -57,16 +56,6 @@ def test_a_search_without_labels_asks_for_them(each_class, task):
     search = GridSearchCV(each_class, {"alpha": [0.2, 0.3]}, cv=2, error_score="raise")
     with pytest.raises((ValueError, TypeError), match="'y'"):
         search.fit(task[0])
-
-
-def test_weights_of_rows_are_refused_by_name(each_class, task):
-    X, y, _, _ = task
-    step = type(each_class).__name__.lower()
-    pipe = make_pipeline(StandardScaler(), each_class)
-    with pytest.raises(TypeError, match="sample_weight"):
-        each_class.fit(X, y, sample_weight=np.ones(len(X)))
-    with pytest.raises(TypeError, match="sample_weight"):
-        pipe.fit(X, y, **{f"{step}__sample_weight": np.ones(len(X))})
 
 
 def test_halving_and_learning_curves_take_tasks_for_samples():

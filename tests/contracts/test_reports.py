@@ -24,6 +24,7 @@ def test_a_report_agrees_with_the_methods_it_is_made_of(detector):
     assert found["column_1"].tolist() == [f"x{j}" for j in blamed]
     np.testing.assert_array_equal(found["value_1"], query[row, blamed])
     assert len(detector.report(query, top=None)) == len(query)
+    assert not detector.report(query, top=None)["training_row"].any()
 
 
 def test_a_summary_changes_nothing(detector):

@@ -44,6 +44,17 @@ def test_the_shifted_column_of_the_shifted_row_comes_first(fitted):
     assert (first["usual_low_1"], first["usual_high_1"]) == (low, high)
 
 
+def test_training_rows_are_marked_by_their_values():
+    y = np.repeat([0, 1], [38, 2])
+    detector = ProtoNetDetector().fit(SUPPORT, y)
+    rows = np.concatenate([ROWS[:2], SUPPORT[[3, 39]], SUPPORT[[4]] + 1e-12])
+    found = detector.report(rows, top=None).sort_values("row")
+    assert found["training_row"].tolist() == [False, False, True, True, False]
+    own = detector._adaptation
+    position = np.flatnonzero((SUPPORT[3] == own.support.X).all(axis=1))[0]
+    assert found["anomaly_score"].iloc[2] == own.left_out[position] + detector.offset_
+
+
 def test_a_table_of_one_column_has_one_to_blame():
     found = ProtoNetDetector().fit(SUPPORT[:, :1]).report(ROWS[:, :1])
     assert "column_1" in found

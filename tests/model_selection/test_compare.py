@@ -13,7 +13,7 @@ from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_fsad import PyODDetector, TaskSet
+from sklearn_fsad import MetaState, PyODDetector, TaskSet
 from sklearn_fsad.exceptions import TaskWarning
 from sklearn_fsad.model_selection import compare
 from sklearn_fsad.model_selection._measure import uses_labels
@@ -216,3 +216,26 @@ def test_warnings_of_a_detector_are_told_once_with_their_number():
     with pytest.warns(RuntimeWarning, match=r"grumbler gave 8 .*first: 5 rows are few") as caught:
         compare(detectors, make_tasks(), [(5, 0)], n_draws=2, random_state=0)
     assert len(caught) == 1
+
+
+class Learned(MetaSpy):
+    """Says in its state that a network is used with labelled anomalies alone."""
+
+    pretrained = None
+
+    def meta_fit(self, X, y=None, groups=None):
+        arrays = {"use": np.array([False, "t0" in X.names])}
+        self.pretrained = MetaState("Learned", {}, arrays, None)
+        return super().meta_fit(X, y, groups)
+
+
+def test_it_is_told_where_what_was_trained_is_not_used():
+    detectors = {"learned": Learned("l"), "plain": Learned("p"), "meta": MetaSpy("m")}
+    found = compare(
+        detectors, make_tasks(), SHOTS, n_draws=1, without_meta_fit=["plain"], random_state=0
+    )
+    # on t0 the network is not used at all, since that is not among the training tasks
+    np.testing.assert_array_equal(
+        found.by_default[0], [[True, True], [True, False], [True, False], [True, False]]
+    )
+    assert not found.by_default[1:].any()

@@ -86,6 +86,32 @@ def test_html_is_escaped_and_frames_hold_the_records():
     ]
 
 
+def with_unused_training():
+    by_default = np.zeros((3, 3, 2), dtype=bool)
+    by_default[0, :2, 1] = by_default[2] = True
+    values = np.array([A, B, C])[..., None]
+    every = np.ones((3, 2), dtype=bool)
+    names = ("A_1", "B & co", "C")
+    return Comparison(
+        names, tuple("xyz"), ((10, 0), (10, 5)), {"roc_auc": values}, every, by_default
+    )
+
+
+@pytest.mark.parametrize("written", ["__str__", "to_markdown", "to_latex", "_repr_html_"])
+def test_tables_mark_detectors_whose_training_is_not_used(written):
+    table = getattr(with_unused_training(), written)()
+    mark, one = (r"\textdagger{}", r"A\_1") if written == "to_latex" else ("†", "A_1")
+    assert table.count(mark) == 3  # two detectors and the note
+    assert f"{one} {mark}" in table
+    assert f"{one}: 10+5 on 2 of 3 tasks; C: 10+0 on 3 of 3 tasks, 10+5 on 3 of 3 tasks." in table
+
+
+def test_tables_without_such_a_detector_have_no_note():
+    for written in (str(make(A, B, C)), make(A, B, C).to_latex(), make(A, B, C)._repr_html_()):
+        assert "held out of the training" not in written
+    assert with_unused_training().mean_ranks().keys() == {"A_1", "B & co", "C"}
+
+
 def test_unknown_metrics_and_shots_are_named():
     found = make(A, B, C)
     with pytest.raises(ValueError, match=r"scoring='f1' is not one of roc_auc"):

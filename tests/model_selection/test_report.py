@@ -43,6 +43,13 @@ def test_rows_are_named_and_steps_that_keep_columns_are_seen_through(steps):
     assert (first["row"], first["column_1"]) == (4, "pressure")
 
 
+def test_training_rows_are_marked_through_the_steps():
+    rows = pd.concat([ROWS, SUPPORT.iloc[:1]])
+    pipe = make_pipeline(StandardScaler(), ProtoNetDetector()).fit(SUPPORT)
+    found = report(pipe, rows, top=None)
+    assert found["row"][found["training_row"]].tolist() == [len(ROWS)]
+
+
 @pytest.mark.parametrize(
     "steps", [(StandardScaler(),), (make_pipeline(SimpleImputer(), RobustScaler()),)]
 )

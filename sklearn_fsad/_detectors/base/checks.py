@@ -47,7 +47,7 @@ SHARED_CONSTRAINTS: dict[str, Any] = {
 }
 
 E = TypeVar("E", bound=BaseEstimator)
-_OF_FIT = ("_adaptation", "_coding", "_threshold_by")
+_OF_FIT = ("_adaptation", "_coding", "_threshold_by", "_trust")
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logit
 from scipy.stats import binom, false_discovery_control
 
 from ..._input.callers import refuse_tools_for_classifiers, warn_if_columns_differ
@@ -27,10 +26,9 @@ from ...thresholds import (
 from .checks import restored_on_error
 from .fitted import FittedDetector
 from .parameters import plain_parameters
-from .probability import CURVE, by_curve, by_support
+from .probability import USUAL_RATE, learned_curve, probability
 
 Metric = str | Callable[[NDArray[np.int_], NDArray[np.int_]], float]
-_USUAL_RATE = 0.1  # share of anomalies where it is unknown, as in PyOD
 _METRICS = ("f1", "recall_at_fpr", "cost")
 _RARE = 0.01  # probability of so many extreme rows among normal ones
 _PARAMETERS = ("threshold", "alpha", "contamination")  # that set_threshold changes
@@ -201,16 +199,11 @@ class Decisions(FittedDetector):
         scores, left_out = -self.score_samples(X), self._adaptation.left_out_by_label()
         refuse_tools_for_classifiers(False, self._anomaly_column() == 1)
         warn_if_columns_differ(self.classes_.tolist())
-        learned = self._learned_curve()
-        if learned is None:
-            share = self._in_force("contamination")
-            usual = _USUAL_RATE if share == "auto" else share
-            p = by_support(scores, *left_out, rate=anomaly_rate or usual)
-        else:
-            curve, rate = learned
-            # another share of anomalies moves the log odds by the difference of the prior ones
-            shift = 0.0 if anomaly_rate is None else logit(anomaly_rate) - logit(rate)
-            p = by_curve(curve, scores, *left_out, shift=shift)
+        share = self._in_force("contamination")
+        usual = USUAL_RATE if share == "auto" else share
+        p = probability(
+            learned_curve(self.state_), scores, *left_out, rate=anomaly_rate, usual=usual
+        )
         columns = [p, 1.0 - p]
         return np.column_stack(columns if self._anomaly_column() == 0 else columns[::-1])
 
@@ -292,18 +285,14 @@ class Decisions(FittedDetector):
         depends on their share.
         """
         normals, anomalies = self._adaptation.left_out_by_label()
-        n_normal = int((self.support_y_ != ANOMALOUS).sum())
+        given = self.support_y_[self._rows_of_weight()]
+        n_normal = int((given != ANOMALOUS).sum())
         if n_normal <= self._in_force("max_context") or len(anomalies) < 2:
             return normals, anomalies
-        wanted = len(normals) * (len(self.support_y_) - n_normal) / n_normal
+        wanted = len(normals) * (len(given) - n_normal) / n_normal
         k = min(max(round(wanted), 2), len(anomalies))
         evenly = ((np.arange(k) + 0.5) * len(anomalies) / k).astype(np.intp)
         return normals, np.sort(anomalies)[evenly]
-
-    def _learned_curve(self) -> tuple[Array, float] | None:
-        """Return the curve learned on tasks and their share of anomalies; None without tasks."""
-        curve = self.state_.arrays.get(CURVE)
-        return None if curve is None else (curve, self.state_.info["anomaly_rate"])
 
 
 def _warn_if_too_few_normals(p: Array, flagged: NDArray[np.bool_], n: int, q: float) -> None:

@@ -38,6 +38,7 @@ from .fitting import Fitting
 from .parameters import given_shots, with_plain_parameters
 from .probability import CURVE, learn_from_tasks, work_of_curve
 from .reports import Reports
+from .trust import joined_trust, read_trust
 
 
 @with_shared_parameters
@@ -192,7 +193,7 @@ class BaseFewShotDetector(Fitting, Reports, metaclass=ABCMeta):
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Adapt to a task from a few rows.
 
         Parameters
@@ -203,6 +204,13 @@ class BaseFewShotDetector(Fitting, Reports, metaclass=ABCMeta):
             Labels in scikit-learn's coding (1 inlier, -1 outlier) or PyOD's (0 inlier, 1 outlier);
             NaN or None marks an unlabelled row, which counts as normal unless it is left out as
             suspicious. Without ``y`` all rows count as normal.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Trust in the label of each row: the probability that it is right, such as the share of
+            right labels among those of one person. 1 or more keeps the row, 0 leaves it out. In
+            between the row is kept unless the rows of weight 1 speak against its label more
+            strongly than the weight speaks for it; where fewer than five of these are normal, all
+            rows judge. See ``support_kept_``. Rows without a label are judged as normal ones. None
+            trusts every label.
 
         Returns
         -------
@@ -219,13 +227,13 @@ class BaseFewShotDetector(Fitting, Reports, metaclass=ABCMeta):
             rows = self._validated(X, ensure_min_samples=2)
             refuse_huge(rows, columns=known_columns(self))
             codes, self._coding = self._encoded(y, len(rows))
-            self._fit_support(rows, codes)
+            self._fit_support(rows, codes, read_trust(sample_weight, rows))
             warn_if_mostly_anomalous(codes, self._coding, self.outlier_label)
         warn_if_far(self._place_among_tasks())
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X: Any, y: Any = None) -> Self:
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Add training rows: the same as one ``fit`` on all rows given so far.
 
         Parameters changed in the meantime apply, as in that ``fit``. Earlier labels keep their
@@ -237,6 +245,8 @@ class BaseFewShotDetector(Fitting, Reports, metaclass=ABCMeta):
             More training rows.
         y : array-like of shape (n_samples,), default=None
             Their labels, as in :meth:`fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Trust in their labels, as in :meth:`fit`; that in earlier rows is remembered.
 
         Returns
         -------
@@ -244,7 +254,7 @@ class BaseFewShotDetector(Fitting, Reports, metaclass=ABCMeta):
             The fitted detector.
         """
         if not self.__sklearn_is_fitted__():
-            return self.fit(X, y)
+            return self.fit(X, y, sample_weight)
         with (
             restored_on_error(self),
             with_plain_parameters(self),
@@ -255,8 +265,10 @@ class BaseFewShotDetector(Fitting, Reports, metaclass=ABCMeta):
             refuse_huge(rows, columns=known_columns(self))
             known = self._coding
             codes, self._coding = self._encoded(y, len(rows), require_normal=False, known=known)
+            trust = read_trust(sample_weight, rows)
+            trust = joined_trust(self._trust, len(self.support_y_), trust, len(rows))
             codes = np.concatenate([self.support_y_, codes])
-            self._fit_support(np.concatenate([self.support_X_, rows]), codes)
+            self._fit_support(np.concatenate([self.support_X_, rows]), codes, trust)
             if known is None:
                 warn_if_mostly_anomalous(codes, self._coding, self.outlier_label)
         warn_if_far(self._place_among_tasks())

@@ -62,8 +62,8 @@ support_X_ : ndarray of shape (n_support, n_features)
 support_y_ : ndarray of shape (n_support,)
     Their labels: 0 normal, 1 anomalous, -1 unlabelled.
 support_kept_ : ndarray of shape (n_support,), dtype bool
-    Training rows that were learned from: all but those that ``clean_support`` left out. Rows that
-    ``max_context`` left out are not checked and are True here.
+    Training rows that were learned from: all but those that ``clean_support`` or ``sample_weight``
+    left out. Rows that ``max_context`` left out may be unchecked and are then True here.
 n_features_in_ : int
     Number of features.
 feature_names_in_ : ndarray of shape (`n_features_in_`,)

@@ -42,6 +42,7 @@ class FittedDetector(OutlierMixin, Parameters):
     support_kept_: Mask
     _adaptation: Adaptation
     _coding: Coding | None
+    _trust: Array | None = None  # sample_weight, where given
     _threshold_by: str | None = None  # where no parameter chose the threshold
 
     def score_samples(self, X: Any) -> Array:
@@ -147,7 +148,12 @@ class FittedDetector(OutlierMixin, Parameters):
 
     def _scored_support(self) -> Array:
         """Return rows given to ``fit`` whose scores stand for those of all: (n, d)."""
-        return self.support_X_
+        return self.support_X_[self._rows_of_weight()]
+
+    def _rows_of_weight(self) -> Mask:
+        """Mark the rows given to ``fit`` but those of ``sample_weight`` 0: (n,)."""
+        trust = self._trust
+        return np.ones(len(self.support_y_), dtype=bool) if trust is None else trust > 0.0
 
     def _reference_normals(self) -> Array:
         """Return the normal rows of the support, to compare others with: (n, d)."""

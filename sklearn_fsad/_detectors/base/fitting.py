@@ -16,6 +16,8 @@ from .checks import as_weights_error, check_state, unfitted_copy
 from .cleaning import believed_normals, without_doubtful_anomalies
 from .context import context_of, random_order, warn_of_rest
 from .decisions import Decisions
+from .probability import learned_curve, probability
+from .trust import N_ROUNDS, credible_rows, reference_rows, share_of_anomalies
 
 
 class Fitting(Decisions, metaclass=ABCMeta):
@@ -39,13 +41,17 @@ class Fitting(Decisions, metaclass=ABCMeta):
         """Compute the leave-one-out scores of the support: (n_support,)."""
         return left_out_scores(adaptation)
 
-    def _fit_support(self, X: Array, codes: Codes) -> None:
-        self.support_X_, self.support_y_ = X.copy(), codes
+    def _fit_support(self, X: Array, codes: Codes, trust: Array | None) -> None:
+        self.support_X_, self.support_y_, self._trust = X.copy(), codes, trust
+        used = self._rows_of_weight()
+        if not used.all():
+            X, codes, trust = X[used], codes[used], trust[used]  # type: ignore[index]
         n_normal = int((codes != ANOMALOUS).sum())
         if n_normal < 2:
             raise ValueError(
                 f"Found {n_normal} sample(s) that are not labelled as anomalies (1 sample is too "
-                f"few): {type(self).__name__} needs at least 2 normal or unlabelled rows."
+                f"few): {type(self).__name__} needs at least 2 normal or unlabelled rows"
+                f"{'' if used.all() else ', of sample_weight above 0'}."
             )
         given = resolve_state(self.pretrained)
         if given is None:
@@ -54,15 +60,23 @@ class Fitting(Decisions, metaclass=ABCMeta):
             self._check_state(given)
         context, others = context_of(X, codes, self.max_context, self._most_scored)
         warn_of_rest(codes, context, self.max_context)
-        rows, labels = X[context], codes[context]
         kept = np.ones(len(codes), dtype=bool)
+        if trust is not None and (trust < 1.0).any():
+            judged = context.copy()
+            judged[others] = True
+            kept[judged] = self._credible(
+                X[judged], codes[judged], trust[judged], context[judged], given
+            )
+            context, others = context & kept, others[kept[others]]
+        rows, labels = X[context], codes[context]
         if self.clean_support:
             kept[context] = self._undoubted(rows, labels, given)
         adaptation = self._adapted_to(SupportSet.of(rows, labels, kept[context]), given)
         if len(others) and not self.clean_support:  # which would have to doubt them too
             adaptation = adaptation.with_others(adaptation.score_fresh(X[others]))
         self._adaptation = adaptation
-        self.support_kept_, self.state_ = kept, adaptation.state
+        used[used] = kept
+        self.support_kept_, self.state_ = used, adaptation.state
         self.offset_, self._threshold_by = -self._support_cut(), None
 
     def _adapted_to(self, support: SupportSet, given: MetaState | None) -> Adaptation:
@@ -73,6 +87,23 @@ class Fitting(Decisions, metaclass=ABCMeta):
         with as_weights_error(self.pretrained):
             adaptation = Adaptation.of(method, given, support)
         return adaptation.with_left_out(self._left_out_scores(adaptation))
+
+    def _credible(
+        self, X: Array, codes: Codes, trust: Array, context: Mask, given: MetaState | None
+    ) -> Mask:
+        """Select the rows to keep by the trust in their labels and by what others say: (n,)."""
+        by = context.copy()
+        by[context] = reference_rows(trust[context], codes[context])
+        for _ in range(N_ROUNDS):
+            scores = self._scores_from(X, codes, given)(by)
+            left_out = (scores[by & (codes != ANOMALOUS)], scores[by & (codes == ANOMALOUS)])
+            even, rare = (
+                probability(learned_curve(given), scores, *left_out, rate=rate)
+                for rate in (0.5, share_of_anomalies(codes[by]))
+            )
+            kept = credible_rows(trust, codes, np.where(codes == ANOMALOUS, rare, even))
+            by = context & kept
+        return kept
 
     def _undoubted(self, X: Array, codes: Codes, given: MetaState | None) -> Mask:
         """Select the rows of the context that ``clean_support`` keeps."""
@@ -104,6 +135,6 @@ class Fitting(Decisions, metaclass=ABCMeta):
 
     def _scored_support(self) -> Array:
         """Return all rows given to ``fit``, or a random part of many."""
-        rows = self.support_X_
+        rows = super()._scored_support()
         most = self._most_scored + int(self._in_force("max_context"))
         return rows if len(rows) <= most else rows[random_order(rows)[:most]]

@@ -16,11 +16,13 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
 from ..._input.labels import ANOMALOUS
+from ..._state import MetaState
 from ..._training.progress import steps
 from ..._typing import Array
 from ...tasks._episodes import EpisodeSampler
 
 CURVE = "probability"
+USUAL_RATE = 0.1  # share of anomalies where it is unknown, as in PyOD
 _EPOCH = 2**20  # of episodes that no training draws
 _EPISODES, _MOST_EPISODES = 8, 96  # a task, and in all
 _COST = 5.0  # of an episode
@@ -154,6 +156,50 @@ def by_support(scores: Array, normals: Array, anomalies: Array, *, rate: float) 
     shape = min((1.0 + len(anomalies)) / (1.0 / _SHAPE - of_anomalies.sum()), 1.0)
     # prior odds times the density of anomalies; that of normals is 1
     return expit(logit(rate) + np.log(shape) + (shape - 1.0) * log_p)
+
+
+def probability(
+    learned: tuple[Array, float] | None,
+    scores: Array,
+    normals: Array,
+    anomalies: Array,
+    *,
+    rate: float | None,
+    usual: float = USUAL_RATE,
+) -> Array:
+    """Compute the probability that rows are anomalous, by a learned curve where there is one.
+
+    Parameters
+    ----------
+    learned : (ndarray, float) or None
+        The curve, and the share of anomalies in the tasks it was learned on.
+    scores : ndarray of shape (m,)
+        Anomaly scores of the rows.
+    normals : ndarray of shape (n,)
+        Leave-one-out scores of the support's normals.
+    anomalies : ndarray of shape (k,)
+        Leave-one-out scores of its labelled anomalies.
+    rate : float or None
+        Share of anomalies among the rows; None means that of the tasks.
+    usual : float, default=0.1
+        Share where neither is known.
+
+    Returns
+    -------
+    p : ndarray of shape (m,)
+    """
+    if learned is None:
+        return by_support(scores, normals, anomalies, rate=rate or usual)
+    curve, of_tasks = learned
+    # another share of anomalies moves the log odds by the difference of the prior ones
+    shift = 0.0 if rate is None else float(logit(rate) - logit(of_tasks))
+    return by_curve(curve, scores, normals, anomalies, shift=shift)
+
+
+def learned_curve(state: MetaState | None) -> tuple[Array, float] | None:
+    """Return the curve learned on tasks and their share of anomalies; None without tasks."""
+    curve = None if state is None else state.arrays.get(CURVE)
+    return None if state is None or curve is None else (curve, state.info["anomaly_rate"])
 
 
 def _support_regressors(normals: Array, anomalies: Array) -> Array:

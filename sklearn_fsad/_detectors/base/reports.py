@@ -22,6 +22,7 @@ from ..._input.frames import column_names
 from ..._input.labels import ANOMALOUS, NORMAL, UNLABELLED
 from ..._state import MetaState, is_shipped, resolve_state
 from .explanations import Explanations
+from .support_lookup import occur_in
 
 
 class Reports(Explanations):
@@ -52,6 +53,8 @@ class Reports(Explanations):
             - ``p_value``: as of :meth:`p_values`, small = anomalous;
             - ``probability``: of being an anomaly, as of :meth:`predict_proba`; without
               ``meta_fit`` it is less well calibrated;
+            - ``training_row``: whether it equals a training row; a normal one then has its
+              leave-one-out score, see :meth:`score_samples`;
             - ``column_1``, ``value_1``: the column that adds most to the score, ``x0``, ``x1``, ...
               where columns have no names, and its value;
             - ``usual_low_1``, ``usual_high_1``: 5th and 95th percentile of that column in the
@@ -142,6 +145,7 @@ class Reports(Explanations):
             "flagged": scores[positions] > 0,
             "p_value": self.p_values(rows),
             "probability": self.predict_proba(rows)[:, self._anomaly_column()],
+            "training_row": occur_in(self._validated(rows, reset=False), self.support_X_),
         }
 
     def _names_of_columns(self, X: Any = None) -> list[Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._input.labels import ANOMALOUS
-from ..._typing import Array, Codes
+from ..._typing import Array, Codes, Mask
 
 _MOST_MET_AGAIN = 0.1  # of fresh normals
 _LONG_KEY = 16  # columns
@@ -64,6 +64,13 @@ class SupportLookup:
         known = np.flatnonzero(self._sums[place] == sums)
         found[known] = [self._positions.get(key, -1) for key in row_keys(X[known])]
         return found
+
+
+def occur_in(X: Array, known: Array) -> Mask:
+    """Mark the rows that equal one of the known rows: (m, d), (n, d) -> (m,)."""
+    candidates = known[np.isin(check_sums(known), check_sums(X))]  # of many rows only these
+    keys = set(row_keys(candidates))
+    return np.array([key in keys for key in row_keys(X)], dtype=bool)
 
 
 def check_sums(X: Array) -> NDArray[np.uint64]:

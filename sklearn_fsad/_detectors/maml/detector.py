@@ -387,8 +387,8 @@ class MAMLDetector(BaseFewShotDetector):
 
         return adaptation.in_blocks(errors, rows)
 
-    def _fit_support(self, X: Array, codes: Codes) -> None:
-        super()._fit_support(X, codes)
+    def _fit_support(self, X: Array, codes: Codes, trust: Array | None) -> None:
+        super()._fit_support(X, codes, trust)
         values = self._adaptation.values
         losses = values.get("losses", [0.0])
         if values.get("size") and losses[-1] > losses[0]:
