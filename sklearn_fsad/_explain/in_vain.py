@@ -11,7 +11,8 @@ from .._state import MetaState
 from .._training.held_out import REGIMES
 
 _UNTRAINED = {"closed form", "before"}  # options that need no training, as states name them
-_SWITCHES = ("use", "departs")  # arrays whose last axis says for each regime where training counts
+_SIZES = ("sizes", "use")  # arrays that say for each regime how much of a network is used
+_SWITCHES = (*_SIZES, "departs")  # arrays whose last axis says for each regime what training counts
 
 
 def trained_in_vain(state: MetaState) -> tuple[bool, bool]:
@@ -23,7 +24,7 @@ def trained_in_vain(state: MetaState) -> tuple[bool, bool]:
         if name in state.arrays:
             by_regime = np.reshape(state.arrays[name], (-1, 2))
             unlabelled, labelled = bool(by_regime[:, 0].any()), bool(by_regime[:, 1].any())
-            if name == "use" or not (unlabelled and labelled):
+            if name in _SIZES or not (unlabelled and labelled):
                 return not unlabelled, not labelled
     held_out = state.info.get("held_out", ())
     without, with_anomalies = (_is_untrained(held_out, regime) for regime in REGIMES)

@@ -40,6 +40,7 @@ def test_a_network_that_is_used_although_it_lost_is_not_in_vain():
     held_out = [entry("labelled", "closed form")]
     assert trained_in_vain(state_of(held_out, use=np.array([True, True]))) == (False, False)
     assert trained_in_vain(state_of(use=np.array([False, True]))) == (True, False)
+    assert trained_in_vain(state_of(held_out, sizes=np.array([0.25, 0.1]))) == (False, False)
 
 
 def test_weights_that_depart_for_labelled_supports_alone_are_in_vain_for_the_others():
