@@ -23,7 +23,7 @@ DETECTORS = {  # as they were when version 0.1.0 made tests/golden
     "mix": ProtoNetDetector,
     "mlp": lambda **given: ProtoNetDetector(embedding="mlp", **given),
     "maml": MAMLDetector,
-    "neural_process": NeuralProcessDetector,
+    "neural_process": lambda **given: NeuralProcessDetector(label_evidence=False, **given),
     "in_context": InContextDetector,
     "tabular-v1": InContextDetector,
 }

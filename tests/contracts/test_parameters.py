@@ -68,6 +68,7 @@ SETTINGS = {
         "kind": "convcnp", "anomaly_score": "nll", "anchor": "both", "likelihood": "gaussian",
         "n_masks": 4, "target_features": None, "grid_shape": (5,), "reduce": None, "reduce_dim": 3,
         "objective": "elbo", "n_latent_samples": 2, "weigh_features": False, "gate": False,
+        "label_evidence": False,
         "embedding_dim": 8, "n_layers": 1, "n_heads": 2, "scaler": "task"}),
     "regression": (NeuralProcessDetector, {"kind": "cnp", "target_features": (0, 4), "gate": False,
                                            "embedding_dim": 8}),

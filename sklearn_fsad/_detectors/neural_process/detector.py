@@ -7,7 +7,6 @@ from numbers import Integral
 from typing import Any, ClassVar
 
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.metaestimators import available_if
 
 from ..._input.labels import ANOMALOUS
 from ..._state import MetaState
@@ -17,12 +16,13 @@ from ...tasks._task_set import TaskSet
 from ..base.adaptation import Adaptation, Method, SupportSet
 from ..base.detector import BaseFewShotDetector
 from ..base.documentation import with_shared_parameters
+from .labelled import with_label_evidence
 from .learning import meta_learned_state
 from .likelihoods import LIKELIHOODS
 from .masks import MaskPlan
 from .module import SCORES, NeuralProcess
 from .networks import KINDS
-from .predictions import Predictor, feature_terms
+from .predicting_detector import PredictingDetector
 from .reduction import REDUCTIONS
 from .representation import MaskedRepresentation
 from .self_teaching import scores_without_folds, self_taught_states, without_folds
@@ -30,7 +30,7 @@ from .states import ANCHORS, WEIGHT, check_process, describe, module_of
 
 
 @with_shared_parameters
-class NeuralProcessDetector(BaseFewShotDetector):
+class NeuralProcessDetector(PredictingDetector):
     """Predict each feature of a row from the others; flag rows where the prediction is far off.
 
     A neural process [1]_ predicts hidden features of a row from its visible ones and from the
@@ -43,8 +43,9 @@ class NeuralProcessDetector(BaseFewShotDetector):
     regression on the training rows; a network learns to correct them. ``meta_fit`` trains the
     network on the normal rows of past tasks and uses it only if it is better on held-out tasks.
     Without ``meta_fit`` it trains in a few seconds on the rows given to ``fit``, some as the
-    context of others. Labelled anomalies never train the network: they weight features and set the
-    threshold.
+    context of others. Labelled anomalies never train the network: they weight features, set the
+    threshold and add evidence of their own to the score, such as the distance to the nearest of
+    them (``label_evidence``).
 
     Parameters
     ----------
@@ -58,7 +59,8 @@ class NeuralProcessDetector(BaseFewShotDetector):
         which is large for rows unlike all training rows; "density" is the negative log density by
         the chain rule in four random orders; "variance" is the predicted variance, the same for all
         rows under the linear formula alone; "error" is the squared error divided by that variance.
-        All are means over the features of a row that are not missing.
+        All are means over the features of a row that are not missing. With labelled anomalies it is
+        standardised by the leave-one-out scores of the normal rows, before evidence is added.
     anchor : {"auto", "both", "linear", "kernel", "none"}, default="auto"
         The default formulas that the network corrects; with "none" the network works alone. "auto"
         is "both", but "linear" for more than 100 features and "none" with ``target_features``.
@@ -88,6 +90,12 @@ class NeuralProcessDetector(BaseFewShotDetector):
     weigh_features : bool, default=True
         Whether labelled anomalies give weights to features: those of the new task, and those of
         past tasks if that is better on held-out tasks.
+    label_evidence : bool, default=True
+        Whether labelled anomalies add evidence to the score: neighbour ratios and discriminants
+        between the normal rows and them, as in :class:`ProtoNetDetector`, computed in the scaled
+        features of the process with missing values filled by its predictions. ``meta_fit`` learns
+        their weights if enough past tasks have anomalies. Without labels nothing is added, nor with
+        ``target_features``.
     gate : bool, default=True
         Whether a meta-trained network is used only if it is better than the default formulas on
         held-out tasks.
@@ -99,8 +107,8 @@ class NeuralProcessDetector(BaseFewShotDetector):
         Attention heads of "tnp" and "anp", a divisor of ``embedding_dim``; ignored by the other
         kinds.
     n_normal, n_anomalous : tuple of (int, int), default=(5, 50) and (0, 10)
-        Lowest and highest number of normal rows in the context of a training episode;
-        ``n_anomalous`` is not used.
+        Lowest and highest number of normal rows in the context of a training episode, and of
+        labelled anomalies where the weights of their evidence are learned.
     n_query : int, default=60
         Rows of a training episode to predict.
     {support_contamination}
@@ -202,6 +210,7 @@ default="auto"
         "objective": [StrOptions({"elbo", "importance"})],
         "n_latent_samples": [Interval(Integral, 1, None, closed="left")],
         "weigh_features": ["boolean"],
+        "label_evidence": ["boolean"],
         "gate": ["boolean"],
         "embedding_dim": [Interval(Integral, 1, None, closed="left"), None],
         "n_layers": [Interval(Integral, 1, None, closed="left")],
@@ -224,6 +233,7 @@ default="auto"
         objective: str = "elbo",
         n_latent_samples: int = 16,
         weigh_features: bool = True,
+        label_evidence: bool = True,
         gate: bool = True,
         embedding_dim: int | None = None,
         n_layers: int = 2,
@@ -284,6 +294,7 @@ default="auto"
         self.objective = objective
         self.n_latent_samples = n_latent_samples
         self.weigh_features = weigh_features
+        self.label_evidence = label_evidence
         self.gate = gate
         self.embedding_dim = embedding_dim
         self.n_layers = n_layers
@@ -308,6 +319,9 @@ default="auto"
         adaptation = Adaptation.of(method, state, support)
         return adaptation.with_left_out(self._left_out_scores(adaptation, without))
 
+    def _adapted_to(self, support: SupportSet, given: MetaState | None) -> Adaptation:
+        return with_label_evidence(super()._adapted_to(support, given))
+
     def _module(self, state: MetaState, plans: Sequence[MaskPlan] | None = None) -> NeuralProcess:
         return module_of(self, state, plans)
 
@@ -328,72 +342,3 @@ default="auto"
         if state.info["n_tasks"] or not any(k.startswith(WEIGHT) for k in state.arrays):
             return super()._left_out_scores(adaptation)
         return scores_without_folds(self, adaptation, without)
-
-    # --- what a process tells beside scores -------------------------------------------------------
-    def feature_scores(self, X: Any) -> Array:
-        """Split the anomaly scores of rows over features, to see which are off.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        contributions : ndarray of shape (n_samples, n_features)
-            They add up to ``-score_samples(X)``: larger = more anomalous. With ``reduce`` the terms
-            of the reduced features are split by the share of each feature in them. For a training
-            row the difference to its leave-one-out score is split evenly.
-        """
-        self._check_fitted()
-        rows = self._validated(X, reset=False)
-        return feature_terms(self._adaptation, rows)
-
-    def predict_distribution(self, X: Any) -> tuple[Array, Array]:
-        """Predict the target features of rows from the others, or each feature from all others.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Values of the target features are ignored and may be NaN.
-
-        Returns
-        -------
-        mean, std : ndarray of shape (n_samples, n_targets)
-            Mean and standard deviation in the unit of each feature; without ``target_features``
-            there is one for every feature.
-        """
-        predictor = self._predictor()
-        return predictor.distribution(self._validated(X, reset=False))
-
-    @available_if(lambda self: self._in_force("kind") == "np")
-    def sample_functions(self, X: Any) -> Array:
-        """Predict rows once for each sample of the latent variable; only for ``kind="np"``.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        functions : ndarray of shape (n_latent_samples, n_samples, n_targets)
-            The means, each sample one function; columns as in :meth:`predict_distribution`.
-        """
-        predictor = self._predictor()
-        if predictor.module.network is None:
-            raise ValueError(
-                "There is no latent variable to sample: the default formula was better on held-out "
-                "tasks, or max_epochs=0. Use gate=False, or train."
-            )
-        return predictor.functions(self._validated(X, reset=False))
-
-    def _predictor(self) -> Predictor:
-        """Return the predictor of features, unless these are reduced ones."""
-        self._check_fitted()
-        if self.state_.architecture["reduce"] is not None:
-            raise ValueError(
-                "With reduce the process predicts reduced features, not those of X: use "
-                "reduce=None for predictive distributions."
-            )
-        return Predictor(self._adaptation, self.n_features_in_)

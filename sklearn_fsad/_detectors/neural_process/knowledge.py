@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -129,6 +129,11 @@ class HeldOutTasks:
     def suffice(self) -> bool:
         """Return whether enough groups of tasks have anomalies for a held-out comparison."""
         return len({self.groups[e.task] for e in self.episodes}) >= LEAST_GROUPS
+
+    def labelled(self, sampler: EpisodeSampler) -> HeldOutTasks:
+        """Return as many episodes of another sampler, those without labelled anomalies left out."""
+        drawn = [sampler.episode(0, i) for i in range(len(self.episodes))]
+        return replace(self, episodes=[e for e in drawn if (e.support_y == ANOMALOUS).any()])
 
     def fold_of(self, episode: Episode) -> int:
         """Return the fold in which the task of an episode is held out."""

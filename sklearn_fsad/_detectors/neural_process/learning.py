@@ -16,6 +16,7 @@ from ...tasks._episodes import EpisodeSampler
 from ...tasks._task_set import TaskSet
 from ..base.detector import BaseFewShotDetector
 from .knowledge import HeldOutTasks, Knowledge, compare_network, learn_knowledge
+from .label_weights import learn_label_weights
 from .module import NeuralProcess
 from .representation import MaskedRepresentation
 from .states import WEIGHT, describe, draft, module_of, new_module
@@ -42,14 +43,18 @@ def meta_learned_state(detector: BaseFewShotDetector, tasks: TaskSet, seed: int)
         knowledge, without, reports = learn_knowledge(
             tasks, held_out, past.describe, past.closed, detector.weigh_features
         )
+    arrays = knowledge.to_arrays()
+    labelled = past.labelled(held_out, seed)
+    if labelled is not None:
+        states = {fold: past.known(of_others) for fold, of_others in without.items()}
+        weights, report = learn_label_weights(detector, tasks, labelled, states, seed)
+        arrays, reports = arrays | weights, [*reports, report]
     used = True
     if detector.gate and past.settings.max_epochs:
         comparison = compare_network(held_out, without, past.describe, past.closed, past.network)
         reports += comparison.reports
         used = comparison.used[0]
-    state = past.draft.with_arrays(
-        knowledge.to_arrays(), held_out=[report.to_info() for report in reports]
-    )
+    state = past.draft.with_arrays(arrays, held_out=[report.to_info() for report in reports])
     if used:
         return past.train(state)
     warn(
@@ -92,16 +97,26 @@ class _PastTasks:
         """Draw held-out episodes; None where there is nothing to compare, or too few groups."""
         if self.draft.architecture["anchor"] == "none" or self.draft.info["targets"] is not None:
             return None
-        sampler = EpisodeSampler(
+        found = HeldOutTasks.from_tasks(self.tasks, self._sampler((0, 0), seed), seed)
+        return found if found.suffice else None
+
+    def labelled(self, held_out: HeldOutTasks, seed: int) -> HeldOutTasks | None:
+        """Draw held-out episodes with labelled anomalies; None if not asked for, or too few."""
+        low, high = self.detector.n_anomalous
+        if not (self.detector.label_evidence and high):
+            return None
+        found = held_out.labelled(self._sampler((max(low, 1), high), seed))
+        return found if found.suffice else None
+
+    def _sampler(self, n_anomalous: tuple[int, int], seed: int) -> EpisodeSampler:
+        return EpisodeSampler(
             self.tasks,
             n_normal=self.detector.n_normal,
-            n_anomalous=(0, 0),
+            n_anomalous=n_anomalous,
             n_query=_HELD_OUT_QUERIES,
             seed=seed,
             support_contamination=self.detector.support_contamination,
         )
-        found = HeldOutTasks.from_tasks(self.tasks, sampler, seed)
-        return found if found.suffice else None
 
     @property
     def work(self) -> float:
@@ -112,15 +127,19 @@ class _PastTasks:
         """Train a network on all tasks, and add it to a state."""
         return self._trained(state, self.tasks, self.settings)
 
+    def known(self, known: Knowledge) -> MetaState:
+        """Return the draft with what is known of some tasks."""
+        return self.draft.with_arrays(known.to_arrays())
+
     def network(self, known: Knowledge, positions: Sequence[int]) -> NeuralProcess:
         """Train a network on some tasks, and make the process with it."""
-        state = self.draft.with_arrays(known.to_arrays())
+        state = self.known(known)
         part = self.tasks.subset(positions)
         return module_of(self.detector, self._trained(state, part, self.settings.for_held_out()))
 
     def closed(self, known: Knowledge) -> NeuralProcess:
         """Make the process without a network."""
-        return module_of(self.detector, self.draft.with_arrays(known.to_arrays()))
+        return module_of(self.detector, self.known(known))
 
     def describe(self, X: Array, y: Codes) -> MaskedRepresentation:
         """Represent a support as input of these processes."""

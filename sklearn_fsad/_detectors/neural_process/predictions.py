@@ -9,6 +9,7 @@ from ..._training.layers import aligned
 from ..._training.usual_torch import scoring_torch, usual_torch
 from ..._typing import Array
 from ..base.adaptation import Adaptation
+from .labelled import LabelledAdaptation
 from .masks import scoring_plan
 from .module import NeuralProcess
 
@@ -23,6 +24,8 @@ def feature_terms(adaptation: Adaptation, rows: Array) -> Array:
         with scoring_torch():
             Z = aligned(represented.transform(part))
             found = adaptation.module.terms(values, Z).numpy()
+        if isinstance(adaptation, LabelledAdaptation):
+            found = adaptation.terms(represented.transform(part), found)
         return represented.spread_terms(part, found)
 
     found = adaptation.in_blocks(terms, rows)

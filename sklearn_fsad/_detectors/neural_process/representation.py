@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..._stats.moments import FAR, NEAR, compressed
 from ..._stats.scaling import ScaledSupport, ScalePrior, check_width
-from ..._typing import Array
+from ..._typing import Array, Mask
 from .reduction import Reduction
 
 
@@ -74,6 +74,11 @@ class MaskedRepresentation:
     def n_features(self) -> int:
         """Number of features that are represented, after a reduction."""
         return len(self._known)
+
+    @property
+    def is_known(self) -> Mask:
+        """Mark the represented features that some normal row of the support has: (d,)."""
+        return self._known
 
     def transform(self, X: Array) -> Array:
         """Represent rows: (m, d_in) -> (m, 3 d)."""

@@ -26,9 +26,9 @@ def test_labelled_anomalies_change_what_features_count(of_kind, task, meta):
 
 
 @pytest.mark.parametrize("trained", [False, True])
-def test_labelled_anomalies_leave_scores_alone_if_they_may_not_weigh(task, trained):
+def test_labelled_anomalies_leave_scores_alone_if_they_may_neither_weigh_nor_add(task, trained):
     X, y, query, _ = task
-    detector = (brief if trained else closed_form)(weigh_features=False)
+    detector = (brief if trained else closed_form)(weigh_features=False, label_evidence=False)
     told, untold = clone(detector).fit(X, y), clone(detector).fit(X[y == 0])
     np.testing.assert_array_equal(told.score_samples(query), untold.score_samples(query))
 
@@ -68,7 +68,7 @@ def test_without_a_gate_the_network_stays(of_kind):
 
 def test_past_tasks_choose_prior_rows_and_weights(judged):
     state = judged.pretrained
-    rows, weights, _ = state.info["held_out"]
+    rows, weights, *_ = state.info["held_out"]
     assert rows["used"] == max(rows["roc_auc"], key=rows["roc_auc"].get)
     assert rows["used"] == f"{state.arrays['knowledge.prior_rows']:g} rows"
     assert weights["used"] == "learned weights"
