@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from .._stats.ranking import clearly_better, column_aucs
 from .._training.batches import CollateOnce, EpisodeDataset
-from .._training.held_out import REGIMES, HeldOutEpisode, HeldOutReport, group_means
+from .._training.held_out import (
+    REGIMES,
+    HeldOutEpisode,
+    HeldOutReport,
+    gain_error,
+    group_means,
+)
 from .._training.loop import train_episodic
 from .._training.losses import PairwiseLoss
 from .._training.optimizers import LBFGS
@@ -157,4 +163,7 @@ def _choose(
         names[single] = evidence[single - SINGLE].name
     best = other if clearly_better(aucs[:, other] - aucs[:, MIX]) else MIX
     roc_auc = {names[option]: float(means[option]) for option in names}
-    return best, HeldOutReport(_CHOICE, REGIMES[regime], names[best], roc_auc)
+    gains = aucs[:, best] - aucs[:, CLOSED_FORM]
+    error = None if best == CLOSED_FORM else gain_error(gains)
+    report = HeldOutReport(_CHOICE, REGIMES[regime], names[best], roc_auc, standard_error=error)
+    return best, report

@@ -127,7 +127,11 @@ class HeldOutComparison:
                 quality.append(means[int(wins)])
                 measured = zip(options, map(float, means), strict=True)
                 roc_auc = {name: auc for name, auc in measured if np.isfinite(auc)}
-                self.reports.append(HeldOutReport(choice, name, options[int(wins)], roc_auc))
+                error = gain_error(aucs[:, 1] - aucs[:, 0]) if wins else None
+                report = HeldOutReport(
+                    choice, name, options[int(wins)], roc_auc, standard_error=error
+                )
+                self.reports.append(report)
         self.used = (used[0], used[1])
         self.quality = float(np.mean(quality)) if quality else 0.0
 
@@ -173,8 +177,7 @@ class HeldOutCorrection:
             measured = zip(options, map(float, group_means(part)[1].mean(axis=0)), strict=True)
             roc_auc = {name: auc for name, auc in measured if np.isfinite(auc)}
             roc_auc = {options[0]: roc_auc.pop(options[0]), CORRECTED: quality[-1], **roc_auc}
-            gains = corrected - by_size[:, 0]
-            error = float(standard_error(gains)) if len(gains) > 1 else None
+            error = gain_error(corrected - by_size[:, 0])
             self.reports.append(HeldOutReport(choice, name, CORRECTED, roc_auc, size, error))
         self.sizes = (sizes[0], sizes[1])
         self.quality = float(np.mean(quality)) if quality else 0.0
@@ -208,6 +211,11 @@ def group_means(
         groups.setdefault((e.fold, e.group), []).append(getattr(e, what))
     folds = np.array([fold for fold, _ in groups], dtype=np.intp)
     return folds, np.array([np.mean(aucs, axis=0) for aucs in groups.values()])
+
+
+def gain_error(gains: Array) -> float | None:
+    """Compute the standard error of a mean gain over groups: (n_groups,); None of a single one."""
+    return float(standard_error(gains)) if len(gains) > 1 else None
 
 
 def is_behind(episodes: Sequence[HeldOutEpisode]) -> bool:

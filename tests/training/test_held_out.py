@@ -228,6 +228,7 @@ def test_the_report_names_what_was_compared():
             "swapped support": 0.66,
             "permuted labels": 0.5,
         },
+        "standard_error": 0.0,
     }
     assert unlabelled == {
         "choice": "network",

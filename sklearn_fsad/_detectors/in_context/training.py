@@ -16,7 +16,13 @@ from ..._evidence.pooled import Pooled
 from ..._input.labels import ANOMALOUS
 from ..._stats.ranking import clear_gain, column_aucs
 from ..._training.batches import EpisodeDataset
-from ..._training.held_out import REGIMES, HeldOutEpisode, HeldOutReport, group_means
+from ..._training.held_out import (
+    REGIMES,
+    HeldOutEpisode,
+    HeldOutReport,
+    gain_error,
+    group_means,
+)
 from ..._training.loop import train_episodic
 from ..._training.losses import TopLoss
 from ..._training.optimizers import AdamW
@@ -241,6 +247,8 @@ def _reports(
         if len(aucs):
             options = ["before", *(f"stage {i}" for i in range(1, aucs.shape[1]))]
             roc_auc = dict(zip(options, map(float, aucs.mean(axis=0)), strict=True))
-            now = options[stage if used[regime] else 0]
-            reports.append(HeldOutReport("fine-tuning", name, now, roc_auc))
+            now = stage if used[regime] else 0
+            error = gain_error(aucs[:, now] - aucs[:, 0]) if now else None
+            report = HeldOutReport("fine-tuning", name, options[now], roc_auc, standard_error=error)
+            reports.append(report)
     return reports
