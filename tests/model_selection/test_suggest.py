@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, OutlierMixin
 
 from sklearn_fsad import FewShotSplit, InContextDetector, ProtoNetDetector, TaskSet
 from sklearn_fsad.model_selection import suggest_detector
+from sklearn_fsad.model_selection._suggest import _usual
 
 
 class Fixed(OutlierMixin, BaseEstimator):
@@ -89,6 +90,16 @@ def test_detectors_of_the_package_are_compared(few_trees):
     assert set(found.scores) == set(detectors)
     assert all((s > 0.5).all() and (s <= 1).all() for s in found.scores.values())
     assert found.best.get_params()["pretrained"] == detectors[found.best_name].pretrained
+
+
+@pytest.mark.parametrize(("n_features", "epochs"), [(100, None), (101, 0)])
+def test_no_network_of_a_neural_process_is_trained_on_wide_tasks(n_features, epochs):
+    rows = np.random.default_rng(0).normal(size=(4, n_features))
+    usual = _usual(TaskSet([(rows, [0, 0, 0, 1]), (rows, [0, 0, 0, 1])]), seed=0)
+    assert len(usual) == 4
+    name = list(usual)[-1]
+    assert name.endswith("without network") == (epochs == 0)
+    assert (usual[name].max_epochs == 0) == (epochs == 0)
 
 
 def test_one_bar_tells_how_far_all_detectors_are(capsys, caplog):
