@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-MODULES = ("families", "measures.ranking", "protocols.families")
+MODULES = ("families", "measures.ranking", "protocols.families", "report.records")
 CHEAP = ["maha_scaled", "ratio_raw"]
 
 
@@ -217,6 +217,13 @@ def test_reuse_refuses_another_protocol(bench, folder, tmp_path, capsys, words, 
     assert code == 2
     assert rows is None
     assert changed in capsys.readouterr().err
+
+
+def test_words_about_code_are_not_what_runs(bench):
+    what_runs = bench.report.records.what_runs
+    spoken = 'def f(x):  # of a number\n    """Add one."""\n\n    return x + 1\n'
+    assert what_runs(spoken) == what_runs("def f(x): return (x + 1)")
+    assert what_runs(spoken) != what_runs(spoken.replace("+ 1", "+ 2"))
 
 
 def test_reuse_refuses_other_data_and_a_missing_header(bench, folder, tmp_path, capsys):
