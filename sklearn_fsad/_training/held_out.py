@@ -71,6 +71,11 @@ class HeldOutReport:
     size: float | None = None
     standard_error: float | None = None
 
+    def using(self, option: str) -> HeldOutReport:
+        """Return the report where an option is used all the same, and no share of a correction."""
+        roc_auc = {name: auc for name, auc in self.roc_auc.items() if name != CORRECTED}
+        return HeldOutReport(self.choice, self.regime, option, roc_auc)
+
     def to_info(self) -> dict[str, Any]:
         """Return an entry of ``MetaState.info["held_out"]``."""
         rounded = {name: round(auc, 4) for name, auc in self.roc_auc.items()}

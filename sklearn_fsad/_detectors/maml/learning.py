@@ -138,7 +138,10 @@ def learned_state(
         )
         arrays |= learned | feature_map.to_arrays() | _network_arrays(detector, trained, gate)
         architecture = {name: shape[name] for name in ("embedding_dim", "hidden")}
-        info |= {"network": shape, "held_out": [r.to_info() for r in trained.reports]}
+        reports = trained.reports
+        if not (gate and detector.residual):  # the whole network is used, whatever they say
+            reports = [report.using("network") for report in reports]
+        info |= {"network": shape, "held_out": [report.to_info() for report in reports]}
         info |= {"history": trained.history, "permuted_features": trained.permuted}
     names = tasks.feature_names_in
     return _state(detector, evidence, arrays, n_features, names, architecture, info)

@@ -150,6 +150,12 @@ def test_a_network_on_its_own_that_loses_is_kept_with_a_warning(family, task):
     with pytest.warns(AdaptationWarning, match="the network is used all the same"):
         detector = MAMLDetector(**settings).meta_fit(family)
     assert detector.fit(*task[:2]).adaptation_report_["used"] == "network"
+    held_out = detector.pretrained.info["held_out"]
+    assert held_out
+    for report in held_out:
+        assert report["used"] == "network"
+        assert not {"size", "standard_error"} & {*report}
+        assert "corrected" not in report["roc_auc"]
 
 
 # --- reports and warnings -------------------------------------------------------------------------
