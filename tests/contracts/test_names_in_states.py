@@ -38,6 +38,7 @@ ARRAYS = {
     },
     "meta-fitted tnp": {
         "probability", *TASKS,
+        *(f"labels.{name}" for name in (*MIX, "n_anomalous", "n_normal")),
         *(f"knowledge.{name}" for name in ("factor", "prior_rows", "rest", "weights")),
         *layers("net.decoder.net.N", "net.encoder.net.N", "net.aggregator.layers.N.net.N"),
         *layers("net.aggregator.layers.N.norm", "net.aggregator.layers.N.normN"),

@@ -54,16 +54,16 @@ def test_workers_use_one_thread_unless_they_ask_themselves(backend):
 def seen_while(monkeypatch, function, n_threads):
     """Return which threads scored blocks, so many at once, and what each of them may use."""
     seen, all_there = {}, threading.Barrier(n_threads)
-    score_block = Adaptation.score_block
+    score_represented = Adaptation.score_represented
 
-    def spied(adaptation, X):
+    def spied(adaptation, Z):
         if threading.get_ident() not in seen:
             seen[threading.get_ident()] = threads_asked_for()
             all_there.wait(timeout=60)
-        return score_block(adaptation, X)
+        return score_represented(adaptation, Z)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Adaptation, "score_block", spied)
+        patched.setattr(Adaptation, "score_represented", spied)
         with config_context(n_threads=n_threads):
             function()
     return seen
