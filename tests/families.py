@@ -103,6 +103,8 @@ def unlearned(name):
 FEW_TREES = {  # forests as small as tests of a contract need
     "sklearn_fsad._evidence.table_anomalies._N_TREES": 6,
     "sklearn_fsad._evidence.table_anomalies._N_TREES_OF_PART": 3,
+    "sklearn_fsad._evidence.table_classifiers._N_TREES": 6,
+    "sklearn_fsad._evidence.table_classifiers._N_TREES_OF_PART": 3,
 }
 FEW_LESSONS = {  # what methods learn beside the epochs of their network
     "sklearn_fsad._detectors.maml.learning.MIX_EPOCHS": 1,

@@ -11,7 +11,7 @@ from typing import Any
 from bench.methods.detectors import Spec, parse_spec
 
 OPTIONS: dict[str, dict[str, Any]] = {
-    "data": {"type": Path, "required": True, "help": "folder of npz files, one task each"},
+    "data": {"type": Path, "required": True, "help": "folder of files, one task each"},
     "split": {"choices": ("random", "groups", "none"), "help": "how tasks are held out"},
     "tables": {"nargs": "*", "help": 'names, or "all"'},
     "n": {"type": int, "help": "normal rows in a support"},

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from bench.options import add_options
 from bench.report.records import Result
 from sklearn_fsad import MetaState
-from sklearn_fsad._detectors.in_context.closed_form import closed_form
+from sklearn_fsad._detectors.in_context.closed_form import default_arrays
 from sklearn_fsad._detectors.in_context.module import arrays_of, new_module
 from sklearn_fsad._detectors.in_context.training import described, train
 from sklearn_fsad._evidence.episodes import FoldedEvidence, observe, typical_spread
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> Sequence[Result]:
     settings = TrainingSettings(lr=args.lr, max_epochs=args.epochs, batch_size=32, seed=args.seed)
     with progress("pretrain", verbose=1):
         module, history = train(
-            new_module(closed_form(), args.seed), described(observations, typical), settings
+            new_module(default_arrays(), args.seed), described(observations, typical), settings
         )
     info = {
         "evidence": list(TABULAR),

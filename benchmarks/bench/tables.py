@@ -20,7 +20,8 @@ from bench.measures.ranking import Runner
 from bench.methods.meta import META_BASELINES
 from bench.methods.named import baselines_of_splits
 from bench.options import add_detectors, add_options, refusing
-from bench.protocols.families import Episode, Fold, Task, load_family
+from bench.protocols.families import Episode, Fold, Task
+from bench.protocols.frames import load_tables
 from bench.protocols.tables import FewLabels, OneClass, TableSplits, related_folds
 from bench.report.markdown import METRICS, family_report
 from bench.report.ranks import rank_figure, ranks_report
@@ -77,7 +78,7 @@ def protocol_of(args: argparse.Namespace) -> Any:
 
 def chosen_tasks(args: argparse.Namespace, protocol: Any) -> list[Task]:
     """Return the tables to measure on, those with published figures where these are wanted."""
-    tasks = [task for task in load_family(args.data) if task.testable]
+    tasks = [task for task in load_tables(args.data) if task.testable]
     if args.protocol in PUBLISHED:
         known = {row.task for row in protocol.rows(args.published, "", [t.name for t in tasks])}
         tasks = [task for task in tasks if task.name in known]

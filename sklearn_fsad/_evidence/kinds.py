@@ -36,6 +36,7 @@ from .family_normals import (
 )
 from .support import QueryRows, Support
 from .table_anomalies import ANOMALIES
+from .table_classifiers import CLASSIFIERS
 from .table_normals import NORMALS, EvidenceFunction, reads_columns
 
 
@@ -141,7 +142,7 @@ TABULAR: dict[str, Evidence] = {
     },
     **{
         name: Evidence(name, function, needs_anomalies=True, tables_only=reads_columns(name))
-        for name, function in ANOMALIES.items()
+        for name, function in {**ANOMALIES, **CLASSIFIERS}.items()
     },
     **{
         name: replace(EVIDENCE[name], embeddings_only=True)
@@ -150,7 +151,10 @@ TABULAR: dict[str, Evidence] = {
 }
 
 # the same, and what tasks that share their columns have in common
-FAMILY: dict[str, Evidence] = TABULAR | {name: e for name, e in EVIDENCE.items() if e.needs_pooled}
+POOLED: dict[str, Evidence] = {name: e for name, e in EVIDENCE.items() if e.needs_pooled}
+FAMILY: dict[str, Evidence] = TABULAR | POOLED
+# evidence of a family that states which do not name theirs know nothing of
+LATER = ("column_likelihoods_outlying", "forest_wide", "kernel_machine_gaussian")
 
 
 def resolve_evidence(

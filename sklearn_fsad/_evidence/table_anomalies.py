@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -27,6 +28,7 @@ _SHARED = 8  # columns of which all pairs are looked at
 _MOST_SETS, _MOST_NORMALS = 32, 300
 _MOST_KERNELS = 2**16  # that are held at a time
 _BANDWIDTH = 0.5
+_OUTLYING = 0.8  # the mean of a standard normal variable without its sign
 _MOST_NUMBERS = 2**20  # in one array of differences
 _N_TREES, _N_TREES_OF_PART = 40, 12
 
@@ -122,8 +124,25 @@ class Excess:
 
 def column_likelihoods(support: Support, rows: QueryRows) -> Array:
     """Compute the log ratio of densities of anomalies and normals by column: naive Bayes."""
+    total = np.zeros(len(rows.gaussian))
+    for of_column in _column_ratios(support, rows):
+        total += of_column
+    return total / rows.gaussian.shape[1]
+
+
+def column_likelihoods_outlying(support: Support, rows: QueryRows) -> Array:
+    """Weigh the same by how far out the anomalies lie in a column: one anomaly tells where."""
+    weights = np.abs(support.gaussian.anomalies).mean(axis=0)
+    weights = np.maximum(weights - _OUTLYING, 0.0) + 0.05
+    total = np.zeros(len(rows.gaussian))
+    for weight, of_column in zip(weights, _column_ratios(support, rows), strict=True):
+        total += weight * of_column
+    return total / weights.sum()
+
+
+def _column_ratios(support: Support, rows: QueryRows) -> Iterator[Array]:
+    """Yield the log ratio of the densities of anomalies and normals in each column: (m,)."""
     G, A = rows.gaussian, support.gaussian.anomalies
-    total = np.zeros(len(G))
     normaliser = -0.5 * np.log(2 * np.pi)
     at_once = max(1, _MOST_KERNELS // max(G.shape[0] * len(A), 1))
     for start in range(0, G.shape[1], at_once):
@@ -134,10 +153,7 @@ def column_likelihoods(support: Support, rows: QueryRows) -> Array:
         gaps = (g[:, :, None] - a[:, None, :]) / _BANDWIDTH  # (columns, m, k)
         kernels = np.exp(normaliser - 0.5 * gaps**2) / _BANDWIDTH
         anomalous = (kernels.sum(axis=2) + broad) / (a.shape[1] + 1.0)
-        ratio = np.log((0.9 * anomalous + 0.1 * normal + TINY) / (normal + 0.01 * broad + TINY))
-        for of_column in ratio:
-            total += of_column
-    return total / G.shape[1]
+        yield from np.log((0.9 * anomalous + 0.1 * normal + TINY) / (normal + 0.01 * broad + TINY))
 
 
 @dataclass(frozen=True)
@@ -189,13 +205,13 @@ def forest(support: Support, rows: QueryRows) -> Array:
         n = _N_TREES_OF_PART if support.is_part else _N_TREES
         return grow_forest(X, np.arange(len(X)) >= len(space.normals), n)
 
-    groups = support.once("equal columns", lambda: _equal_columns(support.compressed))
-    Z = rows.compressed if groups is None else _means_of_columns(rows.compressed, groups)
+    groups = support.once("equal columns", lambda: equal_columns(support.compressed))
+    Z = rows.compressed if groups is None else means_of_columns(rows.compressed, groups)
     share = support.once("forest", grown).vote(Z)
     return np.log((share + 0.01) / (1.01 - share))
 
 
-def _equal_columns(space: Coordinates) -> NDArray[np.intp] | None:
+def equal_columns(space: Coordinates) -> NDArray[np.intp] | None:
     """Group columns that are equal in the support; None if no two are."""
     columns = np.concatenate([space.normals, space.anomalies]).T + 0.0  # no minus zero
     numbers: dict[bytes, int] = {}
@@ -203,7 +219,7 @@ def _equal_columns(space: Coordinates) -> NDArray[np.intp] | None:
     return None if len(numbers) == len(columns) else np.array(groups)
 
 
-def _means_of_columns(Z: Array, groups: NDArray[np.intp]) -> Array:
+def means_of_columns(Z: Array, groups: NDArray[np.intp]) -> Array:
     """Replace each column by the mean of its group: (m, d) -> (m, d)."""
     member = groups[:, None] == np.arange(groups.max() + 1)  # (d, n_groups)
     return row_product(Z, member / member.sum(axis=0))[:, groups]
@@ -260,6 +276,7 @@ ANOMALIES: dict[str, EvidenceFunction] = {
     },
     **{f"excess_{name}": Excess(name) for name in ("compressed", "gaussian", "white")},
     "column_likelihoods": column_likelihoods,
+    "column_likelihoods_outlying": column_likelihoods_outlying,
     **{f"subspaces_{name}": SubspaceRatio(name) for name in ("compressed", "gaussian")},
     "forest": forest,
 }

@@ -193,5 +193,7 @@ NORMALS: dict[str, EvidenceFunction] = {
 
 def reads_columns(name: str) -> bool:
     """Return whether evidence reads single columns, which mean nothing in an embedding."""
-    columns = ("gaussian", "boxed", "tails", "column_likelihoods", "subspaces", "conditional")
+    columns = (
+        "gaussian", "boxed", "tails", "column_likelihoods", "subspaces", "conditional", "wide",
+    )  # fmt: skip
     return any(part in name for part in columns)

@@ -127,3 +127,20 @@ def interpolated(rows: Array, knots: Array, heights: Array, starts: Positions) -
     out = np.empty(rows.shape)
     _interpolated(plain(rows), knots, heights, starts, out)
     return out
+
+
+@compiled(MATRIX, MATRIX, OUT)
+def _summed_differences(rows: Array, columns: Array, out: Array) -> None:
+    for i in range(len(rows)):
+        total = out[i]
+        for j in range(rows.shape[1]):
+            x, line = rows[i, j], columns[j]
+            for t in range(len(line)):
+                total[t] += abs(x - line[t])
+
+
+def summed_differences(rows: Array, columns: Array) -> Array:
+    """Compute the sums of absolute differences of rows and points: (m, d), (d, n) -> (m, n)."""
+    out = np.zeros((len(rows), columns.shape[1]))
+    _summed_differences(plain(rows), plain(columns), out)
+    return out

@@ -59,11 +59,13 @@ class Forest(NamedTuple):
         return votes / len(self.column)
 
 
-def grow_forest(X: Array, is_second: Mask, n_trees: int, seed: int = 0) -> Forest:
+def grow_forest(
+    X: Array, is_second: Mask, n_trees: int, seed: int = 0, n_tried: int | None = None
+) -> Forest:
     """Grow extremely randomised trees [1]_ that tell two classes of the same total weight.
 
-    Each node tries as many random columns as the root of their number, each with one random
-    threshold, and splits where the Gini impurity falls most; trees are grown until leaves are pure.
+    Each node tries some random columns, each with one random threshold, and splits where the Gini
+    impurity falls most; trees are grown until leaves are pure.
 
     Parameters
     ----------
@@ -72,6 +74,8 @@ def grow_forest(X: Array, is_second: Mask, n_trees: int, seed: int = 0) -> Fores
         At least one row of each class.
     n_trees : int
     seed : int, default=0
+    n_tried : int or None, default=None
+        Columns tried at a node; None means the root of their number.
 
     Returns
     -------
@@ -91,7 +95,7 @@ def grow_forest(X: Array, is_second: Mask, n_trees: int, seed: int = 0) -> Fores
     seeds = np.random.SeedSequence(seed).generate_state(n_trees, np.uint64).astype(np.uint64)
     n, d = X.shape
     _grow(
-        plain(X), is_second, weight, seeds, max(1, int(np.sqrt(d))),
+        plain(X), is_second, weight, seeds, n_tried or max(1, int(np.sqrt(d))),
         np.zeros(1, dtype=np.uint64), np.zeros(n, dtype=np.intp), np.zeros(d, dtype=np.intp),
         np.zeros((2 * n, 2), dtype=np.intp), column, threshold, left, share,
     )  # fmt: skip

@@ -46,7 +46,7 @@ ARRAYS = {
                   for name in ("mix", "to_key", "to_query", "to_value"))),
     },
     "meta-fitted in context": {
-        "closed", "departs", "probability", "typical_spread", "net.kind", "net.own",
+        "closed", "departs", "kinds", "probability", "typical_spread", "net.kind", "net.own",
         *layers("net.says", "net.facts.N", "net.gate.N", "net.norm", "net.attention.out_proj"),
         "net.attention.in_proj_weight", "net.attention.in_proj_bias",
     },

@@ -9,21 +9,24 @@ from scipy.linalg import solve
 from scipy.stats import norm, rankdata
 from sklearn.covariance import LedoitWolf
 from sklearn.metrics import roc_auc_score
+from sklearn.metrics.pairwise import laplacian_kernel
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import MinMaxScaler
 
-from sklearn_fsad._evidence import table_anomalies
+from sklearn_fsad._evidence import table_anomalies, table_classifiers
 from sklearn_fsad._evidence.calibration import CalibratedEvidence
 from sklearn_fsad._evidence.family_anomalies import separations
 from sklearn_fsad._evidence.kinds import TABULAR
 from sklearn_fsad._evidence.support import Support
 from sklearn_fsad._evidence.table_anomalies import ANOMALIES
+from sklearn_fsad._evidence.table_classifiers import CLASSIFIERS, forest_wide
 from sklearn_fsad._evidence.table_normals import NORMALS, reads_columns
 from sklearn_fsad._stats.column_sets import ColumnSets
 from sklearn_fsad._stats.scaling import ScaledSupport
 from sklearn_fsad._stats.trees import grow_forest
 
-OF_TABLES = (*NORMALS, *ANOMALIES)
+WITH_LABELS = (*ANOMALIES, *CLASSIFIERS)
+OF_TABLES = (*NORMALS, *WITH_LABELS)
 
 
 def made(n=12, k=4, d=6, m=10, seed=0):
@@ -69,7 +72,7 @@ def test_order_and_units_do_not_matter(n, k, d):
     N, A, X = made(n, k, d)
     X = np.concatenate([X, N[:2], A[:1], N[:1] + 20])
     rng = np.random.default_rng(1)
-    steady = [name for name in TABULAR if name != "forest"]
+    steady = [name for name in TABULAR if not name.startswith("forest")]
     expected, columns = about(steady, N, A, X), rng.permutation(d)
     scale, shift = np.exp(rng.normal(size=d)), 3 * rng.normal(size=d)
     ways = (
@@ -101,7 +104,7 @@ def test_a_far_row_is_more_anomalous_than_a_near_one(name):
     assert far > near
 
 
-@pytest.mark.parametrize("name", ANOMALIES)
+@pytest.mark.parametrize("name", WITH_LABELS)
 @pytest.mark.parametrize("k", [1, 5])
 def test_closeness_to_a_labelled_anomaly_raises_its_evidence(name, k):
     rng = np.random.default_rng(0)
@@ -120,6 +123,7 @@ def test_what_reads_columns_is_silent_on_embeddings():
         assert TABULAR[name].applies(False, 5)
         assert TABULAR[name].applies(False, 0) == (name in NORMALS)
     assert all(map(reads_columns, ("tails_mean", "nearest_5_gaussian", "conditional_most")))
+    assert reads_columns("forest_wide")
     assert not any(map(reads_columns, ("nearest_5_compressed", "distance_minor", "forest")))
 
 
@@ -286,3 +290,52 @@ def test_forest_is_the_vote_of_extremely_randomised_trees():
     share = grow_forest(support_rows, np.arange(34) >= 30, 40).vote(rows.compressed)
     expected = np.log((share + 0.01) / (1.01 - share))
     np.testing.assert_allclose(TABULAR["forest"].function(support, rows), expected)
+
+
+def test_the_wide_forest_sees_three_coordinate_systems_and_the_mean_of_equal_columns():
+    N, A, X = made(30, 4)
+    support = Support(N, A)
+    assert np.abs(forest_wide(support, support.rows(X))).max() < 1.001 * np.log(101.0)
+    assert support.once("wide forest", lambda: None).column.max() >= 2 * N.shape[1]
+    N[:, 1], A[:, 1] = N[:, 0], A[:, 0]
+    swapped = X[:, [1, 0, *range(2, X.shape[1])]]
+    first, second = one("forest_wide", N, A, X), one("forest_wide", N, A, swapped)
+    np.testing.assert_allclose(first, second)
+
+
+def test_the_kernel_machine_solves_weighted_least_squares():
+    N, A, X = made(30, 4)
+    support = Support(N, A)
+    rows = support.rows(X)
+    space, Z = support.gaussian, rows.gaussian
+    points = np.concatenate([space.normals, space.anomalies])
+    weights = np.repeat([34 / 60, 34 / 8], [30, 4])
+
+    def kernel(rows):
+        return laplacian_kernel(rows, points, gamma=1 / points.shape[1])
+
+    coefficients = np.linalg.solve(
+        kernel(points) + np.diag(1 / weights), np.repeat([-1.0, 1.0], [30, 4])
+    )
+    scores = TABULAR["kernel_machine_gaussian"].function(support, rows)
+    np.testing.assert_allclose(scores, kernel(Z) @ coefficients)
+
+
+def test_the_kernel_machine_takes_rows_in_parts(monkeypatch):
+    N, A, X = made(30, 4, m=50)
+    whole = one("kernel_machine_gaussian", N, A, X)
+    monkeypatch.setattr(table_classifiers, "_MOST_NUMBERS", 100)
+    np.testing.assert_array_equal(one("kernel_machine_gaussian", N, A, X), whole)
+
+
+def test_one_anomaly_tells_by_the_columns_in_which_it_lies_far_out():
+    rng = np.random.default_rng(0)
+    N, A, X = rng.normal(size=(50, 40)), rng.normal(size=(1, 40)), rng.normal(size=(400, 40))
+    A[0, 0] = 4.0
+    X[200:, 0] += 3.0
+    truth = np.arange(400) >= 200
+    plain, outlying = (
+        roc_auc_score(truth, one(name, N, A, X))
+        for name in ("column_likelihoods", "column_likelihoods_outlying")
+    )
+    assert outlying > plain + 0.05

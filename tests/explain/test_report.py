@@ -132,7 +132,7 @@ def test_rows_are_counted_by_their_labels():
 
 
 def test_weights_of_the_package_are_named():
-    assert "'tabular-v1'" in make_detector("in context").summary().learned_from
+    assert "'tabular-v2'" in make_detector("in context").summary().learned_from
 
 
 @pytest.mark.filterwarnings("ignore:A false-alarm rate of alpha=0.01:UserWarning")

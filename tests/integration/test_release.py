@@ -38,7 +38,8 @@ def archives(tmp_path_factory):
 def test_the_wheel_holds_the_package_its_weights_and_nothing_else(archives):
     assert archives[0].stat().st_size < 2**20
     inside = zipfile.ZipFile(archives[0]).namelist()
-    assert {"sklearn_fsad/weights/tabular-v1.safetensors", "sklearn_fsad/py.typed"} <= set(inside)
+    weights = {f"sklearn_fsad/weights/tabular-v{i}.safetensors" for i in (1, 2)}
+    assert {*weights, "sklearn_fsad/py.typed"} <= set(inside)
     assert {name.split("/")[0].split("-")[0] for name in inside} == {"sklearn_fsad"}
     package = {name for name in inside if ".dist-info/" not in name}
     assert {Path(name).suffix for name in package} == {".py", ".typed", ".safetensors"}

@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from sklearn_fsad._stats.column_sets import ColumnSets, nearest_in_sets
-from sklearn_fsad._stats.compiled import interpolated, row_product
+from sklearn_fsad._stats.compiled import interpolated, row_product, summed_differences
 from sklearn_fsad._stats.nearest import nearest_columns
 
 PAIRS = ColumnSets.of([np.array(s) for s in ([0], [3], [1, 2], [4, 0])])
@@ -130,3 +130,10 @@ def other_arrays(rows):
     part_of_more = np.repeat(rows, 2, axis=1)[:, ::2]
     swapped = rows.astype(rows.dtype.newbyteorder())
     return np.asfortranarray(rows), read_only, unaligned, part_of_more, swapped
+
+
+def test_summed_differences_are_distances_of_city_blocks():
+    rows, points = rows_and_points()
+    found = summed_differences(rows, points.T)
+    np.testing.assert_allclose(found, cdist(rows, points, "cityblock"))
+    np.testing.assert_array_equal(summed_differences(rows[40:41], points.T), found[40:41])

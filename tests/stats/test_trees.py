@@ -59,3 +59,12 @@ def test_a_row_gets_the_same_votes_in_any_company():
     whole = forest.vote(rows)
     np.testing.assert_array_equal([forest.vote(row[None])[0] for row in rows], whole)
     np.testing.assert_array_equal(forest.vote(np.asfortranarray(rows)), whole)
+
+
+def test_more_columns_at_a_node_find_the_one_that_tells():
+    rng = np.random.default_rng(0)
+    X, second = rng.normal(size=(60, 20)), np.arange(60) >= 50
+    X[:, 7] += 8.0 * second
+    few, all_of_them = (grow_forest(X, second, 40, n_tried=n) for n in (1, 20))
+    assert (all_of_them.column[:, 0] == 7).mean() > 0.7 > 0.3 > (few.column[:, 0] == 7).mean()
+    np.testing.assert_array_equal(grow_forest(X, second, 9, n_tried=4), grow_forest(X, second, 9))

@@ -21,7 +21,7 @@ import sklearn_fsad
 from sklearn_fsad import MetaState
 from sklearn_fsad.exceptions import WeightsError
 
-SHIPPED = Path(sklearn_fsad.__file__).parent / "weights" / "tabular-v1.safetensors"
+SHIPPED = Path(sklearn_fsad.__file__).parent / "weights" / "tabular-v2.safetensors"
 FINE = (": refused", ": the same")
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from bench.protocols.families import Episode, Fold, Task, random_state_of
+from bench.protocols.frames import encoded
 from bench.report.records import Row
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
@@ -60,6 +61,7 @@ class TableSplits:
             train, test = train_test_split(
                 rows, test_size=TEST_SHARE, stratify=task.y[rows], random_state=state
             )
+            X = encoded(task, train)
             normals = rng.permutation(train[task.y[train] == 0])
             anomalies = rng.permutation(train[task.y[train] == 1])
             for n, k in self.cells:
@@ -70,7 +72,7 @@ class TableSplits:
                 y = np.repeat([0, 1], [len(clean) + len(hidden), len(labelled)])
                 yield Episode(
                     task, number, n, k, len(y) - len(labelled), len(labelled),
-                    task.X[taken], y, task.X[test], task.y[test],
+                    X[taken], y, X[test], task.y[test],
                 )  # fmt: skip
 
 

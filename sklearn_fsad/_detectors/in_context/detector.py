@@ -15,13 +15,14 @@ from ..base.adaptation import Adaptation, SupportSet
 from ..base.detector import BaseFewShotDetector
 from ..base.documentation import with_shared_parameters
 from .cleaning import trusted
-from .closed_form import closed_form, kinds_of
+from .closed_form import default_arrays, kinds_of
 from .module import ContextMix, module_of
 from .representation import TableRepresentation
 from .training import fine_tune
 
-_SHIPPED = "tabular-v1"
-_CLOSED_FORM = {"closed": closed_form(), "departs": np.zeros((2, 2))}
+_SHIPPED = "tabular-v2"
+_STARTS = (None, "tabular-v1", _SHIPPED)
+_CLOSED_FORM = default_arrays()
 
 
 @with_shared_parameters
@@ -73,9 +74,9 @@ class InContextDetector(BaseFewShotDetector):
         Whether to treat the normal training rows as if they were unlabelled, and leave out those
         farthest from the others; see ``support_kept_``. "all" also leaves out labelled anomalies
         that look normal.
-    pretrained : MetaState, str or path, default="tabular-v1"
-        The weights that come with the package, or those that ``meta_fit`` set; None means the
-        fixed default weights that the network corrects.
+    pretrained : MetaState, str or path, default="tabular-v2"
+        The weights that come with the package, or those that ``meta_fit`` set; "tabular-v1" are
+        those of version 0.1.0, and None means the fixed default weights that the network corrects.
     {device}
     {net_params}
     {callbacks}
@@ -190,7 +191,7 @@ class InContextDetector(BaseFewShotDetector):
         if state is not None and "start" in state.info:
             name = state.info["start"]
             state = resolve_state(name)
-        known = {"start": name} if name in (None, _SHIPPED) else {}
+        known = {"start": name} if name in _STARTS else {}
         return (_CLOSED_FORM if state is None else state.arrays), known
 
     def _check_state(self, state: MetaState) -> None:

@@ -15,7 +15,7 @@ from ..._stats.compiled import row_product
 from ..._training.seeding import torch_seed
 from ..._training.weights import from_arrays, to_arrays
 from ..._typing import Array
-from .closed_form import applicable, kinds_of
+from .closed_form import KINDS, applicable, kinds_of
 
 N_FACTS = 7  # columns that describe the support as a whole
 _N_STATISTICS = 9
@@ -38,15 +38,18 @@ class ContextMix(nn.Module):
 
     Parameters
     ----------
-    closed : ndarray of shape (2, 3, n_evidence)
-        Default weights: of tables and of embeddings, with no labelled anomaly, with one and with
-        ten; in between they are interpolated in log(1 + k).
+    closed : ndarray of shape (2, 4, n_evidence) or (2, 3, n_evidence)
+        Default weights: of tables and of embeddings, with no labelled anomaly and ten normals or
+        fifty, with one anomaly and with ten; in between they are interpolated in log n and in
+        log(1 + k). Of three, the first is for any number of normals.
     applies : ndarray of shape (2, 2, n_evidence)
         Positive where evidence applies, for tables and embeddings, without and with labelled
         anomalies; its weight is zero elsewhere.
     departs : ndarray of shape (2, 2) or None, default=None
         One where the network departs from the default weights, else zero: for tables and
         embeddings, without and with labelled anomalies; None: everywhere.
+    kinds : ndarray of shape (n_letters,) or None, default=None
+        Names of the evidence as a state keeps them; None for the first kinds there were.
     width : int, default=24
         Width of a token.
 
@@ -62,9 +65,11 @@ class ContextMix(nn.Module):
         closed: Array,
         applies: Array,
         departs: Array | None = None,
+        kinds: Array | None = None,
         width: int = 24,
     ) -> None:
         super().__init__()
+        self.kinds = kinds
         n_evidence = closed.shape[-1]
         self.departs: Tensor
         self.register_buffer(
@@ -112,7 +117,9 @@ class ContextMix(nn.Module):
         has_anomalies = anomalous.any(-1)
         embedding, k = (facts[:, -1] > 0).long(), anomalous.sum(-1)
         applies = self.applies[embedding, has_anomalies.long()]  # (b, n_evidence)
-        none, one, ten = self.closed[embedding].unbind(1)
+        n = normal.sum(-1, keepdim=True)
+        *none_of, one, ten = self.closed[embedding].unbind(1)
+        none = none_of[0] + _share_of_fifty(n) * (none_of[-1] - none_of[0])
         share = _share_of_ten(k).unsqueeze(-1)
         closed = torch.where(has_anomalies.unsqueeze(-1), one + share * (ten - one), none)
         statistics = torch.cat([_normals(evidence, normal),
@@ -121,7 +128,6 @@ class ContextMix(nn.Module):
         attended, _ = self.attention(tokens, tokens, tokens, key_padding_mask=~applies)
         factor = _MOST_FACTOR * torch.tanh(self.gate(self.norm(tokens + attended)).squeeze(-1))
         # few shots, small departure: one anomaly has no leave-one-out score, few normals noisy ones
-        n = normal.sum(-1, keepdim=True)
         trust = torch.where(has_anomalies.unsqueeze(-1), share, 1.0).to(X.dtype) * n / (n + _FEW)
         departs = self.departs[embedding, has_anomalies.long()].unsqueeze(-1).to(X.dtype)
         weights = closed.to(X.dtype) * torch.exp(departs * trust * factor)
@@ -139,6 +145,11 @@ def _share_of_ten(k: Tensor) -> Tensor:
     """Interpolate in log(1 + k): 0 for one labelled anomaly, 1 for ten or more: (b,)."""
     # each further anomaly adds less information than the one before it, hence the logarithm
     return (torch.log((1.0 + k.double()) / 2.0) / math.log(5.5)).clamp(0.0, 1.0)
+
+
+def _share_of_fifty(n: Tensor) -> Tensor:
+    """Interpolate in log n: 0 for ten normals or fewer, 1 for fifty or more: (b, 1)."""
+    return (torch.log(n.double().clamp(min=1.0) / 10.0) / math.log(5.0)).clamp(0.0, 1.0)
 
 
 def _normals(evidence: Tensor, normal: Tensor) -> Tensor:
@@ -180,16 +191,17 @@ def _anomalies(evidence: Tensor, normal: Tensor, anomalous: Tensor) -> Tensor:
 NET = "net."
 
 
-def new_module(closed: Array, seed: int, **given: Any) -> ContextMix:
-    """Make an untrained network, which gives the default weights."""
+def new_module(arrays: Mapping[str, Array], seed: int, **given: Any) -> ContextMix:
+    """Make an untrained network, which gives the default weights of a state."""
     with torch_seed(seed):
-        return ContextMix(closed, applicable(kinds_of({"closed": closed})), **given)
+        applies = applicable(kinds_of(arrays))
+        return ContextMix(arrays["closed"], applies, kinds=arrays.get(KINDS), **given)
 
 
 def module_of(arrays: Mapping[str, Array], **given: Any) -> ContextMix:
     """Make the network of a state; without learned arrays it is untrained."""
     given = {"departs": arrays["departs"], **given}
-    module = new_module(arrays["closed"], 0, **given)
+    module = new_module(arrays, 0, **given)
     learned = from_arrays(arrays, NET)
     module.double()
     if learned:
@@ -203,6 +215,8 @@ def module_of(arrays: Mapping[str, Array], **given: Any) -> ContextMix:
 def arrays_of(module: ContextMix, departs: Array | None = None) -> dict[str, Array]:
     """Return named arrays of a network for a :class:`MetaState`, weights in half precision."""
     weights = to_arrays(dict(module.named_parameters()), NET)
-    arrays = {name: value.astype(np.float16) for name, value in weights.items()}
+    arrays: dict[str, Any] = {name: value.astype(np.float16) for name, value in weights.items()}
+    if module.kinds is not None:
+        arrays[KINDS] = module.kinds
     departs = np.ones((2, 2)) if departs is None else departs
     return {**arrays, "closed": module.closed.double().cpu().numpy(), "departs": departs}

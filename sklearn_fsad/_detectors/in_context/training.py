@@ -11,7 +11,7 @@ import torch
 from skorch.callbacks import Callback, GradientNormClipping
 
 from ..._evidence.episodes import FoldedEvidence, Observation, observe, typical_spread
-from ..._evidence.kinds import FAMILY, TABULAR
+from ..._evidence.kinds import POOLED, Evidence
 from ..._evidence.pooled import Pooled
 from ..._input.labels import ANOMALOUS
 from ..._stats.ranking import clear_gain, column_aucs
@@ -31,6 +31,7 @@ from ..._training.settings import TrainingSettings
 from ..._typing import Array
 from ...tasks._episodes import Episode, EpisodeSampler
 from ...tasks._task_set import TaskSet
+from .closed_form import KINDS, kinds_of, names_array
 from .module import NET, ContextMix, arrays_of, module_of
 from .representation import support_summary
 
@@ -52,16 +53,25 @@ def described(observations: Sequence[Observation], typical: Array) -> list[Episo
     return episodes
 
 
+def kinds_with_pooled(arrays: Mapping[str, Array]) -> tuple[Evidence, ...]:
+    """List the evidence of a state, and after it what is pooled over a family."""
+    known = kinds_of(arrays)
+    return known + tuple(e for e in POOLED.values() if e not in known)
+
+
 def with_pooled(arrays: Mapping[str, Array], pooled: Pooled) -> dict[str, Array]:
     """Extend arrays by the evidence pooled over a family, with zero weights to start with."""
-    more = len(FAMILY) - arrays["closed"].shape[-1]
-    wider = {
+    kinds = kinds_with_pooled(arrays)
+    more = len(kinds) - arrays["closed"].shape[-1]
+    wider: dict[str, Any] = {
         name: np.pad(value, [(0, 0)] * (value.ndim - 1) + [(0, more)])
         for name, value in arrays.items()
         if name in ("closed", f"{NET}own", "typical_spread")
     }
     if f"{NET}kind" in arrays:
         wider[f"{NET}kind"] = np.pad(arrays[f"{NET}kind"], [(0, more), (0, 0)])
+    if KINDS in arrays:
+        wider[KINDS] = names_array(e.name for e in kinds)
     return {**arrays, **wider, **pooled.to_arrays()}
 
 
@@ -117,7 +127,8 @@ def fine_tune(
     """
     folds = tasks.folds(N_FOLDS, settings.seed)
     shared = tasks.n_features is not None and len(folds) > 1
-    evidence = FoldedEvidence(tasks, tuple((FAMILY if shared else TABULAR).values()), "none", None)
+    kinds = kinds_with_pooled(arrays) if shared else kinds_of(arrays)
+    evidence = FoldedEvidence(tasks, kinds, "none", None)
     expect_more(n_episodes * (_DRAWING_COST + _COST * settings.max_epochs * len(folds)))
     observations = observe(evidence, sampler, n_episodes, folds, cost=_DRAWING_COST)
     pooled = evidence.pooled()

@@ -25,7 +25,7 @@ def table(n=60, k=5, d=6, seed=0):
 
 # --- weights --------------------------------------------------------------------------------------
 def test_the_weights_come_with_the_package():
-    state = resolve_state("tabular-v1")
+    state = resolve_state("tabular-v2")
     assert state.detector == "InContextDetector"
     assert state.n_features_in is None
     assert state.info["n_tasks"] >= 500
@@ -37,8 +37,18 @@ def test_the_weights_come_with_the_package():
     assert not np.allclose(by_name, closed)
 
 
+def test_the_weights_of_the_first_version_are_had_by_name_and_are_others():
+    X, y, query, _ = table()
+    first, second = (
+        InContextDetector(pretrained=name).fit(X, y).score_samples(query)
+        for name in ("tabular-v1", "tabular-v2")
+    )
+    assert not np.allclose(first, second)
+    assert first.shape == second.shape == (120,)
+
+
 def test_weights_of_other_evidence_are_refused():
-    shipped = resolve_state("tabular-v1")
+    shipped = resolve_state("tabular-v2")
     evidence = [*shipped.info["evidence"][:-1], "entrails"]
     other = MetaState(
         "InContextDetector", {}, shipped.arrays, None, info={**shipped.info, "evidence": evidence}
@@ -47,7 +57,7 @@ def test_weights_of_other_evidence_are_refused():
         InContextDetector(pretrained=other).fit(table()[0])
 
 
-@pytest.mark.parametrize("pretrained", ["tabular-v1", None])
+@pytest.mark.parametrize("pretrained", ["tabular-v2", None])
 @pytest.mark.parametrize("k", [0, 1, 5])
 def test_anomalies_are_found_better_than_by_neighbours_alone(k, pretrained):
     aucs = []
@@ -66,7 +76,7 @@ def test_anomalies_are_found_better_than_by_neighbours_alone(k, pretrained):
 
 # --- what scores do not depend on -----------------------------------------------------------------
 @pytest.mark.parametrize("k", [0, 1, 5])
-@pytest.mark.parametrize("pretrained", ["tabular-v1", None])
+@pytest.mark.parametrize("pretrained", ["tabular-v1", "tabular-v2", None])
 def test_the_order_of_columns_and_rows_does_not_matter(k, pretrained):
     X, y, query, _ = table(k=k)
     rng = np.random.default_rng(0)
@@ -210,7 +220,7 @@ def test_tasks_of_different_widths_tune_the_weights(few_trees):
     detector.meta_fit(tasks_of_two_widths())
     state = detector.pretrained
     assert isinstance(state, MetaState)
-    assert state.info["start"] == "tabular-v1"
+    assert state.info["start"] == "tabular-v2"
     assert state.info["n_tasks"] == 12
     assert len(state.info["held_out"]) == 2
     assert state.info["held_out"][0]["used"].startswith("stage")
@@ -225,7 +235,7 @@ def test_tasks_of_different_widths_tune_the_weights(few_trees):
 
 def test_without_labelled_anomalies_or_epochs_the_weights_stay():
     rng = np.random.default_rng(0)
-    shipped = resolve_state("tabular-v1")
+    shipped = resolve_state("tabular-v2")
     detector = InContextDetector(random_state=0)
     with pytest.warns(TaskWarning, match="so the weights are unchanged"):
         detector.meta_fit([rng.normal(size=(20, 3)) for _ in range(4)])

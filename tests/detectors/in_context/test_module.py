@@ -1,13 +1,20 @@
 """The network that weighs evidence about a table, what it sees, and how it is fine-tuned."""
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from families import make_family, new_task
 
-from sklearn_fsad._detectors.in_context.closed_form import applicable, closed_form
+from sklearn_fsad import MetaState
+from sklearn_fsad._detectors.in_context.closed_form import (
+    applicable,
+    closed_form,
+    default_arrays,
+    kinds_of,
+)
 from sklearn_fsad._detectors.in_context.module import (
     N_FACTS,
     ContextMix,
@@ -28,13 +35,15 @@ from sklearn_fsad._detectors.in_context.training import (
 )
 from sklearn_fsad._evidence.calibration import CalibratedEvidence
 from sklearn_fsad._evidence.episodes import FoldedEvidence, observe, typical_spread
-from sklearn_fsad._evidence.kinds import FAMILY, TABULAR
+from sklearn_fsad._evidence.kinds import FAMILY, LATER, POOLED, TABULAR
+from sklearn_fsad._state import resolve_state
 from sklearn_fsad._stats.scaling import ScaledSupport
 from sklearn_fsad._training.settings import TrainingSettings
 from sklearn_fsad.prior import TabularPrior
 from sklearn_fsad.tasks._episodes import EpisodeSampler
 from sklearn_fsad.tasks._task_set import TaskSet
 
+GOLDEN = Path(__file__).parents[2] / "golden"
 KINDS = tuple(TABULAR.values())
 FACTS = [0.0] * (N_FACTS - 1)
 pytestmark = [
@@ -60,16 +69,17 @@ def described_rows(n, k, embedding=False, seed=0):
 
 def awake(seed=0, **given):
     """A network whose gate says something."""
-    module = new_module(closed_form(), seed, **given).double().eval()
+    module = new_module(default_arrays(), seed, **given).double().eval()
     with torch.no_grad():
         module.gate[-1].weight.normal_(generator=torch.Generator().manual_seed(seed))
     return module
 
 
 # --- the closed form ------------------------------------------------------------------------------
-def closed_weights(k, embedding=False):
-    """The closed form's weights of a number of labelled anomalies."""
-    none, one, ten = closed_form()[int(embedding)]
+def closed_weights(k, embedding=False, n=12):
+    """The closed form's weights of a number of labelled anomalies, and of normals if none is."""
+    few, many, one, ten = closed_form()[int(embedding)]
+    none = few + (np.log(n / 10) / np.log(5)) * (many - few)
     return none if k == 0 else one + (np.log((1 + k) / 2) / np.log(5.5)) * (ten - one)
 
 
@@ -78,19 +88,46 @@ def closed_weights(k, embedding=False):
 def test_a_network_without_training_is_the_closed_form(k, embedding):
     X, y, query = described_rows(12, k, embedding)
     closed = closed_weights(k, embedding)
-    module = new_module(closed_form(), 0, departs=np.zeros((2, 2))).double().eval()
+    module = new_module(default_arrays(), 0, departs=np.zeros((2, 2))).double().eval()
     np.testing.assert_allclose(module(X, y, query).detach(), query[:, :-N_FACTS].numpy() @ closed)
-    learning = new_module(closed_form(), 0).double().eval()
+    learning = new_module(default_arrays(), 0).double().eval()
     np.testing.assert_allclose(learning.adapt(X, y)["weights"].detach(), closed, atol=2e-3)
 
 
 def test_the_closed_form_weighs_only_what_applies():
     closed, applies = closed_form(), applicable()
-    assert closed.shape == (2, 3, len(KINDS))
+    assert closed.shape == (2, 4, len(KINDS))
     assert applies.shape == (2, 2, len(KINDS))
-    assert (closed[applies[:, [0, 1, 1]] == 0] == 0).all()
+    assert (closed[applies[:, [0, 0, 1, 1]] == 0] == 0).all()
     np.testing.assert_allclose(closed[0].sum(axis=-1), 1.0)
-    assert (closed[:, 0][:, [e.needs_anomalies for e in KINDS]] == 0).all()
+    assert (closed[:, :2][..., [e.needs_anomalies for e in KINDS]] == 0).all()
+
+
+@pytest.mark.parametrize(("n", "rows"), [(3, (1, 0)), (10, (1, 0)), (50, (0, 1)), (400, (0, 1))])
+def test_without_labels_the_closed_form_goes_from_ten_normals_to_fifty(n, rows):
+    X, y, _ = described_rows(n, 0)
+    module = new_module(default_arrays(), 0, departs=np.zeros((2, 2))).double().eval()
+    weights = module.adapt(X, y)["weights"].detach()
+    np.testing.assert_allclose(weights, rows @ closed_form()[0, :2], atol=1e-12)
+
+
+def test_states_that_name_no_evidence_have_the_first_kinds():
+    state = MetaState.load(GOLDEN / "in_context.safetensors")
+    for arrays in (state.arrays, resolve_state("tabular-v1").arrays):
+        assert "kinds" not in arrays
+        assert not {e.name for e in kinds_of(arrays)} & set(LATER)
+    assert [e.name for e in kinds_of(state.arrays)] == list(state.info["evidence"])
+    assert [e.name for e in kinds_of(default_arrays())] == list(TABULAR)
+
+
+def test_a_state_without_names_keeps_its_kinds_when_it_is_fine_tuned():
+    tasks = TaskSet(make_family())
+    start = dict(resolve_state("tabular-v1").arrays)
+    pooled = FoldedEvidence(tasks, tuple(FAMILY.values()), "none", None).pooled()
+    wider = with_pooled(start, pooled)
+    expected = [e.name for e in kinds_of(start)] + list(POOLED)
+    assert [e.name for e in kinds_of(wider)] == expected
+    assert [e.name for e in kinds_of(with_pooled(wider, pooled))] == expected
 
 
 # --- the network ----------------------------------------------------------------------------------
@@ -198,7 +235,7 @@ def test_the_rows_of_a_support_are_the_context():
 def fine_tuned(tasks, max_epochs=6, n_episodes=48):
     tasks = TaskSet(tasks)
     sampler = EpisodeSampler(tasks, n_normal=(4, 16), n_anomalous=(0, 4), n_query=30, seed=0)
-    arrays = {"closed": closed_form(), "departs": np.zeros((2, 2))}
+    arrays = default_arrays()
     settings = TrainingSettings(lr=5e-3, max_epochs=max_epochs)
     return arrays, fine_tune(arrays, tasks, sampler, n_episodes, settings)
 
@@ -242,7 +279,7 @@ def test_fine_tuning_departs_where_held_out_tasks_get_better():
 def test_tasks_that_share_their_columns_have_evidence_in_common():
     _, tuned = fine_tuned_on_a_family()
     n = len(FAMILY)
-    assert tuned.arrays["closed"].shape == (2, 3, n)
+    assert tuned.arrays["closed"].shape == (2, 4, n)
     assert tuned.arrays["typical_spread"].shape == (2, n)
     assert tuned.arrays["pooled_relevance"].shape == (5,)
     module = module_of(tuned.arrays)
@@ -257,7 +294,7 @@ def test_tasks_that_share_their_columns_have_evidence_in_common():
 
 def test_what_a_family_has_in_common_counts_for_nothing_before_it_is_learned():
     tasks = TaskSet(make_family())
-    start = {"closed": closed_form(), "departs": np.zeros((2, 2))}
+    start = default_arrays()
     pooled = FoldedEvidence(tasks, tuple(FAMILY.values()), "none", None).pooled()
     wider = with_pooled(start, pooled)
     X, y, query, _ = new_task()
@@ -286,7 +323,7 @@ def test_a_network_learns_from_synthetic_tables():
     seen = observe(tables(tasks), sampler, 24, [range(tasks.n_tasks)])
     episodes = described(seen, typical_spread(seen, KINDS))
     settings = TrainingSettings(lr=5e-3, max_epochs=6, batch_size=8)
-    module, history = train(new_module(closed_form(), 0), episodes, settings)
+    module, history = train(new_module(default_arrays(), 0), episodes, settings)
     assert history[-1]["train_loss"] < history[0]["train_loss"]
     assert isinstance(module, ContextMix)
     assert not module.training
