@@ -293,7 +293,7 @@ class Decisions(FittedDetector):
         """
         normals, anomalies = self._adaptation.left_out_by_label()
         n_normal = int((self.support_y_ != ANOMALOUS).sum())
-        if n_normal <= self._in_force("max_context") or len(anomalies) < 2:
+        if n_normal <= self._most_in_context() or len(anomalies) < 2:
             return normals, anomalies
         wanted = len(normals) * (len(self.support_y_) - n_normal) / n_normal
         k = min(max(round(wanted), 2), len(anomalies))

@@ -34,6 +34,7 @@ class FittedDetector(OutlierMixin, Parameters):
     threshold: Any
     alpha: float
     contamination: Any
+    max_context: Any
 
     offset_: float
     state_: MetaState
@@ -148,6 +149,15 @@ class FittedDetector(OutlierMixin, Parameters):
     def _scored_support(self) -> Array:
         """Return rows given to ``fit`` whose scores stand for those of all: (n, d)."""
         return self.support_X_
+
+    def _most_normals(self, codes: Codes) -> int:
+        """Return how many normal rows of a support with these labels are compared with at most."""
+        return int(self.max_context)
+
+    def _most_in_context(self) -> int:
+        """Return the same for the support, by the parameters at the time of ``fit``."""
+        method: FittedDetector = self._adaptation.method
+        return method._most_normals(self.support_y_)
 
     def _reference_normals(self) -> Array:
         """Return the normal rows of the support, to compare others with: (n, d)."""

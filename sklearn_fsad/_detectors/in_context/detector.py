@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
+from sklearn.utils._param_validation import StrOptions
 
 from ..._input.labels import ANOMALOUS
 from ..._state import MetaState, resolve_state
@@ -21,6 +22,7 @@ from .representation import TableRepresentation
 from .training import fine_tune
 
 _SHIPPED = "tabular-v1"
+_MOST_ALONE, _MOST_BESIDE_ANOMALIES = 3000, 1000  # normal rows to compare with
 _CLOSED_FORM = {"closed": closed_form(), "departs": np.zeros((2, 2))}
 
 
@@ -49,11 +51,12 @@ class InContextDetector(BaseFewShotDetector):
 
     Parameters
     ----------
-    max_context : int, default=1000
-        Largest number of normal rows that rows are compared with. If ``fit`` is given more, a
-        random sample is used, the same for any order of rows and columns, with a warning. Up to
-        10,000 of the other normal rows still set the threshold. All labelled anomalies are kept, up
-        to 5000.
+    max_context : "auto" or int, default="auto"
+        Largest number of normal rows that rows are compared with; "auto" is 3000 without labelled
+        anomalies and 1000 with some. If ``fit`` is given more, a random sample is used, the same
+        for any order of rows and columns, with a warning. Scoring takes longer in proportion to
+        this number, and ``fit`` with its square. Up to 10,000 of the other normal rows still set
+        the threshold. All labelled anomalies are kept, up to 5000.
     {n_normal}
     {n_query}
     {support_contamination}
@@ -107,15 +110,21 @@ class InContextDetector(BaseFewShotDetector):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        name: constraint
-        for name, constraint in BaseFewShotDetector._parameter_constraints.items()
-        if name != "scaler"
+        **{
+            name: constraint
+            for name, constraint in BaseFewShotDetector._parameter_constraints.items()
+            if name != "scaler"
+        },
+        "max_context": [
+            StrOptions({"auto"}),
+            *BaseFewShotDetector._parameter_constraints["max_context"],
+        ],
     }
 
     def __init__(
         self,
         *,
-        max_context: int = 1000,
+        max_context: int | str = "auto",
         n_normal: tuple[int, int] = (5, 50),
         n_anomalous: tuple[int, int] = (0, 10),
         n_query: int = 60,
@@ -202,6 +211,11 @@ class InContextDetector(BaseFewShotDetector):
                 f"pretrained has weights for {len(learned)} kinds of evidence, this version has "
                 f"{len(known)}, not all the same: call meta_fit again."
             )
+
+    def _most_normals(self, codes: Codes) -> int:
+        if self.max_context != "auto":
+            return super()._most_normals(codes)
+        return _MOST_BESIDE_ANOMALIES if (codes == ANOMALOUS).any() else _MOST_ALONE
 
     def _module(self, state: MetaState) -> ContextMix:
         return module_of(state.arrays)
