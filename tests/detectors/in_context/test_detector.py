@@ -193,7 +193,7 @@ def test_more_normals_are_compared_with_where_no_anomaly_is_labelled(k, most):
 @pytest.mark.parametrize("wrong", ["all", 9, None])
 def test_a_context_of_no_size_is_refused(wrong):
     X, y, *_ = table()
-    with pytest.raises(ValueError, match="The 'max_context' parameter .* must be"):
+    with pytest.raises(ValueError, match=r"The .max_context. parameter .* must be"):
         InContextDetector(max_context=wrong).fit(X, y)
 
 
