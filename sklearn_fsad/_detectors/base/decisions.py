@@ -287,7 +287,7 @@ class Decisions(FittedDetector):
         normals, anomalies = self._adaptation.left_out_by_label()
         given = self.support_y_[self._rows_of_weight()]
         n_normal = int((given != ANOMALOUS).sum())
-        if n_normal <= self._in_force("max_context") or len(anomalies) < 2:
+        if n_normal <= self._most_in_context() or len(anomalies) < 2:
             return normals, anomalies
         wanted = len(normals) * (len(given) - n_normal) / n_normal
         k = min(max(round(wanted), 2), len(anomalies))

@@ -102,8 +102,7 @@ class Explanations(FittedDetector):
         codes = self._encoded_query(y, len(rows))
         scores = self._anomaly_scores(rows)
         adaptation, hints = self._about_adaptation()
-        most = self._in_force("max_context")
-        context, _ = context_of(self.support_X_, self.support_y_, most, 0)
+        context, _ = context_of(self.support_X_, self.support_y_, self._most_in_context(), 0)
         known = self.support_X_[context], self.support_y_[context]
         return diagnose_scores(
             type(self).__name__,

@@ -34,6 +34,7 @@ class FittedDetector(OutlierMixin, Parameters):
     threshold: Any
     alpha: float
     contamination: Any
+    max_context: Any
 
     offset_: float
     state_: MetaState
@@ -154,6 +155,15 @@ class FittedDetector(OutlierMixin, Parameters):
         """Mark the rows given to ``fit`` but those of ``sample_weight`` 0: (n,)."""
         trust = self._trust
         return np.ones(len(self.support_y_), dtype=bool) if trust is None else trust > 0.0
+
+    def _most_normals(self, codes: Codes) -> int:
+        """Return how many normal rows of a support with these labels are compared with at most."""
+        return int(self.max_context)
+
+    def _most_in_context(self) -> int:
+        """Return the same for the support, by the parameters at the time of ``fit``."""
+        method: FittedDetector = self._adaptation.method
+        return method._most_normals(self.support_y_)
 
     def _reference_normals(self) -> Array:
         """Return the normal rows of the support, to compare others with: (n, d)."""

@@ -26,7 +26,6 @@ class Fitting(Decisions, metaclass=ABCMeta):
     _most_scored: ClassVar[int] = 10_000  # rows that ``fit`` scores beyond those of the context
 
     clean_support: bool | str
-    max_context: int
 
     @abstractmethod
     def _untrained_state(self, X: Array, y: Codes) -> MetaState:
@@ -58,8 +57,9 @@ class Fitting(Decisions, metaclass=ABCMeta):
             self._check_parameters()
         else:
             self._check_state(given)
-        context, others = context_of(X, codes, self.max_context, self._most_scored)
-        warn_of_rest(codes, context, self.max_context)
+        most = self._most_normals(codes)
+        context, others = context_of(X, codes, most, self._most_scored)
+        warn_of_rest(codes, context, most)
         kept = np.ones(len(codes), dtype=bool)
         if trust is not None and (trust < 1.0).any():
             judged = context.copy()
@@ -136,5 +136,5 @@ class Fitting(Decisions, metaclass=ABCMeta):
     def _scored_support(self) -> Array:
         """Return all rows given to ``fit``, or a random part of many."""
         rows = super()._scored_support()
-        most = self._most_scored + int(self._in_force("max_context"))
+        most = self._most_scored + self._most_in_context()
         return rows if len(rows) <= most else rows[random_order(rows)[:most]]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
+from sklearn.utils._param_validation import StrOptions
 
 from ..._input.labels import ANOMALOUS
 from ..._state import MetaState, resolve_state
@@ -22,6 +23,7 @@ from .training import fine_tune
 
 _SHIPPED = "tabular-v2"
 _STARTS = (None, "tabular-v1", _SHIPPED)
+_MOST_ALONE, _MOST_BESIDE_ANOMALIES = 3000, 1000  # normal rows to compare with
 _CLOSED_FORM = default_arrays()
 
 
@@ -50,11 +52,12 @@ class InContextDetector(BaseFewShotDetector):
 
     Parameters
     ----------
-    max_context : int, default=1000
-        Largest number of normal rows that rows are compared with. If ``fit`` is given more, a
-        random sample is used, the same for any order of rows and columns, with a warning. Up to
-        10,000 of the other normal rows still set the threshold. All labelled anomalies are kept, up
-        to 5000.
+    max_context : "auto" or int, default="auto"
+        Largest number of normal rows that rows are compared with; "auto" is 3000 without labelled
+        anomalies and 1000 with some. If ``fit`` is given more, a random sample is used, the same
+        for any order of rows and columns, with a warning. Scoring takes longer in proportion to
+        this number, and ``fit`` with its square. Up to 10,000 of the other normal rows still set
+        the threshold. All labelled anomalies are kept, up to 5000.
     {n_normal}
     {n_query}
     {support_contamination}
@@ -108,15 +111,21 @@ class InContextDetector(BaseFewShotDetector):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        name: constraint
-        for name, constraint in BaseFewShotDetector._parameter_constraints.items()
-        if name != "scaler"
+        **{
+            name: constraint
+            for name, constraint in BaseFewShotDetector._parameter_constraints.items()
+            if name != "scaler"
+        },
+        "max_context": [
+            StrOptions({"auto"}),
+            *BaseFewShotDetector._parameter_constraints["max_context"],
+        ],
     }
 
     def __init__(
         self,
         *,
-        max_context: int = 1000,
+        max_context: int | str = "auto",
         n_normal: tuple[int, int] = (5, 50),
         n_anomalous: tuple[int, int] = (0, 10),
         n_query: int = 60,
@@ -203,6 +212,11 @@ class InContextDetector(BaseFewShotDetector):
                 f"pretrained has weights for {len(learned)} kinds of evidence, this version has "
                 f"{len(known)}, not all the same: call meta_fit again."
             )
+
+    def _most_normals(self, codes: Codes) -> int:
+        if self.max_context != "auto":
+            return super()._most_normals(codes)
+        return _MOST_BESIDE_ANOMALIES if (codes == ANOMALOUS).any() else _MOST_ALONE
 
     def _module(self, state: MetaState) -> ContextMix:
         return module_of(state.arrays)

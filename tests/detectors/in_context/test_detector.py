@@ -187,6 +187,26 @@ def test_of_a_large_context_a_part_is_compared_with_and_the_rest_sets_the_thresh
     assert false_alarms < 0.15
 
 
+@pytest.mark.filterwarnings("ignore:.* of 3004 normal rows are left out")
+@pytest.mark.parametrize(("k", "most"), [(0, 3000), (4, 1000)])
+def test_more_normals_are_compared_with_where_no_anomaly_is_labelled(k, most):
+    X, y, query, _ = table(n=3004, k=k, d=2)
+    detector = InContextDetector().fit(X, y)
+    assert (detector._adaptation.support.y == 0).sum() == most
+    given = InContextDetector(max_context=most).fit(X, y)
+    np.testing.assert_array_equal(detector.score_samples(query), given.score_samples(query))
+    assert detector.offset_ == given.offset_
+    # the parameter may change after fit: what the detector compares with stays
+    assert detector.set_params(max_context=10)._most_in_context() == most
+
+
+@pytest.mark.parametrize("wrong", ["all", 9, None])
+def test_a_context_of_no_size_is_refused(wrong):
+    X, y, *_ = table()
+    with pytest.raises(ValueError, match=r"The .max_context. parameter .* must be"):
+        InContextDetector(max_context=wrong).fit(X, y)
+
+
 def test_rows_of_the_context_are_judged_by_the_others_unless_values_repeat():
     X, _, query, _ = table(k=0)
     detector = InContextDetector().fit(X)
