@@ -18,6 +18,7 @@ from ..._stats.moments import are_embeddings
 from ..._stats.scaling import ScaledSupport
 from ..._typing import Array, Codes, Mask
 
+PROCESS = "process"  # name of the score of the process among the evidence
 LABEL_KINDS = tuple(
     EVIDENCE[name]
     for name in ("subspace_ratio", "ratio_scaled", "discriminant_raw", "discriminant_scaled")
@@ -38,7 +39,7 @@ SHOTS = {"n_normal": (5, 50), "n_anomalous": (0, 10)}  # on which no default wei
 def kinds_of(anomaly_score: str, embedding: bool) -> tuple[Evidence, ...]:
     """List what is weighed: the score of the process first, then the evidence from labels."""
     spread = _SPREADS[anomaly_score][int(embedding)]
-    return Evidence("process", _by_process, spread), *LABEL_KINDS
+    return Evidence(PROCESS, _by_process, spread), *LABEL_KINDS
 
 
 def _by_process(support: Support, rows: QueryRows) -> Array:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..._evidence.episodes import Observation
-from ..._evidence.mix import EvidenceMix
-from ..._evidence.mix_training import MIX_EPOCHS, learn_mix, work_of_mix
+from ..._evidence.mix import SINGLE, EvidenceMix
+from ..._evidence.mix_training import MIX_EPOCHS, LearnedMix, learn_mix, work_of_mix
 from ..._state import MetaState
 from ..._stats.moments import are_embeddings
 from ..._training.held_out import HeldOutReport
@@ -23,7 +23,7 @@ from ..base.adaptation import Adaptation, SupportSet, left_out_scores
 from ..base.checks import unfitted_copy
 from ..base.detector import BaseFewShotDetector
 from .knowledge import HeldOutTasks
-from .label_evidence import SHOTS, closed_form, kinds_of
+from .label_evidence import PROCESS, SHOTS, closed_form, kinds_of
 from .labelled import LEARNED, label_evidence, process_and_rows
 
 _LABELLED = 1  # the second regime
@@ -74,10 +74,19 @@ def learn_label_weights(
 
     settings = TrainingSettings(lr=1.0, max_epochs=MIX_EPOCHS, seed=seed)
     kinds = kinds_of(detector.anomaly_score, embedding)
-    learned = learn_mix(observations, kinds, new_mix, settings)
+    learned = _unless_labels_mislead(learn_mix(observations, kinds, new_mix, settings))
     arrays = {"closed": closed, **learned.arrays()}
     arrays |= {name: np.array(bounds) for name, bounds in shots.items()}
     return {LEARNED + name: array for name, array in arrays.items()}, learned.reports[_LABELLED]
+
+
+def _unless_labels_mislead(learned: LearnedMix) -> LearnedMix:
+    """Use the process alone where its mean ROC AUC is above that of all weights of the evidence."""
+    unlabelled, labelled = learned.reports
+    if max(labelled.roc_auc, key=labelled.roc_auc.__getitem__, default="") != PROCESS:
+        return learned
+    reports = [unlabelled, labelled.using(PROCESS)]
+    return replace(learned, choice=(learned.choice[0], SINGLE), reports=reports)
 
 
 def _observed(

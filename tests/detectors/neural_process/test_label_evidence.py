@@ -10,7 +10,11 @@ from sklearn.base import clone
 
 from sklearn_fsad import MetaState, NeuralProcessDetector
 from sklearn_fsad._detectors.neural_process.label_evidence import LABEL_KINDS
+from sklearn_fsad._detectors.neural_process.label_weights import _unless_labels_mislead
 from sklearn_fsad._detectors.neural_process.labelled import LabelledAdaptation, process_and_rows
+from sklearn_fsad._evidence.mix import CLOSED_FORM, MIX, SINGLE
+from sklearn_fsad._evidence.mix_training import LearnedMix
+from sklearn_fsad._training.held_out import HeldOutReport
 
 PROCESS, RATIOS, DISCRIMINANTS = 0, [1, 2], [3, 4]  # positions of the weights
 
@@ -201,6 +205,23 @@ def test_what_past_tasks_teach_helps_on_new_ones():
         detector.meta_fit(make_family())
         quality.append(np.mean([detector.fit(X, y).score(*query) for X, y, *query in tasks]))
     assert quality[1] > quality[0] + 0.03
+
+
+@pytest.mark.parametrize(
+    ("aucs", "used", "alone"),
+    [
+        ({"mix": 0.74, "closed form": 0.73, "process": 0.75}, "process", True),
+        ({"mix": 0.76, "closed form": 0.73, "process": 0.75}, "mix", False),
+        ({}, "closed form", False),
+    ],
+)
+def test_labels_that_mislead_on_held_out_tasks_are_not_used(aucs, used, alone):
+    report = HeldOutReport("evidence weights", "labelled", "mix" if aucs else used, aucs)
+    nothing = np.zeros(1)
+    learned = LearnedMix(nothing, nothing, (CLOSED_FORM, MIX), [report, report], [], {})
+    found = _unless_labels_mislead(learned)
+    assert found.reports[1].used == used
+    assert found.choice == (CLOSED_FORM, SINGLE if alone else MIX)
 
 
 def test_learned_weights_survive_a_file(of_kind, task, tmp_path):
