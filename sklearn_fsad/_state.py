@@ -69,8 +69,8 @@ class MetaState:
 
     @property
     def n_weights(self) -> int:
-        """Number of learned numbers."""
-        return int(sum(array.size for array in self.arrays.values()))
+        """Number of learned numbers, without letters of names."""
+        return int(sum(a.size for a in self.arrays.values() if a.dtype != np.uint8))
 
     def with_arrays(self, arrays: Mapping[str, NDArray[Any]], **info: Any) -> MetaState:
         """Return a state with more arrays and facts.

@@ -36,7 +36,7 @@ class InContextDetector(BaseFewShotDetector):
     components, tails, and, with labelled anomalies, discriminants between these and the normals. A
     small network, a conditional neural process [1]_, predicts from the training rows how much each
     of them counts. Its weights come with the package and were trained on synthetic tables. ``fit``
-    trains only a few dozen small trees.
+    trains only small trees and a kernel machine.
 
     ``meta_fit`` fine-tunes the network on your own tasks, of any widths. The new weights are used
     only if they are better on held-out tasks. Tasks with the same columns also share what is pooled
