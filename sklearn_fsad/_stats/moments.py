@@ -83,8 +83,18 @@ def are_embeddings(rows: Array) -> bool:
 
     The columns of a table have units of their own; the coordinates of an embedding share one, and
     their relative spread is information. A wide table of counts or of ones and zeros is a table.
+    Rows of many zeros, as networks with rectified outputs give, are embeddings too if what is not
+    zero hardly repeats.
     """
-    return rows.shape[1] > MOST_COLUMNS and repeated_share(rows) < 0.5
+    if rows.shape[1] <= MOST_COLUMNS:
+        return False
+    return repeated_share(rows) < 0.5 or _distinct_beside_zero(rows) > 0.9
+
+
+def _distinct_beside_zero(rows: Array) -> float:
+    """Compute how many values there are for each entry that is neither zero nor missing."""
+    values = rows[(rows != 0.0) & ~np.isnan(rows)]
+    return len(np.unique(values)) / max(len(values), 1)
 
 
 def repeated_share(rows: Array) -> float:

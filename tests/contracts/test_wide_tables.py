@@ -6,7 +6,7 @@ import pytest
 from sklearn_fsad import MAMLDetector, NeuralProcessDetector, ProtoNetDetector
 from sklearn_fsad._evidence.family_normals import mahalanobis_scaled, nearest_scaled, off_axis
 from sklearn_fsad._evidence.support import Support
-from sklearn_fsad._stats.moments import MOST_COLUMNS
+from sklearn_fsad._stats.moments import MOST_COLUMNS, are_embeddings
 from sklearn_fsad.exceptions import TaskWarning
 from sklearn_fsad.plotting import FeatureScoreDisplay
 
@@ -21,6 +21,12 @@ def one_hot():
 @pytest.fixture(scope="module")
 def embedding():
     return np.random.default_rng(0).normal(size=(40, 150))
+
+
+@pytest.fixture(scope="module")
+def rectified(embedding):
+    """Most coordinates of a row are zero, as after a rectified layer of a network."""
+    return np.maximum(embedding - 1.0, 0.0)
 
 
 def test_off_axis_looks_at_scaled_features_of_a_table(one_hot):
@@ -50,12 +56,27 @@ def test_meta_fit_takes_the_default_weights_of_a_table(make, one_hot):
     np.testing.assert_array_equal(wide.arrays["closed"], narrow.arrays["closed"])
 
 
-def test_the_neural_process_scales_each_column_of_a_table(one_hot, embedding):
+@pytest.mark.parametrize("make", [ProtoNetDetector, MAMLDetector])
+def test_an_embedding_of_many_zeros_has_the_default_weights_of_an_embedding(
+    make, embedding, rectified
+):
+    assert (rectified == 0.0).mean() > 0.8
+    weights = [make().fit(X).state_.arrays["closed"] for X in (embedding, rectified)]
+    np.testing.assert_array_equal(*weights)
+
+
+def test_counts_are_a_table_however_many_are_zero():
+    counts = np.random.default_rng(0).poisson([[0.2], [0.5], [1.0]], size=(10, 3, 150))
+    for rows in np.moveaxis(counts.astype(float), 1, 0):
+        assert not are_embeddings(rows)
+
+
+def test_the_neural_process_scales_each_column_of_a_table(one_hot, embedding, rectified):
     scalers = [
         NeuralProcessDetector(max_epochs=0).fit(X).state_.architecture["scaler"]
-        for X in (one_hot, embedding)
+        for X in (one_hot, embedding, rectified)
     ]
-    assert scalers == ["task", "joint"]
+    assert scalers == ["task", "joint", "joint"]
 
 
 def test_the_display_of_features_says_that_every_detector_has_their_scores():
