@@ -1,4 +1,4 @@
-"""Whether what meta_fit trained is used, as states tell it."""
+"""Reading from a state whether the weights that meta_fit trained are used."""
 
 import numpy as np
 import pytest

@@ -207,10 +207,10 @@ class BaseFewShotDetector(Fitting, Reports, metaclass=ABCMeta):
         sample_weight : array-like of shape (n_samples,), default=None
             Trust in the label of each row: the probability that it is right, such as the share of
             right labels among those of one person. 1 or more keeps the row, 0 leaves it out. In
-            between the row is kept unless the rows of weight 1 speak against its label more
-            strongly than the weight speaks for it; where fewer than five of these are normal, all
-            rows judge. See ``support_kept_``. Rows without a label are judged as normal ones. None
-            trusts every label.
+            between the row is left out if its score, given the rows of weight 1, makes the label
+            more likely wrong than right, by Bayes' rule with the weight as the prior; where fewer
+            than five of these rows are normal, all rows are used. ``support_kept_`` marks the rows
+            that are kept. Rows without a label are taken for normal ones. None trusts every label.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""What labelled anomalies add to the anomaly scores of a neural process."""
+"""Evidence of labelled anomalies in the anomaly scores of a neural process."""
 
 import pickle
 
