@@ -21,7 +21,7 @@ STYLE = """
 """
 QUESTIONS = (  # lines, the answer that leads to the right, the detector and a remark
     (
-        ("Are values missing?", "Or no anomalies are known,", "and relations may break?"),
+        ("Are no anomalies known,", "and may relations", "between columns break?"),
         "yes",
         ("NeuralProcessDetector", "normal rows only"),
     ),

@@ -171,7 +171,7 @@ def augment_tasks(
     """
     if not transforms or n_copies < 1:
         raise ValueError(f"Give at least one transform and n_copies of at least 1; got {n_copies}.")
-    tasks = TaskSet.make(tasks)
+    tasks = TaskSet.make(tasks, allow_nan=False)
     for task in tasks:
         refuse_huge(task.X, f"Task {task.name!r}: X", task.columns)
     seed = int(check_random_state(random_state).randint(2**31 - 1))

@@ -3,8 +3,8 @@
 Provisional: names and signatures here may change between versions, and the changelog says so.
 """
 
-from ._detectors.base.adaptation import SupportSet
 from ._detectors.base.detector import BaseFewShotDetector
+from ._detectors.base.support_set import SupportSet
 from ._state import MetaState
 from ._stats.scaling import ScaledSupport
 from ._training.batches import EpisodeDataset

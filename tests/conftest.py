@@ -20,7 +20,6 @@ from families import (  # noqa: E402 - after the settings above
     FEW_TREES,
     GEOMETRIC,
     MAKERS,
-    MAY_MISS,
     Fitted,
     make_detector,
     make_family,
@@ -93,18 +92,6 @@ def ready(every_name, fitted):
 @pytest.fixture(params=EACH_CLASS)
 def each_class(request):
     """One configuration of each class, never fitted: for what the base class asks of them all."""
-    return make_detector(request.param)
-
-
-@pytest.fixture(params=[name for name in MAKERS if name not in MAY_MISS])
-def strict(request):
-    """Each detector that refuses missing values."""
-    return make_detector(request.param)
-
-
-@pytest.fixture(params=MAY_MISS)
-def lenient(request):
-    """Each detector that takes missing values."""
     return make_detector(request.param)
 
 

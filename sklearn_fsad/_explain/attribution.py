@@ -58,7 +58,8 @@ def column_contributions(score: Callable[[Array], Array], X: Array, normals: Arr
     """
     scores = score(X)
     scale = ScaledSupport(normals, np.zeros(len(normals), dtype=np.int8), "task")
-    N, Z = compressed(scale.support), compressed(scale.transform(X))
+    # a missing entry counts as the mean
+    N, Z = (np.nan_to_num(compressed(V)) for V in (scale.support, scale.transform(X)))
     n_columns = X.shape[1]
     stack = int(np.clip(_MOST_NUMBERS // n_columns, _LEAST_STACK, _MOST_STACK))
     size = max(1, min(stack // n_columns, _MOST_NUMBERS // len(N)))
@@ -93,7 +94,7 @@ def _score_drops(
 ) -> Array:
     """Compute the drop of the score when one entry is replaced: (m, d); 0 where it is equal."""
     drops = np.zeros_like(X)
-    rows, columns = np.nonzero(references != X)
+    rows, columns = np.nonzero((references != X) & ~(np.isnan(references) & np.isnan(X)))
     for start in range(0, len(rows), stack):
         i, j = rows[start : start + stack], columns[start : start + stack]
         changed = X[i]

@@ -116,13 +116,13 @@ def _place_of_first(wrong: NDArray[np.bool_], names: Any) -> str:
 
 
 def _without_advice(error: ValueError, estimator: Any) -> str:
-    """Return the message of an error; of missing values in words that suit these detectors."""
+    """Return the message of an error; of missing values without advice to use a classifier."""
     if "contains NaN" not in str(error):
         return str(error)
-    name = "this detector" if type(estimator) is BaseEstimator else type(estimator).__name__
+    by = "" if type(estimator) is BaseEstimator else f" by {type(estimator).__name__}"
     return (
-        f"Input X contains NaN, and {name} does not accept missing values. Fill the gaps by an "
-        "imputer before the detector, such as KNNImputer, or use NeuralProcessDetector."
+        f"Input X contains NaN, which is not accepted here{by}: fill the gaps by an imputer, such "
+        "as KNNImputer."
     )
 
 

@@ -27,7 +27,7 @@ def tasks_from_folder(
     drop: Collection[str] = (),
     csv_params: Mapping[str, Any] | None = None,
     outlier_label: Any = "auto",
-    allow_nan: bool = False,
+    allow_nan: bool = True,
 ) -> TaskSet:
     """Read tasks from a folder: one file for each task, one sub-folder for related tasks.
 
@@ -50,8 +50,8 @@ def tasks_from_folder(
     outlier_label : "auto", number or str, default="auto"
         The label of the anomalies, as in the detectors. It may be a word that pandas reads as
         missing, such as "NA".
-    allow_nan : bool, default=False
-        Accept missing values.
+    allow_nan : bool, default=True
+        Whether values may be missing (NaN), which detectors read.
 
     Returns
     -------
@@ -116,11 +116,7 @@ def tasks_from_folder(
     warn_of_counters(tasks)
     groups = [name.rpartition("/")[0] or name for name in tasks]
     how = {"outlier_label": outlier_label, "allow_nan": allow_nan}
-    try:
-        task_set = TaskSet(tasks.values(), list(tasks), groups, **how)
-    except ValueError as error:
-        hint = " Pass allow_nan=True to read such files." if "contains NaN" in str(error) else ""
-        raise ValueError(f"{error}{hint}") from error
+    task_set = TaskSet(tasks.values(), list(tasks), groups, **how)
     warn_of_copies(task_set)
     return task_set
 

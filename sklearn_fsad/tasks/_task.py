@@ -59,7 +59,7 @@ def refuse_missing(task: Task, name: Any) -> None:
     """Raise a ValueError that names the first missing value of a task, if there is one."""
     if np.isnan(task.X).any():
         raise ValueError(
-            f"Task {name!r} contains NaN, which this detector does not accept. "
+            f"Task {name!r} contains NaN, which is not accepted here: fill the gaps by an imputer. "
             f"{first_missing(task.X, task.columns)}"
         )
 

@@ -38,8 +38,8 @@ class TaskSet:
     outlier_label : "auto", label or list of labels, default="auto"
         The label of the anomalies, as in the detectors. If the labels of a task are all 1, the
         coding of the other tasks decides what they mean.
-    allow_nan : bool, default=False
-        Accept missing values.
+    allow_nan : bool, default=True
+        Whether rows may have missing values (NaN), which detectors read.
 
     Examples
     --------
@@ -57,7 +57,7 @@ class TaskSet:
         groups: Sequence[Any] | None = None,
         *,
         outlier_label: Any = "auto",
-        allow_nan: bool = False,
+        allow_nan: bool = True,
     ) -> None:
         named = named_tasks(tasks, names)
         if len({name for name, _ in named}) < len(named):
@@ -108,7 +108,7 @@ class TaskSet:
         groups: Any = None,
         *,
         outlier_label: Any = "auto",
-        allow_nan: bool = False,
+        allow_nan: bool = True,
     ) -> TaskSet:
         """Build a set of tasks from any form that ``meta_fit`` accepts.
 
@@ -122,7 +122,7 @@ class TaskSet:
             Task id of each flat row.
         outlier_label : "auto", number or str, default="auto"
             As in the constructor.
-        allow_nan : bool, default=False
+        allow_nan : bool, default=True
             As in the constructor.
 
         Returns

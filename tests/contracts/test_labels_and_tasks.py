@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from families import (
-    MAY_MISS,
+    BARELY,
     META_FITTED,
     ONE_WIDTH,
     QUICK,
@@ -28,9 +28,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:X has feature names"),
     pytest.mark.usefixtures("few_trees", "few_lessons"),
 ]
-
-
-BARELY = {"max_epochs": 1, "episodes_per_epoch": 8}  # what is taught does not matter
 
 
 # --- 15, 17: labels and parameters ----------------------------------------------------------------
@@ -114,14 +111,6 @@ def test_20_a_task_of_another_width_is_named(name, family):
     tasks["fan"] = (np.zeros((30, 4)), None)
     with pytest.raises(ValueError, match="Task 'fan' has 4 features, the first task has 5"):
         make_detector(name).meta_fit(tasks)
-
-
-@pytest.mark.parametrize("name", [name for name in META_FITTED if name not in MAY_MISS])
-def test_20_missing_values_in_a_task_are_refused_by_its_name(name, family):
-    X, y = family[3]
-    spoilt = [*family[:3], (np.where(X.max() > X, X, np.nan), y), *family[4:]]
-    with pytest.raises(ValueError, match=r"Task 3: .*NaN"):
-        make_detector(name).meta_fit(spoilt)
 
 
 @pytest.mark.parametrize("name", META_FITTED)

@@ -12,6 +12,7 @@ import pytest
 import torch
 from families import (
     ANY_WIDTH,
+    BARELY,
     EACH_CLASS,
     GEOMETRIC,
     META_FITTED,
@@ -37,7 +38,6 @@ pytestmark = [
     pytest.mark.usefixtures("few_trees", "few_lessons"),
 ]
 
-BARELY = {"max_epochs": 1, "episodes_per_epoch": 8}  # what is taught does not matter
 
 any_width = pytest.mark.parametrize("name", ANY_WIDTH)
 

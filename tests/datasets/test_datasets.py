@@ -354,7 +354,7 @@ def test_errors_name_the_file(tmp_path):
     for text, how, reason in (
         ("a,b\n1,2\n", {}, "no column 'label', only a, b"),
         ("a,label\none,0\n2,0\n", {}, "could not convert"),
-        ("a,label\n,0\n2,0\n", {}, "NaN"),
+        ("a,label\n,0\n2,0\n", {"allow_nan": False}, "NaN"),
         ("z,label\n1,0\n2,0\n", {}, "columns"),
         ("", {}, "No columns"),
     ):
@@ -540,11 +540,10 @@ def test_a_label_of_anomalies_that_is_in_no_file_is_refused(tmp_path):
         tasks_from_folder(tmp_path, label="status", outlier_label="FAULT")
 
 
-def test_gaps_in_a_file_are_refused_with_the_way_to_read_them(tmp_path):
+def test_gaps_in_a_file_are_read_or_refused_by_their_place(tmp_path):
     pd = pytest.importorskip("pandas")
     frame = pd.DataFrame({"x": [1.0, np.nan, 2.0, 3.0], "y": [0, 0, 0, 1]})
     frame.to_csv(tmp_path / "a.csv", index=False)
-    with pytest.raises(
-        ValueError, match=r"(?s)'a.csv'.*contains NaN.*column 'x', row 1.*allow_nan"
-    ):
-        tasks_from_folder(tmp_path, label="y")
+    assert np.isnan(tasks_from_folder(tmp_path, label="y")[0].X[1, 0])
+    with pytest.raises(ValueError, match=r"(?s)'a.csv'.*contains NaN.*column 'x', row 1"):
+        tasks_from_folder(tmp_path, label="y", allow_nan=False)

@@ -116,7 +116,6 @@ def test_other_forms_are_refused_with_the_accepted_ones(args, kwargs, found):
 @pytest.mark.parametrize(
     ("X", "y", "match"),
     [
-        ([[0.0, np.nan]], [0], "NaN"),
         ([[0.0, np.inf]], [0], "infinity"),
         ([["a", "b"]], [0], "could not convert"),
         ([[0.0, 1.0]] * 3, [0, 1, 2], "Unknown label type"),
@@ -133,11 +132,11 @@ def test_wrong_task_is_named_with_the_reason(X, y, match):
 
 def test_nan_is_kept_where_it_is_allowed_and_refused_by_name_later():
     X = np.array([[0.0, np.nan], [1.0, 2.0]])
-    made = TaskSet({"pump": TASKS[0], "fan": (X, [0, 1])}, allow_nan=True)
+    made = TaskSet({"pump": TASKS[0], "fan": (X, [0, 1])})
     assert np.isnan(made[1].X[0, 1])
-    assert TaskSet.make(made, allow_nan=True) is made
-    with pytest.raises(ValueError, match="Task 'fan' contains NaN"):
-        TaskSet.make(made)
+    assert TaskSet.make(made) is made
+    with pytest.raises(ValueError, match=r"Task 'fan' contains NaN.* in column 1, row 0"):
+        TaskSet.make(made, allow_nan=False)
 
 
 def test_task_of_another_width_is_named():
@@ -247,13 +246,13 @@ def test_tasks_of_several_sets_are_siblings_only_where_groups_were_given():
     assert TaskSet(grouped).groups == ["pump"] * 3
 
 
-def test_missing_values_in_a_list_of_tasks_are_refused():
+def test_missing_values_in_a_list_of_tasks_are_refused_on_request():
     X = TASKS[0][0].copy()
     X[0, 0] = np.nan
-    tasks = TaskSet({"pump": (X, None)}, allow_nan=True)
+    tasks = TaskSet({"pump": (X, None)})
     with pytest.raises(ValueError, match="Task 'pump' contains NaN"):
-        TaskSet(list(tasks))
-    assert TaskSet(list(tasks), allow_nan=True).n_tasks == 1
+        TaskSet(list(tasks), allow_nan=False)
+    assert TaskSet(list(tasks)).n_tasks == 1
 
 
 @pytest.mark.parametrize("kind", [np.asarray, pd.DataFrame, np.asfortranarray])

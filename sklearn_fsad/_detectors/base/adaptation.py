@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
 
-from ..._input.labels import ANOMALOUS, NORMAL, UNLABELLED
+from ..._input.labels import ANOMALOUS, NORMAL
 from ..._state import MetaState
-from ..._stats.moments import without_traces
 from ..._training.layers import aligned
 from ..._training.seeding import torch_seed
 from ..._training.usual_torch import scoring_torch, usual_torch
-from ..._typing import Array, Codes, Mask, Positions
+from ..._typing import Array, Codes
 from .blocks import block_size, in_blocks, in_plain_blocks
 from .far_rows import Range, floor_of_far_rows
+from .gaps import Gaps, filled_support
 from .support_lookup import SupportLookup
+from .support_set import SupportSet
 
-_MOST_SINGLE_FOLDS, _FOLDS = 20, 5
 _BLOCK_ROWS = 16, 256  # least and most that are scored at once
 _BLOCK_NUMBERS = 2**18  # that they may take in one step: two MiB
 
@@ -46,103 +46,13 @@ class Representation(Protocol):
 
 
 class Method(Protocol):
-    """Provide the two hooks of a detector that adaptation needs."""
+    """Provide what adaptation needs of a detector."""
+
+    _fills_gaps: bool  # whether missing entries are filled before rows are represented
 
     def _module(self, state: MetaState) -> Any: ...
 
     def _represent(self, support: SupportSet, state: MetaState) -> Representation: ...
-
-
-@dataclass(frozen=True)
-class SupportSet:
-    """Hold the rows to adapt to, sorted, so that their given order does not change rounding.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_support, d)
-        Rows.
-    y : ndarray of shape (n_support,), dtype int8
-        0 normal, 1 anomalous; unlabelled rows count as normal.
-    unlabelled : ndarray of shape (n_support,), dtype bool
-        True for rows without a label.
-    order : ndarray of shape (n_support,)
-        Their positions among the rows of the context.
-    n_given : int
-        Number of rows in the context, those left out by ``clean_support`` included.
-    """
-
-    X: Array
-    y: Codes
-    unlabelled: Mask
-    order: Positions
-    n_given: int
-
-    @classmethod
-    def of(cls, X: Array, codes: Codes, kept: Mask) -> Self:
-        """Make a support of the kept rows and their labels, sorted: (n, d), (n,), (n,).
-
-        Parameters
-        ----------
-        X : ndarray of shape (n, d)
-            Rows given to ``fit``.
-        codes : ndarray of shape (n,), dtype int8
-            Their labels: 0 normal, 1 anomalous, -1 unlabelled.
-        kept : ndarray of shape (n,), dtype bool
-            Rows to keep.
-
-        Returns
-        -------
-        support : SupportSet
-            The kept rows.
-        """
-        X = without_traces(X)
-        order = np.lexsort([codes == ANOMALOUS, *X.T[::-1]])
-        order = order[kept[order]]
-        y = np.where(codes[order] == ANOMALOUS, ANOMALOUS, NORMAL).astype(np.int8)
-        return cls(X[order], y, codes[order] == UNLABELLED, order, len(X))
-
-    def without(self, out: Mask) -> SupportSet:
-        """Leave out rows by a mask; none are left out if no normal row would remain.
-
-        Parameters
-        ----------
-        out : ndarray of shape (n_support,), dtype bool
-            Rows to leave out.
-
-        Returns
-        -------
-        support : SupportSet
-            The other rows.
-        """
-        rest = ~out if (self.y[~out] == NORMAL).any() else np.ones(len(self.X), dtype=bool)
-        return replace(
-            self,
-            X=self.X[rest],
-            y=self.y[rest],
-            unlabelled=self.unlabelled[rest],
-            order=self.order[rest],
-        )
-
-    @property
-    def normals(self) -> Array:
-        """Normal rows of the support: (n_normal, d)."""
-        return self.X[self.y == NORMAL]
-
-    def folds(self) -> Positions:
-        """Assign each row to the fold that leaves it out: one row a fold up to 20, else 5 folds.
-
-        Returns
-        -------
-        fold : ndarray of shape (n_support,)
-            Number of each row's fold.
-        """
-        n_folds = len(self.X) if len(self.X) <= _MOST_SINGLE_FOLDS else _FOLDS
-        order = np.lexsort(self.X.T[::-1])  # the folds do not depend on the order of the rows
-        fold = np.empty(len(self.X), dtype=np.intp)
-        for label in (NORMAL, ANOMALOUS):
-            rows = order[self.y[order] == label]
-            fold[rows] = np.arange(len(rows)) % n_folds
-        return fold
 
 
 @dataclass(frozen=True)
@@ -176,7 +86,8 @@ class Adaptation:
     def of(cls, method: Method, state: MetaState, support: SupportSet, module: Any = None) -> Self:
         """Adapt the module of a state to a support; ``module`` saves building it again."""
         module = method._module(state) if module is None else module
-        representation = method._represent(support, state)
+        filled = filled_support(support) if method._fills_gaps else support
+        representation = method._represent(filled, state)
         with scoring_torch():
             values = module.adapt(
                 aligned(representation.support), aligned(representation.support_y)
@@ -184,7 +95,7 @@ class Adaptation:
         arrays = {name: value.numpy() for name, value in values.items()}
         if "weights" in arrays and hasattr(representation, "weighed"):
             representation = representation.weighed(arrays["weights"])
-        return cls(method, state, support, representation, arrays)._with_module(module)
+        return cls(method, state, support, representation, arrays)._with(module=module)
 
     def to(self, support: SupportSet, state: MetaState | None = None) -> Adaptation:
         """Adapt the same method to another support, with its state or another."""
@@ -196,15 +107,15 @@ class Adaptation:
         """Return the adaptation with other parameters, which change no scores."""
         method = copy.copy(self.method)
         vars(method).update(parameters)
-        return replace(self, method=method)._with_module(self.module)
+        return replace(self, method=method)._sharing(self)
 
     def with_left_out(self, scores: Array) -> Adaptation:
         """Return the adaptation with the leave-one-out scores of its support."""
-        return replace(self, left_out=scores)._with_module(self.module)
+        return replace(self, left_out=scores)._sharing(self)
 
     def with_others(self, scores: Array) -> Adaptation:
         """Return the adaptation with the scores of normals that are not in its support."""
-        return replace(self, others=scores)._with_module(self.module)
+        return replace(self, others=scores)._sharing(self)
 
     @cached_property
     def module(self) -> Any:
@@ -222,6 +133,11 @@ class Adaptation:
         """Range of the support, out of which rows are anomalies; left out of pickles too."""
         return Range.of(self.support.X, self.support.normals)
 
+    @cached_property
+    def gaps(self) -> Gaps:
+        """What fills the gaps of rows by those of the support; left out of pickles too."""
+        return Gaps(self.support)
+
     def score(self, X: Array) -> Array:
         """Score rows; rows of the support get their leave-one-out scores: (m, d) -> (m,).
 
@@ -235,7 +151,24 @@ class Adaptation:
 
     def score_block(self, X: Array) -> Array:
         """Score the rows of one block: (m, d) -> (m,)."""
-        return self.score_represented(self.representation.transform(X))
+        return self._with_gaps(X, self.score_represented(self.represent(X)))
+
+    def score_support(self) -> Array:
+        """Score the rows of the support as they are represented, from each other: (n_support,)."""
+        scores = self.score_represented(self.representation.support[: len(self.support.X)])
+        return self._with_gaps(self.support.X, scores)
+
+    def represent(self, X: Array) -> Array:
+        """Represent rows, after their gaps are filled: (m, d) -> (m, d_out)."""
+        return self.representation.transform(self.filled(X))
+
+    def filled(self, X: Array) -> Array:
+        """Fill the gaps of rows, where the method does not read them: (m, d) -> (m, d)."""
+        return self.gaps.fill(X) if self._has_gaps(X) else X
+
+    def gap_scores(self, X: Array) -> Array:
+        """Compute what the missing entries of rows add to their scores: (m, d) -> (m,)."""
+        return self.gaps.scores(X) if self._has_gaps(X) else np.zeros(len(X))
 
     def score_represented(self, Z: Array) -> Array:
         """Score rows that are represented already: (m, d_out) -> (m,)."""
@@ -284,12 +217,29 @@ class Adaptation:
             scores[own >= 0] = self.left_out[own[own >= 0]]
         return scores
 
-    def _with_module(self, module: Any) -> Self:
-        self.__dict__["module"] = module
+    def _has_gaps(self, X: Array) -> bool:
+        """Tell whether rows, or the support, have gaps that have to be filled."""
+        return self.method._fills_gaps and (self._support_has_gaps or bool(np.isnan(X).any()))
+
+    def _with_gaps(self, X: Array, scores: Array) -> Array:
+        """Add to the scores of rows what their missing entries tell."""
+        return scores + self.gaps.scores(X) if self._has_gaps(X) else scores
+
+    @cached_property
+    def _support_has_gaps(self) -> bool:
+        return bool(np.isnan(self.support.X).any())
+
+    def _sharing(self, other: Adaptation) -> Self:
+        """Share what another adaptation to the same support has found."""
+        return self._with(**{k: v for k, v in vars(other).items() if k in ("module", "gaps")})
+
+    def _with(self, **found: Any) -> Self:
+        self.__dict__.update(found)
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("module", "lookup", "range")}
+        names = {part.name for part in fields(self)}
+        return {k: v for k, v in self.__dict__.items() if k in names}
 
 
 def left_out_scores(adaptation: Adaptation) -> Array:

@@ -23,7 +23,7 @@ from ...tasks._distance import TrainingTasks, warn_if_far
 from ...tasks._episodes import EpisodeSampler
 from ...tasks._small_tasks import tell_of_small_tasks
 from ...tasks._task_set import TaskSet
-from .adaptation import Representation, SupportSet
+from .adaptation import Representation
 from .checks import (
     SHARED_CONSTRAINTS,
     check_class,
@@ -35,9 +35,11 @@ from .checks import (
 )
 from .documentation import spell_out_shared, with_shared_parameters
 from .fitting import Fitting
+from .gaps import without_gaps
 from .parameters import given_shots, with_plain_parameters
 from .probability import CURVE, learn_from_tasks, work_of_curve
 from .reports import Reports
+from .support_set import SupportSet
 from .trust import joined_trust, read_trust
 
 
@@ -298,10 +300,9 @@ class BaseFewShotDetector(Fitting, Reports, metaclass=ABCMeta):
         """Check everything, then learn the state of ``meta_fit``."""
         self._check_before_training()
         check_class(self, resolve_state(self.pretrained))
-        tasks = TaskSet.make(
-            X, y, groups, outlier_label=self.outlier_label, allow_nan=self._allows_nan
-        )
-        tasks = without_extremes(tasks)
+        given = TaskSet.make(X, y, groups, outlier_label=self.outlier_label, allow_nan=True)
+        given = without_extremes(given)
+        tasks = without_gaps(given) if self._fills_gaps else given
         seed = self._seed()
         sampler = self._sampler(tasks, seed)
         tell_of_small_tasks(sampler, given_shots(self))
@@ -310,10 +311,10 @@ class BaseFewShotDetector(Fitting, Reports, metaclass=ABCMeta):
         state = self._meta_train(tasks, seed)
         expect_only(last)
         log_verdicts(state.info.get("held_out", ()))
-        state = self._with_probabilities(state, tasks, seed)
+        state = self._with_probabilities(state, given, seed)
         if state.n_features_in is None:
             return state
-        known = TrainingTasks.from_tasks(tasks, seed)  # what was learned belongs to these columns
+        known = TrainingTasks.from_tasks(given, seed)  # what was learned belongs to these columns
         return state if known is None else state.with_arrays(known.to_arrays())
 
     # --- private ----------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from .parameters import Parameters
 class FittedDetector(OutlierMixin, Parameters):
     """Score rows by the adaptation that ``fit`` stores."""
 
-    _allows_nan: ClassVar[bool] = False
+    _fills_gaps: ClassVar[bool] = True  # else the method reads missing entries itself
 
     pretrained: Any
     outlier_label: Any
@@ -124,8 +124,7 @@ class FittedDetector(OutlierMixin, Parameters):
 
     # --- private ----------------------------------------------------------------------------------
     def _validated(self, X: Any, **checks: Any) -> Array:
-        finite = "allow-nan" if self._allows_nan else True
-        checks = {"dtype": np.float64, "order": "C", "ensure_all_finite": finite, **checks}
+        checks = {"dtype": np.float64, "order": "C", "ensure_all_finite": "allow-nan", **checks}
         return validated_rows(self, X, **checks)
 
     def _anomaly_scores(self, rows: Array) -> Array:
@@ -205,5 +204,5 @@ class FittedDetector(OutlierMixin, Parameters):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags = ClassifierTags(multi_class=False)  # y, where given, is binary
-        tags.input_tags.allow_nan = self._allows_nan
+        tags.input_tags.allow_nan = True
         return tags

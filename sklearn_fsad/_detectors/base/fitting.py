@@ -11,12 +11,14 @@ import numpy as np
 from ..._input.labels import ANOMALOUS
 from ..._state import MetaState, resolve_state
 from ..._typing import Array, Codes, Mask
-from .adaptation import Adaptation, Method, SupportSet, left_out_scores
+from .adaptation import Adaptation, Method, left_out_scores
 from .checks import as_weights_error, check_state, unfitted_copy
 from .cleaning import believed_normals, without_doubtful_anomalies
 from .context import context_of, random_order, warn_of_rest
 from .decisions import Decisions
+from .gaps import filled_support
 from .probability import learned_curve, probability
+from .support_set import SupportSet
 from .trust import N_ROUNDS, credible_rows, reference_rows, share_of_anomalies
 
 
@@ -33,7 +35,8 @@ class Fitting(Decisions, metaclass=ABCMeta):
 
     def _adapted_untrained(self, method: Method, support: SupportSet) -> Adaptation:
         """Adapt a detector that was never meta-fitted, with leave-one-out scores of the support."""
-        adaptation = Adaptation.of(method, self._untrained_state(support.X, support.y), support)
+        rows = filled_support(support).X if self._fills_gaps else support.X
+        adaptation = Adaptation.of(method, self._untrained_state(rows, support.y), support)
         return adaptation.with_left_out(self._left_out_scores(adaptation))
 
     def _left_out_scores(self, adaptation: Adaptation) -> Array:

@@ -12,9 +12,11 @@ from ..._input.labels import ANOMALOUS
 from ..._state import MetaState, resolve_state
 from ..._typing import Array, Codes, Mask
 from ...tasks._task_set import TaskSet
-from ..base.adaptation import Adaptation, SupportSet
+from ..base.adaptation import Adaptation
 from ..base.detector import BaseFewShotDetector
 from ..base.documentation import with_shared_parameters
+from ..base.gaps import filled_rows
+from ..base.support_set import SupportSet
 from .cleaning import trusted
 from .closed_form import default_arrays, kinds_of
 from .module import ContextMix, module_of
@@ -225,7 +227,8 @@ class InContextDetector(BaseFewShotDetector):
         """Select all but the rows farthest from the others, as if all were unlabelled: (n,)."""
         normal = np.flatnonzero(codes != ANOMALOUS)
         normal = normal[np.lexsort(X[normal].T[::-1])]
-        kept = trusted(X[normal], np.ones(len(normal), dtype=bool), len(X) - len(normal))
+        rows = filled_rows(X[normal])
+        kept = trusted(rows, np.ones(len(normal), dtype=bool), len(X) - len(normal))
         return np.isin(np.arange(len(X)), normal[kept])
 
     def _represent(self, support: SupportSet, state: MetaState) -> TableRepresentation:
@@ -239,7 +242,8 @@ class InContextDetector(BaseFewShotDetector):
         fresh = np.setdiff1d(np.arange(len(X)), described.rows)
         if len(fresh):
             scores[fresh] = adaptation.score_fresh(X[fresh])
-        scores[described.rows] = adaptation.score_represented(described.support)
+        own = adaptation.score_represented(described.support)
+        scores[described.rows] = own + adaptation.gap_scores(X[described.rows])
         return scores
 
     def _reference_normals(self) -> Array:

@@ -20,10 +20,11 @@ from ..._typing import Array, Codes
 from ..._warn import warn
 from ...exceptions import AdaptationWarning
 from ...tasks._task_set import TaskSet
-from ..base.adaptation import Adaptation, Representation, SupportSet
+from ..base.adaptation import Adaptation, Representation
 from ..base.checks import check_layers
 from ..base.detector import BaseFewShotDetector
 from ..base.documentation import with_shared_parameters
+from ..base.support_set import SupportSet
 from .ensemble import NetworkEnsemble, scores_after, sizes_of
 from .inner_loop import ALGORITHMS, ClosedFormOnly
 from .learners import LEARNERS
@@ -322,15 +323,14 @@ class MAMLDetector(BaseFewShotDetector):
         All networks are adapted at once. The leave-one-out score of a normal row is at least its
         score by the network that adapted to all rows.
         """
-        described, y = adaptation.representation, adaptation.support.y
         if not isinstance(adaptation.module, NetworkEnsemble):
-            return adaptation.score_represented(described.support)
-        in_sample = adaptation.score_fresh(adaptation.support.X)
-        fold = adaptation.support.folds()
-        n, n_folds = len(y), int(fold.max()) + 1
-        labels = np.repeat(described.support_y[None], n_folds, axis=0)
-        labels[fold, np.arange(n)] = PADDING
-        left_out = scores_after(adaptation, labels)[fold, np.arange(n)]
+            return adaptation.score_support()
+        X, y = adaptation.support.X, adaptation.support.y
+        in_sample = adaptation.score_fresh(X)
+        fold, rows = adaptation.support.folds(), np.arange(len(y))
+        labels = np.repeat(adaptation.representation.support_y[None], fold.max() + 1, axis=0)
+        labels[fold, rows] = PADDING
+        left_out = scores_after(adaptation, labels)[fold, rows] + adaptation.gap_scores(X)
         return np.where(y == ANOMALOUS, left_out, np.maximum(left_out, in_sample))
 
     # --- report on the steps ----------------------------------------------------------------------
@@ -381,7 +381,7 @@ class MAMLDetector(BaseFewShotDetector):
             )
 
         def errors(part: Array) -> Array:
-            Z = aligned(adaptation.representation.transform(part))
+            Z = aligned(adaptation.represent(part))
             with torch.no_grad():
                 return adaptation.module.feature_errors(adaptation.tensors(), Z).numpy()
 

@@ -13,9 +13,10 @@ from ..._state import MetaState
 from ..._training.progress import phase
 from ..._typing import Array, Codes
 from ...tasks._task_set import TaskSet
-from ..base.adaptation import Adaptation, Method, SupportSet
+from ..base.adaptation import Adaptation, Method
 from ..base.detector import BaseFewShotDetector
 from ..base.documentation import with_shared_parameters
+from ..base.support_set import SupportSet
 from .labelled import with_label_evidence
 from .learning import meta_learned_state
 from .likelihoods import LIKELIHOODS
@@ -182,7 +183,7 @@ default="auto"
     array([ 1, -1])
     """
 
-    _allows_nan = True
+    _fills_gaps = False  # the process reads masks
     _most_scored = 2000
     _architecture = (
         "kind",

@@ -19,9 +19,10 @@ from ..._training.settings import TrainingSettings
 from ..._typing import Array
 from ...tasks._episodes import Episode
 from ...tasks._task_set import TaskSet
-from ..base.adaptation import Adaptation, SupportSet, left_out_scores
+from ..base.adaptation import Adaptation, left_out_scores
 from ..base.checks import unfitted_copy
 from ..base.detector import BaseFewShotDetector
+from ..base.support_set import SupportSet
 from .knowledge import HeldOutTasks
 from .label_evidence import PROCESS, SHOTS, closed_form, kinds_of
 from .labelled import LEARNED, label_evidence, process_and_rows

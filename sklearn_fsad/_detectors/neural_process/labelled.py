@@ -92,7 +92,7 @@ def with_label_evidence(adaptation: Adaptation) -> Adaptation:
     labels = label_evidence(adaptation, adaptation.left_out).weighed()
     of_process = {part.name: getattr(adaptation, part.name) for part in fields(adaptation)}
     of_process["left_out"] = labels.left_out_scores
-    return LabelledAdaptation(**of_process, labels=labels)._with_module(adaptation.module)
+    return LabelledAdaptation(**of_process, labels=labels)._sharing(adaptation)
 
 
 def label_evidence(adaptation: Adaptation, left_out: Array) -> LabelEvidence:

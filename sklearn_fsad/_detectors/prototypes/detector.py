@@ -16,10 +16,11 @@ from ..._state import MetaState
 from ..._training.usual_torch import usual_torch
 from ..._typing import Array, Codes
 from ...tasks._task_set import TaskSet
-from ..base.adaptation import Adaptation, Representation, SupportSet
+from ..base.adaptation import Adaptation, Representation
 from ..base.checks import check_layers
 from ..base.detector import BaseFewShotDetector
 from ..base.documentation import with_shared_parameters
+from ..base.support_set import SupportSet
 from .mix import PooledMethod
 from .network import NetworkMethod
 
@@ -237,7 +238,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
     def _left_out_scores(self, adaptation: Adaptation) -> Array:
         if adaptation.method.embedding == "mlp":
             return super()._left_out_scores(adaptation)
-        return adaptation.score_represented(adaptation.representation.support)
+        return adaptation.score_support()
 
     # --- explanations -----------------------------------------------------------------------------
     @available_if(_weighs_evidence)
@@ -255,6 +256,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         -------
         contributions : dict of str to ndarray of shape (n_samples,)
             Name of the evidence -> its weighted score; they add up to ``-score_samples(X)``.
+            "missing_entries" is what missing values add, where there are any.
 
         Examples
         --------
@@ -268,11 +270,13 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         self._check_fitted()
         rows = self._validated(X, reset=False)
         adaptation = self._adaptation
-        evidence = adaptation.in_blocks(adaptation.representation.transform, rows)
+        evidence = adaptation.in_blocks(adaptation.represent, rows)
         own = adaptation.lookup.find(rows)
         evidence[own >= 0] = adaptation.representation.support[own[own >= 0]]
         weighted = evidence * adaptation.values["weights"]
-        return dict(zip(self.state_.architecture["evidence"], weighted.T, strict=True))
+        parts = dict(zip(self.state_.architecture["evidence"], weighted.T, strict=True))
+        of_gaps = adaptation.gap_scores(rows)
+        return {**parts, "missing_entries": of_gaps} if of_gaps.any() else parts
 
     # --- transform --------------------------------------------------------------------------------
     def transform(self, X: Any) -> Array:
@@ -302,4 +306,4 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         adaptation = self._adaptation
         method = adaptation.method._method()
         with usual_torch():
-            return method.embed(adaptation.module, adaptation.representation, X)
+            return method.embed(adaptation.module, adaptation.representation, adaptation.filled(X))
