@@ -12,7 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from bench.protocols.families import MIN_QUERY_ANOMALIES, MIN_QUERY_NORMALS, Task, load_family
+from bench.protocols.families import (
+    MIN_QUERY_ANOMALIES,
+    MIN_QUERY_NORMALS,
+    Episode,
+    Task,
+    load_family,
+)
 
 LABEL = "anomaly"
 
@@ -22,6 +28,24 @@ class FrameTask(Task):
     """A task whose columns may be text or have gaps; ``X`` numbers the values of text columns."""
 
     frame: pd.DataFrame  # (n_rows, n_features)
+
+
+@dataclass(frozen=True)
+class FrameEpisode(Episode):
+    """An episode that also holds its rows as they stand in the table."""
+
+    support_frame: pd.DataFrame  # (n_used + k_used, n_features)
+    query_frame: pd.DataFrame  # (n_query, n_features)
+
+
+def with_frames(episode: Episode, support: np.ndarray, query: np.ndarray) -> Episode:
+    """Add the rows of these numbers as they stand in the table, where it has a frame."""
+    if not isinstance(episode.task, FrameTask):
+        return episode
+    frame = episode.task.frame
+    return FrameEpisode(
+        **vars(episode), support_frame=frame.iloc[support], query_frame=frame.iloc[query]
+    )
 
 
 def load_tables(folder: str | Path) -> list[Task]:
