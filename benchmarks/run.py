@@ -28,6 +28,7 @@ COMMANDS = {  # command -> module, and what the names of its two functions end i
     "families": "families",
     "tables": "tables",
     "tables gaps": "measures.gaps",
+    "tables mixed": "measures.mixed",
     "one-table relations": "measures.relations",
     "one-table missing": "measures.missing",
     "many-tasks hidden": "measures.generated:hidden",

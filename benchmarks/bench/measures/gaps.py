@@ -11,14 +11,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
-from bench.families import saving, try_to_make
 from bench.measures.prepared import (
     ABOUT_TIMES,
     PreparedRunner,
     add_prepared_options,
-    chosen_methods,
-    failure_notes,
-    reuse_baselines,
+    measured,
 )
 from bench.methods.gaps import (
     IMPUTERS,
@@ -71,34 +68,18 @@ def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     args.split, args.label = "gaps", f"tables_{args.label or 'gaps'}"
 
 
-class Ways(tuple):
-    """The tables of measured rows of several ways."""
-
-    def frame(self) -> pd.DataFrame:
-        """Return all rows, way by way."""
-        return pd.concat([table.frame() for table in self], ignore_index=True)
-
-
 def run(args: argparse.Namespace) -> Iterator[Result]:
     """Rank rows of tables of which entries are missing, natively and behind imputers."""
-    baselines, detectors = gap_baselines(), gap_detectors(args.detector)
     with refusing():
-        try_to_make(args.detector)
-        methods = chosen_methods(args, baselines, detectors)
         tasks = [task for task in load_family(args.data) if task.testable]
         tasks = choose_tables(tasks, args.tables) if args.tables else tasks
         header = make_header(args, tasks, SOURCES)
-        runners = make_runners(args, tasks, header["family"])
-        reuse_baselines(args, header, runners, methods, baselines)
-    tables = Ways(runner.table for runner in runners)
-    save = saving(args.results / args.label, tables, header)
-    for runner in runners:
-        runner.run_methods(methods, save)
-    save()
-    failed = list(failure_notes(runners))
-    text = report(tables.frame(), header, [spec.label for spec in args.detector], failed)
+    runners = make_runners(args, tasks, header["family"])
+    frame = measured(args, header, runners, gap_baselines(), gap_detectors(args.detector))
+    text = report(frame, header, [spec.label for spec in args.detector])
     title = f"{args.label}: {header['family']} with missing values"
-    yield Result(args.label, title, text, failed=bool(failed))
+    failed = any(runner.failures for runner in runners)
+    yield Result(args.label, title, text, failed=failed)
 
 
 def make_runners(
@@ -112,11 +93,9 @@ def make_runners(
     ]
 
 
-def report(
-    frame: pd.DataFrame, header: dict[str, Any], labels: Sequence[str], failed: Sequence[str]
-) -> str:
+def report(frame: pd.DataFrame, header: dict[str, Any], labels: Sequence[str]) -> str:
     """Return the report: for each way the means, and each detector against all others."""
-    parts = [bullets([*run_notes(frame, header), *ABOUT, *failed])]
+    parts = [bullets([*run_notes(frame, header), *ABOUT])]
     for way, part in frame.groupby("split", sort=False):
         native = [label for label in labels if label in set(part.method)]
         others = [name for name in dict.fromkeys(part.method) if name not in native]
@@ -133,7 +112,7 @@ def report(
 def by_table_section(values: pd.DataFrame, label: str) -> list[str]:
     """Write on a detector against itself behind the imputer that is best in each cell."""
     known = set(values.index.get_level_values("method"))
-    behind = {how: f"{label}, {how}" for how in IMPUTERS if f"{label}, {how}" in known}
+    behind = {how: f"{how}+{label}" for how in IMPUTERS if f"{how}+{label}" in known}
     if not behind:
         return []
     header, columns = ["table"], []

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from bench.families import saving, try_to_make
 from bench.measures.ranking import Runner
 from bench.methods.base import Baseline
 from bench.methods.prepared import Method, Prepare
-from bench.options import add_detectors, add_options
+from bench.options import add_detectors, add_options, refusing
 from bench.protocols.families import Episode, Fold, Protocol, Task, random_state_of
 from bench.report.records import Table, reuse
 
@@ -105,7 +107,7 @@ def failure_notes(runners: Sequence[PreparedRunner]) -> Iterator[str]:
 
 def add_prepared_options(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
     """Add the options of measures of prepared rows; ``names`` are those of the baselines."""
-    parser.epilog = f"Baselines: {'; '.join(names)}."
+    parser.epilog = f"Baselines: {', '.join(names)}."
     add_options(parser, "data", "label", "tables", "max_query", draws=3, seed=0)
     add_detectors(parser)
     several: dict[str, Any] = {"nargs": "*", "metavar": "METHOD"}
@@ -128,7 +130,7 @@ def chosen_methods(
     unknown = {*(args.only or ()), *args.skip} - set(methods)
     if unknown:
         raise ValueError(
-            f"No such method: {'; '.join(sorted(unknown))}. There are: {'; '.join(methods)}."
+            f"No such method: {', '.join(sorted(unknown))}. There are: {', '.join(methods)}."
         )
     wanted = methods if args.only is None else args.only
     return {
@@ -136,16 +138,51 @@ def chosen_methods(
     }
 
 
-def reuse_baselines(
+def measured(
     args: argparse.Namespace,
     header: dict[str, Any],
     runners: Sequence[PreparedRunner],
-    methods: Mapping[str, Method],
+    baselines: Mapping[str, Method],
+    detectors: Mapping[str, Method],
+) -> pd.DataFrame:
+    """Measure the methods that the command line asks for, and note which failed.
+
+    Returns
+    -------
+    DataFrame
+        The rows of all runners, one after the other.
+    """
+    with refusing():
+        try_to_make(args.detector)
+        methods = chosen_methods(args, baselines, detectors)
+        reuse_baselines(
+            args.reuse, header, runners, {m: baselines[m] for m in methods if m in baselines}
+        )
+    rows = AllRows(runner.table for runner in runners)
+    save = saving(args.results / args.label, rows, header)
+    for runner in runners:
+        runner.run_methods(methods, save)
+    header["notes"] += failure_notes(runners)
+    save()
+    return rows.frame()
+
+
+def reuse_baselines(
+    path: Path | None,
+    header: dict[str, Any],
+    runners: Sequence[PreparedRunner],
     baselines: Mapping[str, Method],
 ) -> None:
     """Take baselines from an earlier run; detectors are always measured."""
     makers = {name: method.make for name, method in baselines.items()}
-    names = [name for name in methods if name in baselines]
-    for runner in runners if args.reuse else ():
-        reuse(args.reuse, header, runner.table, names, runner.protocol, makers, runner.split)
+    for runner in runners if path else ():
+        reuse(path, header, runner.table, list(makers), runner.protocol, makers, runner.split)
     header["notes"] = list(dict.fromkeys(header["notes"]))
+
+
+class AllRows(tuple[Table, ...]):
+    """The measured rows of several runners."""
+
+    def frame(self) -> pd.DataFrame:
+        """Return all rows, one runner after the other."""
+        return pd.concat([table.frame() for table in self], ignore_index=True)

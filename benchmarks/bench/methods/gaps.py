@@ -78,8 +78,8 @@ def gap_baselines() -> dict[str, Method]:
         "hist_gradient_boosting": Method(None, Histograms),
     }
     for how in IMPUTERS:
-        methods[f"pyod_knn_scaled, {how}"] = Method(how, lambda seed: Scaled(PyOD("knn")))
-        methods[f"catboost, {how}"] = Method(how, CatBoost)
+        methods[f"{how}+pyod_knn_scaled"] = Method(how, lambda seed: Scaled(PyOD("knn")))
+        methods[f"{how}+catboost"] = Method(how, CatBoost)
     return methods
 
 

@@ -22,7 +22,7 @@ class Method(NamedTuple):
 def detector_methods(specs: Sequence[Spec], ways: Sequence[str | None]) -> dict[str, Method]:
     """Name every detector of the command line behind every preparation."""
     return {
-        spec.label if way is None else f"{spec.label}, {way}": Method(
+        spec.label if way is None else f"{way}+{spec.label}": Method(
             way, lambda seed, spec=spec: Adapted(spec.make())
         )
         for spec in specs

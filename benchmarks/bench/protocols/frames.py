@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -95,10 +96,20 @@ def encoded(task: Task, rows: Sequence[int]) -> np.ndarray:
     """
     if not isinstance(task, FrameTask):
         return task.X
+    steps = encoder().fit(task.frame.iloc[rows])
+    return np.asarray(steps.transform(task.frame), dtype=np.float64)
+
+
+def encoder() -> Any:
+    """Return what turns text into numbers and fills gaps with means."""
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
     from skrub import TableVectorizer
 
-    steps = make_pipeline(TableVectorizer(), SimpleImputer())
-    steps.fit(task.frame.iloc[rows])
-    return np.asarray(steps.transform(task.frame), dtype=np.float64)
+    return make_pipeline(TableVectorizer(), SimpleImputer())
+
+
+def is_category(column: pd.Series) -> bool:
+    """Tell whether a column holds categories: text, or true and false."""
+    types = pd.api.types
+    return types.is_bool_dtype(column) or not types.is_numeric_dtype(column)

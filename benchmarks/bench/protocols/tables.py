@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from bench.protocols.families import Episode, Fold, Task, random_state_of
+from bench.protocols.families import MIN_QUERY_NORMALS, Episode, Fold, Task, random_state_of
 from bench.protocols.frames import encoded, with_frames
 from bench.report.records import Row
 from sklearn.model_selection import train_test_split
@@ -110,7 +110,7 @@ def capped(test: np.ndarray, y: np.ndarray, most: int | None) -> np.ndarray:
     normals, anomalies = test[y[test] == 0], test[y[test] == 1]
     kept = max(round(most * len(anomalies) / len(test)), LEAST_ANOMALIES)
     kept = min(kept, len(anomalies))
-    return np.concatenate([normals[: most - kept], anomalies[:kept]])
+    return np.concatenate([normals[: max(most - kept, MIN_QUERY_NORMALS)], anomalies[:kept]])
 
 
 def related_folds(tasks: Sequence[Task], seed: int, n_folds: int = 5) -> list[Fold]:
