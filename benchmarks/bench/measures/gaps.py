@@ -40,7 +40,7 @@ from bench.report.markdown import (
 from bench.report.records import Result, Table, make_header
 
 CELLS = ((10, 0), (50, 0), (50, 5), (50, 10))
-SOURCES = ("methods/gaps.py", "protocols/tables.py", "protocols/gaps.py")
+SOURCES = ("methods/gaps.py", *(f"protocols/{name}.py" for name in ("tables", "one_table", "gaps")))
 ABOUT = (
     f"{HIGH}: an entry is missing with probability .6 r², where r is the rank of its value in its "
     "column between 0 and 1; a row keeps at least one value",

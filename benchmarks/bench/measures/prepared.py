@@ -107,7 +107,10 @@ def failure_notes(runners: Sequence[PreparedRunner]) -> Iterator[str]:
 
 def add_prepared_options(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
     """Add the options of measures of prepared rows; ``names`` are those of the baselines."""
-    parser.epilog = f"Baselines: {', '.join(names)}."
+    parser.epilog = (
+        f"Methods: the labels of detectors, these behind a preparation, written like the following "
+        f"baselines, and these: {', '.join(names)}."
+    )
     add_options(parser, "data", "label", "tables", "max_query", draws=3, seed=0)
     add_detectors(parser)
     several: dict[str, Any] = {"nargs": "*", "metavar": "METHOD"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -73,13 +74,14 @@ PREPARATIONS: dict[str, Prepare] = {how: partial(imputed, how) for how in IMPUTE
 
 def gap_baselines() -> dict[str, Method]:
     """Name the baselines: with their own handling of gaps, and behind each imputer."""
-    methods = {
-        "catboost": Method(None, CatBoost),
-        "hist_gradient_boosting": Method(None, Histograms),
-    }
+    methods = {"hist_gradient_boosting": Method(None, Histograms)}
+    boosting = find_spec("catboost") is not None
+    if boosting:
+        methods["catboost"] = Method(None, CatBoost)
     for how in IMPUTERS:
         methods[f"{how}+pyod_knn_scaled"] = Method(how, lambda seed: Scaled(PyOD("knn")))
-        methods[f"{how}+catboost"] = Method(how, CatBoost)
+        if boosting:
+            methods[f"{how}+catboost"] = Method(how, CatBoost)
     return methods
 
 

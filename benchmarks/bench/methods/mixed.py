@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -97,14 +98,16 @@ def number_rarity(normals: pd.Series, values: pd.Series) -> np.ndarray:
 
 
 def mixed_baselines() -> dict[str, Method]:
-    """Name the baselines."""
-    return {
-        "catboost": Method(None, CategoricalCatBoost),
+    """Name the baselines; CatBoost only where installed."""
+    methods = {
         "rarity": Method(None, lambda seed: Rarity()),
         f"{ENCODED}+forest": Method(ENCODED, lambda seed: ManyTrees("forest", seed)),
         f"{ENCODED}+extratrees": Method(ENCODED, lambda seed: ManyTrees("extra", seed)),
         f"{ENCODED}+knn1_scaled": Method(ENCODED, lambda seed: Scaled(Neighbours(1))),
     }
+    if find_spec("catboost"):
+        methods["catboost"] = Method(None, CategoricalCatBoost)
+    return methods
 
 
 def mixed_detectors(specs: Sequence[Spec]) -> dict[str, Method]:
