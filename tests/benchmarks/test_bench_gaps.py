@@ -157,7 +157,8 @@ def test_what_an_imputer_fills_in_is_shared_by_the_methods_behind_it(bench, fold
     method = bench.methods.prepared.Method("zeros", lambda seed: bench.methods.support.Neighbours())
     methods = {"a": method, "b": method, "c": method}
     runner = runner("made", tasks, "some", splits, records.Table(), {"zeros": prepare})
-    runner.run_methods(methods, lambda: None)
+    for task in tasks:
+        runner.run_table(task.name, methods)
     assert calls == 2 * 2 * [10, 50, 55]
     assert runner.table.frame().groupby("method").auc.sum().nunique() == 1
 

@@ -73,7 +73,8 @@ def run(args: argparse.Namespace) -> Iterator[Result]:
     with refusing():
         tasks = [task for task in load_family(args.data) if task.testable]
         tasks = choose_tables(tasks, args.tables) if args.tables else tasks
-        header = make_header(args, tasks, SOURCES)
+        tasks.sort(key=lambda task: task.X.shape[1])  # boosting takes long where there are many
+        header = make_header(args, tasks, SOURCES, ("catboost",))
     runners = make_runners(args, tasks, header["family"])
     frame = measured(args, header, runners, gap_baselines(), gap_detectors(args.detector))
     text = report(frame, header, [spec.label for spec in args.detector])

@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> Iterator[Result]:
     """Rank rows of tables that have columns of categories, as they are and turned into numbers."""
     with refusing():
         tasks = mixed_tasks(args)
-        header = make_header(args, tasks, SOURCES)
+        header = make_header(args, tasks, SOURCES, ("catboost", "skrub"))
     splits = TableSplits(
         tuple(args.n), tuple(args.k), args.draws, args.seed, max_query=args.max_query
     )

@@ -20,6 +20,7 @@ from bench.methods.prepared import Method, Prepare
 from bench.options import add_detectors, add_options, refusing
 from bench.protocols.families import Episode, Fold, Protocol, Task, random_state_of
 from bench.report.records import Table, reuse
+from tqdm import tqdm
 
 Rows = tuple[Any, Any]  # of a support and of its query
 ABOUT_TIMES = "milliseconds are those of the method alone, without what prepares its rows"
@@ -52,19 +53,13 @@ class PreparedRunner(Runner):
         self.preparations, self.rows_of = preparations, rows_of
         self.failures: dict[str, list[str]] = {}
 
-    def run_methods(self, methods: Mapping[str, Method], save: Callable[[], None]) -> None:
-        """Measure methods on every table; ``save`` after each."""
-        bar = self.bar(len(self.test_names), self.split)
-        for name in self.test_names:
-            todo = {key: method for key, method in methods.items() if not self.table.has(key, name)}
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # few rows make many a library warn
-                for episode in self.protocol.episodes(self.tasks[name]) if todo else ():
-                    self.run_episode(episode, todo)
-            if todo:
-                save()
-            bar.update()
-        bar.close()
+    def run_table(self, name: str, methods: Mapping[str, Method]) -> None:
+        """Measure methods on one table, but for those that an earlier run has measured."""
+        todo = {key: method for key, method in methods.items() if not self.table.has(key, name)}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # few rows make many a library warn
+            for episode in self.protocol.episodes(self.tasks[name]) if todo else ():
+                self.run_episode(episode, todo)
 
     def run_episode(self, episode: Episode, methods: Mapping[str, Method]) -> None:
         """Measure methods on one episode."""
@@ -163,8 +158,10 @@ def measured(
         )
     rows = AllRows(runner.table for runner in runners)
     save = saving(args.results / args.label, rows, header)
-    for runner in runners:
-        runner.run_methods(methods, save)
+    for name in tqdm(runners[0].test_names, "tables"):
+        for runner in runners:
+            runner.run_table(name, methods)
+        save()
     header["notes"] += failure_notes(runners)
     save()
     return rows.frame()

@@ -222,7 +222,10 @@ def write_result(folder: Path, result: Result, command: str) -> None:
 
 
 def make_header(
-    args: Namespace, tasks: Sequence[Task], more_sources: Sequence[str] = ()
+    args: Namespace,
+    tasks: Sequence[Task],
+    more_sources: Sequence[str] = (),
+    more_libraries: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Describe a run: what it measures, with what, on what."""
     family = args.data.resolve().name
@@ -240,7 +243,7 @@ def make_header(
         "k_max": max(args.k),
         "max_query": args.max_query,
         "source": source_hash(more_sources),
-        "versions": versions(LIBRARIES),
+        "versions": versions((*LIBRARIES, *more_libraries)),
         "hardware": f"{os.cpu_count()} cores, {platform.machine()}",
         "notes": [],
         "detectors": {},
