@@ -38,6 +38,7 @@ from bench.report.records import Result, Table, make_header
 
 SOURCES = ("methods/mixed.py", "protocols/tables.py", "protocols/frames.py")
 ABOUT = (
+    "tables without any column of categories are left out, unless they were named",
     f"{ENCODED}: skrub's TableVectorizer, then SimpleImputer, fitted to the support alone; methods "
     "without it read the table itself",
     ABOUT_TIMES,
