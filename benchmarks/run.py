@@ -27,6 +27,8 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 COMMANDS = {  # command -> module, and what the names of its two functions end in
     "families": "families",
     "tables": "tables",
+    "tables gaps": "measures.gaps",
+    "tables mixed": "measures.mixed",
     "one-table relations": "measures.relations",
     "one-table missing": "measures.missing",
     "many-tasks hidden": "measures.generated:hidden",

@@ -84,6 +84,17 @@ def test_supports_are_nested_and_apart_from_the_query(bench, table):
     assert not np.array_equal(other_draw.query_X, large.query_X)
 
 
+def test_a_capped_query_is_the_beginning_of_the_whole_one(bench, table):
+    make = bench.protocols.tables.TableSplits
+    (whole,) = make((10,), (1,), 1, 0).episodes(table)
+    (capped,) = make((10,), (1,), 1, 0, max_query=60).episodes(table)
+    np.testing.assert_array_equal(capped.support_X, whole.support_X)
+    assert np.bincount(capped.query_y).tolist() == [42, 18]  # all anomalies, of which there are few
+    np.testing.assert_array_equal(
+        capped.query_X[capped.query_y == 0], whole.query_X[whole.query_y == 0][:42]
+    )
+
+
 def test_an_episode_depends_on_seed_and_name_alone(bench, table):
     make = bench.protocols.tables.TableSplits
     first = next(make((10,), (1,), 1, 0).episodes(table))

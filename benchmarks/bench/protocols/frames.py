@@ -9,10 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from bench.protocols.families import MIN_QUERY_ANOMALIES, MIN_QUERY_NORMALS, Task, load_family
+from bench.protocols.families import (
+    MIN_QUERY_ANOMALIES,
+    MIN_QUERY_NORMALS,
+    Episode,
+    Task,
+    load_family,
+)
 
 LABEL = "anomaly"
 
@@ -22,6 +29,24 @@ class FrameTask(Task):
     """A task whose columns may be text or have gaps; ``X`` numbers the values of text columns."""
 
     frame: pd.DataFrame  # (n_rows, n_features)
+
+
+@dataclass(frozen=True)
+class FrameEpisode(Episode):
+    """An episode that also holds its rows as they stand in the table."""
+
+    support_frame: pd.DataFrame  # (n_used + k_used, n_features)
+    query_frame: pd.DataFrame  # (n_query, n_features)
+
+
+def with_frames(episode: Episode, support: np.ndarray, query: np.ndarray) -> Episode:
+    """Add the rows of these numbers as they stand in the table, where it has a frame."""
+    if not isinstance(episode.task, FrameTask):
+        return episode
+    frame = episode.task.frame
+    return FrameEpisode(
+        **vars(episode), support_frame=frame.iloc[support], query_frame=frame.iloc[query]
+    )
 
 
 def load_tables(folder: str | Path) -> list[Task]:
@@ -71,10 +96,20 @@ def encoded(task: Task, rows: Sequence[int]) -> np.ndarray:
     """
     if not isinstance(task, FrameTask):
         return task.X
+    steps = encoder().fit(task.frame.iloc[rows])
+    return np.asarray(steps.transform(task.frame), dtype=np.float64)
+
+
+def encoder() -> Any:
+    """Return what turns text into numbers and fills gaps with means."""
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
     from skrub import TableVectorizer
 
-    steps = make_pipeline(TableVectorizer(), SimpleImputer())
-    steps.fit(task.frame.iloc[rows])
-    return np.asarray(steps.transform(task.frame), dtype=np.float64)
+    return make_pipeline(TableVectorizer(), SimpleImputer())
+
+
+def is_category(column: pd.Series) -> bool:
+    """Tell whether a column holds categories: text, or true and false."""
+    types = pd.api.types
+    return types.is_bool_dtype(column) or not types.is_numeric_dtype(column)

@@ -142,8 +142,14 @@ def permute_all(X: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return rng.permuted(X, axis=0)
 
 
-def punch_holes(X: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Remove a share of the entries at random; a row that would lose all of them keeps one."""
+def punch_holes(X: np.ndarray, share: float | np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Remove entries at random; a row that would lose all of them keeps one.
+
+    Parameters
+    ----------
+    share : float or ndarray of shape (n, d)
+        The probability with which an entry is removed.
+    """
     missing = rng.random(X.shape) < share
     empty = np.flatnonzero(missing.all(axis=1))
     missing[empty, rng.integers(X.shape[1], size=len(empty))] = False

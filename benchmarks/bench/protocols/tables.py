@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from bench.protocols.families import Episode, Fold, Task, random_state_of
-from bench.protocols.frames import encoded
+from bench.protocols.families import MIN_QUERY_NORMALS, Episode, Fold, Task, random_state_of
+from bench.protocols.frames import encoded, with_frames
 from bench.report.records import Row
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
@@ -39,6 +39,10 @@ class TableSplits:
     ----------
     contamination : float
         Share of the n rows taken for normal that are anomalies.
+    max_query : int or None
+        Cap on the rows to test on; they keep at least 30 anomalies where these exist.
+    paired : bool
+        Whether the cells are the pairs of n and k, in order, and not all their combinations.
     """
 
     n: tuple[int, ...]
@@ -46,34 +50,44 @@ class TableSplits:
     draws: int
     seed: int
     contamination: float = 0.0
+    max_query: int | None = None
+    paired: bool = False
 
     @property
     def cells(self) -> list[tuple[int, int]]:
         """Every (n, k), n first."""
+        if self.paired:
+            return list(zip(self.n, self.k, strict=True))
         return [(n, k) for n in self.n for k in self.k]
 
     def episodes(self, task: Task) -> Iterator[Episode]:
         """Yield every episode of a table, draw by draw and cell by cell."""
         for number in range(self.draws):
-            state = random_state_of(self.seed, task.name, number)
-            rng = np.random.default_rng(state)
-            rows = some_rows(task.y, rng)
-            train, test = train_test_split(
-                rows, test_size=TEST_SHARE, stratify=task.y[rows], random_state=state
-            )
-            X = encoded(task, train)
-            normals = rng.permutation(train[task.y[train] == 0])
-            anomalies = rng.permutation(train[task.y[train] == 1])
-            for n, k in self.cells:
-                labelled, hidden = anomalies[:k], anomalies[max(self.k) :]
-                hidden = hidden[: round(self.contamination * min(n, len(normals)))]
-                clean = normals[: n - len(hidden)]
-                taken = np.concatenate([clean, hidden, labelled])
-                y = np.repeat([0, 1], [len(clean) + len(hidden), len(labelled)])
-                yield Episode(
-                    task, number, n, k, len(y) - len(labelled), len(labelled),
-                    X[taken], y, X[test], task.y[test],
-                )  # fmt: skip
+            yield from self.episodes_of_draw(task, number)
+
+    def episodes_of_draw(self, task: Task, number: int) -> Iterator[Episode]:
+        """Yield the episodes of one draw, cell by cell."""
+        state = random_state_of(self.seed, task.name, number)
+        rng = np.random.default_rng(state)
+        rows = some_rows(task.y, rng)
+        train, test = train_test_split(
+            rows, test_size=TEST_SHARE, stratify=task.y[rows], random_state=state
+        )
+        X = encoded(task, train)
+        normals = rng.permutation(train[task.y[train] == 0])
+        anomalies = rng.permutation(train[task.y[train] == 1])
+        test = capped(test, task.y, self.max_query)
+        for n, k in self.cells:
+            labelled, hidden = anomalies[:k], anomalies[max(self.k) :]
+            hidden = hidden[: round(self.contamination * min(n, len(normals)))]
+            clean = normals[: n - len(hidden)]
+            taken = np.concatenate([clean, hidden, labelled])
+            y = np.repeat([0, 1], [len(clean) + len(hidden), len(labelled)])
+            episode = Episode(
+                task, number, n, k, len(y) - len(labelled), len(labelled),
+                X[taken], y, X[test], task.y[test],
+            )  # fmt: skip
+            yield with_frames(episode, taken, test)
 
 
 def some_rows(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -87,6 +101,16 @@ def some_rows(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         rng.choice(anomalies, kept, replace=False),
     )
     return np.sort(np.concatenate(parts))
+
+
+def capped(test: np.ndarray, y: np.ndarray, most: int | None) -> np.ndarray:
+    """Return the first rows to test on; labels keep their shares, but for a few anomalies more."""
+    if most is None or len(test) <= most:
+        return test
+    normals, anomalies = test[y[test] == 0], test[y[test] == 1]
+    kept = max(round(most * len(anomalies) / len(test)), LEAST_ANOMALIES)
+    kept = min(kept, len(anomalies))
+    return np.concatenate([normals[: max(most - kept, MIN_QUERY_NORMALS)], anomalies[:kept]])
 
 
 def related_folds(tasks: Sequence[Task], seed: int, n_folds: int = 5) -> list[Fold]:

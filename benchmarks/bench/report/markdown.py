@@ -55,13 +55,17 @@ def number(value: float) -> str:
     return "-" if np.isnan(value) else f"{value:.3f}"
 
 
-def means_table(frame: pd.DataFrame, metric: str) -> str:
-    """Return the mean over tasks of every method in every cell, the best in bold."""
+def means_table(frame: pd.DataFrame, metric: str, first: Sequence[str] = ()) -> str:
+    """Return the mean over tasks of every method in every cell, the best in bold.
+
+    Methods stand in the order of their means, but for those that come ``first``.
+    """
     means = task_means(frame, metric).groupby("method").mean()
     seconds = frame.groupby("method").seconds.mean()
     order = means.mean(axis=1).where(means.notna().all(axis=1), means.mean(axis=1) - 1)
+    methods = order.sort_values(ascending=False).index
     rows = []
-    for method in order.sort_values(ascending=False).index:
+    for method in sorted(methods, key=lambda name: name not in first):
         cells = []
         for cell in means.columns:
             best = means.loc[method, cell] == means[cell].max()
@@ -114,15 +118,7 @@ def family_report(frame: pd.DataFrame, header: dict[str, Any]) -> str:
     """
     detectors = [label for label in header["detectors"] if label in set(frame.method)]
     baselines = [name for name in sorted(set(frame.method)) if name not in detectors]
-    versions = ", ".join(f"{name} {version}" for name, version in header["versions"].items())
-    notes = [
-        f"{frame.task.nunique()} test tasks, {header['draws']} draws of each support, "
-        f"seed {header['seed']}, at most {header['max_query'] or 'all'} query rows a task",
-        f"{versions}; {header['hardware']}",
-        "cells are n,k: normals and labelled anomalies in the support; means over tasks, "
-        "draws averaged first",
-    ]
-    parts = [bullets([*notes, *header["notes"]])]
+    parts = [bullets(run_notes(frame, header))]
     for metric, title in METRICS.items():
         parts += [f"## Mean {title}", means_table(frame, metric)]
     for detector in detectors:
@@ -130,6 +126,19 @@ def family_report(frame: pd.DataFrame, header: dict[str, Any]) -> str:
         for metric, title in METRICS.items():
             parts += paired_section(task_means(frame, metric), title, detector, baselines)
     return "\n\n".join(part for part in parts if part)
+
+
+def run_notes(frame: pd.DataFrame, header: dict[str, Any]) -> list[str]:
+    """Tell what was measured, with what, and what was reused."""
+    versions = ", ".join(f"{name} {version}" for name, version in header["versions"].items())
+    return [
+        f"{frame.task.nunique()} test tasks, {header['draws']} draws of each support, "
+        f"seed {header['seed']}, at most {header['max_query'] or 'all'} query rows a task",
+        f"{versions}; {header['hardware']}",
+        "cells are n,k: normals and labelled anomalies in the support; means over tasks, "
+        "draws averaged first",
+        *header["notes"],
+    ]
 
 
 def bullets(notes: Sequence[str]) -> str:

@@ -147,10 +147,10 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
     write(path, frame.to_csv(index=False))
 
 
-def source_hash() -> str:
+def source_hash(more: Sequence[str] = ()) -> str:
     """Return a hash of the code of protocol and baselines; what does not run does not count."""
     here = Path(__file__).parents[1]
-    code = [what_runs((here / name).read_text(encoding="utf-8")) for name in SOURCES]
+    code = [what_runs((here / name).read_text(encoding="utf-8")) for name in (*SOURCES, *more)]
     return hashlib.sha256("".join(code).encode()).hexdigest()[:16]
 
 
@@ -221,7 +221,12 @@ def write_result(folder: Path, result: Result, command: str) -> None:
     print(path, file=sys.stderr)
 
 
-def make_header(args: Namespace, tasks: Sequence[Task]) -> dict[str, Any]:
+def make_header(
+    args: Namespace,
+    tasks: Sequence[Task],
+    more_sources: Sequence[str] = (),
+    more_libraries: Sequence[str] = (),
+) -> dict[str, Any]:
     """Describe a run: what it measures, with what, on what."""
     family = args.data.resolve().name
     return {
@@ -237,8 +242,8 @@ def make_header(args: Namespace, tasks: Sequence[Task]) -> dict[str, Any]:
         "n_max": max(args.n),
         "k_max": max(args.k),
         "max_query": args.max_query,
-        "source": source_hash(),
-        "versions": versions(LIBRARIES),
+        "source": source_hash(more_sources),
+        "versions": versions((*LIBRARIES, *more_libraries)),
         "hardware": f"{os.cpu_count()} cores, {platform.machine()}",
         "notes": [],
         "detectors": {},
@@ -259,9 +264,12 @@ def reuse(
     methods: Sequence[str],
     protocol: Protocol,
     baselines: Baselines,
+    split: str | None = None,
 ) -> None:
-    """Take baselines from an earlier run into the table."""
+    """Take baselines from an earlier run into the table, from one split where it has several."""
     earlier, differences = read_earlier(path, header)
+    if split is not None:
+        earlier = earlier[earlier.split == split]
     taken = table.take(earlier, methods, lambda method: cells_of(method, protocol, baselines))
     note = f"taken from {path.name}: {', '.join(taken) or 'nothing'}"
     if taken and differences:
