@@ -105,6 +105,8 @@ class CalibratedEvidence:
         What the training tasks have in common, in those units.
     typical_spread : ndarray of shape (2, n_evidence) or None, default=None
         Line of the log spread over training supports, see :meth:`Calibration.shrunk_to`.
+    weights : ndarray of shape (d,) or None, default=None
+        By what to multiply columns in the coordinates by column; None means one.
 
     Attributes
     ----------
@@ -122,6 +124,7 @@ class CalibratedEvidence:
         evidence: Sequence[Evidence],
         pooled: Pooled | None = None,
         typical_spread: Array | None = None,
+        weights: Array | None = None,
     ) -> None:
         X = scaled.support
         if pooled is not None:
@@ -130,7 +133,7 @@ class CalibratedEvidence:
         anomalous = _canonical_order(X, np.flatnonzero(y == ANOMALOUS))
         self._scaled = scaled
         self.support_y = y
-        self._support = Support(X[normal], X[anomalous], pooled)
+        self._support = Support(X[normal], X[anomalous], pooled, weights=weights)
         self._evidence = tuple(evidence)
         self._active = np.array(
             [
@@ -151,10 +154,11 @@ class CalibratedEvidence:
         scaled: ScaledSupport,
         y: NDArray[np.int8],
         evidence: Sequence[Evidence],
+        weights: Array | None = None,
     ) -> CalibratedEvidence:
         """Make evidence with what a state's arrays have learned from other tasks."""
         pooled = Pooled.from_arrays(arrays)
-        return cls(scaled, y, evidence, pooled, arrays.get("typical_spread"))
+        return cls(scaled, y, evidence, pooled, arrays.get("typical_spread"), weights)
 
     @property
     def support(self) -> Array:

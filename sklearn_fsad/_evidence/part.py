@@ -42,7 +42,9 @@ class Part(Support):
     _together: Together | None = None
 
     def __init__(self, whole: Support, normals: Mask, anomalies: Mask) -> None:
-        super().__init__(whole.normals[normals], whole.anomalies[anomalies], whole.pooled, whole)
+        super().__init__(
+            whole.normals[normals], whole.anomalies[anomalies], whole.pooled, whole, whole.weights
+        )
         self._whole = whole
         self._kept = normals, anomalies
 

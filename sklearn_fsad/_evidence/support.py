@@ -20,7 +20,7 @@ from .._typing import Array
 from .coordinates import Boxes, Coordinates, NormalScores
 from .pooled import Pooled
 
-_GIVEN = {"normals", "anomalies", "pooled", "mean", "N", "A", "spread"}
+_GIVEN = {"normals", "anomalies", "pooled", "weights", "mean", "N", "A", "spread"}
 _GIVEN |= {"_lender", "is_part", "is_embedding"}  # what a support sets when it is made
 
 
@@ -36,6 +36,8 @@ class Support:
     reference : Support or None, default=None
         The whole support of which this one is a part: lends its spread to a part of one row, which
         has none of its own.
+    weights : ndarray of shape (d,) or None, default=None
+        By what to multiply columns in the coordinates by column; None means one.
     """
 
     def __init__(
@@ -44,10 +46,12 @@ class Support:
         anomalies: Array,
         pooled: Pooled | None = None,
         reference: Support | None = None,
+        weights: Array | None = None,
     ) -> None:
         self.normals = normals
         self.anomalies = anomalies
         self.pooled = pooled
+        self.weights = weights
         self.mean = stable_mean(normals)
         self.N = normals - self.mean
         self.A = anomalies - self.mean
@@ -137,7 +141,14 @@ class Support:
         return covariance.whiten(U - self.compressed.normals.mean(axis=0))
 
     def _by_column(self, transform: Callable[[Array], Array]) -> Coordinates:
-        return Coordinates(transform(self.N / self.spread), transform(self.A / self.spread))
+        return Coordinates(
+            self.weighed(transform(self.N / self.spread)),
+            self.weighed(transform(self.A / self.spread)),
+        )
+
+    def weighed(self, Z: Array) -> Array:
+        """Multiply columns by their weights, where they have some: (m, d) -> (m, d)."""
+        return Z if self.weights is None else Z * self.weights
 
     @property
     def relevance(self) -> Array:
@@ -190,15 +201,15 @@ class QueryRows:
 
     @cached_property
     def compressed(self) -> Array:
-        return compressed(self.scaled)
+        return self._support.weighed(compressed(self.scaled))
 
     @cached_property
     def gaussian(self) -> Array:
-        return self._support._normal_scores(self.scaled)
+        return self._support.weighed(self._support._normal_scores(self.scaled))
 
     @cached_property
     def boxed(self) -> Array:
-        return self._support._boxes(self.scaled)
+        return self._support.weighed(self._support._boxes(self.scaled))
 
     @cached_property
     def white(self) -> Array:

@@ -18,7 +18,12 @@ _LEAST_STACK, _MOST_STACK = 256, 4096
 _TIE = 1e-6
 
 
-def column_contributions(score: Callable[[Array], Array], X: Array, normals: Array) -> Array:
+def column_contributions(
+    score: Callable[[Array], Array],
+    X: Array,
+    normals: Array,
+    categorical: tuple[int, ...] = (),
+) -> Array:
     """Attribute the anomaly scores of rows to their columns, by occlusion [1]_.
 
     The contribution of a column is the drop of the score when its value is replaced by that of the
@@ -36,6 +41,8 @@ def column_contributions(score: Callable[[Array], Array], X: Array, normals: Arr
         Rows to explain.
     normals : ndarray of shape (n, d)
         At least one normal row to compare with.
+    categorical : tuple of int, default=()
+        Positions of columns whose values are equal or not, and neither near nor far.
 
     Returns
     -------
@@ -66,24 +73,28 @@ def column_contributions(score: Callable[[Array], Array], X: Array, normals: Arr
     drops = np.zeros_like(X)
     for start in range(0, len(X), size):
         part = slice(start, start + size)
-        references = np.take_along_axis(normals, nearest_by_others(Z[part], N), axis=0)
+        references = np.take_along_axis(normals, nearest_by_others(Z[part], N, categorical), axis=0)
         drops[part] = _score_drops(score, X[part], references, scores[part], stack)
     # an equal share of the rest, so that contributions add up to the score
     return drops + ((scores - drops.sum(axis=1)) / n_columns)[:, None]
 
 
-def nearest_by_others(Z: Array, N: Array) -> Positions:
+def nearest_by_others(Z: Array, N: Array, categorical: tuple[int, ...] = ()) -> Positions:
     """Find the nearest normal by all columns but one, for each column: (m, d), (n, d) -> (m, d).
 
     Distance is the sum of absolute differences, in which a few anomalous columns count little; of
     equally near normals the one that is nearest in that column too is taken. The row itself is left
     out.
     """
-    total = cdist(Z, N, "cityblock")
+    numeric = np.setdiff1d(np.arange(Z.shape[1]), categorical)
+    total = cdist(Z[:, numeric], N[:, numeric], "cityblock")
+    for j in categorical:
+        total += Z[:, j, None] != N[:, j]
     total[(total == 0.0) & (total.max(axis=1, keepdims=True) > 0.0)] = np.inf
     found = np.empty(Z.shape, dtype=np.intp)
     for j in range(Z.shape[1]):
         gap = np.abs(Z[:, j, None] - N[:, j])
+        gap = (gap > 0).astype(np.float64) if j in categorical else gap
         # nearly all of the column is subtracted: what remains of it decides between equal distances
         found[:, j] = (total - (1.0 - _TIE) * gap).argmin(axis=1)
     return found

@@ -44,7 +44,11 @@ def most_anomalous(scores: Array, top: int | None) -> NDArray[np.intp]:
 
 
 def columns_to_blame(
-    contributions: Array, names: Sequence[Any], values: Array, normals: Array
+    contributions: Array,
+    names: Sequence[Any],
+    values: NDArray[Any],
+    normals: Array,
+    categorical: tuple[int, ...] = (),
 ) -> dict[str, Any]:
     """Describe the two columns of the largest contributions to each row's score.
 
@@ -57,6 +61,8 @@ def columns_to_blame(
         The rows.
     normals : ndarray of shape (n, d)
         Normal rows, in the same units, whose 5th and 95th percentiles are the usual range.
+    categorical : tuple of int, default=()
+        Positions of columns of categories, which have no range.
 
     Returns
     -------
@@ -66,7 +72,10 @@ def columns_to_blame(
     """
     order = np.argsort(-contributions, axis=1, kind="stable")
     row = np.arange(len(values))
-    usual: dict[int, Array] = {int(j): _usual_range(normals[:, j]) for j in set(order[:, :2].flat)}
+    usual: dict[int, Array] = {
+        int(j): np.full(2, np.nan) if j in categorical else _usual_range(normals[:, j])
+        for j in set(order[:, :2].flat)
+    }
     found: dict[str, Any] = {}
     for k in range(min(_N_BLAMED, values.shape[1])):
         j = order[:, k]

@@ -9,7 +9,11 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-_TIMES = (np.datetime64, np.timedelta64, date, time, timedelta)
+_ADVICE = (
+    " InContextDetector and ProtoNetDetector read text from a frame; in front of any detector put "
+    "sklearn_fsad.pipeline.make_table_pipeline."
+)
+TIMES = (np.datetime64, np.timedelta64, date, time, timedelta)
 _COMPLEX = (complex, np.complexfloating)
 _TIMES_OF_PANDAS = ("Period", "NaTType", "DateOffset")
 _TIME_TYPES = ("date", "time", "duration", "period", "month_day_nano")  # how their names begin
@@ -77,7 +81,7 @@ def as_numbers(values: NDArray[Any], columns: Sequence[Any] | None = None) -> ND
 
 
 def _is_time(entry: type) -> bool:
-    return issubclass(entry, _TIMES) or entry.__name__ in _TIMES_OF_PANDAS
+    return issubclass(entry, TIMES) or entry.__name__ in _TIMES_OF_PANDAS
 
 
 def _of_type(values: NDArray[Any], kind: type) -> NDArray[np.bool_]:
@@ -113,7 +117,7 @@ def _refuse_unreadable(
             float(value)
         except (ValueError, TypeError, OverflowError) as reason:
             place = _place(values, position, columns)
-            raise kind(f"{reason}: X holds {_short(value)} {place}.") from error
+            raise kind(f"{reason}: X holds {_short(value)} {place}.{_ADVICE}") from error
     raise kind(str(error)) from error
 
 

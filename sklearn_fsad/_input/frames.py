@@ -34,13 +34,13 @@ def frame_numbers(X: Any) -> NDArray[Any] | None:
     ValueError, TypeError
         If a column holds no numbers; the message names it.
     """
-    columns = list(_columns(X))
+    columns = list(frame_columns(X))
     if all(_is_plain(dtype) for _, dtype, _ in columns):
         return None
-    return np.column_stack([_numbers(*column) for column in columns])
+    return np.column_stack([numbers_of_column(*column) for column in columns])
 
 
-def _columns(X: Any) -> Iterator[tuple[Any, Any, Any]]:
+def frame_columns(X: Any) -> Iterator[tuple[Any, Any, Any]]:
     """Yield the name, the type and the entries of each column."""
     if hasattr(X, "iloc"):
         for i, (name, dtype) in enumerate(zip(X.columns, X.dtypes, strict=True)):
@@ -60,23 +60,24 @@ def _is_plain(dtype: Any) -> bool:
     return type(dtype).__name__ == "SparseDtype" if of_pandas else str(dtype) in _PLAIN_OF_POLARS
 
 
-def _numbers(name: Any, dtype: Any, column: Any) -> NDArray[Any]:
+def numbers_of_column(name: Any, dtype: Any, column: Any) -> NDArray[Any]:
+    """Read a column of a frame as numbers: (n,); a ValueError or TypeError names it."""
     refuse_type(dtype, f" in column {name!r}")
-    refuse_type(_held_type(dtype), f" in column {name!r}")
-    values = _as_array(dtype, column)
+    refuse_type(held_type(dtype), f" in column {name!r}")
+    values = values_of_column(dtype, column)
     if values.ndim != 1:
         raise ValueError(f"X holds several values per row in column {name!r} ({dtype}).")
     return as_numbers(values, [name])
 
 
-def _held_type(dtype: Any) -> Any:
+def held_type(dtype: Any) -> Any:
     """Return the type of the categories, in a type that has some."""
     dtype = getattr(dtype, "pyarrow_dtype", dtype)
     categories = getattr(dtype, "categories", None)
     return getattr(categories, "dtype", getattr(dtype, "value_type", dtype))
 
 
-def _as_array(dtype: Any, column: Any) -> NDArray[Any]:
+def values_of_column(dtype: Any, column: Any) -> NDArray[Any]:
     """Return the entries of a column, with NaN, None or NA for missing ones: (n,)."""
     if hasattr(column, "iloc"):
         if not isinstance(dtype, np.dtype) and getattr(dtype, "kind", "O") in "biuf":

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
+from .categories import Categories
 from .columns import check_columns, known_columns, remember_columns
 from .containers import unwrapped
 from .entries import as_numbers
@@ -19,7 +20,14 @@ from .frames import column_names, frame_numbers, is_frame
 _MOST = 1e60
 
 
-def validated_rows(estimator: Any, X: Any, *, reset: bool = True, **checks: Any) -> NDArray[Any]:
+def validated_rows(
+    estimator: Any,
+    X: Any,
+    *,
+    reset: bool = True,
+    categories: Categories | None = None,
+    **checks: Any,
+) -> NDArray[Any]:
     """Read rows from any container, then validate them as scikit-learn does.
 
     Dates, durations, intervals and complex numbers are refused. Column names that are no strings,
@@ -33,6 +41,8 @@ def validated_rows(estimator: Any, X: Any, *, reset: bool = True, **checks: Any)
         Rows; masked entries, None and pandas' NA are missing.
     reset : bool, default=True
         Whether to remember the columns; otherwise they must be those remembered.
+    categories : Categories, default=None
+        Columns of categories, which are read as the places of their values among the known ones.
     **checks
         As of :func:`~sklearn.utils.check_array`.
 
@@ -44,7 +54,7 @@ def validated_rows(estimator: Any, X: Any, *, reset: bool = True, **checks: Any)
     X = unwrapped(X)
     if not reset:
         check_columns(estimator, X)
-    numbers = _numbers(X)
+    numbers = categories.numbers(X) if categories and categories.positions else _numbers(X)
     try:
         # what is too large becomes infinite and is refused; what follows computes with numpy
         with np.errstate(over="ignore"), config_context(array_api_dispatch=False):

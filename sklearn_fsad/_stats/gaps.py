@@ -164,4 +164,6 @@ class GapEvidence:
     def _of(self, missing: Mask) -> NDArray[np.float64]:
         surprise = np.where(missing, self._if_missing, self._if_not).sum(axis=1)
         above = np.maximum((surprise - self._mean) / self._spread - 2.0, 0.0)
-        return np.asarray(self._slope * missing.mean(axis=1) + 0.2 * np.arcsinh(above))
+        return np.asarray(
+            self._slope * missing.sum(axis=1) / max(missing.shape[1], 1) + 0.2 * np.arcsinh(above)
+        )

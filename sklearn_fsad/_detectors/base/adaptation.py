@@ -19,9 +19,9 @@ from ..._training.usual_torch import scoring_torch, usual_torch
 from ..._typing import Array, Codes
 from .blocks import block_size, in_blocks, in_plain_blocks
 from .far_rows import Range, floor_of_far_rows
-from .gaps import Gaps, filled_support
 from .support_lookup import SupportLookup
 from .support_set import SupportSet
+from .table_reader import TableReader, as_numbers
 
 _BLOCK_ROWS = 16, 256  # least and most that are scored at once
 _BLOCK_NUMBERS = 2**18  # that they may take in one step: two MiB
@@ -86,8 +86,8 @@ class Adaptation:
     def of(cls, method: Method, state: MetaState, support: SupportSet, module: Any = None) -> Self:
         """Adapt the module of a state to a support; ``module`` saves building it again."""
         module = method._module(state) if module is None else module
-        filled = filled_support(support) if method._fills_gaps else support
-        representation = method._represent(filled, state)
+        numbers = as_numbers(support) if method._fills_gaps else support
+        representation = method._represent(numbers, state)
         with scoring_torch():
             values = module.adapt(
                 aligned(representation.support), aligned(representation.support_y)
@@ -134,9 +134,9 @@ class Adaptation:
         return Range.of(self.support.X, self.support.normals)
 
     @cached_property
-    def gaps(self) -> Gaps:
-        """What fills the gaps of rows by those of the support; left out of pickles too."""
-        return Gaps(self.support)
+    def reader(self) -> TableReader:
+        """What reads gaps and categories of rows by the support; left out of pickles too."""
+        return TableReader(self.support)
 
     def score(self, X: Array) -> Array:
         """Score rows; rows of the support get their leave-one-out scores: (m, d) -> (m,).
@@ -151,24 +151,34 @@ class Adaptation:
 
     def score_block(self, X: Array) -> Array:
         """Score the rows of one block: (m, d) -> (m,)."""
-        return self._with_gaps(X, self.score_represented(self.represent(X)))
+        scores = self.score_represented(self.represent(X))
+        return scores + self.entry_scores(X) if self._reads(X) else scores
 
     def score_support(self) -> Array:
         """Score the rows of the support as they are represented, from each other: (n_support,)."""
-        scores = self.score_represented(self.representation.support[: len(self.support.X)])
-        return self._with_gaps(self.support.X, scores)
+        scores = self.score_represented(self.representation.support)
+        return scores + self.support_entry_scores()
 
     def represent(self, X: Array) -> Array:
-        """Represent rows, after their gaps are filled: (m, d) -> (m, d_out)."""
-        return self.representation.transform(self.filled(X))
+        """Represent rows, read as numbers without gaps: (m, d) -> (m, d_out)."""
+        return self.representation.transform(self.numbers(X))
 
-    def filled(self, X: Array) -> Array:
-        """Fill the gaps of rows, where the method does not read them: (m, d) -> (m, d)."""
-        return self.gaps.fill(X) if self._has_gaps(X) else X
+    def numbers(self, X: Array) -> Array:
+        """Read rows as numbers without gaps, where the method needs that: (m, d) -> (m, q)."""
+        return self.reader.read(X) if self._reads(X) else X
 
-    def gap_scores(self, X: Array) -> Array:
-        """Compute what the missing entries of rows add to their scores: (m, d) -> (m,)."""
-        return self.gaps.scores(X) if self._has_gaps(X) else np.zeros(len(X))
+    def entry_scores(self, X: Array) -> Array:
+        """Compute what missing entries and rare categories add to scores: (m, d) -> (m,)."""
+        return np.asarray(sum(self.parts_of_entry_scores(X).values(), start=np.zeros(len(X))))
+
+    def parts_of_entry_scores(self, X: Array) -> dict[str, Array]:
+        """Compute both apart, those that there are: name -> (m,)."""
+        return self.reader.scores(X) if self._reads(X) else {}
+
+    def support_entry_scores(self) -> Array:
+        """Compute what they add to the leave-one-out scores of the support: (n_support,)."""
+        X = self.support.X
+        return self.reader.support_scores() if self._reads(X) else np.zeros(len(X))
 
     def score_represented(self, Z: Array) -> Array:
         """Score rows that are represented already: (m, d_out) -> (m,)."""
@@ -217,21 +227,17 @@ class Adaptation:
             scores[own >= 0] = self.left_out[own[own >= 0]]
         return scores
 
-    def _has_gaps(self, X: Array) -> bool:
-        """Tell whether rows, or the support, have gaps that have to be filled."""
-        return self.method._fills_gaps and (self._support_has_gaps or bool(np.isnan(X).any()))
-
-    def _with_gaps(self, X: Array, scores: Array) -> Array:
-        """Add to the scores of rows what their missing entries tell."""
-        return scores + self.gaps.scores(X) if self._has_gaps(X) else scores
+    def _reads(self, X: Array) -> bool:
+        """Tell whether gaps or categories of rows, or of the support, have to be read."""
+        return self.method._fills_gaps and (self._is_table or bool(np.isnan(X).any()))
 
     @cached_property
-    def _support_has_gaps(self) -> bool:
-        return bool(np.isnan(self.support.X).any())
+    def _is_table(self) -> bool:
+        return bool(self.support.categorical) or bool(np.isnan(self.support.X).any())
 
     def _sharing(self, other: Adaptation) -> Self:
         """Share what another adaptation to the same support has found."""
-        return self._with(**{k: v for k, v in vars(other).items() if k in ("module", "gaps")})
+        return self._with(**{k: v for k, v in vars(other).items() if k in ("module", "reader")})
 
     def _with(self, **found: Any) -> Self:
         self.__dict__.update(found)

@@ -46,8 +46,9 @@ SHARED_CONSTRAINTS: dict[str, Any] = {
     "random_state": ["random_state"],
 }
 
+CATEGORICAL_FEATURES = [StrOptions({"from_dtype"}), "array-like", None]
 E = TypeVar("E", bound=BaseEstimator)
-_OF_FIT = ("_adaptation", "_coding", "_threshold_by", "_trust")
+_OF_FIT = ("_adaptation", "_categories", "_coding", "_threshold_by", "_trust")
 
 
 @contextmanager

@@ -226,7 +226,7 @@ class BaseFewShotDetector(Fitting, Reports, metaclass=ABCMeta):
             self._progress("fit"),
         ):
             check_device(self.device)
-            rows = self._validated(X, ensure_min_samples=2)
+            rows = self._validated(X, learn=True, ensure_min_samples=2)
             refuse_huge(rows, columns=known_columns(self))
             codes, self._coding = self._encoded(y, len(rows))
             self._fit_support(rows, codes, read_trust(sample_weight, rows))
@@ -263,7 +263,7 @@ class BaseFewShotDetector(Fitting, Reports, metaclass=ABCMeta):
             usual_torch(),
             self._progress("partial_fit"),
         ):
-            rows = self._validated(X, reset=False)
+            rows = self._validated(X, learn=True, reset=False)
             refuse_huge(rows, columns=known_columns(self))
             known = self._coding
             codes, self._coding = self._encoded(y, len(rows), require_normal=False, known=known)

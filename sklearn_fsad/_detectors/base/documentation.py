@@ -27,6 +27,10 @@ contamination : "auto" or float in (0, 0.5], default="auto"
     leave-one-out scores. With "auto", ``threshold`` and ``alpha`` decide.
 outlier_label : "auto", number or str, default="auto"
     Label of the anomalies; "auto" accepts the codings of scikit-learn and PyOD.
+categorical_features : "from_dtype", array-like or None, default="from_dtype"
+    Columns of categories, whose values are compared by equality and by how rare they are: those of
+    a frame that hold categories, text that is no number, or truth values; or a mask, positions or
+    names of columns. None means that all columns are numbers.
 clean_support : bool or "all", default=False
     Whether to leave out suspicious training rows: normal rows with a high anomaly score given the
     other rows, see ``support_kept_``. "all" also leaves out labelled anomalies that score like

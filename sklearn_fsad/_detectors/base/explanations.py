@@ -58,7 +58,8 @@ class Explanations(FittedDetector):
         """
         self._check_fitted()
         rows = self._validated(X, reset=False)
-        return column_contributions(self._anomaly_scores, rows, self._reference_normals())
+        normals, categorical = self._reference_normals(), self._categories.positions
+        return column_contributions(self._anomaly_scores, rows, normals, categorical)
 
     def diagnose(self, X: Any, y: Any = None) -> Diagnosis:
         """Evaluate the fitted detector on labelled rows, and give advice.
@@ -103,10 +104,10 @@ class Explanations(FittedDetector):
         scores = self._anomaly_scores(rows)
         adaptation, hints = self._about_adaptation()
         context, _ = context_of(self.support_X_, self.support_y_, self._most_in_context(), 0)
-        known = self.support_X_[context], self.support_y_[context]
+        known = self._comparable(self.support_X_[context]), self.support_y_[context]
         return diagnose_scores(
             type(self).__name__,
-            {"detector": scores} | neighbour_scores(rows, *known),
+            {"detector": scores} | neighbour_scores(self._comparable(rows), *known),
             codes,
             flagged=-scores - self.offset_ < 0,
             n_repeated=_n_repeated(rows, self.support_X_),
@@ -119,6 +120,10 @@ class Explanations(FittedDetector):
         )
 
     # --- private ----------------------------------------------------------------------------------
+    def _comparable(self, rows: Array) -> Array:
+        """Return rows whose distances mean something: with dummy variables for categories."""
+        return self._adaptation.numbers(rows) if self._categories.positions else rows
+
     def _place_among_tasks(self) -> TaskPlace | None:
         """Compare the support with the training tasks; None where these are not known."""
         known = TrainingTasks.from_arrays(self.state_.arrays)

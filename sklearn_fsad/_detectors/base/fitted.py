@@ -13,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils import ClassifierTags
 
 from ..._input.callers import refuse_tools_for_classifiers, warn_if_search_ties
+from ..._input.categories import Categories
 from ..._input.codings import SIGNED, Coding
 from ..._input.labels import ANOMALOUS, UNLABELLED, encode_labels
 from ..._input.rows import validated_rows
@@ -44,6 +45,7 @@ class FittedDetector(OutlierMixin, Parameters):
     _adaptation: Adaptation
     _coding: Coding | None
     _trust: Array | None = None  # sample_weight, where given
+    _categories: Categories = Categories()
     _threshold_by: str | None = None  # where no parameter chose the threshold
 
     def score_samples(self, X: Any) -> Array:
@@ -123,9 +125,17 @@ class FittedDetector(OutlierMixin, Parameters):
         return float(roc_auc_score(codes[known] == ANOMALOUS, scores[known]))
 
     # --- private ----------------------------------------------------------------------------------
-    def _validated(self, X: Any, **checks: Any) -> Array:
+    def _validated(self, X: Any, *, learn: bool = False, **checks: Any) -> Array:
+        """Validate rows; ``learn`` numbers values of categories that are not known yet."""
         checks = {"dtype": np.float64, "order": "C", "ensure_all_finite": "allow-nan", **checks}
-        return validated_rows(self, X, **checks)
+        categories = self._categories
+        if learn and checks.get("reset", True):
+            categories = Categories.of(X, getattr(self, "categorical_features", None))
+        if learn and categories.positions:
+            categories = categories.extended(X)
+        rows = validated_rows(self, X, categories=categories, **checks)
+        self._categories = categories
+        return rows
 
     def _anomaly_scores(self, rows: Array) -> Array:
         """Score validated rows, larger = more anomalous: (m, d) -> (m,)."""

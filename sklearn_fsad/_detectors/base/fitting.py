@@ -16,9 +16,9 @@ from .checks import as_weights_error, check_state, unfitted_copy
 from .cleaning import believed_normals, without_doubtful_anomalies
 from .context import context_of, random_order, warn_of_rest
 from .decisions import Decisions
-from .gaps import filled_support
 from .probability import learned_curve, probability
 from .support_set import SupportSet
+from .table_reader import as_numbers
 from .trust import N_ROUNDS, credible_rows, reference_rows, share_of_anomalies
 
 
@@ -35,7 +35,7 @@ class Fitting(Decisions, metaclass=ABCMeta):
 
     def _adapted_untrained(self, method: Method, support: SupportSet) -> Adaptation:
         """Adapt a detector that was never meta-fitted, with leave-one-out scores of the support."""
-        rows = filled_support(support).X if self._fills_gaps else support.X
+        rows = as_numbers(support).X if self._fills_gaps else support.X
         adaptation = Adaptation.of(method, self._untrained_state(rows, support.y), support)
         return adaptation.with_left_out(self._left_out_scores(adaptation))
 
@@ -74,7 +74,7 @@ class Fitting(Decisions, metaclass=ABCMeta):
         rows, labels = X[context], codes[context]
         if self.clean_support:
             kept[context] = self._undoubted(rows, labels, given)
-        adaptation = self._adapted_to(SupportSet.of(rows, labels, kept[context]), given)
+        adaptation = self._adapted_to(self._support_of(rows, labels, kept[context]), given)
         if len(others) and not self.clean_support:  # which would have to doubt them too
             adaptation = adaptation.with_others(adaptation.score_fresh(X[others]))
         self._adaptation = adaptation
@@ -90,6 +90,10 @@ class Fitting(Decisions, metaclass=ABCMeta):
         with as_weights_error(self.pretrained):
             adaptation = Adaptation.of(method, given, support)
         return adaptation.with_left_out(self._left_out_scores(adaptation))
+
+    def _support_of(self, X: Array, codes: Codes, kept: Mask) -> SupportSet:
+        """Make a support of the kept rows: (n, d), (n,), (n,)."""
+        return SupportSet.of(X, codes, kept, self._categories.positions)
 
     def _credible(
         self, X: Array, codes: Codes, trust: Array, context: Mask, given: MetaState | None
@@ -125,7 +129,7 @@ class Fitting(Decisions, metaclass=ABCMeta):
         """Make a function ``kept -> scores``: each row of the context from the others kept."""
 
         def scores_from(kept: Mask) -> Array:
-            adaptation = self._adapted_to(SupportSet.of(X, codes, kept), given)
+            adaptation = self._adapted_to(self._support_of(X, codes, kept), given)
             scores = adaptation.score_fresh(X)
             scores[adaptation.support.order] = adaptation.left_out
             return scores

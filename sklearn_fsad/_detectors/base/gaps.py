@@ -1,4 +1,4 @@
-"""Fill missing entries by a support, and score which are missing."""
+"""Fill the gaps of tasks to learn from, and of rows to compare with each other."""
 
 from __future__ import annotations
 
@@ -6,43 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..._input.labels import ANOMALOUS, NORMAL
-from ..._stats.gaps import GapEvidence, GapFiller
+from ..._input.labels import ANOMALOUS
+from ..._stats.gaps import GapFiller
 from ..._stats.moments import feature_spread, stable_mean
 from ..._typing import Array, Mask
 from ...tasks._task import Task
 from ...tasks._task_set import TaskSet
-from .support_set import SupportSet
 
 _MOST_POOLED = 5000  # rows of all tasks
-
-
-class Gaps:
-    """Fill the gaps of rows by a support, for methods that read no missing entries.
-
-    Parameters
-    ----------
-    support : SupportSet
-        Rows, with NaN for missing entries.
-    """
-
-    def __init__(self, support: SupportSet) -> None:
-        normal = support.y == NORMAL
-        self._filler = GapFiller(support.X, normal)
-        self._evidence = GapEvidence(np.isnan(support.X[normal]), int((~normal).sum()))
-
-    def fill(self, X: Array) -> Array:
-        """Fill the gaps of rows, each on its own: (m, d) -> (m, d)."""
-        return self._filler.fill(X)
-
-    def scores(self, X: Array) -> Array:
-        """Score rows by which of their entries are missing: (m, d) -> (m,)."""
-        return self._evidence(np.isnan(X))
-
-
-def filled_support(support: SupportSet) -> SupportSet:
-    """Return a support without gaps: each row is filled by the others."""
-    return replace(support, X=filled_rows(support.X, support.y == NORMAL))
 
 
 def filled_rows(X: Array, normal: Mask | None = None) -> Array:

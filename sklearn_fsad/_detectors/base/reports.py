@@ -87,8 +87,9 @@ class Reports(Explanations):
         positions, columns = self._ranked(X, top)
         rows = take_rows(X, positions)
         values, normals = self._validated(rows, reset=False), self._reference_normals()
-        names = self._names_of_columns(X)
-        columns |= columns_to_blame(self.feature_scores(rows), names, values, normals)
+        values, categorical = self._categories.shown(rows, values), self._categories.positions
+        names, blame = self._names_of_columns(X), self.feature_scores(rows)
+        columns |= columns_to_blame(blame, names, values, normals, categorical)
         return as_frame(X, positions, columns)
 
     def summary(self) -> Summary:

@@ -30,6 +30,10 @@ class SupportSet:
         Their positions among the rows of the context.
     n_given : int
         Number of rows in the context, those left out by ``clean_support`` included.
+    categorical : tuple of int, default=()
+        Positions of columns of categories; their values are numbers that mean nothing but equality.
+    weights : ndarray of shape (d,) or None, default=None
+        By what to multiply columns after they are scaled; None means one.
     """
 
     X: Array
@@ -37,9 +41,11 @@ class SupportSet:
     unlabelled: Mask
     order: Positions
     n_given: int
+    categorical: tuple[int, ...] = ()
+    weights: Array | None = None
 
     @classmethod
-    def of(cls, X: Array, codes: Codes, kept: Mask) -> Self:
+    def of(cls, X: Array, codes: Codes, kept: Mask, categorical: tuple[int, ...] = ()) -> Self:
         """Make a support of the kept rows and their labels, sorted: (n, d), (n,), (n,).
 
         Parameters
@@ -50,6 +56,8 @@ class SupportSet:
             Their labels: 0 normal, 1 anomalous, -1 unlabelled.
         kept : ndarray of shape (n,), dtype bool
             Rows to keep.
+        categorical : tuple of int, default=()
+            Positions of columns of categories.
 
         Returns
         -------
@@ -60,7 +68,7 @@ class SupportSet:
         order = np.lexsort([codes == ANOMALOUS, *X.T[::-1]])
         order = order[kept[order]]
         y = np.where(codes[order] == ANOMALOUS, ANOMALOUS, NORMAL).astype(np.int8)
-        return cls(X[order], y, codes[order] == UNLABELLED, order, len(X))
+        return cls(X[order], y, codes[order] == UNLABELLED, order, len(X), categorical)
 
     def without(self, out: Mask) -> SupportSet:
         """Leave out rows by a mask; none are left out if no normal row would remain.

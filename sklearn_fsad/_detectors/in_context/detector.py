@@ -13,6 +13,7 @@ from ..._state import MetaState, resolve_state
 from ..._typing import Array, Codes, Mask
 from ...tasks._task_set import TaskSet
 from ..base.adaptation import Adaptation
+from ..base.checks import CATEGORICAL_FEATURES
 from ..base.detector import BaseFewShotDetector
 from ..base.documentation import with_shared_parameters
 from ..base.gaps import filled_rows
@@ -75,6 +76,7 @@ class InContextDetector(BaseFewShotDetector):
     {alpha}
     {contamination}
     {outlier_label}
+    {categorical_features}
     clean_support : bool or "all", default=False
         Whether to treat the normal training rows as if they were unlabelled, and leave out those
         farthest from the others; see ``support_kept_``. "all" also leaves out labelled anomalies
@@ -122,6 +124,7 @@ class InContextDetector(BaseFewShotDetector):
             StrOptions({"auto"}),
             *BaseFewShotDetector._parameter_constraints["max_context"],
         ],
+        "categorical_features": CATEGORICAL_FEATURES,
     }
 
     def __init__(
@@ -140,6 +143,7 @@ class InContextDetector(BaseFewShotDetector):
         alpha: float = 0.05,
         contamination: Any = "auto",
         outlier_label: Any = "auto",
+        categorical_features: Any = "from_dtype",
         clean_support: bool | str = False,
         pretrained: Any = _SHIPPED,
         device: str = "cpu",
@@ -148,6 +152,7 @@ class InContextDetector(BaseFewShotDetector):
         verbose: int | None = None,
         random_state: Any = None,
     ) -> None:
+        self.categorical_features = categorical_features
         super().__init__(
             n_normal=n_normal,
             n_anomalous=n_anomalous,
@@ -233,7 +238,7 @@ class InContextDetector(BaseFewShotDetector):
 
     def _represent(self, support: SupportSet, state: MetaState) -> TableRepresentation:
         doubtful = None if self.clean_support else support.unlabelled  # else they are left out
-        return TableRepresentation(support.X, support.y, state.arrays, doubtful)
+        return TableRepresentation(support.X, support.y, state.arrays, doubtful, support.weights)
 
     def _left_out_scores(self, adaptation: Adaptation) -> Array:
         """Score rows of the context from the others, and doubtful ones as fresh ones."""
@@ -243,7 +248,7 @@ class InContextDetector(BaseFewShotDetector):
         if len(fresh):
             scores[fresh] = adaptation.score_fresh(X[fresh])
         own = adaptation.score_represented(described.support)
-        scores[described.rows] = own + adaptation.gap_scores(X[described.rows])
+        scores[described.rows] = own + adaptation.support_entry_scores()[described.rows]
         return scores
 
     def _reference_normals(self) -> Array:

@@ -36,6 +36,8 @@ class TableRepresentation:
         family.
     doubtful : ndarray of shape (n_support,), dtype bool, or None, default=None
         Unlabelled rows: those of them that look most anomalous are left out of the context.
+    weights : ndarray of shape (d,) or None, default=None
+        By what to multiply columns after they are scaled; None means one.
 
     Attributes
     ----------
@@ -53,6 +55,7 @@ class TableRepresentation:
         y: Codes,
         arrays: Mapping[str, Array],
         doubtful: NDArray[np.bool_] | None = None,
+        weights: Array | None = None,
     ) -> None:
         order, self._columns = own_order(X, y)
         arrays = _of_width(arrays, X.shape[1])
@@ -66,7 +69,9 @@ class TableRepresentation:
         self.rows = np.concatenate([normal, order[y[order] == ANOMALOUS]])
         X, y = X[self.rows], y[self.rows]
         kinds = kinds_of(arrays)
-        self._seen = CalibratedEvidence.from_arrays(arrays, ScaledSupport(X, y, "none"), y, kinds)
+        scaled = ScaledSupport(X, y, "none")
+        weights = None if weights is None else weights[self._columns]
+        self._seen = CalibratedEvidence.from_arrays(arrays, scaled, y, kinds, weights)
         evidence = self._seen.support
         self._facts = support_summary(X, y == ANOMALOUS, evidence)
         self.support = self._with_facts(evidence)

@@ -330,7 +330,7 @@ class MAMLDetector(BaseFewShotDetector):
         fold, rows = adaptation.support.folds(), np.arange(len(y))
         labels = np.repeat(adaptation.representation.support_y[None], fold.max() + 1, axis=0)
         labels[fold, rows] = PADDING
-        left_out = scores_after(adaptation, labels)[fold, rows] + adaptation.gap_scores(X)
+        left_out = scores_after(adaptation, labels)[fold, rows] + adaptation.support_entry_scores()
         return np.where(y == ANOMALOUS, left_out, np.maximum(left_out, in_sample))
 
     # --- report on the steps ----------------------------------------------------------------------

@@ -17,7 +17,7 @@ from ..._training.usual_torch import usual_torch
 from ..._typing import Array, Codes
 from ...tasks._task_set import TaskSet
 from ..base.adaptation import Adaptation, Representation
-from ..base.checks import check_layers
+from ..base.checks import CATEGORICAL_FEATURES, check_layers
 from ..base.detector import BaseFewShotDetector
 from ..base.documentation import with_shared_parameters
 from ..base.support_set import SupportSet
@@ -85,6 +85,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
     {alpha}
     {contamination}
     {outlier_label}
+    {categorical_features}
     {clean_support}
     {max_context}
     {pretrained}
@@ -131,6 +132,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         "hidden": [None, tuple],
         "adversarial_eps": [Interval(Real, 0, None, closed="left")],
         "max_epochs": [Interval(Integral, 0, None, closed="left"), None],
+        "categorical_features": CATEGORICAL_FEATURES,
     }
 
     def __init__(
@@ -154,6 +156,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         alpha: float = 0.05,
         contamination: Any = "auto",
         outlier_label: Any = "auto",
+        categorical_features: Any = "from_dtype",
         clean_support: bool | str = False,
         max_context: int = 2000,
         pretrained: Any = None,
@@ -185,6 +188,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
             verbose=verbose,
             random_state=random_state,
         )
+        self.categorical_features = categorical_features
         self.embedding = embedding
         self.evidence = evidence
         self.embedding_dim = embedding_dim
@@ -213,6 +217,16 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
     @property
     def _may_validate(self) -> bool:
         return self.embedding == "mlp"  # with five groups of tasks
+
+    def _check_state(self, state: MetaState) -> None:
+        super()._check_state(state)
+        if self._categories.positions:
+            first = self._categories.positions[0]
+            raise ValueError(
+                f"Column {self._names_of_columns()[first]!r} holds categories, and this "
+                f"{type(self).__name__} was meta-fitted on numbers. Use InContextDetector, or "
+                "meta-fit make_table_pipeline(detector) by meta_fit_pipeline."
+            )
 
     def _method(self) -> PooledMethod | NetworkMethod:
         return PooledMethod(self) if self.embedding == "pooled" else NetworkMethod(self)
@@ -256,7 +270,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         -------
         contributions : dict of str to ndarray of shape (n_samples,)
             Name of the evidence -> its weighted score; they add up to ``-score_samples(X)``.
-            "missing_entries" is what missing values add, where there are any.
+            "missing_entries" and "rare_categories" are what these add, where there are any.
 
         Examples
         --------
@@ -275,8 +289,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         evidence[own >= 0] = adaptation.representation.support[own[own >= 0]]
         weighted = evidence * adaptation.values["weights"]
         parts = dict(zip(self.state_.architecture["evidence"], weighted.T, strict=True))
-        of_gaps = adaptation.gap_scores(rows)
-        return {**parts, "missing_entries": of_gaps} if of_gaps.any() else parts
+        return parts | adaptation.parts_of_entry_scores(rows)
 
     # --- transform --------------------------------------------------------------------------------
     def transform(self, X: Any) -> Array:
@@ -306,4 +319,4 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         adaptation = self._adaptation
         method = adaptation.method._method()
         with usual_torch():
-            return method.embed(adaptation.module, adaptation.representation, adaptation.filled(X))
+            return method.embed(adaptation.module, adaptation.representation, adaptation.numbers(X))

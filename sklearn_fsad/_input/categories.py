@@ -1,0 +1,235 @@
+"""Read columns of categories: their values become numbers, the same for equal values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from numbers import Number
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .containers import unwrapped
+from .entries import TIMES, as_numbers, refuse_type
+from .frames import (
+    column_names,
+    frame_columns,
+    held_type,
+    is_frame,
+    numbers_of_column,
+    values_of_column,
+)
+
+UNSEEN = -1.0  # number of a value that was never given to fit
+_CATEGORICAL = ("category", "enum", "categorical", "dictionary")
+
+
+@dataclass(frozen=True)
+class Categories:
+    """Hold which columns are categories, and the values of each that training rows have.
+
+    Attributes
+    ----------
+    positions : tuple of int
+        Positions of the columns.
+    values : tuple of tuple
+        Their values in the order of their numbers; None stands for a missing value, which is a
+        category too.
+    """
+
+    positions: tuple[int, ...] = ()
+    values: tuple[tuple[Any, ...], ...] = ()
+
+    @classmethod
+    def of(cls, X: Any, which: Any) -> Categories:
+        """Find the columns of categories in training rows; their values are not known yet.
+
+        Parameters
+        ----------
+        X : array-like or frame of shape (n_samples, n_features)
+            Training rows.
+        which : "from_dtype", sequence or None
+            The types of a frame's columns, or a mask, positions or names of the columns.
+
+        Raises
+        ------
+        ValueError
+            If ``which`` names no column, or a column twice.
+        """
+        X = unwrapped(X)
+        if which is None:
+            return cls()
+        if isinstance(which, str) and which == "from_dtype":
+            return cls(_by_type(X))
+        return cls(_by_choice(X, which))
+
+    def extended(self, X: Any) -> Categories:
+        """Number the values of more training rows after those that are known."""
+        columns, known = _columns(unwrapped(X)), self.values or ((),) * len(self.positions)
+        values = []
+        for position, old in zip(self.positions, known, strict=True):
+            new = set(_keys(columns[position])) - set(old)
+            values.append((*old, *sorted(new, key=_order)))
+        return replace(self, values=tuple(values))
+
+    def numbers(self, X: Any) -> NDArray[np.float64]:
+        """Read rows as numbers: (n, d); categories by their place among the known values."""
+        columns = _columns(unwrapped(X))
+        found = []
+        numbers_of = {p: {v: i for i, v in enumerate(known)} for p, known in self._known}
+        for position, column in enumerate(columns):
+            if position not in numbers_of:
+                found.append(column.numbers())
+                continue
+            places = numbers_of[position]
+            found.append(np.array([places.get(key, UNSEEN) for key in _keys(column)], dtype=float))
+        return np.column_stack(found).astype(np.float64)
+
+    def shown(self, X: Any, numbers: NDArray[np.float64]) -> NDArray[Any]:
+        """Put the values of categories in place of the numbers that stand for them: (n, d)."""
+        if not self.positions:
+            return numbers
+        shown, columns = numbers.astype(object), _columns(unwrapped(X))
+        for position in self.positions:
+            shown[:, position] = _keys(columns[position])
+        return shown
+
+    @property
+    def _known(self) -> Iterable[tuple[int, tuple[Any, ...]]]:
+        return zip(self.positions, self.values, strict=True)
+
+
+@dataclass(frozen=True)
+class _Column:
+    """Hold one column of rows: its name, its type and its entries."""
+
+    name: Any
+    dtype: Any
+    entries: Any
+    of_frame: bool
+
+    def values(self) -> NDArray[Any]:
+        return values_of_column(self.dtype, self.entries) if self.of_frame else self.entries
+
+    def numbers(self) -> NDArray[Any]:
+        if self.of_frame:
+            return numbers_of_column(self.name, self.dtype, self.entries)
+        return as_numbers(self.entries, [self.name])
+
+
+def _columns(X: Any) -> list[_Column]:
+    if is_frame(X):
+        return [_Column(*column, of_frame=True) for column in frame_columns(X)]
+    values = np.asarray(X)
+    if values.ndim != 2:
+        raise ValueError(f"Expected 2D array, got {values.ndim}D array instead: give rows.")
+    return [_Column(j, values.dtype, values[:, j], of_frame=False) for j in range(values.shape[1])]
+
+
+# --- which columns --------------------------------------------------------------------------------
+def _by_type(X: Any) -> tuple[int, ...]:
+    if not is_frame(X):
+        return ()
+    return tuple(j for j, column in enumerate(_columns(X)) if _holds_categories(column))
+
+
+def _holds_categories(column: _Column) -> bool:
+    """Tell whether a column of a frame holds categories, text or booleans, and no numbers."""
+    name = str(getattr(column.dtype, "name", None) or column.dtype).lower()
+    if name.startswith(_CATEGORICAL):
+        refuse_type(held_type(column.dtype), f" in column {column.name!r}")
+        return True
+    if name.startswith("bool"):
+        return True
+    kind = getattr(column.dtype, "kind", None)
+    if kind not in (None, "O", "U", "S", "T"):
+        return False
+    if kind is None and not any(part in name for part in ("str", "utf8", "object")):
+        return False
+    values = column.values().ravel()
+    if any(issubclass(of, TIMES) for of in set(map(type, values))):
+        return False  # read as numbers, dates are refused
+    return any(map(_is_word, values))
+
+
+def _is_word(value: Any) -> bool:
+    """Tell whether an entry is a word or a truth value: text that is a number is none."""
+    if isinstance(value, (bool, np.bool_)):
+        return True
+    if not isinstance(value, str):
+        return False
+    try:
+        float(value)
+    except ValueError:
+        return True
+    return False
+
+
+def _by_choice(X: Any, which: Any) -> tuple[int, ...]:
+    names, chosen = column_names(X), list(np.atleast_1d(np.asarray(which, dtype=object)))
+    n = len(_columns(X))
+    if chosen and all(isinstance(c, (bool, np.bool_)) for c in chosen):
+        if len(chosen) != n:
+            raise ValueError(
+                f"categorical_features is a mask of {len(chosen)} entries for {n} columns."
+            )
+        return tuple(int(j) for j in np.flatnonzero(np.asarray(chosen, dtype=bool)))
+    positions = sorted(_position(c, names, n) for c in chosen)
+    if len(set(positions)) < len(positions):
+        raise ValueError(f"categorical_features={chosen} names a column twice.")
+    return tuple(positions)
+
+
+def _position(chosen: Any, names: Sequence[Any] | None, n: int) -> int:
+    if isinstance(chosen, str):
+        if names is None or chosen not in names:
+            known = "X has no column names" if names is None else f"the columns are {list(names)}"
+            raise ValueError(f"categorical_features names {chosen!r}, but {known}.")
+        return list(names).index(chosen)
+    if not isinstance(chosen, (int, np.integer)) or not -n <= chosen < n:
+        raise ValueError(f"categorical_features names column {chosen!r}; there are {n} columns.")
+    return int(chosen) % n
+
+
+# --- values ---------------------------------------------------------------------------------------
+def _keys(column: _Column) -> list[Any]:
+    """Return the entries of a column by values that compare: text, numbers, truth values, None."""
+    values = column.values()
+    if values.ndim != 1:
+        raise ValueError(f"X holds several values per row in column {column.name!r}.")
+    keys: dict[int, Any] = {}
+    listed = values.tolist() if values.dtype.kind in "biufUST" else list(values)
+    found = []
+    for row, value in enumerate(listed):
+        key = keys.get(id(value))
+        if key is None:
+            key = keys[id(value)] = _key(value, column.name, row)
+        found.append(key)
+    return found
+
+
+def _key(value: Any, name: Any, row: int) -> Any:
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, (bytes, np.bytes_)):
+        return value.decode(errors="replace")
+    if isinstance(value, Number) and not isinstance(value, (complex, np.complexfloating)):
+        number = float(value)  # type: ignore[arg-type]  # numbers of any library
+        return None if np.isnan(number) else number
+    raise ValueError(
+        f"X holds {value!r} in column {name!r}, row {row}, of type {type(value).__name__}: a "
+        "category is text, a number or a truth value. Convert the column, for example by "
+        f"X[{name!r}].astype(str), or leave it out."
+    )
+
+
+def _order(value: Any) -> tuple[str, Any]:
+    """Return a key to sort values of several types by."""
+    if isinstance(value, str):
+        return ("str", value)
+    return ("", 0.0) if value is None else ("number", float(value))

@@ -1,0 +1,96 @@
+"""Columns of categories as numbers: dummy variables of a common weight, and how rare values are."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._typing import Array
+
+_MOST_DUMMIES = 30  # of a column: its most frequent values
+
+
+class Dummies:
+    """Turn columns of categories into dummy variables, by the rows of a support.
+
+    A dummy variable is one where a row has that value of a column, else zero. A column with two
+    values has one, and that of a column that is different in every row is zero everywhere.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n, c)
+        Rows of the support; values are numbers that are equal for equal values.
+
+    Attributes
+    ----------
+    weights : ndarray of shape (n_dummies,)
+        One over the square root of the number of dummy variables of a column: columns then weigh
+        alike, however many values they have.
+    column : ndarray of shape (n_dummies,)
+        Positions of their columns.
+    """
+
+    def __init__(self, codes: Array) -> None:
+        values, column = [], []
+        for j in range(codes.shape[1]):
+            kept = _values_of_dummies(codes[:, j])
+            values.append(kept)
+            column.append(np.full(len(kept), j))
+        self._values, self.column = np.concatenate(values), np.concatenate(column)
+        self.weights = 1.0 / np.sqrt(np.bincount(self.column)[self.column])
+
+    def transform(self, codes: Array) -> Array:
+        """Make the dummy variables of rows: (m, c) -> (m, n_dummies)."""
+        return (codes[:, self.column] == self._values).astype(np.float64)
+
+
+def _values_of_dummies(codes: Array) -> Array:
+    values, counts = np.unique(codes, return_counts=True)
+    if len(values) == 2:
+        return values[np.argsort(-counts, kind="stable")[1:]]
+    if len(values) > 1 and (counts == 1).all():
+        return np.array([np.nan])
+    return np.sort(values[np.argsort(-counts, kind="stable")[:_MOST_DUMMIES]])
+
+
+class Rarity:
+    """Score rows by how rare their categories are among normal rows, larger = more anomalous.
+
+    The sum over columns of minus the log frequency of a value, where half a row is added to its
+    count: a value that no normal row has adds log(2 n + 2). It is put on the scale of the normal
+    rows, each of them scored by the others.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n, c)
+        Normal rows of the support.
+    n_anomalous : int
+        Number of labelled anomalies: the more there are, the less rarity counts.
+    """
+
+    def __init__(self, codes: Array, n_anomalous: int) -> None:
+        self._n = len(codes)
+        self._counts = [np.unique(column, return_counts=True) for column in codes.T]
+        others = self._surprise(codes, own=1)
+        self._mean, self._spread = float(others.mean()), float(others.std()) + 0.3
+        self._weight = 0.25 / (1.0 + 0.3 * n_anomalous)
+
+    def __call__(self, codes: Array, own: int = 0) -> Array:
+        """Score rows: (m, c) -> (m,); ``own=1`` scores normal rows of the support by the others."""
+        z = (self._surprise(codes, own) - self._mean) / self._spread
+        return np.asarray(self._weight * np.arcsinh(z))
+
+    def _surprise(self, codes: Array, own: int = 0) -> Array:
+        total = np.zeros(len(codes))
+        for column, (values, counts) in zip(codes.T, self._counts, strict=True):
+            place = np.searchsorted(values, column).clip(max=len(values) - 1)
+            count = np.where(values[place] == column, counts[place], 0) - own
+            total -= np.log((count + 0.5) / (self._n - own + 1.0))
+        return total
+
+
+def mismatches(codes: Array, others: Array) -> Array:
+    """Count the columns in which rows differ from others: (m, c), (n, c) -> (m, n)."""
+    total = np.zeros((len(codes), len(others)))
+    for column, other in zip(codes.T, others.T, strict=True):
+        total += column[:, None] != other
+    return total
