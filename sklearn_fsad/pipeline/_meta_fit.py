@@ -12,14 +12,13 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
-from ._input.containers import take_rows
-from ._input.frames import column_names
-from ._input.labels import ANOMALOUS, codes_to_labels
-from ._input.rows import refuse_other_than_numbers
-from .tasks._task import Task
-from .tasks._task_set import TaskSet, coded_tasks, split_tasks
+from .._input.containers import take_rows
+from .._input.frames import column_names
+from .._input.labels import ANOMALOUS, codes_to_labels
+from .._input.rows import refuse_other_than_numbers
+from ..tasks._task import Task
+from ..tasks._task_set import TaskSet, coded_tasks, split_tasks
 
-__all__ = ["meta_fit_pipeline"]
 _READ_OTHER_THINGS = (  # scikit-learn's modules of transformers for more than numbers
     "sklearn.compose",
     "sklearn.feature_extraction",
@@ -209,7 +208,3 @@ def _pooled(tables: dict[Any, Any]) -> Any:
 
         return vstack(list(tables.values()), format="csr")
     return np.concatenate(list(tables.values()))
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
