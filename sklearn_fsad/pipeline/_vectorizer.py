@@ -142,18 +142,18 @@ class StrictTableVectorizer(TableVectorizer):  # type: ignore[misc, unused-ignor
             if 2 * known.sum() > len(given):
                 warn(
                     f"Column {name!r} holds numbers but for entries such as "
-                    f"{given[int(np.argmin(known))]!r}, so each number is read as a category. Make "
-                    "such entries missing (None), or make the column categorical."
+                    f"{given[int(np.argmin(known))]!r}, so it is not read as numbers. Make such "
+                    "entries missing (None), or make the column categorical."
                 )
 
     def _warn_of_left_out(self) -> None:
-        """Warn of columns that are not used, for another reason than that they are empty."""
+        """Warn of columns of text and dates that are not used."""
         for kind, reason, encoder in (
             ("high_cardinality", "too many different texts", "MinHashEncoder"),
             ("datetime", "dates without a time of day", "DatetimeEncoder"),
         ):
             names = [n for n in self.kind_to_columns_[kind] if not self.input_to_outputs_[n]]
-            if names:
+            if names and not (kind == "datetime" and self.datetime == "drop"):
                 warn(
                     f"The columns {_listed(names)} hold {reason} and are not used. Leave them out "
                     f"of X, or set an encoder: tablevectorizer__{kind}=skrub.{encoder}()."
@@ -165,9 +165,9 @@ class StrictTableVectorizer(TableVectorizer):  # type: ignore[misc, unused-ignor
             return Z
         exact = {}
         for name, held in self._columns_of(X, "numeric"):
-            if self._kinds[name] == "numbers":
+            if kind_of(held) == "numbers":
                 exact[name] = numbers_of(held)
-            elif self._kinds[name] == "words":
+            elif kind_of(held) == "words":
                 values, rounded = numbers_in_words(entries(held)), numbers_of(Z[[name]])
                 exact[name] = np.where(np.isnan(values), rounded, values)
         return with_columns(Z, exact)
