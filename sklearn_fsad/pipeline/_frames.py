@@ -19,9 +19,9 @@ def as_frame(X: Any, names: Sequence[str] | None = None) -> Any:
     """Return a frame of pandas or polars; columns of arrays get ``names`` if these fit."""
     X = unwrapped(X)
     if hasattr(X, "column_names") and hasattr(X, "to_pandas"):  # a table of Arrow
-        return _with_dates_in_nanoseconds(X.to_pandas())
+        return _with_plain_dates(X.to_pandas())
     if is_frame(X):
-        return _with_dates_in_nanoseconds(X) if hasattr(X, "iloc") else X
+        return _with_plain_dates(X) if hasattr(X, "iloc") else X
     if not isinstance(X, (list, tuple)) and np.ndim(X) != 2:
         return X  # skrub raises the error
     import pandas
@@ -75,12 +75,12 @@ def with_columns(Z: Any, columns: dict[str, NDArray[np.float64]]) -> Any:
     return Z.with_columns([polars.Series(name, values) for name, values in columns.items()])
 
 
-def _with_dates_in_nanoseconds(X: Any) -> Any:
-    """Return a frame of pandas whose Arrow dates are in nanoseconds: skrub fails on others."""
+def _with_plain_dates(X: Any) -> Any:
+    """Return a frame of pandas whose Arrow dates are pandas' own: skrub does not read them all."""
     types = {}
-    for name, dtype in zip(X.columns, map(str, X.dtypes), strict=True):
-        if dtype.endswith("[pyarrow]") and dtype.startswith("date"):
-            types[name] = "timestamp[ns][pyarrow]"
-        elif dtype.endswith("[pyarrow]") and dtype.startswith("timestamp"):
-            types[name] = re.sub(r"\[(s|ms|us)\b", "[ns", dtype)
+    for name, dtype in zip(X.columns, X.dtypes, strict=True):
+        held = str(getattr(dtype, "pyarrow_dtype", ""))
+        if held.startswith(("date", "timestamp")):
+            zone = re.search("tz=([^]]+)", held)
+            types[name] = f"datetime64[ns, {zone[1]}]" if zone else "datetime64[ns]"
     return X.astype(types) if types else X

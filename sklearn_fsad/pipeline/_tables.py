@@ -58,7 +58,7 @@ def make_table_pipeline(
     Raises
     ------
     ImportError
-        If skrub 0.8 or later, or pandas, is not installed and ``vectorizer`` is None.
+        If skrub or pandas is not installed and ``vectorizer`` is None.
 
     See Also
     --------

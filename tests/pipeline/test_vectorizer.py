@@ -133,7 +133,9 @@ def test_dates_without_a_time_are_left_out_with_a_warning():
             assert list(vectorized(table().assign(day=days)).columns) == COLUMNS
 
 
-@pytest.mark.parametrize("unit", ["timestamp[us][pyarrow]", "date32[day][pyarrow]"])
+@pytest.mark.parametrize(
+    "unit", ["timestamp[us][pyarrow]", "timestamp[ms, tz=UTC][pyarrow]", "date32[day][pyarrow]"]
+)
 def test_dates_of_arrow_in_pandas_are_read(unit):
     X = table()[["heat", "at"]].astype({"at": unit})
     if unit.startswith("date"):
