@@ -26,8 +26,8 @@ def make_table_pipeline(
       ``fit`` sees no value are left out.
     - Each category becomes a column of zeros and ones. One that ``fit`` did not see is zero in all
       of them. A missing category is a category.
-    - Of a time stamp the hour of the day is used: later rows have later dates, so with few rows a
-      date would make each of them look anomalous.
+    - Of a time stamp the hour of the day is used, as a point on a circle in two columns. Later rows
+      have later dates, so with few rows a date would make each of them look anomalous.
     - Text, that is a column of words that differ in more than half of the rows, or 40 words or
       more, is left out, with a warning: rows of few texts tell nothing about others.
 
@@ -98,10 +98,8 @@ def few_row_vectorizer() -> Any:
             "make_table_pipeline requires skrub and pandas. Install them with "
             "`pip install 'sklearn-fsad[tables]'`."
         ) from error
-    hour = [
-        ("parts", DatetimeEncoder(add_total_seconds=False)),
-        ("hour", SelectCols(selectors.glob("*_hour"))),
-    ]
+    parts = DatetimeEncoder(add_total_seconds=False, periodic_encoding="circular")
+    hour = [("parts", parts), ("hour", SelectCols(selectors.glob("*_hour_circular*")))]
     return StrictTableVectorizer(
         # no category is dropped: an unknown one would look like it
         low_cardinality=OneHotEncoder(

@@ -122,7 +122,8 @@ class StrictTableVectorizer(TableVectorizer):  # type: ignore[misc, unused-ignor
         thing = "numbers" if self.column_to_kind_[name] == "numeric" else "dates"
         raise ValueError(
             f"X holds {value!r} in column {name!r}, row {row}, where fit saw {thing}: mend the "
-            "entry, or make it missing (None)."
+            "entry, make it missing (None), or, if these are categories, make the column "
+            "categorical for fit too."
         )
 
     def _stands_for_missing(self, word: str) -> bool:

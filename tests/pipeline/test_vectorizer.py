@@ -26,7 +26,8 @@ def table(n=20, seed=0):
     )
 
 
-COLUMNS = ["heat", "oil_thick", "oil_thin", "at_hour", "on"]
+HOUR = ["at_hour_circular_0", "at_hour_circular_1"]
+COLUMNS = ["heat", "oil_thick", "oil_thin", *HOUR, "on"]
 WITH_GAPS = table().convert_dtypes()
 WITH_GAPS.loc[3, "on"] = pd.NA
 
@@ -43,7 +44,8 @@ def test_numbers_stay_and_categories_and_hours_become_columns():
     assert list(Z.columns) == COLUMNS
     np.testing.assert_array_equal(Z["heat"], X["heat"])
     np.testing.assert_array_equal(Z["oil_thin"], X["oil"] == "thin")
-    np.testing.assert_array_equal(Z["at_hour"], X["at"].dt.hour)
+    angle = 2 * np.pi * X["at"].dt.hour / 24
+    np.testing.assert_allclose(Z[HOUR], np.column_stack([np.sin(angle), np.cos(angle)]), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,14 @@ def test_every_container_gives_the_same_numbers(as_kind):
 def test_arrays_and_lists_are_read_and_named_by_position(as_kind):
     X = table()
     Z = vectorized(as_kind(X))
-    assert list(Z.columns) == ["0", "1_thick", "1_thin", "2_hour", "3"]
+    assert list(Z.columns) == [
+        "0",
+        "1_thick",
+        "1_thin",
+        "2_hour_circular_0",
+        "2_hour_circular_1",
+        "3",
+    ]
     np.testing.assert_array_equal(Z, vectorized(X))
 
 
@@ -93,7 +102,7 @@ def test_gaps_stay_gaps_and_missing_categories_are_categories():
     X.loc[0, ["heat", "at", "on"]] = None
     X.loc[1, "oil"] = None
     Z = vectorized(X)
-    assert Z.loc[0, ["heat", "at_hour", "on"]].isna().all()
+    assert Z.loc[0, ["heat", *HOUR, "on"]].isna().all()
     assert Z.loc[1, "oil_None" if "oil_None" in Z else "oil_nan"] == 1.0
 
 
@@ -142,7 +151,7 @@ def test_dates_of_arrow_in_pandas_are_read(unit):
         with pytest.warns(UserWarning, match="without a time of day"):
             assert list(vectorized(X).columns) == ["heat"]
     else:
-        np.testing.assert_array_equal(vectorized(X)["at_hour"], table()["at"].dt.hour)
+        np.testing.assert_array_equal(vectorized(X)[HOUR], vectorized(table())[HOUR])
 
 
 def test_words_among_the_numbers_of_fit_are_a_warning():
@@ -181,7 +190,7 @@ def test_dates_for_numbers_and_numbers_for_dates_are_refused():
         vectorized(X, X.assign(heat=X["at"]))
     with pytest.raises(ValueError, match="X holds numbers in column 'at', where fit saw dates"):
         vectorized(X, X.assign(at=1.0))
-    assert vectorized(X, X.assign(at=np.nan))["at_hour"].isna().all()
+    assert vectorized(X, X.assign(at=np.nan))[HOUR].isna().all(axis=None)
 
 
 @pytest.mark.parametrize(
