@@ -43,13 +43,14 @@ def entries(column: Any) -> list[Any]:
 
 
 def kind_of(column: Any) -> str:
-    """Tell what a frame of one column holds, by its type: numbers, dates, durations or words."""
+    """Tell what a frame of one column holds, by its type: numbers, dates, words or others."""
     dtype = next(iter(column.dtypes))
     kind = getattr(dtype, "kind", None)
     if kind is None:  # of polars
         plain = "f" if dtype.is_numeric() else "O"
         kind = _KINDS_OF_POLARS.get(str(dtype).split("(")[0], plain)
-    return {"M": "dates", "m": "durations"}.get(kind, "numbers" if kind in "biuf" else "words")
+    named = {"M": "dates", "m": "durations", "c": "complex numbers"}
+    return named.get(kind, "numbers" if kind in "biuf" else "words")
 
 
 def numbers_of(column: Any) -> NDArray[np.float64]:
@@ -69,7 +70,10 @@ def numbers_in_words(values: list[Any]) -> NDArray[np.float64]:
 def with_columns(Z: Any, columns: dict[str, NDArray[np.float64]]) -> Any:
     """Return a frame with some columns replaced."""
     if hasattr(Z, "iloc"):
-        return Z.assign(**columns)
+        Z = Z.copy()
+        for name, values in columns.items():
+            Z[name] = values
+        return Z
     import polars
 
     return Z.with_columns([polars.Series(name, values) for name, values in columns.items()])

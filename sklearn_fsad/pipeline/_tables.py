@@ -28,8 +28,8 @@ def make_table_pipeline(
       of them. A missing category is a category.
     - Of a time stamp the hour of the day is used, as a point on a circle in two columns. Later rows
       have later dates, so with few rows a date would make each of them look anomalous.
-    - Text, that is a column of words that differ in more than half of the rows, or 40 words or
-      more, is left out, with a warning: rows of few texts tell nothing about others.
+    - Text is left out, with a warning: few texts tell little about others. That is a column of 40
+      different entries or more, or of eight or more that are over half as many as the rows.
 
     Numbers keep their full precision. A word where ``fit`` saw numbers or dates is an error that
     names it. If the detector takes no missing values, ``KNNImputer`` fills them.

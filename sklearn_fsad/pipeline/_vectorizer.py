@@ -54,6 +54,7 @@ class StrictTableVectorizer(TableVectorizer):  # type: ignore[misc, unused-ignor
         """Learn the columns of a table, and return them as numbers."""
         X = as_frame(X)
         _refuse_repeated(column_names(X) or [])
+        _refuse_complex(X)
         asked = self.cardinality_threshold
         self.cardinality_threshold = min(asked, max(_FEW_LEVELS, n_rows(X) // 2 + 1))
         try:
@@ -64,6 +65,8 @@ class StrictTableVectorizer(TableVectorizer):  # type: ignore[misc, unused-ignor
         self._kinds = {name: kind_of(held) for name, held in self._columns_of(X)}
         self._warn_of_words(X)
         self._warn_of_left_out()
+        if not len(self.all_outputs_):
+            raise ValueError(f"No column of X can be used, of {_listed(self.feature_names_in_)}.")
         return self._with_exact_numbers(Z, X)
 
     def transform(self, X: Any) -> Any:
@@ -113,8 +116,10 @@ class StrictTableVectorizer(TableVectorizer):  # type: ignore[misc, unused-ignor
         """Refuse entries that are not missing in X, and that skrub made missing."""
         for name, held in self._columns_of(X, "numeric", "datetime"):
             for output in self.input_to_outputs_[name][:1]:
-                for row in np.flatnonzero(np.isnan(numbers_of(Z[[output]]))):
-                    self._check_missing(entries(held)[row], name, int(row))
+                lost = np.flatnonzero(np.isnan(numbers_of(Z[[output]])))
+                given = entries(held) if len(lost) else []
+                for row in lost:
+                    self._check_missing(given[row], name, int(row))
 
     def _check_missing(self, value: Any, name: str, row: int) -> None:
         if is_missing(value) or (isinstance(value, str) and self._stands_for_missing(value)):
@@ -178,6 +183,12 @@ def _refuse_repeated(names: list[Any]) -> None:
     repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if repeated:
         raise ValueError(f"X has several columns named {_listed(repeated)}: rename them.")
+
+
+def _refuse_complex(X: Any) -> None:
+    for j, name in enumerate(column_names(X) or []):
+        if kind_of(column(X, j)) == "complex numbers":
+            raise ValueError(f"Complex data not supported: X holds it in column {name!r}.")
 
 
 def _listed(names: list[Any]) -> str:

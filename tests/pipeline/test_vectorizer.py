@@ -226,3 +226,18 @@ def test_other_encoders_of_numbers_are_used_as_they_are():
 
     vectorizer = few_row_vectorizer().set_params(numeric=StandardScaler())
     assert abs(vectorizer.fit_transform(table())["heat"].mean()) < 1e-6
+
+
+def test_a_table_without_usable_columns_is_refused():
+    with pytest.raises(ValueError, match=r"No column of X can be used, of \['a'\]"):
+        vectorized(pd.DataFrame({"a": [None] * 5}))
+
+
+def test_complex_numbers_are_refused_by_column():
+    with pytest.raises(ValueError, match="Complex data not supported: X holds it in column 'a'"):
+        vectorized(pd.DataFrame({"a": [1j, 2.0]}))
+
+
+def test_columns_may_have_any_name():
+    X = table().rename(columns={"heat": "self", "oil": "X"})
+    assert list(vectorized(X).columns)[:3] == ["self", "X_thick", "X_thin"]
