@@ -105,11 +105,8 @@ class StrictTableVectorizer(TableVectorizer):  # type: ignore[misc, unused-ignor
         """Refuse dates for numbers and numbers for dates: each is readable as the other."""
         for name, held in self._columns_of(X):
             now, before = kind_of(held), self._kinds[name]
-            if (
-                now != before
-                and "words" not in (now, before)
-                and not all(map(is_missing, entries(held)))
-            ):
+            differ = now != before and "words" not in (now, before)
+            if differ and not all(map(is_missing, entries(held))):
                 raise ValueError(f"X holds {now} in column {name!r}, where fit saw {before}.")
 
     def _refuse_unread(self, Z: Any, X: Any) -> None:
@@ -141,7 +138,8 @@ class StrictTableVectorizer(TableVectorizer):  # type: ignore[misc, unused-ignor
     def _warn_of_words(self, X: Any) -> None:
         """Warn of columns of words most of which are numbers: each number became a category."""
         for name, held in self._columns_of(X, "low_cardinality", "high_cardinality"):
-            if "categor" in str(next(iter(held.dtypes))).lower() or "Enum" in str(held.dtypes):
+            dtype = str(next(iter(held.dtypes))).lower()
+            if dtype.startswith(("categor", "enum", "dictionary")):
                 continue
             given = [value for value in entries(held) if not is_missing(value)]
             known = ~np.isnan(numbers_in_words(given))

@@ -28,8 +28,6 @@ def table(n=20, seed=0):
 
 HOUR = ["at_hour_circular_0", "at_hour_circular_1"]
 COLUMNS = ["heat", "oil_thick", "oil_thin", *HOUR, "on"]
-WITH_GAPS = table().convert_dtypes()
-WITH_GAPS.loc[3, "on"] = pd.NA
 
 
 def vectorized(X, rows=None):
@@ -159,6 +157,7 @@ def test_words_among_the_numbers_of_fit_are_a_warning():
     with pytest.warns(UserWarning, match="'heat' holds numbers but for entries such as 'ERR'"):
         vectorized(X)
     vectorized(X.astype("category"))
+    vectorized(pl.from_pandas(X.astype("category")))
 
 
 @pytest.mark.parametrize(
