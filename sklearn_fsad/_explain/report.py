@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -58,7 +58,7 @@ def columns_to_blame(
         As of ``feature_scores``, larger = more anomalous.
     names : sequence of length d
     values : ndarray of shape (m, d)
-        The rows.
+        The rows; of objects where some columns hold no numbers.
     normals : ndarray of shape (n, d)
         Normal rows, in the same units, whose 5th and 95th percentiles are the usual range.
     categorical : tuple of int, default=()
@@ -80,7 +80,7 @@ def columns_to_blame(
     for k in range(min(_N_BLAMED, values.shape[1])):
         j = order[:, k]
         found[f"column_{k + 1}"] = [names[i] for i in j]
-        found[f"value_{k + 1}"] = values[row, j]
+        found[f"value_{k + 1}"] = _plainest(values[row, j])
         found[f"usual_low_{k + 1}"] = np.array([usual[int(i)][0] for i in j])
         found[f"usual_high_{k + 1}"] = np.array([usual[int(i)][1] for i in j])
     return found
@@ -92,16 +92,33 @@ def as_frame(X: Any, positions: NDArray[np.intp], columns: Mapping[str, Any]) ->
     if _is_polars(X):
         import polars
 
-        return polars.DataFrame(dict(columns))
+        return polars.DataFrame({name: _for_polars(values) for name, values in columns.items()})
     import pandas
 
     index = X.index.take(positions) if isinstance(X, pandas.DataFrame) else None
     return pandas.DataFrame(dict(columns), index=index)
 
 
+def _plainest(values: NDArray[Any]) -> NDArray[Any]:
+    """Return objects as numbers where all are."""
+    if values.dtype.kind == "O" and all(
+        isinstance(value, Real) and not isinstance(value, bool) for value in values
+    ):
+        return values.astype(np.float64)
+    return values
+
+
 def _usual_range(values: Array) -> Array:
     known = values[~np.isnan(values)]
     return np.percentile(known, _USUAL) if len(known) else np.full(2, np.nan)
+
+
+def _for_polars(values: Any) -> Any:
+    """Return objects of several types as words: a column of polars has one type."""
+    if not isinstance(values, np.ndarray) or values.dtype.kind != "O":
+        return values
+    one_type = len({type(value) for value in values if value is not None}) == 1
+    return list(values) if one_type else [None if v is None else str(v) for v in values]
 
 
 def _is_polars(X: Any) -> bool:

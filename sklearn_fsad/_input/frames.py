@@ -40,6 +40,17 @@ def frame_numbers(X: Any) -> NDArray[Any] | None:
     return np.column_stack([numbers_of_column(*column) for column in columns])
 
 
+def object_entries(X: Any) -> NDArray[Any]:
+    """Return the entries of rows as Python's objects: (n, d)."""
+    if not is_frame(X):
+        return np.asarray(X, dtype=object)
+    columns = [column for _, _, column in frame_columns(X)]
+    entries = np.empty((len(columns[0]), len(columns)), dtype=object)
+    for j, column in enumerate(columns):
+        entries[:, j] = column.to_pylist() if hasattr(column, "to_pylist") else list(column)
+    return entries
+
+
 def frame_columns(X: Any) -> Iterator[tuple[Any, Any, Any]]:
     """Yield the name, the type and the entries of each column."""
     if hasattr(X, "iloc"):

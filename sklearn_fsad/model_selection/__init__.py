@@ -4,6 +4,7 @@ from .._explain.summary import Summary
 from ._compare import compare
 from ._comparison import Comparison
 from ._few_shot_split import FewShotSplit
+from ._origins import feature_scores
 from ._report import report, summary
 from ._suggest import Suggestion, suggest_detector
 from ._task_estimator import TaskEstimator
@@ -15,6 +16,7 @@ __all__ = [
     "Summary",
     "TaskEstimator",
     "compare",
+    "feature_scores",
     "report",
     "suggest_detector",
     "summary",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
+from numpy.typing import NDArray
 
 from .._explain.report import (
     as_frame,
@@ -24,8 +24,9 @@ from .._input.estimators import (
     final_estimator,
     preprocessed,
 )
-from .._input.frames import column_names
+from .._input.frames import column_names, object_entries
 from .._typing import Array
+from ._origins import added_up, names_after, origins, steps_before
 
 
 def report(estimator: Any, X: Any, top: int | None = 10) -> Any:
@@ -35,7 +36,9 @@ def report(estimator: Any, X: Any, top: int | None = 10) -> Any:
     method ``report``. The columns to blame are then those that the detector sees, named by
     ``get_feature_names_out`` of the steps. If the steps keep columns one to one, as scalers and
     imputers do, and have an ``inverse_transform``, values and usual ranges are in the units of
-    ``X``; otherwise they are those that the detector sees.
+    ``X``; otherwise they are those that the detector sees. Behind skrub's ``TableVectorizer`` the
+    columns to blame and their values are those of ``X``, as of :func:`feature_scores`; words and
+    dates have no usual range.
 
     Parameters
     ----------
@@ -81,21 +84,24 @@ def report(estimator: Any, X: Any, top: int | None = 10) -> Any:
     detector = final_estimator(estimator)
     if not _is_ours(detector):
         return _plain_report(estimator, X, top)
-    steps = _steps_before(estimator)
+    steps = steps_before(estimator)
     if not steps:
         return detector.report(X, top)
     detector._check_fitted()
     seen = preprocessed(estimator, X)
     positions, columns = detector._ranked(seen, top)
     rows = take_rows(seen, positions)
-    names = _names(steps, X) or detector._names_of_columns(seen)
-    values, normals = _in_units_of_X(
-        steps,
-        take_rows(X, positions),
-        detector._validated(rows, reset=False),
-        detector._reference_normals(),
-    )
-    columns |= columns_to_blame(detector.feature_scores(rows), names, values, normals)
+    seen_rows, normals = detector._validated(rows, reset=False), detector._reference_normals()
+    scores, given = detector.feature_scores(rows), take_rows(X, positions)
+    found = origins(steps, X)
+    if found is None:
+        names = names_after(steps, X) or detector._names_of_columns(seen)
+        values, normals = _in_units_of_X(steps, given, seen_rows, normals)
+    else:
+        names, of = found
+        scores = added_up(scores, of, len(names))
+        values, normals = _given_and_usual(steps, given, of, seen_rows, normals)
+    columns |= columns_to_blame(scores, names, values, normals)
     return as_frame(X, positions, columns)
 
 
@@ -134,7 +140,7 @@ def summary(estimator: Any) -> Summary:
             "summary. report(estimator, X) takes outlier detectors of other libraries too."
         )
     found: Summary = detector.summary()
-    names = _names(_steps_before(estimator), None)
+    names = names_after(steps_before(estimator), None)
     if names is None or found.columns is None:
         return found
     return replace(found, columns=tuple(names))  # a pipeline may hand on arrays without names
@@ -155,47 +161,35 @@ def _plain_report(estimator: Any, X: Any, top: int | None) -> Any:
     return as_frame(X, positions, columns)
 
 
-# --- steps before the detector --------------------------------------------------------------------
-def _steps_before(estimator: Any) -> list[Any]:
-    """List the transformers before the detector, in nested pipelines and fitted searches too."""
-    steps: list[Any] = []
-    while estimator is not final_estimator(estimator):
-        if isinstance(estimator, Pipeline):
-            for _, step in estimator.steps[:-1]:
-                steps += _plain_steps(step)
-            estimator = estimator.steps[-1][1]
-        elif isinstance(estimator, FrozenEstimator):
-            estimator = estimator.estimator
-        else:
-            estimator = estimator.best_estimator_
-    return steps
+# --- values in the units of the rows that were given ----------------------------------------------
+def _given_and_usual(
+    steps: list[Any], X: Any, of: list[int], seen: Array, normals: Array
+) -> tuple[NDArray[Any], Array]:
+    """Return the entries of X, and normals in its columns: NaN where these are no numbers."""
+    last = max(i for i, step in enumerate(steps) if hasattr(step, "output_to_input_"))
+    with suppress(AttributeError, ValueError, TypeError):  # the numbers then differ from X's
+        seen, normals = _undone(steps[last + 1 :], seen), _undone(steps[last + 1 :], normals)
+    values = object_entries(X)
+    usual = np.full((len(normals), values.shape[1]), np.nan)
+    for j in range(values.shape[1]):
+        made = [i for i, origin in enumerate(of) if origin == j]
+        numbers = np.array([_number(value) for value in values[:, j]])
+        known = ~np.isnan(numbers)
+        if len(made) == 1 and known.any() and np.allclose(numbers[known], seen[known, made[0]]):
+            usual[:, j] = normals[:, made[0]]
+    return values, usual
 
 
-def _plain_steps(step: Any) -> list[Any]:
-    """List the transformers of a step, which may be a pipeline itself or pass rows through."""
-    if isinstance(step, FrozenEstimator):
-        return _plain_steps(step.estimator)
-    if isinstance(step, Pipeline):
-        return [plain for _, part in step.steps for plain in _plain_steps(part)]
-    return [] if step is None or isinstance(step, str) else [step]
-
-
-def _names(steps: list[Any], X: Any) -> list[Any] | None:
-    """List the names of the columns that the steps give; None where one does not tell them."""
-    names = column_names(X)
-    known = names is not None and all(isinstance(name, str) for name in names)
-    out = np.asarray(names, dtype=object) if known else None
+def _number(value: Any) -> float:
     try:
-        for step in steps:
-            out = step.get_feature_names_out(out)
-    except (AttributeError, ValueError, TypeError):
-        return None
-    return None if out is None else list(out)
+        return float(value)
+    except (TypeError, ValueError):
+        return np.nan
 
 
 def _in_units_of_X(steps: list[Any], X: Any, seen: Array, normals: Array) -> tuple[Array, Array]:
     """Return rows and normals in the units of X where the steps can be undone, else as seen."""
-    if _names(steps, X) != _given_names(steps[0], X):
+    if names_after(steps, X) != _given_names(steps[0], X):
         return seen, normals
     try:
         given, undone = np.asarray(X, dtype=np.float64), _undone(steps, seen)

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
 
-from .._input.estimators import final_estimator, preprocessed
+from .._input.estimators import final_estimator
 from .._typing import Array
+from ..model_selection._origins import named_contributions
 from ._style import (
     ANOMALY_COLOR,
     NORMAL_COLOR,
@@ -95,7 +96,8 @@ class FeatureScoreDisplay:
         X : array-like of shape (n_samples, n_features)
             Rows; the index of a frame names them.
         feature_names : sequence of str, default=None
-            When None those of the detector, or ``x0``, ``x1``, ...
+            When None those of :func:`~sklearn_fsad.model_selection.feature_scores`, or ``x0``,
+            ``x1``, ...
         name : str, default=None
             For the title; the class of the detector when None.
         ax : matplotlib Axes, default=None
@@ -115,17 +117,11 @@ class FeatureScoreDisplay:
         check_matplotlib(f"{cls.__name__}.from_estimator")
         detector = final_estimator(estimator)
         title = type(detector).__name__ if name is None else name
-        if not hasattr(detector, "feature_scores"):
-            raise TypeError(
-                f"{type(detector).__name__} has no feature_scores(X): it does not say which "
-                "features are off. Every detector of this package does."
-            )
         row_names = list(X.index) if hasattr(X, "index") and hasattr(X, "columns") else None
-        if feature_names is None:
-            feature_names = getattr(detector, "feature_names_in_", None)
+        names, scores = named_contributions(estimator, X)
         return cls.from_predictions(
-            detector.feature_scores(preprocessed(estimator, X)),
-            feature_names=feature_names,
+            scores,
+            feature_names=names if feature_names is None else feature_names,
             row_names=row_names,
             name=title,
             ax=ax,

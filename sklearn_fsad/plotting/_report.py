@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -134,6 +135,10 @@ class ReportDisplay:
         blamed = [k for k in (1, 2) if f"column_{k}" in self.report]
         labels = []
         for name, (_, row) in zip(names, self.report.iterrows(), strict=True):
-            parts = [f"{row[f'column_{k}']} = {row[f'value_{k}']:.3g}" for k in blamed]
+            parts = [f"{row[f'column_{k}']} = {_short(row[f'value_{k}'])}" for k in blamed]
             labels.append(f"{name}: {', '.join(parts)}" if parts else str(name))
         return labels
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, Real) else str(value)

@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from .._input.estimators import final_estimator, preprocessed
+from .._input.containers import unwrapped
+from .._input.estimators import preprocessed
+from .._input.frames import object_entries
+from ..model_selection._origins import named_contributions, origins, steps_before
 
 
 def shap_explanation(estimator: Any, X: Any, *, feature_names: Any = None) -> Any:
@@ -22,13 +25,15 @@ def shap_explanation(estimator: Any, X: Any, *, feature_names: Any = None) -> An
     X : array-like of shape (n_samples, n_features)
         Rows, as the estimator takes them.
     feature_names : sequence of str, default=None
-        The detector's, or ``x0``, ``x1``, ... when None.
+        When None those of :func:`~sklearn_fsad.model_selection.feature_scores`, or ``x0``,
+        ``x1``, ...
 
     Returns
     -------
     explanation : shap.Explanation
         ``values`` of shape (n_samples, n_features), larger = more anomalous; ``base_values`` 0;
-        ``data``, the rows as the detector sees them; ``feature_names``.
+        ``data``, the rows as the detector sees them, or ``X`` behind skrub's ``TableVectorizer``;
+        ``feature_names``.
 
     Raises
     ------
@@ -56,22 +61,18 @@ def shap_explanation(estimator: Any, X: Any, *, feature_names: Any = None) -> An
             "shap_explanation requires shap. Install it with `pip install shap`."
         ) from error
 
-    detector = final_estimator(estimator)
-    if not hasattr(detector, "feature_scores"):
-        raise TypeError(
-            f"{type(detector).__name__} has no feature_scores(X): it does not tell which features "
-            "are off. Every detector of this package does."
-        )
-    seen = preprocessed(estimator, X)
-    values = detector.feature_scores(seen)
+    names, values = named_contributions(estimator, X)
     n = values.shape[1]
-    if feature_names is None:
-        feature_names = getattr(detector, "feature_names_in_", [f"x{j}" for j in range(n)])
+    feature_names = names if feature_names is None else feature_names
     if len(feature_names) != n:
         raise ValueError(f"feature_names has {len(feature_names)} entries for {n} columns.")
+    if origins(steps_before(estimator), unwrapped(X)) is None:
+        data = np.asarray(preprocessed(estimator, X), dtype=np.float64)
+    else:
+        data = object_entries(unwrapped(X))
     return shap.Explanation(
         values=values,
         base_values=np.zeros(len(values)),
-        data=np.asarray(seen, dtype=np.float64),
+        data=data,
         feature_names=[str(name) for name in feature_names],
     )

@@ -12,14 +12,13 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
-from ._input.containers import take_rows
-from ._input.frames import column_names
-from ._input.labels import ANOMALOUS, codes_to_labels
-from ._input.rows import refuse_other_than_numbers
-from .tasks._task import Task
-from .tasks._task_set import TaskSet, coded_tasks, split_tasks
+from .._input.containers import take_rows
+from .._input.frames import column_names
+from .._input.labels import ANOMALOUS, codes_to_labels
+from .._input.rows import refuse_other_than_numbers
+from ..tasks._task import Task
+from ..tasks._task_set import TaskSet, coded_tasks, split_tasks
 
-__all__ = ["meta_fit_pipeline"]
 _READ_OTHER_THINGS = (  # scikit-learn's modules of transformers for more than numbers
     "sklearn.compose",
     "sklearn.feature_extraction",
@@ -162,7 +161,14 @@ def _learn(
         return transformer, {name: fitted[name].transform(X_t) for name, X_t in rows.items()}
     if not isinstance(transformer, FrozenEstimator):
         transformer = FrozenEstimator(clone(transformer).fit(_pooled(normals)))
-    return transformer, {name: transformer.transform(X_t) for name, X_t in rows.items()}
+    return transformer, {name: _transformed(transformer, name, X_t) for name, X_t in rows.items()}
+
+
+def _transformed(transformer: Any, name: Any, X: Any) -> Any:
+    try:
+        return transformer.transform(X)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"Task {name!r}: {error}") from error
 
 
 def _with_names(given: dict[Any, Any], rows: dict[Any, Any]) -> dict[Any, Any]:
@@ -189,8 +195,8 @@ def _pooled(tables: dict[Any, Any]) -> Any:
         if type(table) is not type(first) or table.shape[1:] != first.shape[1:] or not same_columns:
             raise ValueError(
                 f"Task {name!r} has other columns or another type than the first task, so their "
-                "rows cannot be pooled. Give all tasks the same columns and type, or name the "
-                "steps in per_task."
+                f"rows cannot be pooled{_differences(table, first)}. Give all tasks the same "
+                "columns and type, or name the steps in per_task."
             )
     if hasattr(first, "iloc"):
         import pandas as pd
@@ -211,5 +217,9 @@ def _pooled(tables: dict[Any, Any]) -> Any:
     return np.concatenate(list(tables.values()))
 
 
-def __dir__() -> list[str]:
-    return sorted(__all__)
+def _differences(table: Any, first: Any) -> str:
+    """Name the columns that only one of two frames has; nothing where both have the same."""
+    names, known = column_names(table) or [], column_names(first) or []
+    missing, more = [n for n in known if n not in names], [n for n in names if n not in known]
+    told = [f"{missing[:8]} missing"] * bool(missing) + [f"{more[:8]} added"] * bool(more)
+    return f" (columns: {', '.join(told)})" if names and known and told else ""
