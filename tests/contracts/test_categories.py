@@ -1,0 +1,178 @@
+"""Categories: what detectors that read them promise of frames with text and truth values."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from families import make_family
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+
+from sklearn_fsad import InContextDetector, MAMLDetector, NeuralProcessDetector, ProtoNetDetector
+from sklearn_fsad.model_selection import FewShotSplit
+
+READERS = {
+    "in context": InContextDetector,
+    "prototypes": ProtoNetDetector,
+    "mlp": lambda: ProtoNetDetector(embedding="mlp", random_state=0),
+}
+
+
+@pytest.fixture(params=READERS)
+def reader(request):
+    return READERS[request.param]()
+
+
+def rows(n, seed=0):
+    """Numbers, a category, a truth value and gaps."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "heat": rng.normal(size=n),
+            "maker": rng.choice(["Abe", "Bo", "Cy"], n),
+            "on": rng.random(n) < 0.7,
+            "load": rng.normal(size=n),
+        }
+    )
+    frame.loc[3, "maker"] = None
+    frame.loc[5, "heat"] = np.nan
+    return frame
+
+
+def test_a_new_category_scores_higher(reader):
+    frame = rows(60)
+    reader.fit(frame)
+    changed = frame.iloc[20:40].assign(heat=lambda f: f["heat"] + 1e-9)
+    new = changed.assign(maker="Zed")
+    assert (reader.score_samples(new) < reader.score_samples(changed)).mean() > 0.8
+    assert (reader.feature_scores(new.iloc[:5]).argmax(axis=1) == 1).mean() > 0.5
+
+
+def test_an_anomaly_by_its_category_alone_is_learned():
+    rng = np.random.default_rng(0)
+    frame = rows(200)
+    y = np.zeros(200, dtype=int)
+    y[:60] = 1
+    frame["maker"] = np.where(
+        y, rng.choice(["Dee", "Bo"], 200), rng.choice(["Abe", "Cy", "Bo"], 200)
+    )
+    train = np.r_[0:6, 60:110]
+    rest = np.setdiff1d(np.arange(200), train)
+    for kind in (InContextDetector, ProtoNetDetector):
+        detector = kind().fit(frame.iloc[train], y[train])
+        assert detector.score(frame.iloc[rest], y[rest]) > 0.7
+
+
+def test_the_order_of_rows_changes_nothing(reader):
+    frame, query = rows(40), rows(20, seed=1)
+    expected = reader.fit(frame).score_samples(query)
+    found = clone(reader).fit(frame.iloc[::-1]).score_samples(query)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    np.testing.assert_array_equal(reader.score_samples(query.iloc[4:7]), expected[4:7])
+
+
+def test_the_names_of_categories_do_not_matter(reader):
+    frame, query = rows(40), rows(20, seed=1)
+    expected = reader.fit(frame).score_samples(query)
+    names = {"Abe": "z", "Bo": "y", "Cy": "x"}
+    other = [f.assign(maker=f["maker"].map(names)) for f in (frame, query)]
+    found = clone(reader).fit(other[0]).score_samples(other[1])
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_libraries_agree(reader):
+    frame, query = rows(40), rows(20, seed=1)
+    expected = reader.fit(frame).score_samples(query)
+    for made in (pl.from_pandas, pa.Table.from_pandas, lambda f: f.convert_dtypes()):
+        found = clone(reader).fit(made(frame)).score_samples(made(query))
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_arrays_with_named_columns_read_as_frames(reader):
+    frame, query = rows(40), rows(20, seed=1)
+    expected = reader.fit(frame).score_samples(query)
+    named = clone(reader).set_params(categorical_features=[1, 2])
+    found = named.fit(frame.to_numpy(dtype=object)).score_samples(query.to_numpy(dtype=object))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_parts_add_up(reader):
+    frame, query = rows(40), rows(20, seed=1)
+    expected = reader.fit(frame).score_samples(query)
+    parts = clone(reader).fit(frame.iloc[:10]).partial_fit(frame.iloc[10:])
+    np.testing.assert_allclose(parts.score_samples(query), expected, rtol=1e-9)
+
+
+def test_pickles_and_searches_keep_categories(reader):
+    frame, query = rows(40), rows(20, seed=1)
+    y = np.repeat([0, 1], [32, 8])
+    again = pickle.loads(pickle.dumps(reader.fit(frame, y)))
+    np.testing.assert_array_equal(again.score_samples(query), reader.score_samples(query))
+    split = FewShotSplit(10, 2, n_draws=2, random_state=0)
+    search = GridSearchCV(clone(reader), {"alpha": [0.05, 0.1]}, cv=split, error_score="raise")
+    with pytest.warns(UserWarning, match="score"):
+        search.fit(frame, y)
+    assert np.isfinite(search.best_score_)
+
+
+def test_a_failed_fit_keeps_the_categories_of_before(reader):
+    frame, query = rows(40), rows(20, seed=1)
+    expected = reader.fit(frame).score_samples(query)
+    bad = frame.assign(maker="x", load="much")
+    bad.loc[0, "heat"] = np.inf
+    with pytest.raises(ValueError, match="infinity"):
+        reader.fit(bad)
+    np.testing.assert_array_equal(reader.score_samples(query), expected)
+
+
+def test_a_word_in_a_column_of_numbers_is_refused_by_its_place(reader):
+    reader.fit(rows(40))
+    bad = rows(10).astype({"load": object})
+    bad.loc[4, "load"] = "much"
+    with pytest.raises(ValueError, match="'much' in column 'load', row 4"):
+        reader.score_samples(bad)
+
+
+def test_other_columns_are_refused_by_their_names(reader):
+    reader.fit(rows(40))
+    with pytest.raises(ValueError, match="feature names"):
+        reader.score_samples(rows(10)[["maker", "heat", "on", "load"]])
+    with pytest.raises(ValueError, match="feature"):
+        reader.score_samples(rows(10)[["heat", "maker", "on"]])
+
+
+def test_reports_show_the_category():
+    frame = rows(60)
+    detector = InContextDetector().fit(frame)
+    query = frame.iloc[20:24].assign(maker="Zed", heat=0.1)
+    found = detector.report(query)
+    assert set(found["column_1"]) == {"maker"}
+    assert set(found["value_1"]) == {"Zed"}
+    assert found["usual_low_1"].isna().all()
+
+
+def test_none_means_numbers_alone(reader):
+    with pytest.raises(ValueError, match="could not convert string"):
+        reader.set_params(categorical_features=None).fit(rows(40))
+
+
+def test_dates_are_refused_by_their_column(reader):
+    frame = rows(40).assign(day=pd.date_range("2026-01-01", periods=40))
+    with pytest.raises(ValueError, match="in column 'day'"):
+        reader.fit(frame)
+
+
+@pytest.mark.parametrize("kind", [MAMLDetector, NeuralProcessDetector])
+def test_others_say_what_reads_text(kind):
+    with pytest.raises(ValueError, match=r"'maker', row 0.*make_table_pipeline"):
+        kind().fit(rows(40))
+
+
+def test_what_was_meta_fitted_on_numbers_reads_no_categories():
+    tasks = [(X[:, :4], y) for X, y in make_family(4)]
+    detector = ProtoNetDetector(max_epochs=1, episodes_per_epoch=8).meta_fit(tasks)
+    with pytest.raises(ValueError, match=r"Column 'maker' holds .*make_table_pipeline"):
+        detector.fit(rows(40))

@@ -1,0 +1,130 @@
+import datetime as dt
+import decimal
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from sklearn_fsad._input.categories import Categories
+
+WORDS = ["a", "b", "a", None]
+CATEGORICAL = {
+    "text": pd.Series(WORDS),
+    "objects": pd.Series(WORDS, dtype=object),
+    "strings of pandas": pd.Series(WORDS, dtype="string"),
+    "strings of Arrow": pd.Series(WORDS, dtype="string[pyarrow]"),
+    "categories": pd.Series(WORDS, dtype="category"),
+    "categories of numbers": pd.Series([1, 2, 1, None], dtype="category"),
+    "truth values": pd.Series([True, False, True, True]),
+    "truth values with gaps": pd.Series([True, False, True, None], dtype=object),
+    "nullable truth values": pd.Series([True, False, True, None], dtype="boolean"),
+    "numbers among words": pd.Series([1, "b", 1, None], dtype=object),
+}
+NUMBERS = {
+    "integers": pd.Series([1, 2, 1, 3]),
+    "nullable integers": pd.Series([1, 2, 1, None], dtype="Int64"),
+    "numbers as text": pd.Series(["1", "2.5", "1", None]),
+    "decimals": pd.Series([decimal.Decimal(1), decimal.Decimal(2), None, None], dtype=object),
+    "nothing": pd.Series([None] * 4, dtype=object),
+}
+
+
+@pytest.mark.parametrize("kind", CATEGORICAL)
+def test_columns_of_categories_are_found_by_their_types(kind):
+    frame = pd.DataFrame({"x": [1.0, 2.0, 3.0, 4.0], "c": CATEGORICAL[kind]})
+    found = Categories.of(frame, "from_dtype").extended(frame)
+    assert found.positions == (1,)
+    numbers = found.numbers(frame)
+    assert numbers[0, 1] == numbers[2, 1] != numbers[1, 1]
+    np.testing.assert_array_equal(numbers[:, 0], frame["x"])
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_columns_of_numbers_are_no_categories(kind):
+    assert Categories.of(pd.DataFrame({"c": NUMBERS[kind]}), "from_dtype").positions == ()
+
+
+def test_frames_of_all_libraries_read_alike():
+    values = {"x": [1.0, 2.0, 3.0], "c": ["a", "b", None], "t": [True, False, True]}
+    frames = [
+        pd.DataFrame(values),
+        pl.DataFrame(values),
+        pl.DataFrame(values, schema_overrides={"c": pl.Enum(["b", "a"])}),
+        pl.DataFrame(values, schema_overrides={"c": pl.Categorical}),
+        pa.table(values),
+        pa.table({**values, "c": pa.array(values["c"]).dictionary_encode()}),
+    ]
+    expected = None
+    for frame in frames:
+        found = Categories.of(frame, "from_dtype").extended(frame)
+        assert found.positions == (1, 2)
+        numbers = found.numbers(frame)
+        expected = numbers if expected is None else expected
+        np.testing.assert_array_equal(numbers, expected)
+
+
+def test_missing_values_are_a_category_and_new_ones_are_none():
+    frame = pd.DataFrame({"c": ["a", None, "b"]})
+    found = Categories.of(frame, "from_dtype").extended(frame)
+    numbers = found.numbers(pd.DataFrame({"c": [None, "zebra", "b", "gnu"]}))[:, 0]
+    assert numbers[0] >= 0
+    assert numbers[1] == numbers[3] == -1.0
+    assert numbers[2] == found.numbers(frame)[2, 0]
+
+
+def test_the_numbers_of_known_values_stay_when_others_come():
+    first, more = pd.DataFrame({"c": ["b", "d"]}), pd.DataFrame({"c": ["a", "c", "d"]})
+    found = Categories.of(first, "from_dtype").extended(first)
+    later = found.extended(more)
+    np.testing.assert_array_equal(later.numbers(first), found.numbers(first))
+    assert len(set(later.numbers(more)[:, 0])) == 3
+
+
+@pytest.mark.parametrize("which", [[1], [-1], [False, True], np.array([1]), ["c"], np.array(["c"])])
+def test_columns_may_be_named(which):
+    frame = pd.DataFrame({"x": [1, 2, 3], "c": [7, 8, 7]})
+    assert Categories.of(frame, which).positions == (1,)
+
+
+def test_arrays_have_categories_by_name_alone():
+    X = np.array([[1.0, "a"], [2.0, "b"]], dtype=object)
+    assert Categories.of(X, "from_dtype").positions == ()
+    found = Categories.of(X, [1]).extended(X)
+    np.testing.assert_array_equal(found.numbers(X), [[1.0, 0.0], [2.0, 1.0]])
+
+
+@pytest.mark.parametrize(
+    ("which", "told"),
+    [
+        (["z"], "names 'z', but the columns are"),
+        ([5], "names column 5; there are 2"),
+        ([True], "a mask of 1 entries for 2 columns"),
+        ([1, "c"], "names a column twice"),
+        ([1.5], "names column 1.5"),
+    ],
+)
+def test_columns_that_are_not_there_are_refused(which, told):
+    with pytest.raises(ValueError, match=told):
+        Categories.of(pd.DataFrame({"x": [1, 2], "c": [7, 8]}), np.array(which, dtype=object))
+
+
+def test_entries_that_are_no_categories_are_refused_by_their_place():
+    frame = pd.DataFrame({"c": ["a", [1, 2]]})
+    found = Categories.of(frame, ["c"])
+    with pytest.raises(ValueError, match=r"\[1, 2\] in column 'c', row 1.*astype\(str\)"):
+        found.extended(frame)
+
+
+def test_categories_of_dates_are_refused_by_their_column():
+    frame = pd.DataFrame({"day": pd.Categorical([dt.datetime(2024, 1, 1)] * 3)})
+    with pytest.raises(ValueError, match="dates or durations in column 'day'"):
+        Categories.of(frame, "from_dtype")
+
+
+def test_values_are_shown_in_place_of_their_numbers():
+    frame = pd.DataFrame({"x": [1.5, 2.5], "c": ["a", None]})
+    found = Categories.of(frame, "from_dtype").extended(frame)
+    shown = found.shown(frame, found.numbers(frame))
+    assert shown.tolist() == [[1.5, "a"], [2.5, None]]

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from sklearn_fsad._stats.categories import Dummies, Rarity
+
+
+def test_a_category_has_a_dummy_variable_for_each_value():
+    codes = np.array([[0.0], [1.0], [2.0], [1.0]])
+    dummies = Dummies(codes)
+    np.testing.assert_array_equal(dummies.transform(codes), np.eye(3)[[0, 1, 2, 1]])
+    np.testing.assert_allclose(dummies.weights, np.full(3, 1 / np.sqrt(3)))
+
+
+def test_two_values_have_one_dummy_variable_of_weight_one():
+    dummies = Dummies(np.array([[4.0], [7.0], [4.0]]))
+    np.testing.assert_array_equal(dummies.transform(np.array([[4.0], [7.0]])), [[0.0], [1.0]])
+    assert dummies.weights.tolist() == [1.0]
+
+
+def test_values_that_the_support_lacks_are_zeros():
+    dummies = Dummies(np.array([[0.0], [1.0], [2.0], [2.0]]))
+    assert not dummies.transform(np.array([[-1.0], [9.0]])).any()
+
+
+def test_a_column_that_differs_in_every_row_tells_nothing():
+    dummies = Dummies(np.arange(10.0)[:, None])
+    assert not dummies.transform(np.array([[3.0], [-1.0]])).any()
+
+
+def test_of_many_values_the_most_frequent_have_dummy_variables():
+    codes = np.repeat(np.arange(40.0), [5] * 10 + [1] * 30)[:, None]
+    dummies = Dummies(codes)
+    assert dummies.weights.shape == (30,)
+    assert (dummies.transform(np.arange(10.0)[:, None]).sum(axis=1) == 1).all()
+
+
+def test_rare_values_score_higher_and_new_ones_highest():
+    codes = np.repeat([0.0, 1.0], [45, 5])[:, None]
+    often, rare, new = Rarity(codes, 0)(np.array([[0.0], [1.0], [-1.0]]))
+    assert often < rare < new
+
+
+def test_rows_of_the_support_are_scored_by_the_others():
+    codes = np.repeat([0.0, 1.0], [49, 1])[:, None]
+    rarity = Rarity(codes, 0)
+    alone, fresh = rarity(codes[-1:], own=1)[0], rarity(np.array([[-1.0]]))[0]
+    assert alone == pytest.approx(fresh, rel=0.02)
+    assert alone > rarity(codes[-1:])[0]
+
+
+def test_rarity_counts_less_with_labels():
+    codes, new = np.repeat([0.0, 1.0], [45, 5])[:, None], np.array([[-1.0]])
+    none, one, ten = (Rarity(codes, k)(new)[0] for k in (0, 1, 10))
+    assert none == pytest.approx(1.3 * one)
+    assert none == pytest.approx(4.0 * ten)
