@@ -21,7 +21,7 @@ from .blocks import block_size, in_blocks, in_plain_blocks
 from .far_rows import Range, floor_of_far_rows
 from .support_lookup import SupportLookup
 from .support_set import SupportSet
-from .table_reader import TableReader, as_numbers
+from .table_reader import TableReader
 
 _BLOCK_ROWS = 16, 256  # least and most that are scored at once
 _BLOCK_NUMBERS = 2**18  # that they may take in one step: two MiB
@@ -83,11 +83,19 @@ class Adaptation:
     others: Array = field(default_factory=lambda: np.empty(0))
 
     @classmethod
-    def of(cls, method: Method, state: MetaState, support: SupportSet, module: Any = None) -> Self:
-        """Adapt the module of a state to a support; ``module`` saves building it again."""
+    def of(
+        cls,
+        method: Method,
+        state: MetaState,
+        support: SupportSet,
+        module: Any = None,
+        reader: TableReader | None = None,
+    ) -> Self:
+        """Adapt the module of a state to a support; the others save building them again."""
         module = method._module(state) if module is None else module
-        numbers = as_numbers(support) if method._fills_gaps else support
-        representation = method._represent(numbers, state)
+        reader = TableReader(support) if reader is None else reader
+        read = reader.support if method._fills_gaps else support
+        representation = method._represent(read, state)
         with scoring_torch():
             values = module.adapt(
                 aligned(representation.support), aligned(representation.support_y)
@@ -95,7 +103,8 @@ class Adaptation:
         arrays = {name: value.numpy() for name, value in values.items()}
         if "weights" in arrays and hasattr(representation, "weighed"):
             representation = representation.weighed(arrays["weights"])
-        return cls(method, state, support, representation, arrays)._with(module=module)
+        made = cls(method, state, support, representation, arrays)
+        return made._with(module=module, reader=reader)
 
     def to(self, support: SupportSet, state: MetaState | None = None) -> Adaptation:
         """Adapt the same method to another support, with its state or another."""
@@ -229,11 +238,7 @@ class Adaptation:
 
     def _reads(self, X: Array) -> bool:
         """Tell whether gaps or categories of rows, or of the support, have to be read."""
-        return self.method._fills_gaps and (self._is_table or bool(np.isnan(X).any()))
-
-    @cached_property
-    def _is_table(self) -> bool:
-        return bool(self.support.categorical) or bool(np.isnan(self.support.X).any())
+        return self.method._fills_gaps and (self.reader.is_needed or bool(np.isnan(X).any()))
 
     def _sharing(self, other: Adaptation) -> Self:
         """Share what another adaptation to the same support has found."""

@@ -18,7 +18,7 @@ from .context import context_of, random_order, warn_of_rest
 from .decisions import Decisions
 from .probability import learned_curve, probability
 from .support_set import SupportSet
-from .table_reader import as_numbers
+from .table_reader import TableReader
 from .trust import N_ROUNDS, credible_rows, reference_rows, share_of_anomalies
 
 
@@ -35,8 +35,10 @@ class Fitting(Decisions, metaclass=ABCMeta):
 
     def _adapted_untrained(self, method: Method, support: SupportSet) -> Adaptation:
         """Adapt a detector that was never meta-fitted, with leave-one-out scores of the support."""
-        rows = as_numbers(support).X if self._fills_gaps else support.X
-        adaptation = Adaptation.of(method, self._untrained_state(rows, support.y), support)
+        reader = TableReader(support)
+        rows = reader.support.X if self._fills_gaps else support.X
+        state = self._untrained_state(rows, support.y)
+        adaptation = Adaptation.of(method, state, support, reader=reader)
         return adaptation.with_left_out(self._left_out_scores(adaptation))
 
     def _left_out_scores(self, adaptation: Adaptation) -> Array:

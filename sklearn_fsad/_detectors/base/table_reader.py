@@ -28,24 +28,34 @@ class TableReader:
     def __init__(self, support: SupportSet) -> None:
         self._support = support
         self._normal = support.y == NORMAL
-        n_anomalous = int((~self._normal).sum())
         self._categorical: Positions = np.array(support.categorical, dtype=np.intp)
         self._numeric: Positions = np.setdiff1d(np.arange(support.X.shape[1]), self._categorical)
+        self._n_anomalous = int((~self._normal).sum())
         self._numbers, codes = self._split(support.X)
-        missing = np.isnan(self._numbers)
-        self._has_gaps = bool(missing.any())
-        self._evidence = GapEvidence(missing[self._normal], n_anomalous)
+        self._has_gaps = bool(np.isnan(self._numbers).any())
         self._dummies, self._rarity = None, None
         if len(self._categorical):
             self._dummies = Dummies(codes)
-            self._rarity = Rarity(codes[self._normal], n_anomalous)
+            self._rarity = Rarity(codes[self._normal], self._n_anomalous)
+
+    @cached_property
+    def _evidence(self) -> GapEvidence:
+        return GapEvidence(np.isnan(self._numbers[self._normal]), self._n_anomalous)
 
     @cached_property
     def _filler(self) -> GapFiller:
         return GapFiller(self._numbers, self._normal)
 
+    @property
+    def is_needed(self) -> bool:
+        """Whether the support has gaps or categories: then all rows are read."""
+        return self._has_gaps or self._dummies is not None
+
+    @cached_property
     def support(self) -> SupportSet:
-        """Return the support as numbers: the gaps of each row are filled by the others."""
+        """Support as numbers: the gaps of each row are filled by the others."""
+        if not self.is_needed:
+            return self._support
         numbers, codes = self._split(self._support.X)
         if self._has_gaps:
             numbers = self._filler.filled_support()
@@ -84,10 +94,3 @@ class TableReader:
         if not len(self._categorical):
             return X, X[:, :0]
         return np.ascontiguousarray(X[:, self._numeric]), X[:, self._categorical]
-
-
-def as_numbers(support: SupportSet) -> SupportSet:
-    """Return a support as numbers without gaps; the same where it is that."""
-    if not support.categorical and not np.isnan(support.X).any():
-        return support
-    return TableReader(support).support()
