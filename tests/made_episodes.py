@@ -34,21 +34,19 @@ def weights_of(module):
     return to_arrays(module.state_dict(), "")
 
 
-def same_everywhere(fold):
+def same_everywhere(group):
     return 0, 1.0
 
 
-def of_its_fold_alone(fold):
-    return fold % 3, (-1.0) ** fold
+def of_its_group_alone(group):
+    return group, (-1.0) ** group
 
 
-def prepared_episodes(
-    direction=same_everywhere, *, n_tasks=9, per_task=3, perfect=False, n_folds=3
-):
+def prepared_episodes(direction=same_everywhere, *, n_tasks=9, per_task=3, perfect=False):
     """Tasks whose anomalies move one feature; a closed form that is blind to it, or perfect."""
     made = []
     for task in range(n_tasks):
-        feature, sign = direction(task % n_folds)
+        feature, sign = direction(task % 3)
         for i in range(per_task):
             rng = np.random.default_rng([task, i])
             parts = []
@@ -59,7 +57,7 @@ def prepared_episodes(
                 Z[:, N_FEATURES] = Z[:, -1] = 9.0 * y if perfect else Z[:, N_FEATURES] + 0.5 * y
                 parts += [Z, y]
             episode = Episode(task, *parts)
-            made.append(PreparedEpisode(task % n_folds, task, episode, parts[2][:, -1]))
+            made.append(PreparedEpisode(task, episode, parts[2][:, -1]))
     return made
 
 

@@ -127,7 +127,7 @@ def learn_mix(
                 if o.fold == fold and 0 < (e.query_y == 1).sum() < len(e.query_y):
                     regime = int((e.support_y == 1).any())
                     aucs = _aucs_of_options(e, options)
-                    held_out.append(HeldOutEpisode(o.fold, o.group, regime, aucs))
+                    held_out.append(HeldOutEpisode(o.group, regime, aucs, fold=o.fold))
     used, reports = zip(
         *(_choose(regime, held_out, evidence) for regime in range(len(REGIMES))), strict=True
     )

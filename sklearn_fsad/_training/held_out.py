@@ -25,8 +25,6 @@ class HeldOutEpisode:
 
     Attributes
     ----------
-    fold : int
-        Fold of the task.
     group : int
         Number of the group of siblings that the task belongs to.
     regime : int
@@ -35,13 +33,15 @@ class HeldOutEpisode:
         The first is that of the baseline.
     by_size : ndarray of shape (n_sizes,) or None, default=None
         Those of the baseline with each share ``SIZES`` of a correction.
+    fold : int, default=0
+        Fold of the task.
     """
 
-    fold: int
     group: int
     regime: int
     aucs: Array
     by_size: Array | None = None
+    fold: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,6 @@ class HeldOutComparison:
         What the options are for.
     options : sequence of str
         Names of the baseline, the candidate and whatever else was scored.
-    gate : bool, default=True
-        Whether the candidate has to be better to be used.
 
     Attributes
     ----------
@@ -115,17 +113,13 @@ class HeldOutComparison:
     """
 
     def __init__(
-        self,
-        episodes: Sequence[HeldOutEpisode],
-        choice: str,
-        options: Sequence[str],
-        gate: bool = True,
+        self, episodes: Sequence[HeldOutEpisode], choice: str, options: Sequence[str]
     ) -> None:
         self.reports: list[HeldOutReport] = []
         used, quality = [], []
         for regime, name in enumerate(REGIMES):
             folds, aucs = group_means([e for e in episodes if e.regime == regime])
-            wins = not gate or _is_better(folds, aucs)
+            wins = _is_better(folds, aucs)
             used.append(wins)
             if len(aucs):
                 means = aucs.mean(axis=0)

@@ -208,7 +208,7 @@ def test_training_gives_weight_to_the_evidence_that_separates():
 )
 def test_the_mix_is_kept_unless_another_option_is_clearly_better(mix, closed, single, used):
     held_out = [
-        HeldOutEpisode(0, task, 1, np.array([mix[task], closed[task], 0.5, single[task], 0.5]))
+        HeldOutEpisode(task, 1, np.array([mix[task], closed[task], 0.5, single[task], 0.5]))
         for task in range(3)
     ]
     kinds = KINDS[:3]

@@ -170,14 +170,14 @@ def test_a_candidate_is_used_where_it_clearly_wins_and_loses_in_no_fold(gains, u
     assert _is_better(folds, np.array([aucs(0.6, 0.6 + gain) for _, gain in gains])) is used
 
 
-def compared(episodes, gate):
-    return HeldOutComparison(episodes, "network", OPTIONS, gate)
+def compared(episodes):
+    return HeldOutComparison(episodes, "network", OPTIONS)
 
 
 def episodes_of(regime, gains, closed=0.6, episodes=2):
     """Episodes of a group in each fold, some better and some worse than their mean."""
     return [
-        HeldOutEpisode(fold, fold, regime, aucs(closed, closed + gain + off))
+        HeldOutEpisode(fold, regime, aucs(closed, closed + gain + off), fold=fold)
         for fold, gain in enumerate(gains)
         for off in np.linspace(-0.05, 0.05, episodes)
     ]
@@ -185,38 +185,33 @@ def episodes_of(regime, gains, closed=0.6, episodes=2):
 
 def test_the_two_regimes_are_compared_apart():
     won, lost = episodes_of(0, [0.1, 0.1, 0.1]), episodes_of(1, [0.1, 0.1, -0.1])
-    assert compared(won + lost, gate=True).used == (True, False)
-    assert compared(won, gate=True).used == (True, False)
-    assert compared([replace(j, regime=1) for j in won], gate=True).used == (False, True)
-    assert compared([], gate=True).used == (False, False)
-
-
-def test_without_a_gate_the_candidate_is_used():
-    for scored in ([], episodes_of(0, [-0.1, -0.1, -0.1])):
-        assert compared(scored, gate=False).used == (True, True)
+    assert compared(won + lost).used == (True, False)
+    assert compared(won).used == (True, False)
+    assert compared([replace(j, regime=1) for j in won]).used == (False, True)
+    assert compared([]).used == (False, False)
 
 
 def test_a_group_weighs_the_same_however_many_episodes_it_has():
     often = episodes_of(0, [-0.2], episodes=50)
     seldom = [replace(j, fold=j.fold + 1, group=j.group + 1) for j in episodes_of(0, [0.1] * 4)]
-    [report] = compared(often + seldom, gate=False).reports
+    [report] = compared(often + seldom).reports
     assert report.roc_auc["network"] == pytest.approx(0.6 + (0.4 - 0.2) / 5)
 
 
 def test_siblings_count_once():
-    alike = [HeldOutEpisode(fold, 5, 0, aucs(0.6, 0.7)) for fold in (0, 0, 0, 0)]
-    assert compared(alike, gate=True).used == (False, False)
+    alike = [HeldOutEpisode(5, 0, aucs(0.6, 0.7))] * 4
+    assert compared(alike).used == (False, False)
     apart = [replace(j, group=i, fold=i % 3) for i, j in enumerate(alike)]
-    assert compared(apart, gate=True).used == (True, False)
+    assert compared(apart).used == (True, False)
 
 
 def test_the_report_names_what_was_compared():
     scored = [
-        HeldOutEpisode(i, i, 1, np.array([0.6, 0.81234, 0.7, 0.65 + 0.01 * i, 0.5]))
+        HeldOutEpisode(i, 1, np.array([0.6, 0.81234, 0.7, 0.65 + 0.01 * i, 0.5]), fold=i)
         for i in range(3)
     ]
     scored += episodes_of(0, [-0.1, -0.1, -0.1])
-    unlabelled, labelled = (report.to_info() for report in compared(scored, gate=True).reports)
+    unlabelled, labelled = (report.to_info() for report in compared(scored).reports)
     assert labelled == {
         "choice": "network",
         "regime": "labelled",
@@ -237,13 +232,12 @@ def test_the_report_names_what_was_compared():
         "roc_auc": {"closed form": 0.6, "network": 0.5, "not adapted": 0.5},
     }
     assert all(type(auc) is float for auc in labelled["roc_auc"].values())
-    assert compared([], gate=True).reports == []
+    assert compared([]).reports == []
 
 
 def test_quality_is_the_auc_of_what_would_be_used():
     won, lost = episodes_of(0, [0.1, 0.1, 0.1]), episodes_of(1, [-0.1, -0.1, -0.1], closed=0.9)
-    assert compared(won + lost, gate=True).quality == pytest.approx((0.7 + 0.9) / 2)
-    assert compared(won + lost, gate=False).quality == pytest.approx((0.7 + 0.8) / 2)
+    assert compared(won + lost).quality == pytest.approx((0.7 + 0.9) / 2)
 
 
 # --- the size of a correction ---------------------------------------------------------------------
@@ -267,7 +261,7 @@ def test_of_fewer_than_three_groups_the_size_is_a_quarter(n_groups):
 
 def corrections(regime, best, n_groups=6):
     return [
-        HeldOutEpisode(0, group, regime, aucs(by_size(best)[0], by_size(best)[-1]), by_size(best))
+        HeldOutEpisode(group, regime, aucs(by_size(best)[0], by_size(best)[-1]), by_size(best))
         for group in range(n_groups)
     ]
 

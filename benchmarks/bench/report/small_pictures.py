@@ -190,7 +190,7 @@ def table_probabilities(folder: Path) -> Any:
     for (name, way), marker in zip(ways.items(), "os^x", strict=True):
         ax.plot(range(len(table.columns)), table.loc[way], marker, ls="", label=name)
     ax.set(xticks=range(len(table.columns)), xticklabels=table.columns)
-    ax.set(ylabel="Brier score, smaller is better", ylim=(0.0, 0.65))
+    ax.set(ylabel="Brier score, smaller is better", ylim=(0.0, 0.25))
     ax.grid(axis="y", alpha=0.3)
     legend(ax)
     return figure

@@ -216,7 +216,7 @@ class _Tuning:
                 scores += [_scores(candidate, e) for candidate in candidates]
                 regime = int((e.support_y == ANOMALOUS).any())
                 aucs = column_aucs(np.column_stack(scores), e.query_y == 1)
-                scored.append(HeldOutEpisode(f, self.observations[i].group, regime, aucs))
+                scored.append(HeldOutEpisode(self.observations[i].group, regime, aucs, fold=f))
         return scored
 
 

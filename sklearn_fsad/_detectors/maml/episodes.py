@@ -19,17 +19,14 @@ class PreparedEpisode:
 
     Attributes
     ----------
-    fold : int
-        Fold of its task.
     group : int
         Number of the group of siblings that its task belongs to.
     episode : Episode
         The episode, its rows represented.
     closed : ndarray of shape (n_query,)
-        Scores of the queries by the closed form, learned without the fold.
+        Scores of the queries by the closed form, learned without the fold of the task.
     """
 
-    fold: int
     group: int
     episode: Episode
     closed: Array
@@ -57,7 +54,7 @@ def prepare_episode(
         support_y=with_injected(raw.support_y, len(injected)),
         query_X=described[2],
     )
-    return PreparedEpisode(observation.fold, observation.group, episode, query @ weights)
+    return PreparedEpisode(observation.group, episode, query @ weights)
 
 
 def permuted_features(episode: Episode, n_features: int, rng: np.random.Generator) -> Episode:

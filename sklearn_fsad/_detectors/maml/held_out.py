@@ -64,7 +64,7 @@ def _compared(prepared: PreparedEpisode, scores: Array) -> HeldOutEpisode:
     aucs = column_aucs(np.column_stack([closed, scores]), anomalous)
     by_size = column_aucs(closed + SIZES * (scores[:, :1] - closed), anomalous)
     regime = int((e.support_y == 1).any())
-    return HeldOutEpisode(prepared.fold, prepared.group, regime, aucs, by_size)
+    return HeldOutEpisode(prepared.group, regime, aucs, by_size)
 
 
 def _all_scores(

@@ -167,7 +167,7 @@ class HeldOutTasks:
         compared = []
         for e, *both in zip(self.of_fold(fold), baseline, candidate, strict=True):
             aucs = column_aucs(np.column_stack(both), e.query_y == ANOMALOUS)
-            compared.append(HeldOutEpisode(fold, self.groups[e.task], 0, aucs))
+            compared.append(HeldOutEpisode(self.groups[e.task], 0, aucs, fold=fold))
         return compared
 
 

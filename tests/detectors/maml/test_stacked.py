@@ -140,7 +140,7 @@ def test_reptile_trains_one_network_after_another():
 
 
 def test_held_out_tasks_are_scored_as_by_networks_trained_alone(monkeypatch):
-    made = prepared_episodes(n_folds=5, n_tasks=10)
+    made = prepared_episodes(n_tasks=10)
     calls = []
 
     def noted(*args):

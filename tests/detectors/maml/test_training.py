@@ -10,7 +10,7 @@ from made_episodes import (
     QUICK,
     learned,
     module_apart,
-    of_its_fold_alone,
+    of_its_group_alone,
     prepared_episodes,
     same_everywhere,
     weights_of,
@@ -133,8 +133,8 @@ def test_where_all_anomalies_are_alike_the_features_stay_as_they_are(seed):
 
 
 @pytest.mark.parametrize("seed", [0, 3])
-def test_where_each_fold_has_anomalies_of_its_own_the_features_are_permuted(seed):
-    made = [replace(e, group=e.fold) for e in prepared_episodes(of_its_fold_alone)]
+def test_where_each_group_has_anomalies_of_its_own_the_features_are_permuted(seed):
+    made = [replace(e, group=e.group % 3) for e in prepared_episodes(of_its_group_alone)]
     result = learned(made, augment="auto", seed=seed, max_epochs=10)
     assert result.permuted
     memorised = learned(made, augment=False, seed=seed, max_epochs=10).reports[1]
@@ -173,7 +173,7 @@ class Spy:
     ("augment", "variants"), [("auto", [False, True]), (False, [False]), (True, [True])]
 )
 def test_held_out_tasks_are_never_trained_on(monkeypatch, augment, variants):
-    made = prepared_episodes(n_folds=5, n_tasks=10, per_task=2)
+    made = prepared_episodes(n_tasks=10, per_task=2)
     trained, scored = (Spy(monkeypatch, name) for name in (TRAIN_ALL, SCORE))
     result = learned(made, augment=augment, max_epochs=1)
     (((trainings, _), _, _),) = trained.calls
@@ -254,7 +254,7 @@ def test_tasks_are_held_out_only_where_something_is_to_be_decided(
 
 def test_of_two_groups_of_siblings_a_quarter_of_the_correction_is_used(monkeypatch):
     together = Spy(monkeypatch, TRAIN_ALL)
-    made = [replace(e, group=e.group % 2, fold=e.group % 2) for e in prepared_episodes()]
+    made = [replace(e, group=e.group % 2) for e in prepared_episodes()]
     result = learned(made, max_epochs=1)
     assert result.sizes == (0.25, 0.25)
     assert result.reports == []
@@ -263,7 +263,7 @@ def test_of_two_groups_of_siblings_a_quarter_of_the_correction_is_used(monkeypat
 
 
 def test_one_group_of_siblings_trains_nothing_unless_a_network_is_needed():
-    made = [replace(e, group=0, fold=0) for e in prepared_episodes()]
+    made = [replace(e, group=0) for e in prepared_episodes()]
     assert learned(made, max_epochs=1).networks == []
     assert len(learned(made, needed=True, max_epochs=1).networks) == 6
 
