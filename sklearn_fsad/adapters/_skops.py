@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 _PACKAGE = __name__.partition(".")[0]
-_ROOMS = ("_detectors", "_evidence", "_stats", "_state", "thresholds")  # of what detectors hold
+_ROOMS = ("_detectors", "_evidence", "_input", "_stats", "_state", "thresholds")  # of what detectors hold
 
 
 def skops_trusted_types() -> list[str]:

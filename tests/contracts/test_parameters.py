@@ -58,7 +58,7 @@ ARRAYS = ("n_normal", "n_anomalous", "hidden", "evidence", "target_features", "g
 SETTINGS = {
     "pooled": (ProtoNetDetector, {"embedding": "pooled", "evidence": ("nearest_scaled", "off_axis"),
                                   "embedding_dim": 2, "scaler": "shrunk", "hidden": None,
-                                  "adversarial_eps": 0.0}),
+                                  "adversarial_eps": 0.0, "categorical_features": None}),
     "mlp": (ProtoNetDetector, {"embedding": "mlp", "hidden": (8,), "embedding_dim": 4,
                                "adversarial_eps": 0.1, "scaler": "task", "evidence": None}),
     "maml": (MAMLDetector, {**MAML, "learner": "autoencoder", "algorithm": "anil", "inject": True,
@@ -72,7 +72,7 @@ SETTINGS = {
         "embedding_dim": 8, "n_layers": 1, "n_heads": 2, "scaler": "task"}),
     "regression": (NeuralProcessDetector, {"kind": "cnp", "target_features": (0, 4), "gate": False,
                                            "embedding_dim": 8}),
-    "context": (InContextDetector, {"max_context": 20}),
+    "context": (InContextDetector, {"max_context": 20, "categorical_features": None}),
 }  # fmt: skip
 
 

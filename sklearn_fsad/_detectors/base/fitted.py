@@ -134,7 +134,10 @@ class FittedDetector(OutlierMixin, Parameters):
         if learn and categories.positions:
             categories = categories.extended(X)
         rows = validated_rows(self, X, categories=categories, **checks)
-        self._categories = categories
+        if learn:
+            vars(self).pop("_categories", None)
+            if categories.positions:
+                self._categories = categories
         return rows
 
     def _anomaly_scores(self, rows: Array) -> Array:
