@@ -10,7 +10,8 @@ from types import ModuleType
 from typing import Any
 
 _PACKAGE = __name__.partition(".")[0]
-_ROOMS = ("_detectors", "_evidence", "_input", "_stats", "_state", "thresholds")  # of what detectors hold
+# of what detectors hold
+_ROOMS = ("_detectors", "_evidence", "_input", "_stats", "_state", "thresholds")
 
 
 def skops_trusted_types() -> list[str]:
