@@ -68,8 +68,8 @@ class GapFiller:
 
     Missing entries are replaced by their conditional means, given the entries that the row has,
     under a Gaussian that is estimated by expectation-maximisation [1]_: without the conditional
-    covariances, which made no difference, and shrunk [2]_. Columns are scaled by the normal rows,
-    and compressed far out.
+    covariances, which made no difference, and shrunk [2]_. Columns are scaled, and compressed far
+    out.
 
     Parameters
     ----------
@@ -93,9 +93,8 @@ class GapFiller:
         self._low = np.where(known, X, np.inf).min(axis=0)
         self._high = np.where(known, X, -np.inf).max(axis=0)
         self._low[self._empty] = self._high[self._empty] = 0.0
-        told = known[normal].any(axis=0)  # by normal rows, else by the others
-        self._centre = np.where(told, stable_mean(X[normal]), stable_mean(X))
-        self._spread = np.where(told, feature_spread(X[normal]), feature_spread(X))
+        near = _without_far_values(X, normal)
+        self._centre, self._spread = stable_mean(near), feature_spread(near)
         self._gaps, self._X = ~known.all(axis=1), X
         rows = np.where(known, self._scaled(X), 0.0)
         if self._gaps.any():
@@ -130,6 +129,14 @@ class GapFiller:
         values = np.clip(Z, -NEAR, NEAR) * self._spread + self._centre
         values = np.clip(values, self._low, self._high)
         return np.where(self._empty, 0.0, np.where(np.isnan(X), values, X))
+
+
+def _without_far_values(X: Array, normal: Mask) -> Array:
+    """Clip rows to five spreads of the normal ones, in columns of which these have some: (n, d)."""
+    known = ~np.isnan(X[normal]).all(axis=0)
+    reach = np.where(known, NEAR * feature_spread(X[normal]), np.inf)
+    centre = stable_mean(X[normal])
+    return np.clip(X, centre - reach, centre + reach)
 
 
 class GapEvidence:

@@ -135,7 +135,7 @@ class FittedDetector(OutlierMixin, Parameters):
             categories = categories.extended(X)
         rows = validated_rows(self, X, categories=categories, **checks)
         if learn:
-            vars(self).pop("_categories", None)
+            self.__dict__.pop("_categories", None)
             if categories.positions:
                 self._categories = categories
         return rows
