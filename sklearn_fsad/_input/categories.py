@@ -70,7 +70,7 @@ class Categories:
         values = []
         for position, old in zip(self.positions, known, strict=True):
             new = set(_keys(columns[position])) - set(old)
-            values.append((*old, *sorted(new, key=_order)))
+            values.append((*old, *sorted(new, key=lambda key: (key is not None, key or ""))))
         return replace(self, values=tuple(values))
 
     def numbers(self, X: Any) -> NDArray[np.float64]:
@@ -92,7 +92,10 @@ class Categories:
             return numbers
         shown, columns = numbers.astype(object), _columns(unwrapped(X))
         for position in self.positions:
-            shown[:, position] = _keys(columns[position])
+            entries, keys = columns[position].values(), _keys(columns[position])
+            shown[:, position] = [
+                None if key is None else value for value, key in zip(entries, keys, strict=True)
+            ]
         return shown
 
     @property
@@ -121,7 +124,7 @@ class _Column:
 def _columns(X: Any) -> list[_Column]:
     if is_frame(X):
         return [_Column(*column, of_frame=True) for column in frame_columns(X)]
-    values = np.asarray(X)
+    values = X if isinstance(X, np.ndarray) else np.asarray(X, dtype=object)
     if values.ndim != 2:
         raise ValueError(f"Expected 2D array, got {values.ndim}D array instead: give rows.")
     return [_Column(j, values.dtype, values[:, j], of_frame=False) for j in range(values.shape[1])]
@@ -150,7 +153,8 @@ def _holds_categories(column: _Column) -> bool:
     values = column.values().ravel()
     if any(issubclass(of, TIMES) for of in set(map(type, values))):
         return False  # read as numbers, dates are refused
-    return any(map(_is_word, values))
+    n_words = sum(map(_is_word, values))  # a word among numbers is refused by its place
+    return n_words > 0 and 2 * n_words >= sum(_key(v, column.name, 0) is not None for v in values)
 
 
 def _is_word(value: Any) -> bool:
@@ -194,7 +198,7 @@ def _position(chosen: Any, names: Sequence[Any] | None, n: int) -> int:
 
 # --- values ---------------------------------------------------------------------------------------
 def _keys(column: _Column) -> list[Any]:
-    """Return the entries of a column by values that compare: text, numbers, truth values, None."""
+    """Return the entries of a column as text, None where missing: 1, 1.0 and "1" are equal."""
     values = column.values()
     if values.ndim != 1:
         raise ValueError(f"X holds several values per row in column {column.name!r}.")
@@ -212,24 +216,16 @@ def _keys(column: _Column) -> list[Any]:
 def _key(value: Any, name: Any, row: int) -> Any:
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return None
-    if isinstance(value, (bool, np.bool_)):
-        return bool(value)
-    if isinstance(value, str):
+    if isinstance(value, (str, bool, np.bool_)):
         return str(value)
     if isinstance(value, (bytes, np.bytes_)):
         return value.decode(errors="replace")
     if isinstance(value, Number) and not isinstance(value, (complex, np.complexfloating)):
-        number = float(value)  # type: ignore[arg-type]  # numbers of any library
-        return None if np.isnan(number) else number
+        if value != value:  # NaN
+            return None
+        return str(int(value) if value == int(value) else value)  # type: ignore[call-overload]
     raise ValueError(
         f"X holds {value!r} in column {name!r}, row {row}, of type {type(value).__name__}: a "
         "category is text, a number or a truth value. Convert the column, for example by "
         f"X[{name!r}].astype(str), or leave it out."
     )
-
-
-def _order(value: Any) -> tuple[str, Any]:
-    """Return a key to sort values of several types by."""
-    if isinstance(value, str):
-        return ("str", value)
-    return ("", 0.0) if value is None else ("number", float(value))

@@ -113,11 +113,14 @@ def _refuse_unreadable(
     """Raise the error of the first entry that is no number, with its place."""
     kind = TypeError if isinstance(error, TypeError) else ValueError
     for position, value in enumerate(values.ravel()):
+        if value is None:
+            continue
         try:
             float(value)
         except (ValueError, TypeError, OverflowError) as reason:
             place = _place(values, position, columns)
-            raise kind(f"{reason}: X holds {_short(value)} {place}.{_ADVICE}") from error
+            advice = _ADVICE if isinstance(value, str) else ""
+            raise kind(f"{reason}: X holds {_short(value)} {place}.{advice}") from error
     raise kind(str(error)) from error
 
 

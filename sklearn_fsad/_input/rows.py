@@ -55,8 +55,8 @@ def validated_rows(
     if not reset:
         check_columns(estimator, X)
     if categories is not None and categories.positions:
-        if is_frame(X) and not reset:  # a column at the wrong place is read by the wrong type
-            validate_data(estimator, X, reset=False, skip_check_array=True)
+        if not reset:  # a column at the wrong place is read by the wrong type
+            refuse_other_columns(estimator, X)
         numbers = categories.numbers(X)
     else:
         numbers = _numbers(X)
@@ -74,6 +74,13 @@ def validated_rows(
     if reset:
         remember_columns(estimator, X)
     return rows
+
+
+def refuse_other_columns(estimator: Any, X: Any) -> None:
+    """Refuse a frame whose columns are not those that an estimator remembers."""
+    X = unwrapped(X)
+    if is_frame(X):
+        validate_data(estimator, X, reset=False, skip_check_array=True)
 
 
 def named_rows(X: Any, **checks: Any) -> tuple[NDArray[Any], tuple[Any, ...] | None]:

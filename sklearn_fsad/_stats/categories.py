@@ -7,13 +7,16 @@ import numpy as np
 from .._typing import Array
 
 _MOST_DUMMIES = 30  # of a column: its most frequent values
+_LEAST_ROWS = 5
 
 
 class Dummies:
     """Turn columns of categories into dummy variables, by the rows of a support.
 
-    A dummy variable is one where a row has that value of a column, else zero. A column with two
-    values has one, and that of a column that is different in every row is zero everywhere.
+    A dummy variable is one where a row has that value of a column, else zero. Values that fewer
+    than five rows have get none, since such a row would differ from a new one in having it: of them
+    only their rarity counts. A column of two values has one variable, a column without any has one
+    that is zero everywhere.
 
     Parameters
     ----------
@@ -45,11 +48,10 @@ class Dummies:
 
 def _values_of_dummies(codes: Array) -> Array:
     values, counts = np.unique(codes, return_counts=True)
-    if len(values) == 2:
-        return values[np.argsort(-counts, kind="stable")[1:]]
-    if len(values) > 1 and (counts == 1).all():
-        return np.array([np.nan])
-    return np.sort(values[np.argsort(-counts, kind="stable")[:_MOST_DUMMIES]])
+    order = np.argsort(-counts, kind="stable")
+    order = order[1:] if len(values) == 2 else order[:_MOST_DUMMIES]
+    kept = values[order[counts[order] >= _LEAST_ROWS]]
+    return np.sort(kept) if len(kept) else np.array([np.nan])
 
 
 class Rarity:

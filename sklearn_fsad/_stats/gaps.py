@@ -95,9 +95,9 @@ class GapFiller:
         self._low[self._empty] = self._high[self._empty] = 0.0
         near = _without_far_values(X, normal)
         self._centre, self._spread = stable_mean(near), feature_spread(near)
-        self._gaps, self._X = ~known.all(axis=1), X
+        self._X = X
         rows = np.where(known, self._scaled(X), 0.0)
-        if self._gaps.any():
+        if not known.all():
             for _ in range(_ITERATIONS):
                 rows = Gaussian.of(rows).filled(self._scaled(X))
         self._rows = rows
@@ -112,7 +112,9 @@ class GapFiller:
         Z, rows = self._scaled(self._X), self._rows
         if len(rows) < 3:
             return self.fill(self._X)
-        gaps, folds = np.flatnonzero(self._gaps), min(_FOLDS, len(rows))
+        place = np.argsort(rows.sum(axis=1), kind="stable")  # whatever the order of columns
+        has_gaps = np.asarray(np.isnan(self._X).any(axis=1))
+        gaps, folds = place[has_gaps[place]], min(_FOLDS, len(rows))
         filled = Z.copy()
         for fold in range(folds):
             out = gaps[fold::folds]
@@ -143,9 +145,10 @@ class GapEvidence:
     """Score rows by which of their entries are missing, larger = more anomalous.
 
     A gap hides what may be anomalous in a row, so that its other scores fall with the share of
-    entries that are missing; this share makes up for it. A row with gaps where the support has
-    none, or with entries where the support has gaps, scores higher if that is improbable: the
-    surprise of its gaps is more than two standard deviations above its mean.
+    entries that are missing, of those that normal rows have; this share makes up for it. A row
+    with gaps where the support has none, or with entries where the support has gaps, scores higher
+    if that is improbable: the surprise of its gaps is more than two standard deviations above its
+    mean.
 
     Parameters
     ----------
@@ -161,6 +164,7 @@ class GapEvidence:
         least = 0.5 / (n + 1.0)
         share = np.clip((missing.sum(axis=0) + 2.0 * overall) / (n + 2.0), least, 1.0 - least)
         self._if_missing, self._if_not = -np.log(share), -np.log1p(-share)
+        self._usual = 1.0 - share
         differs = self._if_missing - self._if_not
         self._mean = float((share * self._if_missing + (1.0 - share) * self._if_not).sum())
         self._spread = float(np.sqrt((share * (1.0 - share) * differs**2).sum() + 0.1))
@@ -176,6 +180,5 @@ class GapEvidence:
     def _of(self, missing: Mask) -> NDArray[np.float64]:
         surprise = np.where(missing, self._if_missing, self._if_not).sum(axis=1)
         above = np.maximum((surprise - self._mean) / self._spread - 2.0, 0.0)
-        return np.asarray(
-            self._slope * missing.sum(axis=1) / max(missing.shape[1], 1) + 0.2 * np.arcsinh(above)
-        )
+        hidden = np.where(missing, self._usual, 0.0).sum(axis=1) / max(self._usual.sum(), 1e-9)
+        return np.asarray(self._slope * hidden + 0.1 * np.arcsinh(above))

@@ -149,9 +149,10 @@ def test_reports_show_the_category():
     detector = InContextDetector().fit(frame)
     query = frame.iloc[20:24].assign(maker="Zed", heat=0.1)
     found = detector.report(query)
-    assert set(found["column_1"]) == {"maker"}
-    assert set(found["value_1"]) == {"Zed"}
-    assert found["usual_low_1"].isna().all()
+    words = found[found["column_1"] == "maker"]
+    assert len(words)
+    assert set(words["value_1"]) == {"Zed"}
+    assert words["usual_low_1"].isna().all()
 
 
 def test_none_means_numbers_alone(reader):
@@ -176,3 +177,40 @@ def test_what_was_meta_fitted_on_numbers_reads_no_categories():
     detector = ProtoNetDetector(max_epochs=1, episodes_per_epoch=8).meta_fit(tasks)
     with pytest.raises(ValueError, match=r"Column 'maker' holds .*make_table_pipeline"):
         detector.fit(rows(40))
+
+
+@pytest.mark.parametrize("kind", [InContextDetector, ProtoNetDetector])
+@pytest.mark.parametrize("n_values", [5, 20, 50])
+def test_a_column_of_many_values_hides_no_anomalies_in_others(kind, n_values):
+    rng = np.random.default_rng(0)
+
+    def made(n):
+        frame = pd.DataFrame(rng.normal(size=(n, 6)), columns=list("abcdef"))
+        return frame.assign(kind=[f"v{i}" for i in rng.integers(0, n_values, n)])
+
+    query = made(200)
+    query.iloc[100:, :2] += 5
+    flagged = kind().fit(made(50)).predict(query) == -1
+    assert flagged[100:].mean() > 0.8
+    assert flagged[:100].mean() < 0.15
+
+
+def test_equal_values_of_several_types_are_equal(reader):
+    frame = rows(40).assign(code=np.repeat(["1", "2", "A", "B"], 10))
+    query = frame.iloc[:20]
+    expected = reader.fit(frame).score_samples(query)
+    found = reader.score_samples(query.astype({"code": int}))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_word_among_numbers_is_refused_in_fit_too(reader):
+    frame = rows(40).astype({"load": object})
+    frame.loc[7, "load"] = "ERR 12"
+    with pytest.raises(ValueError, match="'ERR 12' in column 'load', row 7"):
+        reader.fit(frame)
+
+
+def test_a_missing_column_is_refused_by_partial_fit(reader):
+    reader.fit(rows(40))
+    with pytest.raises(ValueError, match="feature"):
+        reader.partial_fit(rows(10)[["heat"]])

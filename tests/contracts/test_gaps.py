@@ -100,3 +100,9 @@ def test_meta_fit_learns_from_tasks_that_lack_a_column(name, family):
     detector = make_detector(name).set_params(pretrained=None, **BARELY)
     detector.meta_fit([(X, y), *family[1:]])
     assert np.isfinite(detector.fit(X[:20], y[:20]).score_samples(X)).all()
+
+
+def test_a_row_without_any_value_is_an_anomaly(detector, task):
+    X, y, query, _ = task
+    rows = np.vstack([query[:3], np.full((1, X.shape[1]), np.nan)])
+    assert detector.fit(X, y).predict(rows)[-1] == -1

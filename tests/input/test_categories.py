@@ -20,7 +20,7 @@ CATEGORICAL = {
     "truth values": pd.Series([True, False, True, True]),
     "truth values with gaps": pd.Series([True, False, True, None], dtype=object),
     "nullable truth values": pd.Series([True, False, True, None], dtype="boolean"),
-    "numbers among words": pd.Series([1, "b", 1, None], dtype=object),
+    "numbers among words": pd.Series(["b", 1, "b", "c"], dtype=object),
 }
 NUMBERS = {
     "integers": pd.Series([1, 2, 1, 3]),

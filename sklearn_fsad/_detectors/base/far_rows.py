@@ -24,10 +24,13 @@ class Range:
     Attributes
     ----------
     low, high : ndarray of shape (d,)
+    may_be_empty : bool
+        Whether some normal row has no value at all; otherwise such a row counts as far outside.
     """
 
     low: Array
     high: Array
+    may_be_empty: bool
 
     @classmethod
     def of(cls, X: Array, normals: Array) -> Self:
@@ -37,11 +40,13 @@ class Range:
         low = np.where(known, X, np.inf).min(axis=0)
         high = np.where(known, X, -np.inf).max(axis=0)
         empty = ~known.any(axis=0)
-        return cls(np.where(empty, -np.inf, low - margin), np.where(empty, np.inf, high + margin))
+        low, high = np.where(empty, -np.inf, low - margin), np.where(empty, np.inf, high + margin)
+        return cls(low, high, bool(np.isnan(normals).all(axis=1).any()))
 
     def outside(self, X: Array) -> Mask:
-        """Find the rows with a value outside of the range: (m, d) -> (m,)."""
-        return np.asarray(((self.low > X) | (self.high < X)).any(axis=1))
+        """Find the rows with a value outside of the range, or without any: (m, d) -> (m,)."""
+        far = np.asarray(((self.low > X) | (self.high < X)).any(axis=1))
+        return far if self.may_be_empty else far | np.isnan(X).all(axis=1)
 
     def nearest(self, X: Array) -> Array:
         """Clip values to the range: (m, d) -> (m, d)."""

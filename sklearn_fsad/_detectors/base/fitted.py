@@ -16,7 +16,7 @@ from ..._input.callers import refuse_tools_for_classifiers, warn_if_search_ties
 from ..._input.categories import Categories
 from ..._input.codings import SIGNED, Coding
 from ..._input.labels import ANOMALOUS, UNLABELLED, encode_labels
-from ..._input.rows import validated_rows
+from ..._input.rows import refuse_other_columns, validated_rows
 from ..._state import MetaState
 from ..._typing import Array, Codes, Mask
 from ..._version import __version__
@@ -132,6 +132,8 @@ class FittedDetector(OutlierMixin, Parameters):
         if learn and checks.get("reset", True):
             categories = Categories.of(X, getattr(self, "categorical_features", None))
         if learn and categories.positions:
+            if not checks.get("reset", True):
+                refuse_other_columns(self, X)
             categories = categories.extended(X)
         rows = validated_rows(self, X, categories=categories, **checks)
         if learn:
