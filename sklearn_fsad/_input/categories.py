@@ -153,8 +153,11 @@ def _holds_categories(column: _Column) -> bool:
     values = column.values().ravel()
     if any(issubclass(of, TIMES) for of in set(map(type, values))):
         return False  # read as numbers, dates are refused
-    n_words = sum(map(_is_word, values))  # a word among numbers is refused by its place
-    return n_words > 0 and 2 * n_words >= sum(_key(v, column.name, 0) is not None for v in values)
+    if not any(map(_is_word, values)):
+        return False
+    n_text = sum(isinstance(value, (str, bool, np.bool_)) for value in values)
+    n_numbers = sum(_key(value, column.name, 0) is not None for value in values) - n_text
+    return n_text >= n_numbers  # a word among numbers is refused by its place
 
 
 def _is_word(value: Any) -> bool:

@@ -21,6 +21,7 @@ CATEGORICAL = {
     "truth values with gaps": pd.Series([True, False, True, None], dtype=object),
     "nullable truth values": pd.Series([True, False, True, None], dtype="boolean"),
     "numbers among words": pd.Series(["b", 1, "b", "c"], dtype=object),
+    "a word among text of numbers": pd.Series(["2", "3", "2", "5more"]),
 }
 NUMBERS = {
     "integers": pd.Series([1, 2, 1, 3]),
