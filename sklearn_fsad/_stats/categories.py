@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._typing import Array
+from .._typing import Array, Mask
 
 _MOST_DUMMIES = 30  # of a column: its most frequent values
 _LEAST_ROWS = 5
@@ -14,14 +14,16 @@ class Dummies:
     """Turn columns of categories into dummy variables, by the rows of a support.
 
     A dummy variable is one where a row has that value of a column, else zero. Values that fewer
-    than five rows have get none, since such a row would differ from a new one in having it: of them
-    only their rarity counts. A column of two values has one variable, a column without any has one
-    that is zero everywhere.
+    than five rows have, and no labelled anomaly, get none, since such a row would differ from a new
+    one in having it: of them only their rarity counts. A column of two values has one variable, a
+    column without any has one that is zero everywhere.
 
     Parameters
     ----------
     codes : ndarray of shape (n, c)
         Rows of the support; values are numbers that are equal for equal values.
+    anomalous : ndarray of shape (n,), dtype bool
+        Which of them are labelled anomalies.
 
     Attributes
     ----------
@@ -32,10 +34,10 @@ class Dummies:
         Positions of their columns.
     """
 
-    def __init__(self, codes: Array) -> None:
+    def __init__(self, codes: Array, anomalous: Mask) -> None:
         values, column = [], []
         for j in range(codes.shape[1]):
-            kept = _values_of_dummies(codes[:, j])
+            kept = _values_of_dummies(codes[:, j], anomalous)
             values.append(kept)
             column.append(np.full(len(kept), j))
         self._values, self.column = np.concatenate(values), np.concatenate(column)
@@ -46,11 +48,12 @@ class Dummies:
         return (codes[:, self.column] == self._values).astype(np.float64)
 
 
-def _values_of_dummies(codes: Array) -> Array:
+def _values_of_dummies(codes: Array, anomalous: Mask) -> Array:
     values, counts = np.unique(codes, return_counts=True)
     order = np.argsort(-counts, kind="stable")
     order = order[1:] if len(values) == 2 else order[:_MOST_DUMMIES]
-    kept = values[order[counts[order] >= _LEAST_ROWS]]
+    told = (counts >= _LEAST_ROWS) | np.isin(values, codes[anomalous])
+    kept = values[order[told[order]]]
     return np.sort(kept) if len(kept) else np.array([np.nan])
 
 

@@ -4,33 +4,43 @@ import pytest
 from sklearn_fsad._stats.categories import Dummies, Rarity
 
 
+def dummies_of(codes):
+    return Dummies(codes, np.zeros(len(codes), dtype=bool))
+
+
+def test_a_value_of_a_labelled_anomaly_has_a_dummy_variable():
+    codes = np.repeat([0.0, 1.0, 2.0], [8, 8, 1])[:, None]
+    assert not dummies_of(codes).transform(codes[-1:]).any()
+    assert Dummies(codes, np.arange(17) == 16).transform(codes[-1:]).sum() == 1
+
+
 def test_a_category_has_a_dummy_variable_for_each_value():
     codes = np.repeat([0.0, 1.0, 2.0], 5)[:, None]
-    dummies = Dummies(codes)
+    dummies = dummies_of(codes)
     np.testing.assert_array_equal(dummies.transform(codes), np.repeat(np.eye(3), 5, axis=0))
     np.testing.assert_allclose(dummies.weights, np.full(3, 1 / np.sqrt(3)))
 
 
 def test_two_values_have_one_dummy_variable_of_weight_one():
-    dummies = Dummies(np.repeat([4.0, 7.0], [9, 5])[:, None])
+    dummies = dummies_of(np.repeat([4.0, 7.0], [9, 5])[:, None])
     np.testing.assert_array_equal(dummies.transform(np.array([[4.0], [7.0]])), [[0.0], [1.0]])
     assert dummies.weights.tolist() == [1.0]
 
 
 def test_values_that_the_support_lacks_are_zeros():
-    dummies = Dummies(np.repeat([0.0, 1.0, 2.0], 6)[:, None])
+    dummies = dummies_of(np.repeat([0.0, 1.0, 2.0], 6)[:, None])
     assert not dummies.transform(np.array([[-1.0], [9.0]])).any()
 
 
 @pytest.mark.parametrize("codes", [np.arange(10.0), np.repeat([0.0, 1.0, 2.0, 3.0], 4)])
 def test_values_of_few_rows_have_no_dummy_variable(codes):
-    dummies = Dummies(codes[:, None])
+    dummies = dummies_of(codes[:, None])
     assert not dummies.transform(np.array([[3.0], [0.0], [-1.0]])).any()
 
 
 def test_of_many_values_the_most_frequent_have_dummy_variables():
     codes = np.repeat(np.arange(40.0), [9] * 10 + [5] * 30)[:, None]
-    dummies = Dummies(codes)
+    dummies = dummies_of(codes)
     assert dummies.weights.shape == (30,)
     assert (dummies.transform(np.arange(10.0)[:, None]).sum(axis=1) == 1).all()
 

@@ -35,7 +35,7 @@ class TableReader:
         self._has_gaps = bool(np.isnan(self._numbers).any())
         self._dummies, self._rarity = None, None
         if len(self._categorical):
-            self._dummies = Dummies(codes)
+            self._dummies = Dummies(codes, ~self._normal)
             self._rarity = Rarity(codes[self._normal], self._n_anomalous)
 
     @cached_property
