@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from numbers import Number
+from decimal import Decimal
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from .frames import (
 )
 
 UNSEEN = -1.0  # number of a value that was never given to fit
-_CATEGORICAL = ("category", "enum", "categorical", "dictionary")
+_CATEGORICAL = ("categor", "enum", "dictionary")  # how names of types begin
 
 
 @dataclass(frozen=True)
@@ -205,15 +206,7 @@ def _keys(column: _Column) -> list[Any]:
     values = column.values()
     if values.ndim != 1:
         raise ValueError(f"X holds several values per row in column {column.name!r}.")
-    keys: dict[int, Any] = {}
-    listed = values.tolist() if values.dtype.kind in "biufUST" else list(values)
-    found = []
-    for row, value in enumerate(listed):
-        key = keys.get(id(value))
-        if key is None:
-            key = keys[id(value)] = _key(value, column.name, row)
-        found.append(key)
-    return found
+    return [_key(value, column.name, row) for row, value in enumerate(values.tolist())]
 
 
 def _key(value: Any, name: Any, row: int) -> Any:
@@ -223,10 +216,13 @@ def _key(value: Any, name: Any, row: int) -> Any:
         return str(value)
     if isinstance(value, (bytes, np.bytes_)):
         return value.decode(errors="replace")
-    if isinstance(value, Number) and not isinstance(value, (complex, np.complexfloating)):
-        if value != value:  # NaN
+    if isinstance(value, Integral):  # exact, however large
+        return str(int(value))
+    if isinstance(value, (Real, Decimal)):
+        number = float(value)
+        if np.isnan(number):
             return None
-        return str(int(value) if value == int(value) else value)  # type: ignore[call-overload]
+        return str(int(number)) if number.is_integer() else str(number)
     raise ValueError(
         f"X holds {value!r} in column {name!r}, row {row}, of type {type(value).__name__}: a "
         "category is text, a number or a truth value. Convert the column, for example by "

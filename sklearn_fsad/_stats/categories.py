@@ -51,9 +51,9 @@ class Dummies:
 def _values_of_dummies(codes: Array, anomalous: Mask) -> Array:
     values, counts = np.unique(codes, return_counts=True)
     order = np.argsort(-counts, kind="stable")
-    order = order[1:] if len(values) == 2 else order[:_MOST_DUMMIES]
+    order = order[1:] if len(values) == 2 else order
     told = (counts >= _LEAST_ROWS) | np.isin(values, codes[anomalous])
-    kept = values[order[told[order]]]
+    kept = values[order[told[order]][:_MOST_DUMMIES]]
     return np.sort(kept) if len(kept) else np.array([np.nan])
 
 
@@ -91,11 +91,3 @@ class Rarity:
             count = np.where(values[place] == column, counts[place], 0) - own
             total -= np.log((count + 0.5) / (self._n - own + 1.0))
         return total
-
-
-def mismatches(codes: Array, others: Array) -> Array:
-    """Count the columns in which rows differ from others: (m, c), (n, c) -> (m, n)."""
-    total = np.zeros((len(codes), len(others)))
-    for column, other in zip(codes.T, others.T, strict=True):
-        total += column[:, None] != other
-    return total

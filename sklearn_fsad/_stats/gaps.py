@@ -169,13 +169,11 @@ class GapEvidence:
         self._mean = float((share * self._if_missing + (1.0 - share) * self._if_not).sum())
         self._spread = float(np.sqrt((share * (1.0 - share) * differs**2).sum() + 0.1))
         self._slope = 0.5 if n_anomalous == 0 else 0.25
-        self._base = (
-            self._of(np.zeros((1, missing.shape[1]), dtype=bool)) if not missing.any() else 0.0
-        )
+        self._of_complete_row = self._of(np.zeros((1, missing.shape[1]), dtype=bool))
 
     def __call__(self, missing: Mask) -> NDArray[np.float64]:
-        """Score rows by their missing entries: (m, d) -> (m,); 0 if neither has any."""
-        return self._of(missing) - self._base
+        """Score rows by their missing entries: (m, d) -> (m,); 0 for a row that has all."""
+        return self._of(missing) - self._of_complete_row
 
     def _of(self, missing: Mask) -> NDArray[np.float64]:
         surprise = np.where(missing, self._if_missing, self._if_not).sum(axis=1)

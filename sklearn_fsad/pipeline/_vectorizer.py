@@ -28,6 +28,7 @@ _MOST_NAMES = 8
 _FEW_LEVELS = 8  # fewer different words than this are categories in any number of rows
 
 
+# skrub has no types, or is not installed where types are checked
 class StrictTableVectorizer(TableVectorizer):  # type: ignore[misc, unused-ignore]
     """Turn a table of numbers, text, categories and dates into numbers, by skrub.
 

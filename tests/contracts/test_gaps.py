@@ -106,3 +106,13 @@ def test_a_row_without_any_value_is_an_anomaly(detector, task):
     X, y, query, _ = task
     rows = np.vstack([query[:3], np.full((1, X.shape[1]), np.nan)])
     assert detector.fit(X, y).predict(rows)[-1] == -1
+
+
+def test_meta_fit_learns_from_tasks_of_several_widths_with_gaps(family):
+    rng = np.random.default_rng(0)
+    tasks = [(X[:, : 3 + i % 3], y) for i, (X, y) in enumerate(family)]
+    tasks = [(np.where(rng.random(X.shape) < 0.2, np.nan, X), y) for X, y in tasks]
+    detector = make_detector("meta-fitted in context").set_params(pretrained=None, **BARELY)
+    detector.meta_fit(tasks)
+    X, y = tasks[1]
+    assert np.isfinite(detector.fit(X[:20], y[:20]).score_samples(X)).all()

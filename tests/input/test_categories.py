@@ -129,3 +129,12 @@ def test_values_are_shown_in_place_of_their_numbers():
     found = Categories.of(frame, "from_dtype").extended(frame)
     shown = found.shown(frame, found.numbers(frame))
     assert shown.tolist() == [[1.5, "a"], [2.5, None]]
+
+
+def test_large_infinite_and_decimal_numbers_are_categories_of_their_own():
+    values = [2**60, 2**60 + 1, float("inf"), decimal.Decimal("1.5"), 1.5, 3, "3"]
+    frame = pd.DataFrame({"c": pd.Series(values, dtype=object)})
+    numbers = Categories.of(frame, ["c"]).extended(frame).numbers(frame)[:, 0]
+    assert numbers[3] == numbers[4]
+    assert numbers[5] == numbers[6]
+    assert len(set(numbers)) == 5

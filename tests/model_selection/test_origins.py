@@ -1,4 +1,4 @@
-"""Contributions, reports and pictures speak of the columns of the table before the pipeline."""
+"""Contributions, reports and plots name the columns of the table in front of a pipeline."""
 
 import numpy as np
 import pandas as pd

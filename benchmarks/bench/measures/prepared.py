@@ -82,7 +82,7 @@ class PreparedRunner(Runner):
             baseline.fit(support, episode.support_y)
             scores = np.asarray(baseline.anomaly_score(query), dtype=float)
             self.record(episode, name, scores, time.perf_counter() - start)
-        except Exception as error:
+        except Exception as error:  # any that a library may raise: it is reported
             if name not in self.failures:
                 traceback.print_exc()
             told = f"{type(error).__name__}: {error}".splitlines()[0]

@@ -144,7 +144,7 @@ class Adaptation:
 
     @cached_property
     def reader(self) -> TableReader:
-        """What reads gaps and categories of rows by the support; left out of pickles too."""
+        """Reader of gaps and categories, made from the support; left out of pickles too."""
         return TableReader(self.support)
 
     def score(self, X: Array) -> Array:

@@ -10,7 +10,6 @@ from ..._input.labels import ANOMALOUS
 from ..._stats.gaps import GapFiller
 from ..._stats.moments import feature_spread, stable_mean
 from ..._typing import Array, Mask
-from ...tasks._task import Task
 from ...tasks._task_set import TaskSet
 
 _MOST_POOLED = 5000  # rows of all tasks
@@ -31,13 +30,11 @@ def without_gaps(tasks: TaskSet) -> TaskSet:
     """
     if not any(np.isnan(task.X).any() for task in tasks):
         return tasks
-    if tasks.one_feature_space() is not None:
+    if tasks.n_features is not None:  # the tasks have the same columns
         tasks = _with_all_columns(tasks)
-    return tasks.with_tasks(_filled(task) for task in tasks)
-
-
-def _filled(task: Task) -> Task:
-    return replace(task, X=filled_rows(task.X, task.y != ANOMALOUS))
+    return tasks.with_tasks(
+        replace(task, X=filled_rows(task.X, task.y != ANOMALOUS)) for task in tasks
+    )
 
 
 def _with_all_columns(tasks: TaskSet) -> TaskSet:

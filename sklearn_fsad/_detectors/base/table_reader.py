@@ -48,7 +48,7 @@ class TableReader:
 
     @property
     def is_needed(self) -> bool:
-        """Whether the support has gaps or categories: then all rows are read."""
+        """Return whether the support has gaps or categories, so that all rows have to be read."""
         return self._has_gaps or self._dummies is not None
 
     @cached_property
