@@ -54,12 +54,7 @@ def validated_rows(
     X = unwrapped(X)
     if not reset:
         check_columns(estimator, X)
-    if categories is not None and categories.positions:
-        if not reset:  # a column at the wrong place is read by the wrong type
-            refuse_other_columns(estimator, X)
-        numbers = categories.numbers(X)
-    else:
-        numbers = _numbers(X)
+    numbers = categories.numbers(X) if categories and categories.positions else _numbers(X)
     try:
         # what is too large becomes infinite and is refused; what follows computes with numpy
         with np.errstate(over="ignore"), config_context(array_api_dispatch=False):

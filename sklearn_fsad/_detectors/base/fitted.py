@@ -128,12 +128,12 @@ class FittedDetector(OutlierMixin, Parameters):
     def _validated(self, X: Any, *, learn: bool = False, **checks: Any) -> Array:
         """Validate rows; ``learn`` numbers values of categories that are not known yet."""
         checks = {"dtype": np.float64, "order": "C", "ensure_all_finite": "allow-nan", **checks}
-        categories = self._categories
-        if learn and checks.get("reset", True):
+        categories, reset = self._categories, checks.get("reset", True)
+        if learn and reset:
             categories = Categories.of(X, getattr(self, "categorical_features", None))
+        if categories.positions and not reset:  # a column at a wrong place would be misread
+            refuse_other_columns(self, X)
         if learn and categories.positions:
-            if not checks.get("reset", True):
-                refuse_other_columns(self, X)
             categories = categories.extended(X)
         rows = validated_rows(self, X, categories=categories, **checks)
         if learn:

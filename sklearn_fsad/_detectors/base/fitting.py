@@ -49,7 +49,7 @@ class Fitting(Decisions, metaclass=ABCMeta):
         self.support_X_, self.support_y_, self._trust = X.copy(), codes, trust
         used = self._rows_of_weight()
         if not used.all():
-            X, codes, trust = X[used], codes[used], trust[used]  # type: ignore[index]  # given if any is 0
+            X, codes, trust = X[used], codes[used], trust[used]  # type: ignore[index]  # not None where a weight is 0
         n_normal = int((codes != ANOMALOUS).sum())
         if n_normal < 2:
             raise ValueError(
