@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 _ADVICE = (
-    " InContextDetector and ProtoNetDetector read text from a frame; in front of any detector put "
+    " If the column holds numbers, mend the entry or make it missing (None). Columns of words are "
+    "read by fit of InContextDetector and, without meta_fit, ProtoNetDetector: in a frame, or where "
+    "categorical_features names them; any detector reads them behind "
     "sklearn_fsad.pipeline.make_table_pipeline."
 )
 TIMES = (np.datetime64, np.timedelta64, date, time, timedelta)

@@ -172,6 +172,12 @@ def test_others_say_what_reads_text(kind):
         kind().fit(rows(40))
 
 
+def test_a_word_among_numbers_to_score_is_to_be_mended(reader):
+    query = rows(40).iloc[:3].assign(heat=[0.1, "ERR", 0.3])
+    with pytest.raises(ValueError, match=r"'ERR' in column 'heat', row 1\. .* mend the entry"):
+        reader.fit(rows(40)).predict(query)
+
+
 def test_what_was_meta_fitted_on_numbers_reads_no_categories():
     tasks = [(X[:, :4], y) for X, y in make_family(4)]
     detector = ProtoNetDetector(max_epochs=1, episodes_per_epoch=8).meta_fit(tasks)
