@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 _ADVICE = (
     " If the column holds numbers, mend the entry or make it missing (None). Columns of words are "
-    "read by fit of InContextDetector and, without meta_fit, ProtoNetDetector: in a frame, or where "
-    "categorical_features names them; any detector reads them behind "
+    "read by fit of InContextDetector and, without meta_fit, ProtoNetDetector: in a frame, or "
+    "where categorical_features names them; any detector reads them behind "
     "sklearn_fsad.pipeline.make_table_pipeline."
 )
 TIMES = (np.datetime64, np.timedelta64, date, time, timedelta)
