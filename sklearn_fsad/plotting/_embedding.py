@@ -132,7 +132,8 @@ class EmbeddingDisplay:
         Raises
         ------
         ValueError
-            If the detector is not fitted, or does not keep its training rows and none were given.
+            If the detector is not fitted, or does not keep its training rows and none were given,
+            or if it has no ``transform`` and its rows have gaps or are no numbers.
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
         detector = final_estimator(estimator)
@@ -311,10 +312,21 @@ def _by_kind(points: Array, codes: Codes) -> list[tuple[int, Array]]:
 def _embedded(detector: Any, X: Any) -> Array:
     """Embed rows by the ``transform`` of a detector, or return the rows where it has none."""
     if not hasattr(detector, "transform"):
-        return named_rows(X)[0]
+        return _as_they_are(detector, X)
     with warnings.catch_warnings():  # the support that a detector keeps has lost its column names
         warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
         return np.asarray(detector.transform(X), dtype=np.float64)
+
+
+def _as_they_are(detector: Any, X: Any) -> Array:
+    try:
+        return named_rows(X)[0]
+    except ValueError as error:
+        raise ValueError(
+            f"{type(detector).__name__} has no transform, so its rows are shown as they are, and "
+            "must be finite numbers without gaps. ProtoNetDetector has one, which reads gaps and "
+            "categories."
+        ) from error
 
 
 def _codes(y: Any, n: int, outlier_label: Any, known: Coding | None = None) -> Codes:

@@ -363,6 +363,13 @@ def explained(task):
     return detector, frame.iloc[-4:]
 
 
+def test_rows_with_gaps_need_a_detector_with_a_transform_to_be_shown():
+    frame = pd.DataFrame({"heat": [0.1, None, 0.3, 0.2], "oil": ["a", "b", "a", "a"]})
+    assert EmbeddingDisplay.from_estimator(ProtoNetDetector().fit(frame), frame).ax_ is not None
+    with pytest.raises(ValueError, match=r"InContextDetector has no transform.* ProtoNet"):
+        EmbeddingDisplay.from_estimator(InContextDetector().fit(frame), frame)
+
+
 def test_bars_of_one_row_are_its_feature_scores(explained):
     detector, rows = explained
     display = FeatureScoreDisplay.from_estimator(detector, rows.iloc[:1])
