@@ -1,0 +1,121 @@
+"""Choose the windows of a series to fit a detector to, and their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.preprocessing import FunctionTransformer
+
+from .._input.labels import ANOMALOUS
+from .._typing import Array, Codes, Mask
+from ._statistics import WindowStatistics
+from ._windows import WindowReader, whole_windows, windows_of
+
+USUAL_WINDOW = 16
+_LEAST_WINDOW = 4
+_WINDOWS = 6  # of a series to fit to, at least
+_MOST_DESCRIBED = 4096  # windows that features are fitted to
+
+
+@dataclass(frozen=True)
+class TrainingWindows:
+    """Hold described windows of a series, and what they tell.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (m, d)
+    steps : ndarray of shape (m,)
+        Step that each window describes.
+    groups : ndarray of shape (m,)
+        0 for normal windows, else the number of the stretch of anomalies.
+    """
+
+    rows: Array
+    steps: Array
+    groups: Array
+
+    @property
+    def y(self) -> Array | None:
+        """Labels in scikit-learn's coding; None without anomalies."""
+        return np.where(self.groups > 0, -1, 1) if (self.groups > 0).any() else None
+
+    def part(self, kept: Mask) -> TrainingWindows:
+        """Return some of the windows."""
+        return TrainingWindows(self.rows[kept], self.steps[kept], self.groups[kept])
+
+
+def window_for(X: Array, starts: Sequence[int]) -> int:
+    """Return the window for a series to fit to: 16, or less so that its longest part holds six."""
+    longest = max(b - a for a, b in pairwise([*starts, len(X)]))
+    return int(np.clip(longest // _WINDOWS, _LEAST_WINDOW, USUAL_WINDOW))
+
+
+def reader_of(
+    features: Any, window: int, stride: int, causal: bool, X: Array, kept: Mask, starts: Any
+) -> WindowReader:
+    """Fit the description of windows to those of some steps of a series: (n, c), (n,)."""
+    made = {
+        "statistics": WindowStatistics(),
+        "mean": WindowStatistics(("level",)),
+        "raw": FunctionTransformer(_flat),
+    }
+    features = made[features] if isinstance(features, str) else clone(features)
+    reader = WindowReader(window, stride, causal, features)
+    wanted = np.flatnonzero(kept)
+    wanted = wanted[:: -(-len(wanted) // _MOST_DESCRIBED)]
+    edge = not getattr(features, "reads_short_windows", False)
+    stacked = []
+    for a, b in pairwise([*starts, len(X)]):
+        of_series = windows_of(X[a:b], window, causal=causal, edge=edge)
+        stacked.append(of_series[wanted[(wanted >= a) & (wanted < b)] - a])
+    features.fit(np.concatenate(stacked))
+    return reader
+
+
+def kept_steps(
+    codes: Codes, starts: Sequence[int], window: int, causal: bool
+) -> tuple[Mask, Array]:
+    """Select the steps whose windows a detector is fitted to, and number stretches of anomalies.
+
+    Normal steps are left out if their window holds a labelled anomaly, or begins before the series
+    does, unless fewer than two would be left.
+
+    Returns
+    -------
+    kept : ndarray of shape (n,), dtype bool
+    groups : ndarray of shape (n,)
+        0 for normal steps, else the number of the stretch of anomalies.
+    """
+    n, anomalous = len(codes), codes == ANOMALOUS
+    parts = pairwise([*starts, n])
+    near = np.concatenate(
+        [
+            np.nanmax(windows_of(anomalous[a:b, None] * 1.0, window, causal=causal), axis=(1, 2))
+            for a, b in parts
+        ]
+    )
+    whole = whole_windows(np.arange(n), n, starts, window, causal)
+    for normal in (whole & (near == 0.0), near == 0.0, ~anomalous):
+        if normal.sum() >= 2:
+            break
+    begins = anomalous & ~np.concatenate([[False], anomalous[:-1]])
+    begins[np.asarray(starts)] = anomalous[np.asarray(starts)]
+    return normal | anomalous, np.where(anomalous, np.cumsum(begins), 0)
+
+
+def training_windows(
+    reader: WindowReader, X: Array, kept: Mask, groups: Array, starts: Sequence[int]
+) -> TrainingWindows:
+    """Describe the windows of the kept steps: (n, c), (n,), (n,)."""
+    steps = reader.steps(len(X), starts)
+    windows = TrainingWindows(reader.rows(X, starts), steps, groups[steps])
+    return windows.part(kept[steps])
+
+
+def _flat(windows: Array) -> Array:
+    return windows.reshape(len(windows), -1)
