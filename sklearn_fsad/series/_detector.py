@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
+import warnings
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin, _fit_context, clone
-from sklearn.metrics import roc_auc_score
+from sklearn.base import MetaEstimatorMixin, _fit_context, clone
 from sklearn.utils import ClassifierTags, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from .._detectors.base.checks import restored_on_error
-from .._detectors.base.probability import USUAL_RATE, learned_curve, probability
+from .._detectors.base.checks import forget_fit, restored_on_error
 from .._detectors.in_context.detector import InContextDetector
-from .._input.codings import SIGNED, Coding
-from .._input.labels import ANOMALOUS, NORMAL, UNLABELLED, encode_labels, read_labels
+from .._input.codings import Coding
+from .._input.labels import NORMAL, read_labels
 from .._input.rows import refuse_huge, validated_rows
+from .._state import resolve_state
 from .._typing import Array, Codes
 from .._values import as_finite
 from .._version import doc_link_template
+from .._warn import warn
 from ..thresholds import resolve_threshold
-from ._stream import SeriesStream
+from ._learning import CHOICES, WINDOWS, chosen, past_series, tasks_of
+from ._steps import StepScores
 from ._times import read_times, starts_of_series
-from ._training import TrainingWindows, kept_steps, reader_of, training_windows, window_for
-from ._windows import WindowReader
+from ._training import (
+    FEATURES,
+    TrainingWindows,
+    kept_steps,
+    reader_of,
+    training_windows,
+    window_for,
+)
 from ._witnesses import Witnesses, left_out_scores
 
 
-class WindowedDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
+class WindowedDetector(MetaEstimatorMixin, StepScores):
     """Detect anomalous steps of a series: each is judged by the window of steps that ends with it.
 
     Rows are time steps, in order, and columns are channels; labels, scores and predictions are one
@@ -44,15 +51,16 @@ class WindowedDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         Detector of windows, of this package or any with ``fit`` and ``score_samples``; ``fit``
         fits a clone. None is ``InContextDetector()``.
     window : int or "auto", default="auto"
-        Steps of a window. "auto" is 16, or less so that a series to fit to holds six windows, but
-        at least 4; ``meta_fit`` chooses among 8, 16 and 32 by held-out series.
+        Steps of a window. "auto" is what ``meta_fit`` has chosen, among 8, 16 and 32; without it
+        16, or less so that a series to fit to holds six windows, but at least 4.
     stride : int, default=1
         Steps between two windows. The score of a step is that of the newest window then.
-    features : {"statistics", "mean", "raw"} or transformer, default="statistics"
+    features : {"auto", "statistics", "mean", "raw"} or transformer, default="auto"
         How to describe windows: by :class:`WindowStatistics`; by the mean of each channel; by all
-        values; or by a transformer of arrays (n_windows, window, n_channels). It is fitted to
-        windows that are not labelled as anomalies. Steps before the start of the series are
-        repetitions of the first one for "raw" and for other transformers.
+        values; or by a transformer of arrays (n_windows, window, n_channels), of which a clone is
+        fitted to windows that are not labelled as anomalies. Steps before the start of the series
+        repeat the first one for "raw" and for transformers. "auto" is what ``meta_fit`` has chosen,
+        "statistics" or "mean"; without it "statistics".
     causal : bool, default=True
         Judge a step by itself and steps before it. False puts the step in the middle of its
         window, which takes steps to come.
@@ -108,17 +116,16 @@ class WindowedDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         "detector": [HasMethods(["fit", "score_samples"]), None],
         "window": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
         "stride": [Interval(Integral, 1, None, closed="left")],
-        "features": [StrOptions({"statistics", "mean", "raw"}), HasMethods(["fit", "transform"])],
+        "features": [StrOptions({"auto", *FEATURES}), HasMethods(["fit", "transform"])],
         "causal": ["boolean"],
         "threshold": [StrOptions({"auto", "conformal", "f1"}), callable, HasMethods(["eval"])],
         "alpha": [Interval(Real, 0, 1, closed="neither")],
         "outlier_label": "no_validation",
     }
 
-    _reader: WindowReader
     _windows: TrainingWindows
-    _witnesses: Witnesses
-    _coding: Coding | None
+    _left_out: Array
+    _stamps: Array | None
 
     def __init__(
         self,
@@ -126,7 +133,7 @@ class WindowedDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         *,
         window: Any = "auto",
         stride: int = 1,
-        features: Any = "statistics",
+        features: Any = "auto",
         causal: bool = True,
         threshold: Any = "auto",
         alpha: float = 0.05,
@@ -200,207 +207,75 @@ class WindowedDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
             )
         return self
 
-    # --- scoring ----------------------------------------------------------------------------------
-    def score_samples(self, X: Any, *, times: Any = None) -> Array:
-        """Score steps: higher = more normal.
+    @_fit_context(prefer_skip_nested_validation=True)
+    def meta_fit(self, X: Any, y: Any = None, *, groups: Any = None, times: Any = None) -> Self:
+        """Learn across past series; ``fit`` then adapts to a new one.
+
+        Windows, half a window apart, are the rows of a task for each series, on which a clone of
+        ``detector`` is meta-fitted. It becomes the parameter ``detector``, so that clones and
+        searches keep it. With ``window="auto"`` or ``features="auto"`` its state also holds what
+        held-out series have chosen: other than windows of 16 and "statistics" only what is better
+        by one standard error.
 
         Parameters
         ----------
-        X : array-like of shape (n_steps, n_channels)
-            Steps in order of time. The first ones have short windows: give the steps before them
-            too, where there are any.
-        times : array-like of shape (n_steps,), default=None
-            Their times, as in :meth:`fit`.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_steps,)
-            A training window gets its left-out score.
-        """
-        rows, starts = self._series(X, times)
-        scores = self._window_scores(self._reader.rows(rows, starts))
-        return self._reader.of_steps(scores, len(rows), starts)
-
-    def decision_function(self, X: Any, *, times: Any = None) -> Array:
-        """Score steps relative to the threshold: negative = anomaly.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_steps, n_channels)
-            Steps in order of time.
-        times : array-like of shape (n_steps,), default=None
-            Their times.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_steps,)
-        """
-        return self.score_samples(X, times=times) - self.offset_
-
-    def predict(self, X: Any, *, times: Any = None) -> NDArray[np.int_]:
-        """Label steps: 1 normal, -1 anomaly.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_steps, n_channels)
-            Steps in order of time.
-        times : array-like of shape (n_steps,), default=None
-            Their times.
-
-        Returns
-        -------
-        labels : ndarray of shape (n_steps,)
-        """
-        return np.where(self.decision_function(X, times=times) >= 0, 1, -1)
-
-    def fit_predict(self, X: Any, y: Any = None, *, times: Any = None) -> NDArray[np.int_]:
-        """Fit to a series and label its steps, using their labels where given.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_steps, n_channels)
-            Steps in order of time.
+        X : list or dict of (X_t, y_t), or array-like of shape (n_steps, n_channels)
+            The series, each in order of time, or all steps together with ``groups``.
         y : array-like of shape (n_steps,), default=None
-            Their labels.
-        times : array-like of shape (n_steps,), default=None
-            Their times.
+            Labels of all steps.
+        groups : array-like of shape (n_steps,), default=None
+            Series of each step.
+        times : array-like of shape (n_steps,), or list or dict of those, default=None
+            Times of all steps with ``groups``, else of each series. None takes the index of frames.
 
         Returns
         -------
-        labels : ndarray of shape (n_steps,)
-        """
-        return self.fit(X, y, times=times).predict(X, times=times)
-
-    @property
-    def classes_(self) -> NDArray[Any]:
-        """Labels of the columns of :meth:`predict_proba`, sorted."""
-        return np.array(sorted(self._coding or SIGNED) if hasattr(self, "_coding") else [-1, 1])
-
-    def predict_proba(
-        self, X: Any, *, times: Any = None, anomaly_rate: float | None = None
-    ) -> Array:
-        """Estimate the probabilities that steps are anomalous and normal.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_steps, n_channels)
-            Steps in order of time.
-        times : array-like of shape (n_steps,), default=None
-            Their times.
-        anomaly_rate : float in (0, 1), default=None
-            Share of anomalies among the steps. None means the share in the training series, or 0.1
-            without any.
-
-        Returns
-        -------
-        probabilities : ndarray of shape (n_steps, 2)
-            Columns in the order of ``classes_``.
-        """
-        check_is_fitted(self)
-        if anomaly_rate is not None and not 0.0 < anomaly_rate < 1.0:
-            raise ValueError(f"anomaly_rate={anomaly_rate} must be in (0, 1).")
-        scores = -self.score_samples(X, times=times)
-        known = self._witnesses
-        p = probability(
-            learned_curve(getattr(self.detector_, "state_", None)),
-            scores,
-            known.normals,
-            known.anomalies,
-            rate=anomaly_rate,
-            usual=USUAL_RATE,
-        )
-        normal, anomalous = self._coding or SIGNED
-        return np.column_stack([1.0 - p, p] if normal < anomalous else [p, 1.0 - p])
-
-    def p_values(self, X: Any, *, times: Any = None) -> Array:
-        """Compute conformal p-values, small = anomalous.
-
-        With n independent normal windows, ``n_independent_``, no p-value is below 1 / (n + 1).
-
-        Parameters
-        ----------
-        X : array-like of shape (n_steps, n_channels)
-            Steps in order of time.
-        times : array-like of shape (n_steps,), default=None
-            Their times.
-
-        Returns
-        -------
-        p : ndarray of shape (n_steps,)
-        """
-        check_is_fitted(self)
-        normals = self._witnesses.normals
-        less = np.searchsorted(normals, -self.score_samples(X, times=times))
-        return np.asarray((1.0 + len(normals) - less) / (len(normals) + 1.0))
-
-    def feature_scores(self, X: Any, *, times: Any = None) -> Array:
-        """Attribute the anomaly score of each step to the channels.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_steps, n_channels)
-            Steps in order of time.
-        times : array-like of shape (n_steps,), default=None
-            Their times.
-
-        Returns
-        -------
-        contributions : ndarray of shape (n_steps, n_channels)
-            Larger = more anomalous. Each row adds up to the anomaly score of the step's window.
+        self : object
+            The meta-fitted detector.
 
         Raises
         ------
         TypeError
-            If ``features`` does not tell which channel a column describes by a method
-            ``channels()``, or ``detector`` has no ``feature_scores``.
+            If ``detector`` has no ``meta_fit``.
         """
-        check_is_fitted(self)
-        of = self._channels()
-        rows, starts = self._series(X, times)
-        contributions = self.detector_.feature_scores(self._reader.rows(rows, starts))
-        total = np.zeros((len(contributions), self.n_features_in_))
-        for channel, column in zip(of, contributions.T, strict=True):
-            total[:, channel] += column
-        return self._reader.of_steps(total, len(rows), starts)
+        detector = self._new_detector()
+        if not hasattr(detector, "meta_fit"):
+            raise TypeError(f"{type(detector).__name__} has no meta_fit: call fit alone.")
+        series = past_series(X, y, groups, times, self.outlier_label)
+        windows = WINDOWS if self.window == "auto" else (int(self.window),)
+        features = CHOICES if self._is_auto(self.features) else (self.features,)
+        window, described = chosen(series, windows, features, self.causal)
+        detector.meta_fit(tasks_of(series, window, described, self.causal))
+        found = {"window": window} if self.window == "auto" else {}
+        if self._is_auto(self.features):
+            found["features"] = described
+        detector.pretrained = detector.pretrained.with_arrays({}, windows=found)
+        forget_fit(self)
+        self.detector = detector
+        return self
 
-    def score(self, X: Any, y: Any = None, *, times: Any = None) -> float:
-        """Compute the ROC AUC over steps, with the anomaly as the positive class.
+    def set_threshold(self, threshold: Any = None, *, alpha: float | None = None) -> Self:
+        """Change the threshold of a fitted detector without fitting it again.
 
         Parameters
         ----------
-        X : array-like of shape (n_steps, n_channels)
-            Steps in order of time.
-        y : array-like of shape (n_steps,)
-            Their labels; required. Unknown steps are ignored.
-        times : array-like of shape (n_steps,), default=None
-            Their times.
+        threshold : {"auto", "conformal", "f1"}, callable or PyThresh object, default=None
+            As the parameter of that name; None keeps the present one.
+        alpha : float in (0, 1), default=None
+            Rate of false alarms to aim at; None keeps the present one.
 
         Returns
         -------
-        auc : float
-        """
-        if y is None:
-            raise ValueError("The labels 'y' of the steps are needed here; got None.")
-        scores = -self.score_samples(X, times=times)
-        how = {"outlier_label": self.outlier_label, "require_normal": False}
-        codes = encode_labels(y, len(scores), known=self._coding, **how)
-        known = codes != UNLABELLED
-        return float(roc_auc_score(codes[known] == ANOMALOUS, scores[known]))
-
-    def stream(self, history: Any = None) -> SeriesStream:
-        """Score a live series step by step.
-
-        Parameters
-        ----------
-        history : array-like of shape (n_steps, n_channels), default=None
-            Steps before the first one to score, so that its window is whole.
-
-        Returns
-        -------
-        stream : SeriesStream
+        self : object
+            The detector, with another ``offset_``.
         """
         check_is_fitted(self)
-        return SeriesStream(self, history)
+        with restored_on_error(self):
+            self.threshold = self.threshold if threshold is None else threshold
+            self.alpha = self.alpha if alpha is None else alpha
+            self._validate_params()
+            self._set_offset()
+        return self
 
     # --- private ----------------------------------------------------------------------------------
     def _fit_series(
@@ -408,48 +283,78 @@ class WindowedDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
     ) -> None:
         refuse_huge(rows)
         starts = starts_of_series(stamps, len(rows))
-        window = window_for(rows, starts) if self.window == "auto" else int(self.window)
+        window, features = self._settings(rows, starts)
         kept, groups = kept_steps(codes, starts, window, self.causal)
-        self._reader = reader_of(
-            self.features, window, self.stride, self.causal, rows, kept & (groups == 0), starts
-        )
-        windows = training_windows(self._reader, rows, kept, groups, starts)
+        normal = kept & (groups == 0)
+        reader = reader_of(features, window, self.stride, self.causal, rows, normal, starts)
+        windows = training_windows(reader, rows, kept, groups, starts)
         self.support_X_, self.support_y_, self._stamps = rows, codes, stamps
-        self._coding, self._windows = coding, windows
-        self.window_, self.features_ = window, self._reader.features
+        self._coding, self._reader, self._windows = coding, reader, windows
+        self.window_, self.features_ = window, reader.features
         self.detector_ = self._fitted(windows)
-        scores = left_out_scores(
-            lambda mask: lambda Z: -self._fitted(windows.part(mask)).score_samples(Z),
-            windows.rows,
-            windows.steps,
-            windows.groups,
-            window,
-        )
-        self._left_out = scores
-        self._own = {row.tobytes(): i for i, row in enumerate(windows.rows)}
-        self._witnesses = Witnesses.of(scores, windows.groups, windows.steps)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # issued by the fit above
+            self._left_out = left_out_scores(self._scores_from, windows, window)
+        self._witnesses = Witnesses.of(self._left_out, windows.groups, windows.steps)
         self.n_independent_ = len(self._witnesses.normals)
         self._set_offset()
 
-    def _fitted(self, windows: TrainingWindows) -> Any:
-        """Fit a clone of the detector to windows."""
+    def _settings(self, rows: Array, starts: list[int]) -> tuple[int, Any]:
+        """Return the length and the description of windows: given, learned or usual."""
+        state = resolve_state(getattr(self.detector, "pretrained", None))
+        learned = {} if state is None else state.info.get("windows", {})
+        window, features = self.window, self.features
+        if window == "auto":
+            window = learned.get("window", window_for(rows, starts))
+        if self._is_auto(features):
+            features = learned.get("features", CHOICES[0])
+        return int(window), features
+
+    def _new_detector(self) -> Any:
+        """Clone the detector, to be given labels in scikit-learn's coding."""
         detector = clone(InContextDetector() if self.detector is None else self.detector)
-        return detector.fit(windows.rows, windows.y)
+        if "outlier_label" in detector.get_params(deep=False):
+            detector.set_params(outlier_label="auto")
+        return detector
+
+    def _fitted(self, windows: TrainingWindows) -> Any:
+        return self._new_detector().fit(windows.rows, windows.y)
+
+    def _scores_from(self, windows: TrainingWindows, rows: Array) -> Array:
+        """Score windows by a detector that is fitted to others, larger = more anomalous."""
+        return -np.asarray(self._fitted(windows).score_samples(rows))
 
     def _set_offset(self) -> None:
         known = self._witnesses
         anomalies = known.anomalies if known.n_stretches > 1 else known.anomalies[:0]
-        cut = resolve_threshold(self.threshold, self.alpha)(known.normals, anomalies)
+        by_rate = self.threshold == "conformal" or (self.threshold == "auto" and not len(anomalies))
+        n = len(known.normals)
+        if by_rate and self.alpha * (n + 1) < 1.0:
+            least = int(np.ceil(1.0 / self.alpha - 1.0))
+            warn(
+                f"A rate of false alarms of alpha={self.alpha:g} cannot be promised: the "
+                f"{known.n_steps} normal windows are worth {n} independent ones, and it takes "
+                f"{least}. Give about {known.steps_for(least)} normal steps, or a larger alpha; "
+                f"{1.0 / (n + 1):.2g} is in reach."
+            )
+        cut = self._cut(known.normals, anomalies)
         self.offset_ = -as_finite(cut, f"threshold={self.threshold!r}")
+
+    def _cut(self, normals: Array, anomalies: Array) -> float:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "A false-alarm rate")  # told above, by steps
+            return resolve_threshold(self.threshold, self.alpha)(normals, anomalies)
 
     def _window_scores(self, Z: Array) -> Array:
         """Score described windows; those of the training get their left-out scores: (m,)."""
         scores = np.array(self.detector_.score_samples(Z), dtype=np.float64)
-        for i, row in enumerate(Z):
-            own = self._own.get(row.tobytes())
-            if own is not None:
-                scores[i] = -self._left_out[own]
+        own = self._windows.find(Z)
+        scores[own >= 0] = -self._left_out[own[own >= 0]]
         return scores
+
+    @staticmethod
+    def _is_auto(features: Any) -> bool:
+        return isinstance(features, str) and features == "auto"
 
     def _validated(self, X: Any, **checks: Any) -> Array:
         """Validate steps; missing values are left to detectors that accept them."""
@@ -458,12 +363,6 @@ class WindowedDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         checks = {"dtype": np.float64, "order": "C", "ensure_all_finite": finite, **checks}
         rows: Array = validated_rows(self, X, **checks)
         return rows
-
-    def _series(self, X: Any, times: Any) -> tuple[Array, list[int]]:
-        """Validate steps to score; return them with the positions at which series start."""
-        check_is_fitted(self)
-        rows = self._validated(X, reset=False)
-        return rows, starts_of_series(read_times(X, times, len(rows)), len(rows))
 
     def _encoded(self, y: Any, n: int, known: Coding | None) -> tuple[Codes, Coding | None]:
         """Encode labels of steps, all normal without ``y``; also return their coding."""
@@ -482,17 +381,6 @@ class WindowedDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         if stamps[0] <= self._stamps[-1]:
             raise ValueError("The new steps must be later than those given so far.")
         return np.concatenate([self._stamps, stamps])
-
-    def _channels(self) -> list[int]:
-        """Return the channel that each column of the described windows is of."""
-        if self.features == "raw":
-            return list(range(self.n_features_in_)) * self.window_
-        if not hasattr(self.features_, "channels"):
-            raise TypeError(
-                f"{type(self.features_).__name__} does not tell which channel a column is of: give "
-                "it a method channels() that returns the position of a channel for each column."
-            )
-        return list(self.features_.channels())
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "offset_")

@@ -132,6 +132,24 @@ class WindowStatistics(TransformerMixin, BaseEstimator):
         return np.log(mean + floor) - np.log(floor) if n else np.zeros_like(mean)
 
 
+class FlatWindows(TransformerMixin, BaseEstimator):
+    """Describe a window by all its values: (m, window, channels) -> (m, window * channels)."""
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Remember the shape of windows."""
+        self._shape = _windows(X).shape[1:]
+        return self
+
+    def transform(self, X: Any) -> Array:
+        """Return the values in a row, step by step."""
+        return _windows(X).reshape(len(X), -1)
+
+    def channels(self) -> list[int]:
+        """Return the position of the channel of each column."""
+        window, n_channels = self._shape
+        return list(range(n_channels)) * window
+
+
 def _windows(X: Any) -> Array:
     X = np.asarray(X, dtype=np.float64)
     if X.ndim != 3:

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.preprocessing import FunctionTransformer
 
 from .._input.labels import ANOMALOUS
 from .._typing import Array, Codes, Mask
-from ._statistics import WindowStatistics
+from ._statistics import FlatWindows, WindowStatistics
 from ._windows import WindowReader, whole_windows, windows_of
 
 USUAL_WINDOW = 16
 _LEAST_WINDOW = 4
 _WINDOWS = 6  # of a series to fit to, at least
 _MOST_DESCRIBED = 4096  # windows that features are fitted to
+FEATURES = {
+    "statistics": WindowStatistics(),
+    "mean": WindowStatistics(("level",)),
+    "raw": FlatWindows(),
+}
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,17 @@ class TrainingWindows:
         """Labels in scikit-learn's coding; None without anomalies."""
         return np.where(self.groups > 0, -1, 1) if (self.groups > 0).any() else None
 
+    @cached_property
+    def _places(self) -> dict[bytes, int]:
+        """Place of each window that no other equals."""
+        keys = [row.tobytes() for row in self.rows]
+        repeated = {key for key, n in Counter(keys).items() if n > 1}
+        return {key: i for i, key in enumerate(keys) if key not in repeated}
+
+    def find(self, rows: Array) -> NDArray[np.intp]:
+        """Find windows among these: their places, -1 where they are none of them: (m,)."""
+        return np.array([self._places.get(row.tobytes(), -1) for row in rows], dtype=np.intp)
+
     def part(self, kept: Mask) -> TrainingWindows:
         """Return some of the windows."""
         return TrainingWindows(self.rows[kept], self.steps[kept], self.groups[kept])
@@ -59,12 +77,7 @@ def reader_of(
     features: Any, window: int, stride: int, causal: bool, X: Array, kept: Mask, starts: Any
 ) -> WindowReader:
     """Fit the description of windows to those of some steps of a series: (n, c), (n,)."""
-    made = {
-        "statistics": WindowStatistics(),
-        "mean": WindowStatistics(("level",)),
-        "raw": FunctionTransformer(_flat),
-    }
-    features = made[features] if isinstance(features, str) else clone(features)
+    features = clone(FEATURES[features] if isinstance(features, str) else features)
     reader = WindowReader(window, stride, causal, features)
     wanted = np.flatnonzero(kept)
     wanted = wanted[:: -(-len(wanted) // _MOST_DESCRIBED)]
@@ -115,7 +128,3 @@ def training_windows(
     steps = reader.steps(len(X), starts)
     windows = TrainingWindows(reader.rows(X, starts), steps, groups[steps])
     return windows.part(kept[steps])
-
-
-def _flat(windows: Array) -> Array:
-    return windows.reshape(len(windows), -1)

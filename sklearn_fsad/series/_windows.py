@@ -8,8 +8,11 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._typing import Array, Mask
+
+Positions = NDArray[np.intp]
 
 _BLOCK = 2048  # windows that are described at once
 
@@ -77,7 +80,9 @@ def windows_of(X: Array, window: int, *, causal: bool = True, edge: bool = False
     return np.lib.stride_tricks.sliding_window_view(padded, window, axis=0).transpose(0, 2, 1)
 
 
-def whole_windows(steps: Array, n: int, starts: Sequence[int], window: int, causal: bool) -> Mask:
+def whole_windows(
+    steps: Positions, n: int, starts: Sequence[int], window: int, causal: bool
+) -> Mask:
     """Mark the windows that lie inside their series: (m,)."""
     after = 0 if causal else (window - 1) // 2
     ends = np.array([*starts[1:], n])

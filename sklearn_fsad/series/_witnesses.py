@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._typing import Array, Mask
+from ._training import TrainingWindows
 
 _MOST_BLOCKS = 5
 
@@ -43,9 +44,9 @@ class Witnesses:
         own = witnesses(scores[normal], max(int(n / time), 1))
         return cls(own, scores[~normal], len(np.unique(groups[~normal])), n)
 
-    def steps_needed(self, alpha: float) -> int:
-        """Return how many normal windows a rate of false alarms takes: a rank of at most n."""
-        return int(np.ceil((1.0 / alpha - 1.0) * self.n_steps / len(self.normals)))
+    def steps_for(self, n: int) -> int:
+        """Return how many normal windows are worth n independent ones."""
+        return int(np.ceil(n * self.n_steps / len(self.normals)))
 
 
 def blocks_of(groups: Array, steps: Array, window: int) -> list[Mask]:
@@ -86,25 +87,22 @@ def others_of(block: Mask, steps: Array, groups: Array, window: int) -> Mask:
 
 
 def left_out_scores(
-    fitted: Callable[[Mask], Callable[[Array], Array]],
-    rows: Array,
-    steps: Array,
-    groups: Array,
-    window: int,
+    scores_from: Callable[[TrainingWindows, Array], Array], windows: TrainingWindows, window: int
 ) -> Array:
     """Score the windows of each block by a detector that saw none of its steps: (m,).
 
     Parameters
     ----------
-    fitted : callable
-        Fits a detector to the windows of a mask and returns its scores of rows, larger = more
-        anomalous.
-    rows, steps, groups, window
-        The windows, see :func:`blocks_of`.
+    scores_from : callable
+        Fits a detector to windows and returns its anomaly scores of rows.
+    windows : TrainingWindows
+    window : int
+        Steps of a window.
     """
-    scores = np.empty(len(rows))
-    for block in blocks_of(groups, steps, window):
-        scores[block] = fitted(others_of(block, steps, groups, window))(rows[block])
+    scores = np.empty(len(windows.rows))
+    for block in blocks_of(windows.groups, windows.steps, window):
+        others = others_of(block, windows.steps, windows.groups, window)
+        scores[block] = scores_from(windows.part(others), windows.rows[block])
     return scores
 
 

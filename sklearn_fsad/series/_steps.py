@@ -1,0 +1,260 @@
+"""Score, label and explain the steps of a series by a detector of windows that is fitted."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.metrics import roc_auc_score
+from sklearn.utils.validation import check_is_fitted
+
+from .._detectors.base.probability import USUAL_RATE, learned_curve, probability
+from .._input.codings import SIGNED, Coding
+from .._input.labels import ANOMALOUS, UNLABELLED, encode_labels
+from .._typing import Array
+from ._stream import SeriesStream
+from ._times import read_times, starts_of_series
+from ._windows import WindowReader
+from ._witnesses import Witnesses
+
+
+class StepScores(OutlierMixin, BaseEstimator):
+    """Score the steps of a series by what ``fit`` stores."""
+
+    outlier_label: Any
+    detector_: Any
+    offset_: float
+    n_features_in_: int
+    _coding: Coding | None
+    _reader: WindowReader
+    _witnesses: Witnesses
+
+    @abstractmethod
+    def _validated(self, X: Any, **checks: Any) -> Array:
+        """Validate steps."""
+
+    @abstractmethod
+    def _window_scores(self, Z: Array) -> Array:
+        """Score described windows: (m, d) -> (m,)."""
+
+    # --- public -----------------------------------------------------------------------------------
+    def score_samples(self, X: Any, *, times: Any = None) -> Array:
+        """Score steps: higher = more normal.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_steps, n_channels)
+            Steps in order of time. The first ones have short windows: give the steps before them
+            too, where there are any.
+        times : array-like of shape (n_steps,), default=None
+            Their times, as in :meth:`fit`.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_steps,)
+            A training window gets its left-out score.
+        """
+        rows, starts = self._series(X, times)
+        scores = self._window_scores(self._reader.rows(rows, starts))
+        return self._reader.of_steps(scores, len(rows), starts)
+
+    def decision_function(self, X: Any, *, times: Any = None) -> Array:
+        """Score steps relative to the threshold: negative = anomaly.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_steps, n_channels)
+            Steps in order of time.
+        times : array-like of shape (n_steps,), default=None
+            Their times.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_steps,)
+        """
+        return self.score_samples(X, times=times) - self.offset_
+
+    def predict(self, X: Any, *, times: Any = None) -> NDArray[np.int_]:
+        """Label steps: 1 normal, -1 anomaly.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_steps, n_channels)
+            Steps in order of time.
+        times : array-like of shape (n_steps,), default=None
+            Their times.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_steps,)
+        """
+        return np.where(self.decision_function(X, times=times) >= 0, 1, -1)
+
+    def fit_predict(self, X: Any, y: Any = None, *, times: Any = None) -> NDArray[np.int_]:
+        """Fit to a series and label its steps, using their labels where given.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_steps, n_channels)
+            Steps in order of time.
+        y : array-like of shape (n_steps,), default=None
+            Their labels.
+        times : array-like of shape (n_steps,), default=None
+            Their times.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_steps,)
+        """
+        return self.fit(X, y, times=times).predict(X, times=times)
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """Labels of the columns of :meth:`predict_proba`, sorted."""
+        return np.array(sorted(self._coding or SIGNED) if hasattr(self, "_coding") else [-1, 1])
+
+    def predict_proba(
+        self, X: Any, *, times: Any = None, anomaly_rate: float | None = None
+    ) -> Array:
+        """Estimate the probabilities that steps are anomalous and normal.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_steps, n_channels)
+            Steps in order of time.
+        times : array-like of shape (n_steps,), default=None
+            Their times.
+        anomaly_rate : float in (0, 1), default=None
+            Share of anomalies among the steps. None means the share in the training series, or 0.1
+            without any.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_steps, 2)
+            Columns in the order of ``classes_``.
+        """
+        check_is_fitted(self)
+        if anomaly_rate is not None and not 0.0 < anomaly_rate < 1.0:
+            raise ValueError(f"anomaly_rate={anomaly_rate} must be in (0, 1).")
+        scores = -self.score_samples(X, times=times)
+        known = self._witnesses
+        p = probability(
+            learned_curve(getattr(self.detector_, "state_", None)),
+            scores,
+            known.normals,
+            known.anomalies,
+            rate=anomaly_rate,
+            usual=USUAL_RATE,
+        )
+        normal, anomalous = self._coding or SIGNED
+        return np.column_stack([1.0 - p, p] if normal < anomalous else [p, 1.0 - p])
+
+    def p_values(self, X: Any, *, times: Any = None) -> Array:
+        """Compute conformal p-values, small = anomalous.
+
+        With n independent normal windows, ``n_independent_``, no p-value is below 1 / (n + 1).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_steps, n_channels)
+            Steps in order of time.
+        times : array-like of shape (n_steps,), default=None
+            Their times.
+
+        Returns
+        -------
+        p : ndarray of shape (n_steps,)
+        """
+        check_is_fitted(self)
+        normals = self._witnesses.normals
+        less = np.searchsorted(normals, -self.score_samples(X, times=times))
+        return np.asarray((1.0 + len(normals) - less) / (len(normals) + 1.0))
+
+    def feature_scores(self, X: Any, *, times: Any = None) -> Array:
+        """Attribute the anomaly score of each step to the channels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_steps, n_channels)
+            Steps in order of time.
+        times : array-like of shape (n_steps,), default=None
+            Their times.
+
+        Returns
+        -------
+        contributions : ndarray of shape (n_steps, n_channels)
+            Larger = more anomalous. Each row adds up to the anomaly score of the step's window.
+
+        Raises
+        ------
+        TypeError
+            If ``features`` does not tell which channel a column describes by a method
+            ``channels()``, or ``detector`` has no ``feature_scores``.
+        """
+        check_is_fitted(self)
+        of = self._channels()
+        rows, starts = self._series(X, times)
+        contributions = self.detector_.feature_scores(self._reader.rows(rows, starts))
+        total = np.zeros((len(contributions), self.n_features_in_))
+        for channel, column in zip(of, contributions.T, strict=True):
+            total[:, channel] += column
+        return self._reader.of_steps(total, len(rows), starts)
+
+    def score(self, X: Any, y: Any = None, *, times: Any = None) -> float:
+        """Compute the ROC AUC over steps, with the anomaly as the positive class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_steps, n_channels)
+            Steps in order of time.
+        y : array-like of shape (n_steps,)
+            Their labels; required. Unknown steps are ignored.
+        times : array-like of shape (n_steps,), default=None
+            Their times.
+
+        Returns
+        -------
+        auc : float
+        """
+        if y is None:
+            raise ValueError("The labels 'y' of the steps are needed here; got None.")
+        scores = -self.score_samples(X, times=times)
+        how = {"outlier_label": self.outlier_label, "require_normal": False}
+        codes = encode_labels(y, len(scores), known=self._coding, **how)
+        known = codes != UNLABELLED
+        return float(roc_auc_score(codes[known] == ANOMALOUS, scores[known]))
+
+    def stream(self, history: Any = None) -> SeriesStream:
+        """Score a live series step by step.
+
+        Parameters
+        ----------
+        history : array-like of shape (n_steps, n_channels), default=None
+            Steps before the first one to score, so that its window is whole.
+
+        Returns
+        -------
+        stream : SeriesStream
+        """
+        check_is_fitted(self)
+        return SeriesStream(self, history)
+
+    # --- private ----------------------------------------------------------------------------------
+    def _series(self, X: Any, times: Any) -> tuple[Array, list[int]]:
+        """Validate steps to score; return them with the positions at which series start."""
+        check_is_fitted(self)
+        rows = self._validated(X, reset=False)
+        return rows, starts_of_series(read_times(X, times, len(rows)), len(rows))
+
+    def _channels(self) -> list[int]:
+        """Return the channel that each column of the described windows is of."""
+        features = self._reader.features
+        if not hasattr(features, "channels"):
+            raise TypeError(
+                f"{type(features).__name__} does not tell which channel a column is of: give "
+                "it a method channels() that returns the position of a channel for each column."
+            )
+        return list(features.channels())
