@@ -36,6 +36,8 @@ from ._training import (
 )
 from ._witnesses import Witnesses, left_out_scores
 
+_MARGIN = 1.5  # how many windows are independent is an estimate: half as many again are asked for
+
 
 class WindowedDetector(MetaEstimatorMixin, StepScores):
     """Detect anomalous steps of a series: each is judged by the window of steps that ends with it.
@@ -67,9 +69,11 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
         window, which takes steps to come.
     threshold : {"auto", "conformal", "f1"}, callable or PyThresh object, default="auto"
         How to choose the threshold on left-out scores of the training windows, as in the
-        detectors. "auto" takes F1 where at least two stretches of anomalies are labelled.
+        detectors. "auto" is "f1" if at least two stretches of anomalies are labelled, and
+        "conformal" otherwise.
     alpha : float, default=0.05
-        Rate of false alarms to aim at, among normal steps.
+        Rate of false alarms to aim at, among normal steps. A warning tells of one that takes more
+        steps to promise, and how many. Nothing can be promised of steps unlike those of ``fit``.
     outlier_label : "auto", number or str, default="auto"
         The label of the anomalies, as in the detectors.
 
@@ -85,7 +89,7 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
         Threshold on ``score_samples``.
     n_independent_ : int
         Independent normal windows that the training windows are worth: their number divided by the
-        autocorrelation time of their scores.
+        autocorrelation time of their scores, or by the steps of a window if that is more.
     support_X_ : ndarray of shape (n_steps, n_features_in_)
         The series given to ``fit``.
     support_y_ : ndarray of shape (n_steps,)
@@ -296,7 +300,9 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # issued by the fit above
             self._left_out = left_out_scores(self._scores_from, windows, window)
-        self._witnesses = Witnesses.of(self._left_out, windows.groups, windows.steps)
+        self._witnesses = Witnesses.of(
+            self._left_out, windows.groups, windows.steps, window / self.stride
+        )
         self.n_independent_ = len(self._witnesses.normals)
         self._set_offset()
 
@@ -328,23 +334,26 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
     def _set_offset(self) -> None:
         known = self._witnesses
         anomalies = known.anomalies if known.n_stretches > 1 else known.anomalies[:0]
-        by_rate = self.threshold == "conformal" or (self.threshold == "auto" and not len(anomalies))
-        n = len(known.normals)
-        if by_rate and self.alpha * (n + 1) < 1.0:
-            least = int(np.ceil(1.0 / self.alpha - 1.0))
+        threshold = self.threshold
+        if threshold == "auto" and not len(anomalies):
+            threshold = "conformal"
+        if threshold == "conformal":
+            self._warn_if_short(known)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "A false-alarm rate")  # told above, by steps
+            cut = resolve_threshold(threshold, self.alpha)(known.normals, anomalies)
+        self.offset_ = -as_finite(cut, f"threshold={self.threshold!r}")
+
+    def _warn_if_short(self, known: Witnesses) -> None:
+        """Warn if the normal windows cannot promise the rate of false alarms."""
+        n, least = len(known.normals), int(np.ceil(_MARGIN / self.alpha - 1.0))
+        if n < least:
             warn(
                 f"A rate of false alarms of alpha={self.alpha:g} cannot be promised: the "
                 f"{known.n_steps} normal windows are worth {n} independent ones, and it takes "
                 f"{least}. Give about {known.steps_for(least)} normal steps, or a larger alpha; "
-                f"{1.0 / (n + 1):.2g} is in reach."
+                f"{min(_MARGIN / (n + 1), 0.99):.2g} is in reach."
             )
-        cut = self._cut(known.normals, anomalies)
-        self.offset_ = -as_finite(cut, f"threshold={self.threshold!r}")
-
-    def _cut(self, normals: Array, anomalies: Array) -> float:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "A false-alarm rate")  # told above, by steps
-            return resolve_threshold(self.threshold, self.alpha)(normals, anomalies)
 
     def _window_scores(self, Z: Array) -> Array:
         """Score described windows; those of the training get their left-out scores: (m,)."""

@@ -35,13 +35,16 @@ class Witnesses:
     n_steps: int
 
     @classmethod
-    def of(cls, scores: Array, groups: Array, steps: Array) -> Witnesses:
-        """Make them of left-out scores of windows: (m,), (m,), (m,)."""
+    def of(cls, scores: Array, groups: Array, steps: Array, overlap: float) -> Witnesses:
+        """Make them of left-out scores of windows: (m,), (m,), (m,).
+
+        ``overlap`` is the number of windows that share a step with one of them and follow it.
+        """
         normal = groups == 0
         breaks = np.flatnonzero(np.diff(steps[normal]) > np.median(np.diff(steps[normal]))) + 1
         time = correlation_time(scores[normal], [0, *breaks.tolist()])
         n = int(normal.sum())
-        own = witnesses(scores[normal], max(int(n / time), 1))
+        own = witnesses(scores[normal], max(int(n / max(time, overlap)), 1))
         return cls(own, scores[~normal], len(np.unique(groups[~normal])), n)
 
     def steps_for(self, n: int) -> int:

@@ -101,7 +101,7 @@ def test_false_alarms_on_later_steps_keep_their_promise(phi):
 def test_a_series_that_is_too_short_for_the_rate_of_false_alarms_is_told():
     X, _ = series()
     with pytest.warns(
-        UserWarning, match=r"worth \d+ independent ones, and it takes 19. Give about"
+        UserWarning, match=r"worth \d+ independent ones, and it takes 29. Give about"
     ):
         detector = windowed().fit(X[:60])
     with warnings.catch_warnings():

@@ -73,6 +73,9 @@ def test_a_left_out_score_comes_from_windows_that_share_no_step():
 
 def test_a_rate_takes_more_steps_the_longer_neighbours_agree():
     steps, groups = np.arange(400), np.zeros(400, dtype=int)
-    short, long = (Witnesses.of(autoregression(phi, 400), groups, steps) for phi in (0.2, 0.95))
+    short, long = (
+        Witnesses.of(autoregression(phi, 400), groups, steps, 2.0) for phi in (0.2, 0.95)
+    )
     assert len(short.normals) > 5 * len(long.normals)
+    assert len(Witnesses.of(autoregression(0.0, 400), groups, steps, 16.0).normals) == 25
     assert long.steps_for(19) > 5 * short.steps_for(19)
