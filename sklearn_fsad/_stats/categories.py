@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._typing import Array, Mask
+from .moments import feature_spread, without_far_values
 
 _MOST_DUMMIES = 30  # of a column: its most frequent values
 _LEAST_ROWS = 5
@@ -24,6 +25,8 @@ class Dummies:
         Rows of the support; values are numbers that are equal for equal values.
     anomalous : ndarray of shape (n,), dtype bool
         Which of them are labelled anomalies.
+    unit : float, default=1.0
+        What dummy variables are in place of one.
 
     Attributes
     ----------
@@ -34,7 +37,8 @@ class Dummies:
         Positions of their columns.
     """
 
-    def __init__(self, codes: Array, anomalous: Mask) -> None:
+    def __init__(self, codes: Array, anomalous: Mask, unit: float = 1.0) -> None:
+        self._unit = unit
         values, column = [], []
         for j in range(codes.shape[1]):
             kept = _values_of_dummies(codes[:, j], anomalous)
@@ -45,7 +49,7 @@ class Dummies:
 
     def transform(self, codes: Array) -> Array:
         """Make the dummy variables of rows: (m, c) -> (m, n_dummies)."""
-        return (codes[:, self.column] == self._values).astype(np.float64)
+        return np.where(codes[:, self.column] == self._values, self._unit, 0.0)
 
 
 def _values_of_dummies(codes: Array, anomalous: Mask) -> Array:
@@ -55,6 +59,19 @@ def _values_of_dummies(codes: Array, anomalous: Mask) -> Array:
     told = (counts >= _LEAST_ROWS) | np.isin(values, codes[anomalous])
     kept = values[order[told[order]][:_MOST_DUMMIES]]
     return np.sort(kept) if len(kept) else np.array([np.nan])
+
+
+def unit_beside(numbers: Array) -> float:
+    """Return the mean spread of columns of normal rows, as a power of two: (n, c) -> number.
+
+    In this unit dummy variables have spreads like those of the columns beside them, whatever these
+    measure. A power of two, as it changes no rounding.
+    """
+    if not numbers.shape[1]:
+        return 1.0
+    spread = feature_spread(numbers)
+    mean = without_far_values(numbers, spread).mean() or spread.mean()
+    return float(np.exp2(np.round(np.log2(mean))))
 
 
 class Rarity:

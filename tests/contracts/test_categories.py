@@ -214,3 +214,25 @@ def test_a_missing_column_is_refused_by_partial_fit(reader):
     reader.fit(rows(40))
     with pytest.raises(ValueError, match="feature"):
         reader.partial_fit(rows(10)[["heat"]])
+
+
+@pytest.mark.parametrize("scale", [2.0**-30, 2.0**30])
+@pytest.mark.parametrize("kind", [InContextDetector, ProtoNetDetector])
+def test_the_unit_of_the_numbers_does_not_matter(kind, scale):
+    reader, numbers = kind(), ["heat", "load"]
+    y = np.repeat([0, 1], [32, 8])
+    frame, query = rows(40), rows(20, seed=1)
+    expected = reader.fit(frame, y).score_samples(query)
+    for f in (frame, query):
+        f[numbers] = f[numbers] * scale
+    found = clone(reader).fit(frame, y).score_samples(query)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-250, 1e-200, 1e-160])
+def test_numbers_next_to_zero_give_finite_scores(reader, scale):
+    frame, query = rows(40), rows(20, seed=1)
+    for f in (frame, query):
+        f[["heat", "load"]] = f[["heat", "load"]] * scale
+    for y in (None, np.repeat([0, 1], [32, 8])):
+        assert np.isfinite(clone(reader).fit(frame, y).score_samples(query)).all()
