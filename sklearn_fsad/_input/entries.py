@@ -9,9 +9,10 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-_ADVICE = (
-    " InContextDetector and ProtoNetDetector read text from a frame; in front of any detector put "
-    "sklearn_fsad.pipeline.make_table_pipeline."
+ADVICE = (
+    " If it stands for a missing number, make it None. Columns of nothing but text are read by "
+    "sklearn_fsad.pipeline.make_table_pipeline in front of any detector, and, from frames, by fit "
+    "of InContextDetector and ProtoNetDetector."
 )
 TIMES = (np.datetime64, np.timedelta64, date, time, timedelta)
 _COMPLEX = (complex, np.complexfloating)
@@ -119,7 +120,7 @@ def _refuse_unreadable(
             float(value)
         except (ValueError, TypeError, OverflowError) as reason:
             place = _place(values, position, columns)
-            advice = _ADVICE if isinstance(value, str) else ""
+            advice = ADVICE if isinstance(value, str) else ""
             raise kind(f"{reason}: X holds {_short(value)} {place}.{advice}") from error
     raise kind(str(error)) from error
 

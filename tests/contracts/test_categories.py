@@ -236,3 +236,14 @@ def test_numbers_next_to_zero_give_finite_scores(reader, scale):
         f[["heat", "load"]] = f[["heat", "load"]] * scale
     for y in (None, np.repeat([0, 1], [32, 8])):
         assert np.isfinite(clone(reader).fit(frame, y).score_samples(query)).all()
+
+
+@pytest.mark.parametrize("as_rows", [lambda f: f, lambda f: f.to_numpy(dtype=object)])
+def test_words_where_fit_saw_no_value_are_refused_with_the_reason(reader, as_rows):
+    numbers = rows(40)[["heat", "load"]]
+    reader.fit(as_rows(numbers.assign(note=None)))
+    for method in (reader.predict, reader.partial_fit):
+        with pytest.raises(ValueError, match=r"row 0\. But fit saw no value in column ('note'|2)"):
+            method(as_rows(numbers.assign(note="x")))
+    with pytest.raises(ValueError, match=r"'x' in column ('load'|1), row 0\. If it stands for"):
+        reader.predict(as_rows(numbers.assign(load="x", note=None)))
