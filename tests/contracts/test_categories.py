@@ -9,10 +9,18 @@ import pyarrow as pa
 import pytest
 from families import make_family
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
 
-from sklearn_fsad import InContextDetector, MAMLDetector, NeuralProcessDetector, ProtoNetDetector
+from sklearn_fsad import (
+    InContextDetector,
+    MAMLDetector,
+    NeuralProcessDetector,
+    ProtoNetDetector,
+    TaskSet,
+)
 from sklearn_fsad.model_selection import FewShotSplit
+from sklearn_fsad.pipeline import make_table_pipeline
+from sklearn_fsad.plotting import ShotCurveDisplay
 
 READERS = {
     "in context": InContextDetector,
@@ -247,3 +255,31 @@ def test_words_where_fit_saw_no_value_are_refused_with_the_reason(reader, as_row
             method(as_rows(numbers.assign(note="x")))
     with pytest.raises(ValueError, match=r"'x' in column ('load'|1), row 0\. If it stands for"):
         reader.predict(as_rows(numbers.assign(load="x", note=None)))
+
+
+@pytest.mark.parametrize("reads", [lambda tasks: InContextDetector().meta_fit(tasks), TaskSet])
+def test_words_in_tasks_are_refused_with_the_way_out(reads):
+    pytest.importorskip("skrub", reason="skrub is not installed")
+    told = r"Task 0: .*'maker', row 0\. Tasks hold numbers: read tables by .*meta_fit_pipeline, or"
+    with pytest.raises(ValueError, match=told) as raised:
+        reads([(rows(20), None)] * 3)
+    assert "by fit of InContextDetector" not in str(raised.value)
+    pipe = make_table_pipeline(InContextDetector()).fit(rows(20))
+    assert len(TaskSet([(pipe[:-1].transform(rows(20)), None)] * 3).tasks) == 3
+
+
+def test_curves_of_shots_and_cross_validation_read_categories():
+    pyplot = pytest.importorskip("matplotlib.pyplot", reason="pictures need matplotlib")
+    pyplot.switch_backend("agg")
+    pytest.importorskip("skrub", reason="skrub is not installed")
+    frame, y = rows(60), np.tile([0, 0, 0, 0, 1], 12)
+    frame["heat"] += 4.0 * y
+    for made in (lambda f: f, pl.from_pandas):
+        scores = cross_val_score(InContextDetector(), made(frame), y, cv=StratifiedKFold(3))
+        assert scores.mean() > 0.8
+    for estimator in (InContextDetector(), make_table_pipeline(InContextDetector())):
+        shown = ShotCurveDisplay.from_estimator(
+            estimator, [(frame, y)] * 2, shots=(0, 2), n_draws=2, random_state=0
+        )
+        assert next(iter(shown.values.values())).min() > 0.6
+    pyplot.close("all")
