@@ -64,6 +64,15 @@ def test_without_spread_the_unit_is_one():
     assert 0.1 < unit_beside(far) < 1.0
 
 
+def test_a_table_of_many_columns_has_fewer_dummy_variables_for_each():
+    codes = np.tile(np.repeat(np.arange(20.0), [6] * 19 + [9]), (300, 1)).T
+    dummies = dummies_of(codes)
+    np.testing.assert_array_equal(np.bincount(dummies.column), np.full(300, 6))
+    assert dummies.transform(np.full((1, 300), 19.0)).sum() == 300
+    few = dummies_of(codes[:, :90])
+    assert len(few.column) == 90 * 20
+
+
 def test_rare_values_score_higher_and_new_ones_highest():
     codes = np.repeat([0.0, 1.0], [45, 5])[:, None]
     often, rare, new = Rarity(codes, 0)(np.array([[0.0], [1.0], [-1.0]]))
