@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, time
+from datetime import time
 from typing import Any
 
+from .._input.codings import is_missing
+from .._input.entries import TIMES
 from ._frames import entries, kind_of
 
 _TEXT = ("string", "utf8", "categor", "enum", "dictionary")  # how names of types begin
@@ -32,7 +34,7 @@ def refuse_dates_among_words(column: Any, name: str) -> None:
     if not _may_hold_objects(column):
         return
     for row, value in _first_of_each_type(column):
-        if isinstance(value, date):
+        if isinstance(value, TIMES) and not is_missing(value):  # NaT is of their types
             raise ValueError(
                 f"X holds {_short(value)} in column {name!r}, row {row}, a date in a column that "
                 f"is read as words: mend the entry, or make all text, X[{name!r}] = X[{name!r}]"

@@ -99,6 +99,16 @@ def test_libraries_agree(reader):
         np.testing.assert_array_equal(found, expected)
 
 
+def test_frames_of_dask_read_as_those_of_pandas():
+    pytest.importorskip("skrub", reason="skrub is not installed")
+    dask = pytest.importorskip("dask.dataframe", reason="dask is not installed")
+    frame, query = rows(40), rows(20, seed=1)
+    for detector in (InContextDetector(), make_table_pipeline(InContextDetector())):
+        expected = detector.fit(frame).score_samples(query)
+        parts = [dask.from_pandas(f, npartitions=3) for f in (frame, query)]
+        np.testing.assert_array_equal(detector.fit(parts[0]).score_samples(parts[1]), expected)
+
+
 def test_arrays_with_named_columns_read_as_frames(reader):
     frame, query = rows(40), rows(20, seed=1)
     expected = reader.fit(frame).score_samples(query)
@@ -246,6 +256,7 @@ def test_numbers_next_to_zero_give_finite_scores(reader, scale):
         assert np.isfinite(clone(reader).fit(frame, y).score_samples(query)).all()
 
 
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 @pytest.mark.parametrize("as_rows", [lambda f: f, lambda f: f.to_numpy(dtype=object)])
 def test_words_where_fit_saw_no_value_are_refused_with_the_reason(reader, as_rows):
     numbers = rows(40)[["heat", "load"]]
@@ -253,6 +264,8 @@ def test_words_where_fit_saw_no_value_are_refused_with_the_reason(reader, as_row
     for method in (reader.predict, reader.partial_fit):
         with pytest.raises(ValueError, match=r"row 0\. But fit saw no value in column ('note'|2)"):
             method(as_rows(numbers.assign(note="x")))
+    with pytest.raises(ValueError, match="But fit saw no value in column 2"):
+        reader.predict(numbers.assign(note="x").to_numpy(dtype=object))
     with pytest.raises(ValueError, match=r"'x' in column ('load'|1), row 0\. If it stands for"):
         reader.predict(as_rows(numbers.assign(load="x", note=None)))
 

@@ -360,7 +360,17 @@ def test_columns_of_periods_are_refused_and_the_advice_mends_them():
     assert list(vectorized(mended["X"]).columns) == ["heat", *HOUR]
 
 
-@pytest.mark.parametrize("entry", [datetime(2026, 1, 1), pd.Timestamp("2026"), date(2026, 1, 1)])
+def test_missing_times_among_words_are_missing_words():
+    X, rows = table(), table(4).astype({"oil": object})
+    X.loc[1, "oil"] = None
+    rows.loc[2, "oil"] = pd.NaT
+    assert vectorized(X, rows).loc[2, ["oil_thick", "oil_thin"]].tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [datetime(2026, 1, 1), pd.Timestamp("2026"), date(2026, 1, 1), np.datetime64("2026-01-01")],
+)
 @pytest.mark.parametrize("kind", ["str", "category"])
 def test_a_date_among_words_is_refused_by_place(entry, kind):
     X, rows = table().astype({"oil": kind}), table(4).astype({"oil": object})

@@ -152,9 +152,9 @@ class FittedDetector(OutlierMixin, Parameters):
         """Raise another error where one is about a column of which ``fit`` saw no value."""
         if reset or "could not convert" not in str(error):
             return
-        empty = np.flatnonzero(np.isnan(self.support_X_).all(axis=0))
+        empty = np.flatnonzero(np.isnan(self.support_X_).all(axis=0)).tolist()
         names = known_columns(self)
-        for name in (j if names is None else names[j] for j in empty.tolist()):
+        for name in [*empty, *([] if names is None else (names[j] for j in empty))]:
             if f" in column {name!r}, row " in str(error):
                 raise ValueError(
                     f"{str(error).removesuffix(ADVICE)} But fit saw no value in column {name!r}, "
