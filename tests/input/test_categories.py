@@ -1,5 +1,6 @@
 import datetime as dt
 import decimal
+import re
 
 import numpy as np
 import pandas as pd
@@ -32,6 +33,7 @@ NUMBERS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Column 'c' holds numbers as text")
 @pytest.mark.parametrize("kind", CATEGORICAL)
 def test_columns_of_categories_are_found_by_their_types(kind):
     frame = pd.DataFrame({"x": [1.0, 2.0, 3.0, 4.0], "c": CATEGORICAL[kind]})
@@ -103,7 +105,13 @@ def test_arrays_have_categories_by_name_alone():
         ([5], "names column 5; there are 2"),
         ([True], "a mask of 1 entries for 2 columns"),
         ([1, "c"], "names a column twice"),
-        ([1.5], "names column 1.5"),
+        (
+            [1.0],
+            "names column 1.0, of type float: give names, whole numbers from 0 to 1, or a mask",
+        ),
+        ([None], "names column None, of type NoneType: give names"),
+        ([b"c"], "names column b'c', of type bytes: give names"),
+        ([True, 0], "names column True, of type bool: give names"),
     ],
 )
 def test_columns_that_are_not_there_are_refused(which, told):
@@ -138,3 +146,40 @@ def test_large_infinite_and_decimal_numbers_are_categories_of_their_own():
     assert numbers[3] == numbers[4]
     assert numbers[5] == numbers[6]
     assert len(set(numbers)) == 5
+
+
+@pytest.mark.parametrize(("word", "n_words"), [("N/A", 1), ("-", 3)])
+def test_numbers_as_text_beside_a_word_are_categories_with_a_warning(word, n_words):
+    values = ["1", "2.5", "3", None, "1"] + [word] * n_words
+    frame = pd.DataFrame({"c": values})
+    told = f"Column 'c' holds numbers as text but for entries such as '{word}' in row 5.*"
+    with pytest.warns(UserWarning, match=told) as warned:
+        assert Categories.of(frame, "from_dtype").positions == (0,)
+    line = re.search(r"X\['c'\] = .*?'coerce'\)", str(warned[0].message)).group()
+    mended = {"X": frame.copy(), "pandas": pd}
+    exec(line, mended)
+    assert Categories.of(mended["X"], "from_dtype").positions == ()
+    assert Categories.of(frame, ["c"]).positions == (0,)
+    assert Categories.of(frame.astype("category"), "from_dtype").positions == (0,)
+
+
+def test_words_beside_as_many_numbers_as_text_are_categories_without_a_warning():
+    frame = pd.DataFrame({"c": ["1", "2", "A", "B"]})
+    assert Categories.of(frame, "from_dtype").positions == (0,)
+
+
+def test_columns_of_several_levels_are_named_by_tuples():
+    frame = pd.DataFrame([[1, 7], [2, 8]], columns=[("u", "a"), ("v", "c")])
+    frame.columns = pd.MultiIndex.from_tuples(frame.columns)
+    assert Categories.of(frame, [("v", "c")]).positions == (1,)
+    with pytest.raises(ValueError, match=r"names \('v', 'z'\), but the columns are"):
+        Categories.of(frame, [("v", "z")])
+
+
+def test_whole_numbers_are_positions_also_where_columns_have_numbers_for_names():
+    frame = pd.DataFrame({1: [1, 2], 30: [7, 8]})
+    assert Categories.of(frame, [1]).positions == (1,)
+    with pytest.raises(
+        ValueError, match=r"numbers are their positions\. The column named 30 has po"
+    ):
+        Categories.of(frame, [30])
