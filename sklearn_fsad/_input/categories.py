@@ -16,11 +16,11 @@ from .containers import unwrapped
 from .entries import TIMES, as_numbers, refuse_type
 from .frames import (
     column_names,
+    exact_values_of_column,
     frame_columns,
     held_type,
     is_frame,
     numbers_of_column,
-    values_of_column,
 )
 
 UNSEEN = -1.0  # number of a value that was never given to fit
@@ -115,7 +115,7 @@ class _Column:
     of_frame: bool
 
     def values(self) -> NDArray[Any]:
-        return values_of_column(self.dtype, self.entries) if self.of_frame else self.entries
+        return exact_values_of_column(self.dtype, self.entries) if self.of_frame else self.entries
 
     def numbers(self) -> NDArray[Any]:
         if self.of_frame:

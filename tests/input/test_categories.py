@@ -68,6 +68,53 @@ def test_frames_of_all_libraries_read_alike():
         np.testing.assert_array_equal(numbers, expected)
 
 
+TRUTH = [True, False, None]
+FORMS_OF_TRUTH = {
+    "objects": pd.DataFrame({"c": pd.Series(TRUTH, dtype=object)}),
+    "nullable": pd.DataFrame({"c": pd.Series(TRUTH, dtype="boolean")}),
+    "of Arrow in pandas": pd.DataFrame({"c": pd.Series(TRUTH, dtype="bool[pyarrow]")}),
+    "pandas categories": pd.DataFrame({"c": pd.Series(TRUTH, dtype="boolean").astype("category")}),
+    "polars": pl.DataFrame({"c": TRUTH}),
+    "Arrow": pa.table({"c": TRUTH}),
+    "text": pd.DataFrame({"c": ["True", "False", None]}),
+}
+
+
+@pytest.mark.parametrize("form", FORMS_OF_TRUTH)
+def test_truth_values_are_equal_in_any_type(form):
+    given = FORMS_OF_TRUTH[form]
+    found = Categories.of(given, "from_dtype").extended(given)
+    assert found.positions == (0,)
+    assert found.values == ((None, "False", "True"),)
+    plain = pd.DataFrame({"c": [True, False]})
+    np.testing.assert_array_equal(found.numbers(plain), found.numbers(given)[:2])
+    shown = found.shown(given, found.numbers(given))[:, 0]
+    assert [str(value) for value in shown] == ["True", "False", "None"]
+
+
+@pytest.mark.parametrize("beside", [[], [None]])
+def test_large_whole_numbers_stay_apart(beside):
+    codes = [2**60, 2**60 + 1, *beside]
+    frames = [
+        pd.DataFrame({"c": pd.Series(codes, dtype="Int64")}),
+        pd.DataFrame({"c": pd.Series(codes, dtype="int64[pyarrow]")}),
+        pd.DataFrame({"c": pd.Series(codes, dtype="Int64").astype("category")}),
+        pl.DataFrame({"c": codes}),
+        pa.table({"c": codes}),
+        pa.table({"c": pa.array(codes).dictionary_encode()}),
+    ]
+    for frame in frames:
+        found = Categories.of(frame, ["c"]).extended(frame)
+        assert found.values == ((*beside, str(2**60), str(2**60 + 1)),)
+
+
+@pytest.mark.parametrize("kind", ["timedelta64[ns]", "timestamp[ns][pyarrow]"])
+def test_times_of_any_type_are_no_categories(kind):
+    frame = pd.DataFrame({"c": pd.Series([1, 2]).astype(kind)})
+    with pytest.raises(ValueError, match="in column 'c', row 0, of type Time"):
+        Categories.of(frame, ["c"]).extended(frame)
+
+
 def test_missing_values_are_a_category_and_new_ones_are_none():
     frame = pd.DataFrame({"c": ["a", None, "b"]})
     found = Categories.of(frame, "from_dtype").extended(frame)
