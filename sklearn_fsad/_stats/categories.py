@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._typing import Array, Mask
-from .moments import feature_spread, without_far_values
+from .moments import feature_spread
 
 _MOST_DUMMIES = 30  # of a column: its most frequent values
 _MOST_OF_TABLE = 2000  # what reads them takes time and memory by their square
@@ -64,16 +64,14 @@ def _values_of_dummies(codes: Array, anomalous: Mask, most: int) -> Array:
 
 
 def unit_beside(numbers: Array) -> float:
-    """Return the mean spread of columns of normal rows, as a power of two: (n, c) -> number.
+    """Return half the median spread of columns of normal rows, as a power of two: a number.
 
-    In this unit dummy variables have spreads like those of the columns beside them, whatever these
+    In this unit dummy variables are as small beside the columns of numbers (n, c), whatever these
     measure. A power of two, as it changes no rounding.
     """
-    if not numbers.shape[1]:
-        return 1.0
-    spread = feature_spread(numbers)
-    mean = without_far_values(numbers, spread).mean() or spread.mean()
-    return float(np.exp2(np.round(np.log2(mean))))
+    spread = feature_spread(numbers) if numbers.shape[1] else np.empty(0)
+    spread = spread[spread > 0.0]
+    return float(np.exp2(np.round(np.log2(np.median(spread) / 2.0)))) if len(spread) else 1.0
 
 
 class Rarity:
