@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._typing import Array, Mask
-from .moments import feature_spread
+from .moments import feature_spread, without_far_values
 
 _MOST_DUMMIES = 30  # of a column: its most frequent values
 _MOST_OF_TABLE = 2000  # what reads them takes time and memory by their square
@@ -69,9 +69,12 @@ def unit_beside(numbers: Array) -> float:
     In this unit dummy variables are as small beside the columns of numbers (n, c), whatever these
     measure. A power of two, as it changes no rounding.
     """
-    spread = feature_spread(numbers) if numbers.shape[1] else np.empty(0)
-    spread = spread[spread > 0.0]
-    return float(np.exp2(np.round(np.log2(np.median(spread) / 2.0)))) if len(spread) else 1.0
+    if not numbers.shape[1]:
+        return 1.0
+    spread = feature_spread(numbers)
+    usual = without_far_values(numbers, spread)
+    spread = usual[usual > 0.0] if usual.any() else spread
+    return float(np.exp2(np.round(np.log2(np.median(spread) / 2.0))))
 
 
 class Rarity:

@@ -57,8 +57,9 @@ def test_dummy_variables_are_half_as_large_as_the_spread_of_the_columns_beside_t
     np.testing.assert_array_equal(dummies.transform(codes).sum(axis=1), unit)
 
 
-def test_without_spread_the_unit_is_one():
-    assert unit_beside(np.empty((5, 0))) == unit_beside(np.full((5, 1), 7.0)) == 1.0
+def test_without_spread_the_unit_is_plain():
+    assert unit_beside(np.empty((5, 0))) == 1.0
+    assert unit_beside(np.full((5, 1), 7.0)) == 0.5
     far = np.random.default_rng(0).normal(size=(30, 1)) * 1e-200
     far[0] = 1.0
     assert 0.05 < unit_beside(far) < 1.0
