@@ -68,13 +68,12 @@ def column_contributions(
     # a missing entry counts as the mean
     N, Z = (np.nan_to_num(compressed(V)) for V in (scale.support, scale.transform(X)))
     n_columns = X.shape[1]
-    stack = int(np.clip(_MOST_NUMBERS // n_columns, _LEAST_STACK, _MOST_STACK))
-    size = max(1, min(stack // n_columns, _MOST_NUMBERS // len(N)))
+    size = max(1, min(_stack_of(n_columns) // n_columns, _MOST_NUMBERS // len(N)))
     drops = np.zeros_like(X)
     for start in range(0, len(X), size):
         part = slice(start, start + size)
         references = np.take_along_axis(normals, nearest_by_others(Z[part], N, categorical), axis=0)
-        drops[part] = _score_drops(score, X[part], references, scores[part], stack)
+        drops[part] = score_drops(score, X[part], references, scores[part])
     # an equal share of the rest, so that contributions add up to the score
     return drops + ((scores - drops.sum(axis=1)) / n_columns)[:, None]
 
@@ -100,11 +99,11 @@ def nearest_by_others(Z: Array, N: Array, categorical: tuple[int, ...] = ()) -> 
     return found
 
 
-def _score_drops(
-    score: Callable[[Array], Array], X: Array, references: Array, scores: Array, stack: int
+def score_drops(
+    score: Callable[[Array], Array], X: Array, references: Array, scores: Array
 ) -> Array:
     """Compute the drop of the score when one entry is replaced: (m, d); 0 where it is equal."""
-    drops = np.zeros_like(X)
+    drops, stack = np.zeros_like(X), _stack_of(X.shape[1])
     rows, columns = np.nonzero((references != X) & ~(np.isnan(references) & np.isnan(X)))
     for start in range(0, len(rows), stack):
         i, j = rows[start : start + stack], columns[start : start + stack]
@@ -112,3 +111,8 @@ def _score_drops(
         changed[np.arange(len(i)), j] = references[i, j]
         drops[i, j] = scores[i] - score(changed)
     return drops
+
+
+def _stack_of(n_columns: int) -> int:
+    """Return how many changed rows are scored at once."""
+    return int(np.clip(_MOST_NUMBERS // n_columns, _LEAST_STACK, _MOST_STACK))

@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._warn import warn
 from .containers import unwrapped
 from .entries import TIMES, as_numbers, refuse_type
 from .frames import (
     column_names,
+    exact_values_of_column,
     frame_columns,
     held_type,
     is_frame,
     numbers_of_column,
-    values_of_column,
 )
 
 UNSEEN = -1.0  # number of a value that was never given to fit
@@ -114,7 +115,7 @@ class _Column:
     of_frame: bool
 
     def values(self) -> NDArray[Any]:
-        return values_of_column(self.dtype, self.entries) if self.of_frame else self.entries
+        return exact_values_of_column(self.dtype, self.entries) if self.of_frame else self.entries
 
     def numbers(self) -> NDArray[Any]:
         if self.of_frame:
@@ -158,7 +159,23 @@ def _holds_categories(column: _Column) -> bool:
         return False
     n_text = sum(isinstance(value, (str, bool, np.bool_)) for value in values)
     n_numbers = sum(_key(value, column.name, 0) is not None for value in values) - n_text
-    return n_text >= n_numbers  # a word among numbers is refused by its place
+    if n_text < n_numbers:
+        return False  # a word among numbers is refused by its place
+    _warn_of_words(column.name, values)
+    return True
+
+
+def _warn_of_words(name: Any, values: NDArray[Any]) -> None:
+    """Warn of a column most of whose text is numbers: each number becomes a category."""
+    rows = [i for i, value in enumerate(values) if _is_word(value)]
+    n_text = sum(isinstance(value, (str, bool, np.bool_)) for value in values)
+    if 2 * len(rows) < n_text:
+        warn(
+            f"Column {name!r} holds numbers as text but for entries such as {values[rows[0]]!r} in "
+            f"row {rows[0]}, so that it is read as categories. To read it as numbers: "
+            f"X[{name!r}] = pandas.to_numeric(X[{name!r}], errors='coerce'). If it holds "
+            "categories, name it in categorical_features."
+        )
 
 
 def _is_word(value: Any) -> bool:
@@ -175,7 +192,7 @@ def _is_word(value: Any) -> bool:
 
 
 def _by_choice(X: Any, which: Any) -> tuple[int, ...]:
-    names, chosen = column_names(X), list(np.atleast_1d(np.asarray(which, dtype=object)))
+    names, chosen = column_names(X), list(which)
     n = len(_columns(X))
     if chosen and all(isinstance(c, (bool, np.bool_)) for c in chosen):
         if len(chosen) != n:
@@ -190,13 +207,24 @@ def _by_choice(X: Any, which: Any) -> tuple[int, ...]:
 
 
 def _position(chosen: Any, names: Sequence[Any] | None, n: int) -> int:
-    if isinstance(chosen, str):
+    """Find a column by its name or position; whole numbers are positions, as in scikit-learn."""
+    if isinstance(chosen, (str, tuple)):  # a tuple names a column of several levels
         if names is None or chosen not in names:
             known = "X has no column names" if names is None else f"the columns are {list(names)}"
             raise ValueError(f"categorical_features names {chosen!r}, but {known}.")
         return list(names).index(chosen)
-    if not isinstance(chosen, (int, np.integer)) or not -n <= chosen < n:
-        raise ValueError(f"categorical_features names column {chosen!r}; there are {n} columns.")
+    if isinstance(chosen, (bool, np.bool_)) or not isinstance(chosen, (int, np.integer)):
+        raise ValueError(
+            f"categorical_features names column {chosen!r}, of type {type(chosen).__name__}: give "
+            f"names, whole numbers from 0 to {n - 1}, or a mask of truth values for all columns."
+        )
+    if not -n <= chosen < n:
+        at = list(names).index(chosen) if names is not None and chosen in names else None
+        told = "" if at is None else f" The column named {chosen!r} has position {at}."
+        raise ValueError(
+            f"categorical_features names column {chosen!r}; there are {n} columns, and numbers "
+            f"are their positions.{told}"
+        )
     return int(chosen) % n
 
 

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-_ADVICE = (
+ADVICE = (
     " If the column holds numbers, mend the entry or make it missing (None). Columns of words are "
     "read by fit of InContextDetector and, without meta_fit, ProtoNetDetector: in a frame, or "
     "where categorical_features names them; any detector reads them behind "
@@ -121,7 +121,7 @@ def _refuse_unreadable(
             float(value)
         except (ValueError, TypeError, OverflowError) as reason:
             place = _place(values, position, columns)
-            advice = _ADVICE if isinstance(value, str) else ""
+            advice = ADVICE if isinstance(value, str) else ""
             raise kind(f"{reason}: X holds {_short(value)} {place}.{advice}") from error
     raise kind(str(error)) from error
 

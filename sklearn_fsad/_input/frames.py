@@ -100,3 +100,14 @@ def values_of_column(dtype: Any, column: Any) -> NDArray[Any]:
         return np.asarray(column.to_numpy())
     except Exception:  # integers of 128 bits, which numpy has not
         return np.array(column.to_pylist() if hasattr(column, "to_pylist") else column.to_list())
+
+
+def exact_values_of_column(dtype: Any, column: Any) -> NDArray[Any]:
+    """Return the same, with truth values and whole numbers that gaps do not turn into floats."""
+    if hasattr(column, "iloc"):
+        return np.asarray(column, dtype=object)
+    values = values_of_column(dtype, column)
+    if values.dtype.kind == "f" and "int" in str(dtype).lower():
+        entries = column.to_pylist() if hasattr(column, "to_pylist") else column.to_list()
+        return np.array(entries, dtype=object)
+    return values

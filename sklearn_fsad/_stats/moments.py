@@ -51,6 +51,8 @@ def feature_spread(normals: Array) -> Array:
         return np.asarray(spread)
     usual = without_far_values(given, spread)
     alive = spread > np.maximum(noise, _LEAST_SPREAD * usual.mean())
+    if not usual[alive].any():  # ones among zeros lie far out beside values next to zero
+        usual = spread
     return np.where(alive, spread, _DEAD_SPREAD * usual[alive].mean())
 
 

@@ -10,6 +10,7 @@ import pandas
 from sklearn.utils.validation import check_is_fitted
 from skrub import Cleaner, TableVectorizer  # only this module needs skrub: it is imported late
 
+from .._detectors.base.checks import restored_on_error
 from .._input.codings import is_missing
 from .._input.containers import n_rows
 from .._input.frames import column_names
@@ -23,8 +24,11 @@ from ._frames import (
     numbers_of,
     with_columns,
 )
+from ._objects import refuse_dates_among_words, refuse_objects
+from ._times import Zone, refuse_other_zones, with_times_for_text, zone_of
 
 _MOST_NAMES = 8
+_WORDS = ("low_cardinality", "high_cardinality")  # skrub's kinds of them
 _FEW_LEVELS = 8  # fewer different words than this are categories in any number of rows
 
 
@@ -39,6 +43,8 @@ class StrictTableVectorizer(TableVectorizer):  # type: ignore[misc, unused-ignor
       error that names it; skrub takes it for missing. Words among numbers in ``fit`` are a warning.
     - Categories are at most half as many as the rows, or seven; a column of more different words is
       text for ``high_cardinality``, below ``cardinality_threshold`` too.
+    - Times with a time zone for times without one, lists, periods, times of day, and dates among
+      words are errors; skrub mixes or renames them.
     - A warning names the columns that are left out.
     - Arrow tables, lists and wrapped frames are read too; repeated column names are an error.
     """
@@ -56,6 +62,26 @@ class StrictTableVectorizer(TableVectorizer):  # type: ignore[misc, unused-ignor
         X = as_frame(X)
         _refuse_repeated(column_names(X) or [])
         _refuse_complex(X)
+        _refuse_objects(X)
+        with restored_on_error(self):
+            return self._with_exact_numbers(self._learned(X, y), X)
+
+    def transform(self, X: Any) -> Any:
+        """Return the columns of a table as numbers."""
+        check_is_fitted(self, "transformers_")
+        X = as_frame(X, self.feature_names_in_)
+        self._check_names([str(name) for name in column_names(X) or []])
+        _refuse_objects(X)
+        self._check_kinds(X)
+        X = self._with_checked_dates(X)
+        with np.errstate(over="ignore"):
+            Z = super().transform(X)
+        self._refuse_unread(Z, X)
+        return self._with_exact_numbers(Z, X)
+
+    # --- private ----------------------------------------------------------------------------------
+    def _learned(self, X: Any, y: Any) -> Any:
+        """Learn the columns of a frame, and return them as skrub does."""
         asked = self.cardinality_threshold
         self.cardinality_threshold = min(asked, max(_FEW_LEVELS, n_rows(X) // 2 + 1))
         try:
@@ -64,24 +90,17 @@ class StrictTableVectorizer(TableVectorizer):  # type: ignore[misc, unused-ignor
         finally:
             self.cardinality_threshold = asked
         self._kinds = {name: kind_of(held) for name, held in self._columns_of(X)}
+        self._zones: dict[str, Zone | bool] = {
+            name: zone_of(held) for name, held in self._columns_of(X, "datetime")
+        }
+        for name, held in self._columns_of(X, *_WORDS):
+            refuse_dates_among_words(held, name)
         self._warn_of_words(X)
         self._warn_of_left_out()
         if not len(self.all_outputs_):
             raise ValueError(f"No column of X can be used, of {_listed(self.feature_names_in_)}.")
-        return self._with_exact_numbers(Z, X)
+        return Z
 
-    def transform(self, X: Any) -> Any:
-        """Return the columns of a table as numbers."""
-        check_is_fitted(self, "transformers_")
-        X = as_frame(X, self.feature_names_in_)
-        self._check_names([str(name) for name in column_names(X) or []])
-        self._check_kinds(X)
-        with np.errstate(over="ignore"):
-            Z = super().transform(X)
-        self._refuse_unread(Z, X)
-        return self._with_exact_numbers(Z, X)
-
-    # --- private ----------------------------------------------------------------------------------
     def _columns_of(self, X: Any, *kinds: str) -> Iterator[tuple[str, Any]]:
         """Yield names and columns of a table, those of some of skrub's kinds."""
         for j, name in enumerate(self.feature_names_in_):
@@ -103,12 +122,24 @@ class StrictTableVectorizer(TableVectorizer):  # type: ignore[misc, unused-ignor
         )
 
     def _check_kinds(self, X: Any) -> None:
-        """Refuse dates for numbers and numbers for dates: each is readable as the other."""
+        """Refuse dates for numbers or words, and numbers for dates, which skrub would read."""
         for name, held in self._columns_of(X):
             now, before = kind_of(held), self._kinds[name]
             differ = now != before and "words" not in (now, before)
+            if self.column_to_kind_.get(name) in _WORDS:
+                differ = now in ("dates", "durations")
             if differ and not all(map(is_missing, entries(held))):
                 raise ValueError(f"X holds {now} in column {name!r}, where fit saw {before}.")
+
+    def _with_checked_dates(self, X: Any) -> Any:
+        """Refuse dates among words, and those with a time zone where fit saw none."""
+        for name, held in self._columns_of(X, *_WORDS):
+            refuse_dates_among_words(held, name)
+        for name, held in self._columns_of(X, "datetime"):
+            refuse_other_zones(held, name, self._zones[name])
+            if self._kinds[name] == "dates" and not hasattr(X, "iloc"):
+                X = with_times_for_text(X, name)
+        return X
 
     def _refuse_unread(self, Z: Any, X: Any) -> None:
         """Refuse entries that are not missing in X, and that skrub made missing."""
@@ -138,7 +169,7 @@ class StrictTableVectorizer(TableVectorizer):  # type: ignore[misc, unused-ignor
 
     def _warn_of_words(self, X: Any) -> None:
         """Warn of columns of words most of which are numbers: each number became a category."""
-        for name, held in self._columns_of(X, "low_cardinality", "high_cardinality"):
+        for name, held in self._columns_of(X, *_WORDS):
             dtype = str(next(iter(held.dtypes))).lower()
             if dtype.startswith(("categor", "enum", "dictionary")):
                 continue
@@ -188,6 +219,11 @@ def _refuse_complex(X: Any) -> None:
     for j, name in enumerate(column_names(X) or []):
         if kind_of(column(X, j)) == "complex numbers":
             raise ValueError(f"Complex data not supported: X holds it in column {name!r}.")
+
+
+def _refuse_objects(X: Any) -> None:
+    for j, name in enumerate(column_names(X) or []):
+        refuse_objects(column(X, j), str(name))
 
 
 def _listed(names: list[Any]) -> str:

@@ -9,8 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._input.codings import Coding
+from .._input.entries import ADVICE
 from .._input.labels import ANOMALOUS, read_labels
 from .._input.rows import first_missing, named_rows
+
+_NUMBERS = (
+    " Tasks hold numbers: read tables by sklearn_fsad.pipeline.meta_fit_pipeline, or transform "
+    "each by pipe[:-1] of a fitted make_table_pipeline(detector)."
+)
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,8 @@ def validated_task(
         rows, columns = named_rows(X, dtype=np.float64, order="C", ensure_all_finite=finite)
         codes, coding = read_labels(y, len(rows), outlier_label=outlier_label, known=known)
     except (ValueError, TypeError) as error:
-        raise type(error)(f"Task {name!r}: {error}") from error
+        told = str(error).replace(ADVICE, _NUMBERS)
+        raise type(error)(f"Task {name!r}: {told}") from error
     if rows is X or not rows.flags.owndata:
         rows = rows.copy()
     return Task(name, rows, codes, group, columns), coding

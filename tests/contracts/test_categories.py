@@ -9,10 +9,18 @@ import pyarrow as pa
 import pytest
 from families import make_family
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
 
-from sklearn_fsad import InContextDetector, MAMLDetector, NeuralProcessDetector, ProtoNetDetector
+from sklearn_fsad import (
+    InContextDetector,
+    MAMLDetector,
+    NeuralProcessDetector,
+    ProtoNetDetector,
+    TaskSet,
+)
 from sklearn_fsad.model_selection import FewShotSplit
+from sklearn_fsad.pipeline import make_table_pipeline
+from sklearn_fsad.plotting import ShotCurveDisplay
 
 READERS = {
     "in context": InContextDetector,
@@ -89,6 +97,16 @@ def test_libraries_agree(reader):
     for made in (pl.from_pandas, pa.Table.from_pandas, lambda f: f.convert_dtypes()):
         found = clone(reader).fit(made(frame)).score_samples(made(query))
         np.testing.assert_array_equal(found, expected)
+
+
+def test_frames_of_dask_read_as_those_of_pandas():
+    pytest.importorskip("skrub", reason="skrub is not installed")
+    dask = pytest.importorskip("dask.dataframe", reason="dask is not installed")
+    frame, query = rows(40), rows(20, seed=1)
+    for detector in (InContextDetector(), make_table_pipeline(InContextDetector())):
+        expected = detector.fit(frame).score_samples(query)
+        parts = [dask.from_pandas(f, npartitions=3) for f in (frame, query)]
+        np.testing.assert_array_equal(detector.fit(parts[0]).score_samples(parts[1]), expected)
 
 
 def test_arrays_with_named_columns_read_as_frames(reader):
@@ -220,3 +238,67 @@ def test_a_missing_column_is_refused_by_partial_fit(reader):
     reader.fit(rows(40))
     with pytest.raises(ValueError, match="feature"):
         reader.partial_fit(rows(10)[["heat"]])
+
+
+@pytest.mark.parametrize("scale", [2.0**-30, 2.0**30])
+@pytest.mark.parametrize("kind", [InContextDetector, ProtoNetDetector])
+def test_the_unit_of_the_numbers_does_not_matter(kind, scale):
+    reader, numbers = kind(), ["heat", "load"]
+    y = np.repeat([0, 1], [32, 8])
+    frame, query = rows(40), rows(20, seed=1)
+    expected = reader.fit(frame, y).score_samples(query)
+    for f in (frame, query):
+        f[numbers] = f[numbers] * scale
+    found = clone(reader).fit(frame, y).score_samples(query)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-250, 1e-200, 1e-160])
+def test_numbers_next_to_zero_give_finite_scores(reader, scale):
+    frame, query = rows(40), rows(20, seed=1)
+    for f in (frame, query):
+        f[["heat", "load"]] = f[["heat", "load"]] * scale
+    for y in (None, np.repeat([0, 1], [32, 8])):
+        assert np.isfinite(clone(reader).fit(frame, y).score_samples(query)).all()
+
+
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+@pytest.mark.parametrize("as_rows", [lambda f: f, lambda f: f.to_numpy(dtype=object)])
+def test_words_where_fit_saw_no_value_are_refused_with_the_reason(reader, as_rows):
+    numbers = rows(40)[["heat", "load"]]
+    reader.fit(as_rows(numbers.assign(note=None)))
+    for method in (reader.predict, reader.partial_fit):
+        with pytest.raises(ValueError, match=r"row 0\. But fit saw no value in column ('note'|2)"):
+            method(as_rows(numbers.assign(note="x")))
+    with pytest.raises(ValueError, match="But fit saw no value in column 2"):
+        reader.predict(numbers.assign(note="x").to_numpy(dtype=object))
+    with pytest.raises(ValueError, match=r"'x' in column ('load'|1), row 0\. If the column holds"):
+        reader.predict(as_rows(numbers.assign(load="x", note=None)))
+
+
+@pytest.mark.parametrize("reads", [lambda tasks: InContextDetector().meta_fit(tasks), TaskSet])
+def test_words_in_tasks_are_refused_with_the_way_out(reads):
+    pytest.importorskip("skrub", reason="skrub is not installed")
+    told = r"Task 0: .*'maker', row 0\. Tasks hold numbers: read tables by .*meta_fit_pipeline, or"
+    with pytest.raises(ValueError, match=told) as raised:
+        reads([(rows(20), None)] * 3)
+    assert "by fit of InContextDetector" not in str(raised.value)
+    pipe = make_table_pipeline(InContextDetector()).fit(rows(20))
+    assert len(TaskSet([(pipe[:-1].transform(rows(20)), None)] * 3).tasks) == 3
+
+
+def test_curves_of_shots_and_cross_validation_read_categories():
+    pyplot = pytest.importorskip("matplotlib.pyplot", reason="pictures need matplotlib")
+    pyplot.switch_backend("agg")
+    pytest.importorskip("skrub", reason="skrub is not installed")
+    frame, y = rows(60), np.tile([0, 0, 0, 0, 1], 12)
+    frame["heat"] += 4.0 * y
+    for made in (lambda f: f, pl.from_pandas):
+        scores = cross_val_score(InContextDetector(), made(frame), y, cv=StratifiedKFold(3))
+        assert scores.mean() > 0.8
+    for estimator in (InContextDetector(), make_table_pipeline(InContextDetector())):
+        shown = ShotCurveDisplay.from_estimator(
+            estimator, [(frame, y)] * 2, shots=(0, 2), n_draws=2, random_state=0
+        )
+        assert next(iter(shown.values.values())).min() > 0.6
+    pyplot.close("all")

@@ -1,5 +1,6 @@
 import datetime as dt
 import decimal
+import re
 
 import numpy as np
 import pandas as pd
@@ -32,6 +33,7 @@ NUMBERS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Column 'c' holds numbers as text")
 @pytest.mark.parametrize("kind", CATEGORICAL)
 def test_columns_of_categories_are_found_by_their_types(kind):
     frame = pd.DataFrame({"x": [1.0, 2.0, 3.0, 4.0], "c": CATEGORICAL[kind]})
@@ -64,6 +66,53 @@ def test_frames_of_all_libraries_read_alike():
         numbers = found.numbers(frame)
         expected = numbers if expected is None else expected
         np.testing.assert_array_equal(numbers, expected)
+
+
+TRUTH = [True, False, None]
+FORMS_OF_TRUTH = {
+    "objects": pd.DataFrame({"c": pd.Series(TRUTH, dtype=object)}),
+    "nullable": pd.DataFrame({"c": pd.Series(TRUTH, dtype="boolean")}),
+    "of Arrow in pandas": pd.DataFrame({"c": pd.Series(TRUTH, dtype="bool[pyarrow]")}),
+    "pandas categories": pd.DataFrame({"c": pd.Series(TRUTH, dtype="boolean").astype("category")}),
+    "polars": pl.DataFrame({"c": TRUTH}),
+    "Arrow": pa.table({"c": TRUTH}),
+    "text": pd.DataFrame({"c": ["True", "False", None]}),
+}
+
+
+@pytest.mark.parametrize("form", FORMS_OF_TRUTH)
+def test_truth_values_are_equal_in_any_type(form):
+    given = FORMS_OF_TRUTH[form]
+    found = Categories.of(given, "from_dtype").extended(given)
+    assert found.positions == (0,)
+    assert found.values == ((None, "False", "True"),)
+    plain = pd.DataFrame({"c": [True, False]})
+    np.testing.assert_array_equal(found.numbers(plain), found.numbers(given)[:2])
+    shown = found.shown(given, found.numbers(given))[:, 0]
+    assert [str(value) for value in shown] == ["True", "False", "None"]
+
+
+@pytest.mark.parametrize("beside", [[], [None]])
+def test_large_whole_numbers_stay_apart(beside):
+    codes = [2**60, 2**60 + 1, *beside]
+    frames = [
+        pd.DataFrame({"c": pd.Series(codes, dtype="Int64")}),
+        pd.DataFrame({"c": pd.Series(codes, dtype="int64[pyarrow]")}),
+        pd.DataFrame({"c": pd.Series(codes, dtype="Int64").astype("category")}),
+        pl.DataFrame({"c": codes}),
+        pa.table({"c": codes}),
+        pa.table({"c": pa.array(codes).dictionary_encode()}),
+    ]
+    for frame in frames:
+        found = Categories.of(frame, ["c"]).extended(frame)
+        assert found.values == ((*beside, str(2**60), str(2**60 + 1)),)
+
+
+@pytest.mark.parametrize("kind", ["timedelta64[ns]", "timestamp[ns][pyarrow]"])
+def test_times_of_any_type_are_no_categories(kind):
+    frame = pd.DataFrame({"c": pd.Series([1, 2]).astype(kind)})
+    with pytest.raises(ValueError, match="in column 'c', row 0, of type Time"):
+        Categories.of(frame, ["c"]).extended(frame)
 
 
 def test_missing_values_are_a_category_and_new_ones_are_none():
@@ -103,7 +152,13 @@ def test_arrays_have_categories_by_name_alone():
         ([5], "names column 5; there are 2"),
         ([True], "a mask of 1 entries for 2 columns"),
         ([1, "c"], "names a column twice"),
-        ([1.5], "names column 1.5"),
+        (
+            [1.0],
+            "names column 1.0, of type float: give names, whole numbers from 0 to 1, or a mask",
+        ),
+        ([None], "names column None, of type NoneType: give names"),
+        ([b"c"], "names column b'c', of type bytes: give names"),
+        ([True, 0], "names column True, of type bool: give names"),
     ],
 )
 def test_columns_that_are_not_there_are_refused(which, told):
@@ -138,3 +193,40 @@ def test_large_infinite_and_decimal_numbers_are_categories_of_their_own():
     assert numbers[3] == numbers[4]
     assert numbers[5] == numbers[6]
     assert len(set(numbers)) == 5
+
+
+@pytest.mark.parametrize(("word", "n_words"), [("N/A", 1), ("-", 3)])
+def test_numbers_as_text_beside_a_word_are_categories_with_a_warning(word, n_words):
+    values = ["1", "2.5", "3", None, "1"] + [word] * n_words
+    frame = pd.DataFrame({"c": values})
+    told = f"Column 'c' holds numbers as text but for entries such as '{word}' in row 5.*"
+    with pytest.warns(UserWarning, match=told) as warned:
+        assert Categories.of(frame, "from_dtype").positions == (0,)
+    line = re.search(r"X\['c'\] = .*?'coerce'\)", str(warned[0].message)).group()
+    mended = {"X": frame.copy(), "pandas": pd}
+    exec(line, mended)
+    assert Categories.of(mended["X"], "from_dtype").positions == ()
+    assert Categories.of(frame, ["c"]).positions == (0,)
+    assert Categories.of(frame.astype("category"), "from_dtype").positions == (0,)
+
+
+def test_words_beside_as_many_numbers_as_text_are_categories_without_a_warning():
+    frame = pd.DataFrame({"c": ["1", "2", "A", "B"]})
+    assert Categories.of(frame, "from_dtype").positions == (0,)
+
+
+def test_columns_of_several_levels_are_named_by_tuples():
+    frame = pd.DataFrame([[1, 7], [2, 8]], columns=[("u", "a"), ("v", "c")])
+    frame.columns = pd.MultiIndex.from_tuples(frame.columns)
+    assert Categories.of(frame, [("v", "c")]).positions == (1,)
+    with pytest.raises(ValueError, match=r"names \('v', 'z'\), but the columns are"):
+        Categories.of(frame, [("v", "z")])
+
+
+def test_whole_numbers_are_positions_also_where_columns_have_numbers_for_names():
+    frame = pd.DataFrame({1: [1, 2], 30: [7, 8]})
+    assert Categories.of(frame, [1]).positions == (1,)
+    with pytest.raises(
+        ValueError, match=r"numbers are their positions\. The column named 30 has po"
+    ):
+        Categories.of(frame, [30])

@@ -1,7 +1,8 @@
 """skrub's TableVectorizer, strict: nothing is lost or misread without a word."""
 
 import pickle
-from datetime import date
+import re
+from datetime import date, datetime, time
 
 import numpy as np
 import pandas as pd
@@ -240,3 +241,149 @@ def test_complex_numbers_are_refused_by_column():
 def test_columns_may_have_any_name():
     X = table().rename(columns={"heat": "self", "oil": "X"})
     assert list(vectorized(X).columns)[:3] == ["self", "X_thick", "X_thin"]
+
+
+# --- times ----------------------------------------------------------------------------------------
+KINDS = {"pandas": lambda X: X, "polars": pl.from_pandas}
+
+
+def zoned(X, zone="Asia/Tokyo"):
+    return X.assign(at=X["at"].dt.tz_localize("Asia/Tokyo").dt.tz_convert(zone))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_times_with_and_without_a_time_zone_are_not_mixed(kind):
+    made, X = KINDS[kind], table()
+    told = "times without a time zone in column 'at', where fit saw times of the time zone Asia"
+    with pytest.raises(ValueError, match=told):
+        vectorized(made(zoned(X)), made(X))
+    told = "times of the time zone Asia/Tokyo in column 'at', where fit saw times without"
+    with pytest.raises(ValueError, match=told):
+        vectorized(made(X), made(zoned(X)))
+
+
+def message(X, rows):
+    with pytest.raises(ValueError, match="X holds") as raised:
+        vectorized(X, rows)
+    return str(raised.value)
+
+
+def lines_of(told):
+    """Find the lines of code in a message."""
+    return re.findall(r"(X(?:\['at'\])? = .*?\))(?=[.,](?: |$))", told)
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_advice_on_time_zones_mends_the_rows(kind, as_text):
+    made, X = KINDS[kind], table()
+    rows = X.assign(at=X["at"].astype(str)) if as_text else X
+    (line,) = lines_of(message(made(zoned(X)), made(rows)))
+    mended = {"X": made(rows.copy()), "pandas": pd, "polars": pl}
+    exec(line, mended)
+    np.testing.assert_array_equal(
+        vectorized(made(zoned(X)), mended["X"]), vectorized(made(zoned(X)))
+    )
+    in_utc, in_tokyo = lines_of(message(made(X), made(zoned(X))))
+    for line, hours in ((in_utc, -9), (in_tokyo, 0)):
+        mended = {"X": made(zoned(X)), "polars": pl}
+        exec(line, mended)
+        moved = X.assign(at=X["at"] + pd.Timedelta(hours=hours))
+        np.testing.assert_array_equal(vectorized(made(X), mended["X"]), vectorized(X, moved))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_times_of_another_time_zone_are_converted(kind):
+    made, X = KINDS[kind], table()
+    Z = vectorized(made(zoned(X)), made(zoned(X, "UTC")))
+    np.testing.assert_array_equal(Z, vectorized(X))
+
+
+def test_text_for_times_is_read_in_pandas_and_refused_in_polars():
+    X = table()
+    rows = X.astype({"at": str})
+    np.testing.assert_array_equal(vectorized(X, rows), vectorized(X))
+    with pytest.raises(ValueError, match=r"text in column 'at'.*str.to_datetime\(\)"):
+        vectorized(pl.from_pandas(X), pl.from_pandas(rows))
+    for dtype in (pl.Null, pl.String):
+        empty = pl.from_pandas(X).with_columns(at=pl.lit(None, dtype=dtype))
+        assert vectorized(pl.from_pandas(X), empty)[HOUR].null_count().row(0) == (20, 20)
+
+
+def test_durations_of_any_unit_are_seconds():
+    X = table()[["heat"]].assign(run=pd.to_timedelta(np.arange(20), "D"))
+    Z = vectorized(X, X.astype({"run": "timedelta64[s]"}))
+    np.testing.assert_array_equal(Z["run"], np.arange(20) * 86400.0)
+    Z = vectorized(
+        pl.from_pandas(X), pl.from_pandas(X).with_columns(pl.col("run").cast(pl.Duration("ms")))
+    )
+    np.testing.assert_array_equal(Z["run"].to_numpy(), np.arange(20) * 86400.0)
+
+
+# --- objects --------------------------------------------------------------------------------------
+OBJECTS = {
+    "list": ([1, 2], "several values in one"),
+    "dict": ({"a": 1}, "several values in one"),
+    "array": (np.arange(2), "several values in one"),
+    "period": (pd.Period("2026-01"), r"a period: .*PeriodIndex\(X\['note'\]\).to_timestamp\(\)"),
+    "time": (time(8), r"a time of day: give the hour, X\['note'\] = "),
+}
+
+
+@pytest.mark.parametrize("kind", OBJECTS)
+def test_entries_that_are_no_words_are_refused_by_place(kind):
+    value, told = OBJECTS[kind]
+    words = table().assign(note=["a", "b"] * 10)
+    odd = words.astype({"note": object})
+    odd.at[7, "note"] = value
+    vectorizer = few_row_vectorizer().fit(words)
+    for method in (vectorizer.transform, vectorizer.fit):
+        with pytest.raises(ValueError, match=rf"in column 'note', row 7, {told}"):
+            method(odd)
+    assert vectorizer.transform(words).shape == (20, 8)
+
+
+@pytest.mark.parametrize("entry", [[1], {"a": 1}, time(8)], ids=["list", "struct", "time"])
+def test_such_columns_of_polars_are_refused_too(entry):
+    X = pl.from_pandas(table()).with_columns(pl.Series("note", [entry] * 20))
+    with pytest.raises(ValueError, match="in column 'note', row 0"):
+        vectorized(X)
+
+
+def test_columns_of_periods_are_refused_and_the_advice_mends_them():
+    X = table()[["heat"]].assign(at=pd.period_range("2026-01-01 08:00", periods=20, freq="h"))
+    X.loc[3, "at"] = None
+    told = message(X, X)
+    assert "a period" in told
+    mended = {"X": X, "pandas": pd}
+    exec(lines_of(told)[0], mended)
+    assert list(vectorized(mended["X"]).columns) == ["heat", *HOUR]
+
+
+def test_missing_times_among_words_are_missing_words():
+    X, rows = table(), table(4).astype({"oil": object})
+    X.loc[1, "oil"] = None
+    rows.loc[2, "oil"] = pd.NaT
+    assert vectorized(X, rows).loc[2, ["oil_thick", "oil_thin"]].tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [datetime(2026, 1, 1), pd.Timestamp("2026"), date(2026, 1, 1), np.datetime64("2026-01-01")],
+)
+@pytest.mark.parametrize("kind", ["str", "category"])
+def test_a_date_among_words_is_refused_by_place(entry, kind):
+    X, rows = table().astype({"oil": kind}), table(4).astype({"oil": object})
+    rows.loc[2, "oil"] = entry
+    with pytest.raises(ValueError, match=r"column 'oil', row 2, a date in a column .* words"):
+        vectorized(X, rows)
+    with pytest.raises(ValueError, match=r"column 'oil', row 2, a date in a column .* words"):
+        vectorized(rows)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_column_of_dates_for_words_is_refused(kind):
+    X = KINDS[kind](table())
+    rows = KINDS[kind](table().assign(oil=table()["at"]))
+    with pytest.raises(ValueError, match="X holds dates in column 'oil', where fit saw words"):
+        vectorized(X, rows)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sklearn_fsad._stats.categories import Dummies, Rarity
+from sklearn_fsad._stats.categories import Dummies, Rarity, unit_beside
 
 
 def dummies_of(codes):
@@ -43,6 +43,35 @@ def test_of_many_values_the_most_frequent_have_dummy_variables():
     dummies = dummies_of(codes)
     assert dummies.weights.shape == (30,)
     assert (dummies.transform(np.arange(10.0)[:, None]).sum(axis=1) == 1).all()
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e-9, 1.0, 3.0, 1e9])
+def test_dummy_variables_are_half_as_large_as_the_spread_of_the_columns_beside_them(scale):
+    numbers = scale * np.random.default_rng(0).normal(size=(30, 3))
+    numbers[0, 0], numbers[1, 1] = np.nan, 1e30 * scale
+    unit = unit_beside(numbers)
+    assert 0.25 < unit / scale < 1.0  # half of it
+    assert np.frexp(unit)[0] == 0.5
+    codes = np.repeat([0.0, 1.0, 2.0], 10)[:, None]
+    dummies = Dummies(codes, np.zeros(30, dtype=bool), unit)
+    np.testing.assert_array_equal(dummies.transform(codes).sum(axis=1), unit)
+
+
+def test_without_spread_the_unit_is_plain():
+    assert unit_beside(np.empty((5, 0))) == 1.0
+    assert unit_beside(np.full((5, 1), 7.0)) == 0.5
+    far = np.random.default_rng(0).normal(size=(30, 1)) * 1e-200
+    far[0] = 1.0
+    assert 0.05 < unit_beside(far) < 1.0
+
+
+def test_a_table_of_many_columns_has_fewer_dummy_variables_for_each():
+    codes = np.tile(np.repeat(np.arange(20.0), [6] * 19 + [9]), (300, 1)).T
+    dummies = dummies_of(codes)
+    np.testing.assert_array_equal(np.bincount(dummies.column), np.full(300, 6))
+    assert dummies.transform(np.full((1, 300), 19.0)).sum() == 300
+    few = dummies_of(codes[:, :90])
+    assert len(few.column) == 90 * 20
 
 
 def test_rare_values_score_higher_and_new_ones_highest():

@@ -222,6 +222,13 @@ def test_one_huge_value_does_not_make_constants_of_the_other_features(holed, val
         np.testing.assert_array_equal(feature_spread(huge)[1], feature_spread(X)[1])
 
 
+def test_ones_among_zeros_keep_their_spread_beside_values_next_to_zero():
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=(30, 2)) * 1e-200, np.arange(30) < 5])
+    spread = feature_spread(X)
+    np.testing.assert_allclose(spread, X[:, 2].std() * np.array([1e-3, 1e-3, 1.0]))
+
+
 def test_one_huge_value_does_not_set_the_scale_of_all_coordinates():
     X, y = np.random.default_rng(0).normal(size=(30, 120)), np.zeros(30, dtype=np.int8)
     expected = ScaledSupport(X, y, "joint").support[:, 1:]

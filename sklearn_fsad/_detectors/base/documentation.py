@@ -30,7 +30,8 @@ outlier_label : "auto", number or str, default="auto"
 categorical_features : "from_dtype", array-like or None, default="from_dtype"
     Columns of categories, whose values are compared by equality and by how rare they are: those of
     a frame that hold categories, text that is no number, or truth values; or a mask, positions or
-    names of all such columns. None means that all columns are numbers.
+    names of all such columns. Whole numbers are positions, also where the names of columns are
+    numbers. None means that all columns are numbers.
 clean_support : bool or "all", default=False
     Whether to leave out suspicious training rows: normal rows with a high anomaly score given the
     other rows, see ``support_kept_``. "all" also leaves out labelled anomalies that score like

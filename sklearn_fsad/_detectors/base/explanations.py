@@ -11,9 +11,11 @@ from ..._explain.neighbour_baselines import neighbour_scores
 from ..._input.labels import ANOMALOUS
 from ..._typing import Array
 from ...tasks._distance import TaskPlace, TrainingTasks
+from .adaptation import Adaptation
 from .context import context_of
 from .fitted import FittedDetector
 from .support_lookup import row_keys
+from .training_rows import explained_by_others
 
 
 class Explanations(FittedDetector):
@@ -31,7 +33,7 @@ class Explanations(FittedDetector):
         by that of the nearest normal training row, nearest in all other columns after scaling each
         by its spread. The rest of the score is divided evenly among the columns. Each row is scored
         once more for each column: with 1000 columns that takes 1000 times as long as
-        ``score_samples``.
+        ``score_samples``. A normal training row is explained by the detector adapted without it.
 
         Parameters
         ----------
@@ -59,7 +61,11 @@ class Explanations(FittedDetector):
         self._check_fitted()
         rows = self._validated(X, reset=False)
         normals, categorical = self._reference_normals(), self._categories.positions
-        return column_contributions(self._anomaly_scores, rows, normals, categorical)
+
+        def explain(adaptation: Adaptation, part: Array) -> Array:
+            return column_contributions(adaptation.score, part, normals, categorical)
+
+        return explained_by_others(self._adaptation, rows, explain)
 
     def diagnose(self, X: Any, y: Any = None) -> Diagnosis:
         """Evaluate the fitted detector on labelled rows, and give advice.

@@ -15,6 +15,8 @@ from sklearn.utils import ClassifierTags
 from ..._input.callers import refuse_tools_for_classifiers, warn_if_search_ties
 from ..._input.categories import Categories
 from ..._input.codings import SIGNED, Coding
+from ..._input.columns import known_columns
+from ..._input.entries import ADVICE
 from ..._input.labels import ANOMALOUS, UNLABELLED, encode_labels
 from ..._input.rows import refuse_other_columns, validated_rows
 from ..._state import MetaState
@@ -135,12 +137,30 @@ class FittedDetector(OutlierMixin, Parameters):
             refuse_other_columns(self, X)
         if learn and categories.positions:
             categories = categories.extended(X)
-        rows = validated_rows(self, X, categories=categories, **checks)
+        try:
+            rows = validated_rows(self, X, categories=categories, **checks)
+        except ValueError as error:
+            self._tell_of_empty_columns(error, reset)
+            raise
         if learn:
             self.__dict__.pop("_categories", None)
             if categories.positions:
                 self._categories = categories
         return rows
+
+    def _tell_of_empty_columns(self, error: ValueError, reset: bool) -> None:
+        """Raise another error where one is about a column of which ``fit`` saw no value."""
+        if reset or "could not convert" not in str(error):
+            return
+        empty = np.flatnonzero(np.isnan(self.support_X_).all(axis=0)).tolist()
+        names = known_columns(self)
+        for name in [*empty, *([] if names is None else (names[j] for j in empty))]:
+            if f" in column {name!r}, row " in str(error):
+                raise ValueError(
+                    f"{str(error).removesuffix(ADVICE)} But fit saw no value in column {name!r}, "
+                    "and takes it for numbers: fit on rows that have values there, name it in "
+                    "categorical_features where the detector has it, or leave it out."
+                ) from error
 
     def _anomaly_scores(self, rows: Array) -> Array:
         """Score validated rows, larger = more anomalous: (m, d) -> (m,)."""

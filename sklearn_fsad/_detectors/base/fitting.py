@@ -17,6 +17,7 @@ from .cleaning import believed_normals, without_doubtful_anomalies
 from .context import context_of, random_order, warn_of_rest
 from .decisions import Decisions
 from .probability import learned_curve, probability
+from .shared_values import Scores, usual_but_for_one_value
 from .support_set import SupportSet
 from .table_reader import TableReader
 from .trust import N_ROUNDS, credible_rows, reference_rows, share_of_anomalies
@@ -123,7 +124,15 @@ class Fitting(Decisions, metaclass=ABCMeta):
 
     def _believed_normals(self, X: Array, codes: Codes, given: MetaState | None) -> Mask:
         """Select the normals of the context that ``clean_support`` keeps."""
-        return believed_normals(self._scores_from(X, codes, given), codes)
+        kept = believed_normals(self._scores_from(X, codes, given), codes)
+
+        def scores_by_kept() -> Scores:
+            adaptation = self._adapted_to(self._support_of(X, codes, kept), given)
+            assert adaptation.left_out is not None
+            return adaptation.score_fresh, adaptation.left_out
+
+        normal, columns = codes != ANOMALOUS, self._categories.positions
+        return kept | usual_but_for_one_value(X, normal, kept, columns, scores_by_kept)
 
     def _scores_from(
         self, X: Array, codes: Codes, given: MetaState | None

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from ..._input.labels import NORMAL
-from ..._stats.categories import Dummies, Rarity
+from ..._stats.categories import Dummies, Rarity, unit_beside
 from ..._stats.gaps import GapEvidence, GapFiller
 from ..._typing import Array, Positions
 from .support_set import SupportSet
@@ -35,7 +35,8 @@ class TableReader:
         self._has_gaps = bool(np.isnan(self._numbers).any())
         self._dummies, self._rarity = None, None
         if len(self._categorical):
-            self._dummies = Dummies(codes, ~self._normal)
+            unit = unit_beside(self._numbers[self._normal])
+            self._dummies = Dummies(codes, ~self._normal, unit)
             self._rarity = Rarity(codes[self._normal], self._n_anomalous)
 
     @cached_property

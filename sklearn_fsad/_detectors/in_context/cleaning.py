@@ -16,13 +16,44 @@ _LEAST_CONTEXT = 8
 
 def trusted(N: Array, doubtful: NDArray[np.bool_], n_labelled: int) -> NDArray[np.intp]:
     """Select positions of normals, without the doubtful ones farthest from 20 neighbours."""
-    support = Support(N, N[:0])
-    coordinates = (
-        (support.compressed,) if support.is_embedding else (support.compressed, support.gaussian)
-    )
-    far = [c.own_neighbours("euclidean").reach(MOST_NEIGHBOURS) for c in coordinates]
-    distance = np.mean([(f - f.mean()) / (f.std() + TINY) for f in far], axis=0)
+    distance = Distance(N).own
     share = _DOUBTFUL_SHARE * _FEW / (_FEW + n_labelled)
     n_dropped = min(round(share * doubtful.sum()), len(N) - _LEAST_CONTEXT)
     order = np.argsort(np.where(doubtful, -distance, np.inf), kind="stable")
     return np.sort(order[max(n_dropped, 0) :])
+
+
+class Distance:
+    """Measure how far rows are from 20 neighbours among normals, in the units of these.
+
+    Parameters
+    ----------
+    N : ndarray of shape (n, d)
+        The normals, without gaps.
+
+    Attributes
+    ----------
+    own : ndarray of shape (n,)
+        Distance of each normal from the others.
+    """
+
+    def __init__(self, N: Array) -> None:
+        self._support = Support(N, N[:0])
+        names = ("compressed",) if self._support.is_embedding else ("compressed", "gaussian")
+        self._far = {
+            name: getattr(self._support, name).own_neighbours("euclidean").reach(MOST_NEIGHBOURS)
+            for name in names
+        }
+        self.own = self._in_units(self._far)
+
+    def __call__(self, X: Array) -> Array:
+        """Measure other rows: (m, d) -> (m,)."""
+        rows = self._support.rows(X)
+        return self._in_units(
+            {name: rows.neighbours(name, "euclidean").reach(MOST_NEIGHBOURS) for name in self._far}
+        )
+
+    def _in_units(self, far: dict[str, Array]) -> Array:
+        own = self._far
+        units = [(far[k] - own[k].mean()) / (own[k].std() + TINY) for k in own]
+        return np.asarray(np.mean(units, axis=0))
