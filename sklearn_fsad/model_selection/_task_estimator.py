@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,12 +12,15 @@ from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from .._input.containers import take_rows
+from .._input.estimators import takes_times
 from .._input.labels import codes_to_labels
 from .._values import as_number
 from .._version import doc_link_template
 from ..metrics import anomaly_scorer
 from ..tasks._task_set import coded_tasks
 from ._few_shot_split import FewShotSplit
+
+_ABOUT_ROWS = ("score_samples", "decision_function", "predict", "predict_proba", "score")
 
 
 class TaskEstimator(MetaEstimatorMixin, BaseEstimator):
@@ -27,6 +32,10 @@ class TaskEstimator(MetaEstimatorMixin, BaseEstimator):
     validates on different tasks. There ``tasks`` is a list of ``(X_t, y_t)``, which scikit-learn
     can slice; of a dict pass ``list(tasks.values())``, of a ``TaskSet`` ``list(tasks)``. Flat rows
     work with ``GroupKFold`` and metadata routing: the requests for ``groups`` are set.
+
+    Tasks may be series, whose rows are time steps in order, with
+    ``splitter=SeriesSplit(...)``. A detector whose methods take ``times`` is given the positions
+    of the rows in their task, so that its windows do not cross the steps that a split leaves out.
 
     Parameters
     ----------
@@ -151,7 +160,7 @@ class TaskEstimator(MetaEstimatorMixin, BaseEstimator):
             are left out.
         """
         check_is_fitted(self)
-        outlier_label = getattr(self.detector_, "outlier_label", "auto")
+        outlier_label = _outlier_label(self.detector_)
         tasks = coded_tasks(X, y, groups, outlier_label=outlier_label)
         results = {}
         for name, (X_t, codes) in tasks.items():
@@ -174,12 +183,33 @@ class TaskEstimator(MetaEstimatorMixin, BaseEstimator):
         scores = []
         for train, test in splitter.split(X, y):
             detector = clone(self.detector_)
-            if "outlier_label" in detector.get_params(deep=False):
-                detector.set_params(outlier_label=1)
-            detector.fit(take_rows(X, train), y[train])
-            score = scorer(detector, take_rows(X, test), y[test])
+            detector.set_params(**dict.fromkeys(_label_parameters(detector), 1))
+            times = {"times": train} if takes_times(detector, "fit") else {}
+            detector.fit(take_rows(X, train), y[train], **times)
+            score = scorer(_at_times(detector, test), take_rows(X, test), y[test])
             scores.append(as_number(score, f"scoring={scorer!r} of {type(detector).__name__}"))
         return scores
+
+
+def _label_parameters(detector: Any) -> list[str]:
+    """List the parameters that name the label of the anomalies, its own before those of parts."""
+    names = [n for n in detector.get_params() if n.rpartition("__")[2] == "outlier_label"]
+    return sorted(names, key=len)
+
+
+def _outlier_label(detector: Any) -> Any:
+    """Return the label of the anomalies that the detector, or else a part of it, is given."""
+    names = _label_parameters(detector)
+    return getattr(detector, "outlier_label", detector.get_params()[names[0]] if names else "auto")
+
+
+def _at_times(detector: Any, times: NDArray[np.intp]) -> Any:
+    """Return a fitted detector that takes the rows it is asked about to be at these times."""
+    methods = [name for name in _ABOUT_ROWS if takes_times(detector, name)]
+    view = copy(detector) if methods else detector
+    for name in methods:
+        setattr(view, name, partial(getattr(detector, name), times=times))
+    return view
 
 
 def finite_mean(scores: NDArray[np.float64], detector: str, task: Any) -> float:
