@@ -53,6 +53,15 @@ def minimum(session: nox.Session) -> None:
 
 
 @nox.session
+def series(session: nox.Session) -> None:
+    """The tests of what aeon computes, which does not go with the versions of constraints.txt."""
+    session.install(TORCH)
+    session.install(TORCH, "-e", ".[tests,series]")
+    tests = ["tests/metrics", "tests/integration/test_series_recipes.py"]
+    session.run("python", "-m", "pytest", *(session.posargs or tests))
+
+
+@nox.session
 def wheel(session: nox.Session) -> None:
     """Build both archives; run the first page from the wheel and the sdist's tests on itself."""
     session.install("build")
