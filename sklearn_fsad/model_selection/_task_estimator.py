@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,15 +10,13 @@ from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from .._input.containers import take_rows
-from .._input.estimators import takes_times
 from .._input.labels import codes_to_labels
 from .._values import as_number
 from .._version import doc_link_template
 from ..metrics import anomaly_scorer
 from ..tasks._task_set import coded_tasks
 from ._few_shot_split import FewShotSplit
-
-_ABOUT_ROWS = ("score_samples", "decision_function", "predict", "predict_proba", "score")
+from ._times import fitted_at, scoring_at, times_of
 
 
 class TaskEstimator(MetaEstimatorMixin, BaseEstimator):
@@ -35,7 +31,8 @@ class TaskEstimator(MetaEstimatorMixin, BaseEstimator):
 
     Tasks may be series, whose rows are time steps in order, with
     ``splitter=SeriesSplit(...)``. A detector whose methods take ``times`` is given the positions
-    of the rows in their task, so that its windows do not cross the steps that a split leaves out.
+    of the rows in their task, or the times in the index of a pandas frame, so that its windows do
+    not cross the steps that a split leaves out.
 
     Parameters
     ----------
@@ -184,9 +181,9 @@ class TaskEstimator(MetaEstimatorMixin, BaseEstimator):
         for train, test in splitter.split(X, y):
             detector = clone(self.detector_)
             detector.set_params(**dict.fromkeys(_label_parameters(detector), 1))
-            times = {"times": train} if takes_times(detector, "fit") else {}
-            detector.fit(take_rows(X, train), y[train], **times)
-            score = scorer(_at_times(detector, test), take_rows(X, test), y[test])
+            fitted_at(detector, take_rows(X, train), y[train], times_of(X, train))
+            fitted = scoring_at(detector, times_of(X, test))
+            score = scorer(fitted, take_rows(X, test), y[test])
             scores.append(as_number(score, f"scoring={scorer!r} of {type(detector).__name__}"))
         return scores
 
@@ -201,15 +198,6 @@ def _outlier_label(detector: Any) -> Any:
     """Return the label of the anomalies that the detector, or else a part of it, is given."""
     names = _label_parameters(detector)
     return getattr(detector, "outlier_label", detector.get_params()[names[0]] if names else "auto")
-
-
-def _at_times(detector: Any, times: NDArray[np.intp]) -> Any:
-    """Return a fitted detector that takes the rows it is asked about to be at these times."""
-    methods = [name for name in _ABOUT_ROWS if takes_times(detector, name)]
-    view = copy(detector) if methods else detector
-    for name in methods:
-        setattr(view, name, partial(getattr(detector, name), times=times))
-    return view
 
 
 def finite_mean(scores: NDArray[np.float64], detector: str, task: Any) -> float:

@@ -1,6 +1,7 @@
 """A TaskEstimator over series: a detector that takes times is told where its steps were."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.model_selection import GridSearchCV, KFold
@@ -8,6 +9,7 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn_fsad import InContextDetector
 from sklearn_fsad.metrics import anomaly_scorer
 from sklearn_fsad.model_selection import FewShotSplit, SeriesSplit, TaskEstimator
+from sklearn_fsad.model_selection._times import times_of
 from sklearn_fsad.tasks._task_set import coded_tasks
 
 
@@ -127,6 +129,47 @@ def test_a_few_shot_split_tells_the_positions_too():
 
 def seen_times(detector, X, y):
     return float(sum(detector.asked_[0][1]))
+
+
+@pytest.mark.parametrize(
+    ("index", "told"),
+    [
+        (None, np.arange(120)),
+        (np.arange(120) * 10 + 3, np.arange(120) * 10 + 3),
+        (np.arange(120)[::-1], np.arange(120)),  # no order of time
+        ([f"row {i}" for i in range(120)], np.arange(120)),
+        (STAMPS := pd.date_range("2026-01-01", periods=120, freq="h"), STAMPS.to_numpy()),
+        (STAMPS.tz_localize("UTC").tz_convert("Asia/Tokyo"), STAMPS.to_numpy()),
+    ],
+    ids=["none", "numbers", "backwards", "words", "stamps", "stamps of a zone"],
+)
+def test_times_in_the_index_of_a_frame_are_told(index, told):
+    X, y = TASKS[0]
+    [(train, test)] = SPLIT.split(X, y)
+    frame = pd.DataFrame(X, index=index)
+    np.testing.assert_array_equal(times_of(frame, train), told[train])
+    seen = []
+
+    def scoring(detector, X_test, y_test):
+        seen.append((detector.asked_[0][1], detector.decision_function.keywords["times"]))
+        return 0.0
+
+    TaskEstimator(ChangeDetector(), splitter=SPLIT, scoring=scoring).fit([(frame, y)]).score(
+        [(frame, y)]
+    )
+    [(fitted, asked)] = seen
+    assert fitted == told[train].tolist()
+    np.testing.assert_array_equal(asked, told[test])
+
+
+def test_series_that_the_splitter_skips_are_left_out():
+    split = SeriesSplit(30, embargo=4, on_short="skip")
+    estimator = TaskEstimator(ChangeDetector(), splitter=split).fit(TASKS)
+    X, y = TASKS[0]
+    tasks = {"long": (X, y), "calm": (X, np.zeros(120)), "unlabelled": (X, None)}
+    assert list(estimator.task_scores(tasks)) == ["long"]
+    with pytest.raises(ValueError, match="Task 'calm': The series has 87 labelled normal and 0"):
+        TaskEstimator(ChangeDetector(), splitter=SeriesSplit(30, embargo=4)).fit(TASKS).score(tasks)
 
 
 def test_a_detector_without_times_is_used_as_before():
