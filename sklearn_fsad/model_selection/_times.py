@@ -16,9 +16,10 @@ _ABOUT_ROWS = ("score_samples", "decision_function", "predict", "predict_proba",
 
 def times_of(X: Any, positions: NDArray[np.intp]) -> NDArray[Any]:
     """Return the times of rows: their positions, or what the index of a pandas frame tells."""
-    index = getattr(X, "index", None) if hasattr(X, "iloc") else None
+    index: Any = getattr(X, "index", None) if hasattr(X, "iloc") else None
     kind = getattr(getattr(index, "dtype", None), "kind", "")
-    if index is not None and (kind == "M" or (kind in "iu" and index.is_monotonic_increasing)):
+    counts = kind in ("i", "u") and index.is_monotonic_increasing and index.is_unique
+    if kind == "M" or counts:
         index = index.tz_convert(None) if getattr(index, "tz", None) is not None else index
         stamps: NDArray[Any] = index.to_numpy()[positions]
         return stamps

@@ -137,11 +137,12 @@ def seen_times(detector, X, y):
         (None, np.arange(120)),
         (np.arange(120) * 10 + 3, np.arange(120) * 10 + 3),
         (np.arange(120)[::-1], np.arange(120)),  # no order of time
+        (np.repeat(np.arange(60), 2), np.arange(120)),
         ([f"row {i}" for i in range(120)], np.arange(120)),
         (STAMPS := pd.date_range("2026-01-01", periods=120, freq="h"), STAMPS.to_numpy()),
         (STAMPS.tz_localize("UTC").tz_convert("Asia/Tokyo"), STAMPS.to_numpy()),
     ],
-    ids=["none", "numbers", "backwards", "words", "stamps", "stamps of a zone"],
+    ids=["none", "numbers", "backwards", "twice", "words", "stamps", "stamps of a zone"],
 )
 def test_times_in_the_index_of_a_frame_are_told(index, told):
     X, y = TASKS[0]
