@@ -28,8 +28,8 @@ def stretches(
 ) -> Any:
     """List the flagged stretches of a series, the most anomalous first.
 
-    A window that ends shortly after an anomaly still holds it, so with ``causal=True`` a stretch may
-    end up to a window later than the anomaly.
+    A window that ends shortly after an anomaly still holds it, so with ``causal=True`` a stretch
+    may end up to a window later than the anomaly.
 
     Parameters
     ----------
@@ -42,8 +42,8 @@ def stretches(
     n : int or None, default=None
         Number of stretches to list; None lists all.
     join : int or None, default=None
-        Flagged steps that are at most so many steps apart form one stretch, unless there is a gap in
-        time between them; 1 joins neighbours only. None is the length of a window.
+        Flagged steps that are at most so many steps apart form one stretch, unless there is a gap
+        in time between them; 1 joins neighbours only. None is the length of a window.
 
     Returns
     -------
@@ -88,8 +88,8 @@ def stretches(
     pandas = _pandas()
     if not isinstance(detector, WindowedDetector):
         raise TypeError(
-            f"stretches takes a WindowedDetector, got {type(detector).__name__}. Of a pipeline give "
-            "its last step, and the steps of the series as the steps before it transform them."
+            f"stretches takes a WindowedDetector, got {type(detector).__name__}. Of a pipeline "
+            "give its last step, and the series as the steps before it transform it."
         )
     check_is_fitted(detector)
     n, join = _count("n", n), _count("join", join) or detector.window_
