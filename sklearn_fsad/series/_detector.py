@@ -43,7 +43,8 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
     Rows are time steps, in order, and columns are channels; labels, scores and predictions are one
     for each step. Windows never reach across a gap in time. Neighbouring windows overlap, so each
     training window is scored by a detector that was fitted without the windows around it, and the
-    threshold counts independent windows only.
+    threshold counts independent windows only. Of a labelled stretch of anomalies windows that share
+    no step are used.
 
     Parameters
     ----------
@@ -287,7 +288,7 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
         kept, groups = kept_steps(codes, starts, window, self.causal)
         normal = kept & (groups == 0)
         reader = reader_of(features, window, self.stride, self.causal, rows, normal, starts)
-        windows = training_windows(reader, rows, kept, groups, starts)
+        windows = training_windows(reader, rows, kept, groups, starts).without_overlaps(window)
         self.support_X_, self.support_y_, self._stamps = rows, codes, stamps
         self._coding, self._reader, self._windows = coding, reader, windows
         self.window_, self.features_ = window, reader.features

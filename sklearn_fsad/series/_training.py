@@ -62,6 +62,19 @@ class TrainingWindows:
         """Find windows among these: their places, -1 where they are none of them: (m,)."""
         return np.array([self._places.get(row.tobytes(), -1) for row in rows], dtype=np.intp)
 
+    def without_overlaps(self, window: int) -> TrainingWindows:
+        """Keep windows of each stretch of anomalies that share no step, counted from its end.
+
+        Overlapping ones would count as that many examples of the same thing.
+        """
+        kept = self.groups == 0
+        for group in np.unique(self.groups[~kept]):
+            last = np.inf
+            for i in np.flatnonzero(self.groups == group)[::-1]:
+                if self.steps[i] <= last - window:
+                    kept[i], last = True, self.steps[i]
+        return self.part(kept)
+
     def part(self, kept: Mask) -> TrainingWindows:
         """Return some of the windows."""
         return TrainingWindows(self.rows[kept], self.steps[kept], self.groups[kept])
