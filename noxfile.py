@@ -53,6 +53,16 @@ def minimum(session: nox.Session) -> None:
 
 
 @nox.session
+def series(session: nox.Session) -> None:
+    """The tests that need aeon, which does not go with the versions of constraints.txt."""
+    session.install(TORCH)
+    drift = "nonconform>=2; python_version >= '3.12'"  # which a recipe of the documentation uses
+    session.install(TORCH, "-e", ".[tests,series]", drift)
+    tests = ["tests/metrics", "tests/integration/test_series_recipes.py"]
+    session.run("python", "-m", "pytest", *(session.posargs or tests))
+
+
+@nox.session
 def wheel(session: nox.Session) -> None:
     """Build both archives; run the first page from the wheel and the sdist's tests on itself."""
     session.install("build")

@@ -33,6 +33,7 @@ _OPTIONAL = (
     "accelerate",
     "mlflow-skinny",
     "optuna",
+    "aeon",
     "tensorboard",
     "shap",
     "skops",

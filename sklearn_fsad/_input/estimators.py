@@ -105,6 +105,15 @@ def requires_labels(detector: Any) -> bool:
     return y is not None and y.default is inspect.Parameter.empty
 
 
+def takes_times(estimator: Any, method: str) -> bool:
+    """Tell whether a method takes the times of rows: then they are steps of a series, in order."""
+    function = getattr(final_estimator(estimator), method, None)
+    try:
+        return function is not None and "times" in inspect.signature(function).parameters
+    except ValueError:  # of compiled functions
+        return False
+
+
 def _anomaly_column(classifier: Any, outlier_label: Any) -> int:
     classes = classifier.classes_
     codes = encode_labels(classes, len(classes), outlier_label=outlier_label, require_normal=False)

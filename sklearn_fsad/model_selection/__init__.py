@@ -6,12 +6,14 @@ from ._comparison import Comparison
 from ._few_shot_split import FewShotSplit
 from ._origins import feature_scores
 from ._report import report, summary
+from ._series_split import SeriesSplit
 from ._suggest import Suggestion, suggest_detector
 from ._task_estimator import TaskEstimator
 
 __all__ = [
     "Comparison",
     "FewShotSplit",
+    "SeriesSplit",
     "Suggestion",
     "Summary",
     "TaskEstimator",

@@ -21,8 +21,9 @@ from ..metrics import AnomalyScorer, anomaly_scorer
 from ..tasks._task_set import TaskSet
 from ._comparison import Comparison
 from ._comparison_tables import shots_name
-from ._few_shot_split import FewShotSplit, _draw_seed
+from ._few_shot_split import FewShotSplit
 from ._measure import Draws, Failure, measure_fold
+from ._splits import draw_seed
 
 
 def compare(
@@ -128,7 +129,7 @@ def compare(
     plain = _known_names(without_meta_fit, named)
     scorers = _read_scoring(scoring)
     may_fail = _may_fail(error_score)
-    seed = _draw_seed(random_state)
+    seed = draw_seed(random_state)
     settings = _read_shots(shots)
     tasks = TaskSet.make(tasks, outlier_label=outlier_label, allow_nan=True)
     folds = _folds(tasks, cv, seed)

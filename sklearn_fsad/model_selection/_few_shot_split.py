@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import BaseCrossValidator
-from sklearn.utils import check_consistent_length, check_random_state
 
-from .._input.containers import n_rows
-from .._input.labels import ANOMALOUS, NORMAL, UNLABELLED, encode_labels
-from .._values import plain_scalar
-from ..tasks._forms import rows_by_task
+from .._input.labels import ANOMALOUS, NORMAL, UNLABELLED
+from ._splits import check_choice, check_count, codes_by_task, draw_seed
 
 
 class FewShotSplit(BaseCrossValidator):
@@ -79,13 +75,13 @@ class FewShotSplit(BaseCrossValidator):
         on_short: str = "raise",
         random_state: Any = None,
     ) -> None:
-        _check_count("n_normal", n_normal, 1)
-        _check_count("n_anomalous", n_anomalous, 0)
-        _check_count("n_draws", n_draws, 1)
+        check_count("n_normal", n_normal, 1)
+        check_count("n_anomalous", n_anomalous, 0)
+        check_count("n_draws", n_draws, 1)
         if n_query is not None:
-            _check_count("n_query", n_query, 2)
-        _check_choice("unlabelled", unlabelled, ("drop", "train"))
-        _check_choice("on_short", on_short, ("raise", "skip"))
+            check_count("n_query", n_query, 2)
+        check_choice("unlabelled", unlabelled, ("drop", "train"))
+        check_choice("on_short", on_short, ("raise", "skip"))
         self.n_normal = n_normal
         self.n_anomalous = n_anomalous
         self.n_draws = n_draws
@@ -119,8 +115,8 @@ class FewShotSplit(BaseCrossValidator):
         ValueError
             If ``y`` is missing or cannot be read, or a task, or every task, has too few rows.
         """
-        codes, tasks = self._read(X, y, groups)
-        seed = _draw_seed(self.random_state)
+        codes, tasks = codes_by_task(self, X, y, groups)
+        seed = draw_seed(self.random_state)
         usable = [self._is_usable(codes[rows], name) for name, rows in tasks.items()]
         if not any(usable):
             raise ValueError(
@@ -147,24 +143,12 @@ class FewShotSplit(BaseCrossValidator):
         """
         if y is None and groups is None:
             return self.n_draws
-        codes, tasks = self._read(y if X is None else X, y, groups)
+        codes, tasks = codes_by_task(self, y if X is None else X, y, groups)
         return self.n_draws * sum(self._is_usable(codes[r], name) for name, r in tasks.items())
 
     @property
     def _shots(self) -> str:
         return f"{self.n_normal}+{self.n_anomalous}-shot"
-
-    def _read(
-        self, X: Any, y: Any, groups: Any
-    ) -> tuple[NDArray[np.int8], dict[Any, NDArray[np.intp]]]:
-        if y is None:
-            raise ValueError("FewShotSplit needs y to tell normal from anomalous rows; got None.")
-        n_samples = n_rows(X)
-        codes = encode_labels(y, n_samples, outlier_label=self.outlier_label, require_normal=False)
-        if groups is None:
-            return codes, {None: np.arange(n_samples)}
-        check_consistent_length(codes, groups)
-        return codes, rows_by_task(groups)
 
     def _is_usable(self, codes: NDArray[np.int8], name: Any) -> bool:
         n, k = int((codes == NORMAL).sum()), int((codes == ANOMALOUS).sum())
@@ -193,24 +177,3 @@ class FewShotSplit(BaseCrossValidator):
             k = min(max(k, 1), self.n_query - 1)
             normal, anomalous = normal[: self.n_query - k], anomalous[:k]
         return np.sort(np.concatenate(train)), np.sort(np.concatenate([normal, anomalous]))
-
-
-def _draw_seed(random_state: Any) -> int:
-    """Draw a seed without changing numpy's global random state."""
-    random_state = plain_scalar(random_state)
-    if random_state is None:
-        return int(np.random.default_rng().integers(2**31))
-    if isinstance(random_state, numbers.Integral):
-        return int(random_state)
-    return int(check_random_state(random_state).randint(2**31 - 1))
-
-
-def _check_count(name: str, value: Any, least: int) -> None:
-    value = plain_scalar(value)
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}.")
-
-
-def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {choices}, got {value!r}.")

@@ -16,6 +16,7 @@ from .._version import doc_link_template
 from ..metrics import anomaly_scorer
 from ..tasks._task_set import coded_tasks
 from ._few_shot_split import FewShotSplit
+from ._times import fitted_at, scoring_at, times_of
 
 
 class TaskEstimator(MetaEstimatorMixin, BaseEstimator):
@@ -27,6 +28,11 @@ class TaskEstimator(MetaEstimatorMixin, BaseEstimator):
     validates on different tasks. There ``tasks`` is a list of ``(X_t, y_t)``, which scikit-learn
     can slice; of a dict pass ``list(tasks.values())``, of a ``TaskSet`` ``list(tasks)``. Flat rows
     work with ``GroupKFold`` and metadata routing: the requests for ``groups`` are set.
+
+    Tasks may be series, whose rows are time steps in order, with
+    ``splitter=SeriesSplit(...)``. A detector whose methods take ``times`` is given the positions
+    of the rows in their task, or the times in the index of a pandas frame, so that its windows do
+    not cross the steps that a split leaves out.
 
     Parameters
     ----------
@@ -151,7 +157,7 @@ class TaskEstimator(MetaEstimatorMixin, BaseEstimator):
             are left out.
         """
         check_is_fitted(self)
-        outlier_label = getattr(self.detector_, "outlier_label", "auto")
+        outlier_label = _outlier_label(self.detector_)
         tasks = coded_tasks(X, y, groups, outlier_label=outlier_label)
         results = {}
         for name, (X_t, codes) in tasks.items():
@@ -174,12 +180,24 @@ class TaskEstimator(MetaEstimatorMixin, BaseEstimator):
         scores = []
         for train, test in splitter.split(X, y):
             detector = clone(self.detector_)
-            if "outlier_label" in detector.get_params(deep=False):
-                detector.set_params(outlier_label=1)
-            detector.fit(take_rows(X, train), y[train])
-            score = scorer(detector, take_rows(X, test), y[test])
+            detector.set_params(**dict.fromkeys(_label_parameters(detector), 1))
+            fitted_at(detector, take_rows(X, train), y[train], times_of(X, train))
+            fitted = scoring_at(detector, times_of(X, test))
+            score = scorer(fitted, take_rows(X, test), y[test])
             scores.append(as_number(score, f"scoring={scorer!r} of {type(detector).__name__}"))
         return scores
+
+
+def _label_parameters(detector: Any) -> list[str]:
+    """List the parameters that name the label of the anomalies, its own before those of parts."""
+    names = [n for n in detector.get_params() if n.rpartition("__")[2] == "outlier_label"]
+    return sorted(names, key=len)
+
+
+def _outlier_label(detector: Any) -> Any:
+    """Return the label of the anomalies that the detector, or else a part of it, is given."""
+    names = _label_parameters(detector)
+    return getattr(detector, "outlier_label", detector.get_params()[names[0]] if names else "auto")
 
 
 def finite_mean(scores: NDArray[np.float64], detector: str, task: Any) -> float:

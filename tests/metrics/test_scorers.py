@@ -219,7 +219,7 @@ def test_importing_metrics_and_adapters_needs_neither_torch_nor_pyod():
 
 
 def test_a_report_prints_rounded_and_holds_what_was_measured(monkeypatch):
-    monkeypatch.setattr("sklearn_fsad.metrics._measure", lambda *_: 0.9999999999999999)
+    monkeypatch.setattr("sklearn_fsad.metrics._scorers._measure", lambda *_: 0.9999999999999999)
     X = np.array([[0.0], [0.1], [0.2], [9.0]])
     report = evaluation_report(IsolationForest(random_state=0).fit(X), X, [0, 0, 0, 1])
     assert set(report.values()) == {0.9999999999999999}

@@ -18,14 +18,18 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from ._input.callers import warn_if_search_ties
-from ._input.containers import n_rows, take_rows
-from ._input.estimators import anomaly_predictions, anomaly_scores, coding_of_fit
-from ._input.labels import ANOMALOUS, UNLABELLED, encode_labels
-from ._values import plain_scalar
-from ._warn import warn
+from .._input.callers import warn_if_search_ties
+from .._input.containers import n_rows, take_rows
+from .._input.estimators import (
+    anomaly_predictions,
+    anomaly_scores,
+    coding_of_fit,
+    takes_times,
+)
+from .._input.labels import ANOMALOUS, UNLABELLED, encode_labels
+from .._values import plain_scalar
+from .._warn import warn
 
-__all__ = ["AnomalyScorer", "anomaly_scorer", "anomaly_scorers", "evaluation_report"]
 _RANKING: dict[str, Callable[..., Any]] = {
     "roc_auc": roc_auc_score,
     "average_precision": average_precision_score,
@@ -62,13 +66,14 @@ class AnomalyScorer:
 
     def __call__(self, estimator: Any, X: Any, y: Any) -> float:
         """Score a fitted estimator on the labelled rows of ``(X, y)``."""
-        rows, truth = _labelled_rows(estimator, X, y, self.outlier_label)
+        labelled, truth = read_truth(estimator, X, y, self.outlier_label)
         if self.metric in _RANKING:
             warn_if_search_ties()
         if len(truth) == 0 or (self.metric in _RANKING and truth.min() == truth.max()):
-            return _undefined(self.metric, truth)
+            return undefined(self.metric, truth)
         answer = anomaly_scores if self.metric in _RANKING else anomaly_predictions
-        return _measure(self.metric, truth, answer(estimator, rows, self.outlier_label))
+        answers = answers_for(answer, estimator, X, labelled, self.outlier_label)
+        return _measure(self.metric, truth, answers)
 
 
 def anomaly_scorer(metric: str = "roc_auc", *, outlier_label: Any = "auto") -> AnomalyScorer:
@@ -79,7 +84,7 @@ def anomaly_scorer(metric: str = "roc_auc", *, outlier_label: Any = "auto") -> A
     describe the inliers. These scorers give the same number for every coding. They accept outlier
     detectors of scikit-learn and of PyOD, whose scores have the opposite sign, and binary
     classifiers, also at the end of a pipeline or inside a fitted search. Unlabelled rows are left
-    out.
+    out; of a series, whose detector takes ``times``, they are scored with the others first.
 
     Parameters
     ----------
@@ -175,14 +180,14 @@ def evaluation_report(
     >>> report["average_precision"], report["recall"]
     (1.0, 1.0)
     """
-    rows, truth = _labelled_rows(estimator, X, y, outlier_label)
+    labelled, truth = read_truth(estimator, X, y, outlier_label)
     if len(truth) == 0:
-        return _Figures({name: _undefined(name, truth) for name in _METRICS})
-    scores = anomaly_scores(estimator, rows, outlier_label)
-    flags = anomaly_predictions(estimator, rows, outlier_label)
+        return _Figures({name: undefined(name, truth) for name in _METRICS})
+    scores = answers_for(anomaly_scores, estimator, X, labelled, outlier_label)
+    flags = answers_for(anomaly_predictions, estimator, X, labelled, outlier_label)
     one_class = truth.min() == truth.max()
     ranking = {
-        n: _undefined(n, truth) if one_class else _measure(n, truth, scores) for n in _RANKING
+        n: undefined(n, truth) if one_class else _measure(n, truth, scores) for n in _RANKING
     }
     found = ranking | {name: _measure(name, truth, flags) for name in _DECISION}
     return _Figures(found)
@@ -195,9 +200,10 @@ class _Figures(dict[str, float]):
         return repr({name: round(value, 4) for name, value in self.items()})
 
 
-def _labelled_rows(
+def read_truth(
     estimator: Any, X: Any, y: Any, outlier_label: Any
-) -> tuple[Any, NDArray[np.bool_]]:
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which rows are labelled, (n_samples,), and which of those are anomalous."""
     if y is None:
         raise ValueError("An anomaly metric needs y, the labels of the rows; got None.")
     codes = encode_labels(
@@ -208,8 +214,20 @@ def _labelled_rows(
         known=coding_of_fit(estimator),
     )
     labelled = codes != UNLABELLED
-    rows = X if labelled.all() else take_rows(X, np.flatnonzero(labelled))
-    return rows, codes[labelled] == ANOMALOUS
+    return labelled, codes[labelled] == ANOMALOUS
+
+
+def answers_for(
+    answer: Callable[..., NDArray[Any]],
+    estimator: Any,
+    X: Any,
+    labelled: NDArray[np.bool_],
+    outlier_label: Any,
+) -> NDArray[Any]:
+    """Return the answers for the labelled rows; a detector for series needs the others too."""
+    if labelled.all() or takes_times(estimator, "decision_function"):
+        return answer(estimator, X, outlier_label)[labelled]
+    return answer(estimator, take_rows(X, np.flatnonzero(labelled)), outlier_label)
 
 
 def _measure(metric: str, truth: NDArray[np.bool_], answer: NDArray[Any]) -> float:
@@ -219,11 +237,8 @@ def _measure(metric: str, truth: NDArray[np.bool_], answer: NDArray[Any]) -> flo
     return float(_DECISION[metric](truth, answer, **quiet))
 
 
-def _undefined(metric: str, truth: NDArray[np.bool_]) -> float:
+def undefined(metric: str, truth: NDArray[np.bool_]) -> float:
+    """Warn that a metric is not defined without rows of both classes, and return NaN."""
     found = "no labelled row" if len(truth) == 0 else "labelled rows of one class only"
     warn(f"{metric} is not defined for {found}; it is NaN.", UndefinedMetricWarning)
     return float("nan")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
