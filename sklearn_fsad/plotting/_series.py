@@ -298,7 +298,8 @@ class SeriesDisplay:
         ax.set(xlabel="step" if self.times is None else "time", ylabel="anomaly score")
         if self._times().dtype.kind == "M":
             _short_dates(ax)
-        ax.margins(y=0.2)  # room for the legend
+        low, high = ax.get_ylim()
+        ax.set_ylim(low, high + 0.3 * (high - low))  # room for the legend
 
     def _line(self, ax: Axes, values: Array, look: dict[str, Any]) -> None:
         """Draw a line that is broken at gaps."""
