@@ -78,8 +78,8 @@ plt.show()
 # %%
 # Which stretches to look at
 # --------------------------
-# Flagged seconds that lie close together are one stretch. The four most anomalous ones hold the four
-# faults, and blame the flow; the others are false alarms.
+# Flagged seconds that lie close together are one stretch. The four most anomalous ones hold the
+# four faults, and blame the flow; the others are false alarms.
 
 found = stretches(detector, X, n=6)
 shown = found[["n_steps", "anomaly_score", "p_value", "column_1"]].round(2)
