@@ -60,6 +60,7 @@ _EXAMPLES = ["plot_quickstart.py", "plot_sensors.py", "plot_defects.py", "plot_f
 _EXAMPLES += ["plot_process.py", "plot_search.py", "plot_compare.py", "plot_thresholds.py"]
 _EXAMPLES += [
     "plot_tables.py",
+    "plot_series.py",
     "plot_explanations.py",
     "plot_displays.py",
     "plot_pyod.py",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .model_selection import FewShotSplit as FewShotSplit
     from .model_selection import TaskEstimator as TaskEstimator
     from .pipeline import meta_fit_pipeline as meta_fit_pipeline
+    from .series import WindowedDetector as WindowedDetector
     from .tasks import TaskSet as TaskSet
 
 _HOMES = {
@@ -37,6 +38,7 @@ _HOMES = {
     "PyODDetector": "adapters",
     "TaskEstimator": "model_selection",
     "TaskSet": "tasks",
+    "WindowedDetector": "series",
     "anomaly_scorer": "metrics",
     "config_context": "_training.threads",
     "meta_fit_pipeline": "pipeline",
@@ -55,6 +57,7 @@ _SUBMODULES = (
     "pipeline",
     "plotting",
     "prior",
+    "series",
     "tasks",
     "thresholds",
 )
@@ -70,6 +73,7 @@ __all__ = [  # noqa: PLE0604, RUF100
     "PyODDetector",
     "TaskEstimator",
     "TaskSet",
+    "WindowedDetector",
     "anomaly_scorer",
     "config_context",
     "meta_fit_pipeline",

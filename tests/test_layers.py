@@ -18,7 +18,7 @@ LAYERS = [
     ["_detectors.base"],
     ["_detectors.prototypes", "_detectors.maml", "_detectors.neural_process"]
     + ["_detectors.in_context"],
-    ["base", "callbacks", "pipeline", "adapters", "model_selection"],
+    ["base", "callbacks", "pipeline", "adapters", "model_selection", "series"],
     ["plotting"],
     ["__init__"],
 ]

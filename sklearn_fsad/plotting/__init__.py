@@ -9,6 +9,7 @@ from ._embedding import EmbeddingDisplay
 from ._features import FeatureScoreDisplay
 from ._report import ReportDisplay
 from ._scores import AnomalyScoreDisplay
+from ._series import SeriesDisplay
 from ._shap import shap_explanation
 from ._shots import ShotCurveDisplay
 from ._training import MetaTrainingDisplay
@@ -20,6 +21,7 @@ __all__ = [
     "FeatureScoreDisplay",
     "MetaTrainingDisplay",
     "ReportDisplay",
+    "SeriesDisplay",
     "ShotCurveDisplay",
     "shap_explanation",
 ]

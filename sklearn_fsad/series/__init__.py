@@ -3,8 +3,9 @@
 from ._detector import WindowedDetector
 from ._statistics import WindowStatistics
 from ._stream import SeriesStream
+from ._stretches import stretches
 
-__all__ = ["SeriesStream", "WindowStatistics", "WindowedDetector"]
+__all__ = ["SeriesStream", "WindowStatistics", "WindowedDetector", "stretches"]
 
 
 def __dir__() -> list[str]:
