@@ -60,8 +60,9 @@ def usual_but_for_one_value(
 def with_usual_values(X: Array, normal: Mask, kept: Mask, categorical: tuple[int, ...]) -> Array:
     """Put the usual value of a column in place of others that many rows share: (n, d) -> (n, d).
 
-    Many are five normal rows and one in twenty. The usual value is the most frequent one of the
-    rows kept. Only columns of categories, and those of numbers that have two values, are changed.
+    At least five normal rows share such a value, and at least a twentieth of them. The usual value
+    is the most frequent one of the rows kept. Only columns of categories, and columns of two
+    numbers, are changed.
     """
     least, changed = max(_LEAST_ROWS, _LEAST_SHARE * normal.sum()), X.copy()
     for j in range(X.shape[1]):

@@ -16,10 +16,8 @@ from ..base.adaptation import Adaptation
 from ..base.checks import CATEGORICAL_FEATURES
 from ..base.detector import BaseFewShotDetector
 from ..base.documentation import with_shared_parameters
-from ..base.gaps import filled_rows
-from ..base.shared_values import Scores, usual_but_for_one_value
 from ..base.support_set import SupportSet
-from .cleaning import Distance, trusted
+from .cleaning import near_normals
 from .closed_form import default_arrays, kinds_of
 from .module import ContextMix, module_of
 from .representation import TableRepresentation
@@ -233,16 +231,7 @@ class InContextDetector(BaseFewShotDetector):
         """Select all but the rows farthest from the others, as if all were unlabelled: (n,)."""
         normal = np.flatnonzero(codes != ANOMALOUS)
         normal = normal[np.lexsort(X[normal].T[::-1])]
-        rows, all_rows = filled_rows(X[normal]), np.ones(len(normal), dtype=bool)
-        near = trusted(rows, all_rows, len(X) - len(normal))
-        kept = np.isin(np.arange(len(rows)), near)
-
-        def scores_by_kept() -> Scores:
-            distance = Distance(rows[kept])
-            return distance, distance.own
-
-        columns = self._categories.positions
-        kept |= usual_but_for_one_value(rows, all_rows, kept, columns, scores_by_kept)
+        kept = near_normals(X[normal], len(X) - len(normal), self._categories.positions)
         return np.isin(np.arange(len(X)), normal[kept])
 
     def _represent(self, support: SupportSet, state: MetaState) -> TableRepresentation:

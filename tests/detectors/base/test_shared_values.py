@@ -70,12 +70,15 @@ def test_without_such_values_nothing_is_scored():
 
 
 # --- the detectors --------------------------------------------------------------------------------
+@pytest.mark.parametrize("gaps", [[], [20]], ids=["", "gap"])
 @pytest.mark.parametrize("rare", [(1.0, 0.0), ("Bo", "Abe")], ids=["numbers", "words"])
 @pytest.mark.parametrize("cls", [ProtoNetDetector, InContextDetector])
-def test_normal_rows_of_a_rarer_value_stay(cls, rare):
+def test_normal_rows_of_a_rarer_value_stay(cls, rare, gaps):
     left_out = []
     for seed in range(6):
-        kept = cls(clean_support=True).fit(table(seed, rare)).support_kept_
+        X = table(seed, rare)
+        X.loc[gaps, "maker"] = None
+        kept = cls(clean_support=True).fit(X).support_kept_
         assert kept[:N_RARE].any()
         left_out.append((~kept[:N_RARE]).mean())
     assert np.mean(left_out) < 0.4
