@@ -25,7 +25,7 @@ from .._warn import warn
 from ..thresholds import resolve_threshold
 from ._learning import CHOICES, WINDOWS, chosen, past_series, tasks_of
 from ._steps import StepScores
-from ._times import read_times, starts_of_series
+from ._times import read_times, starts_of_series, times_with_more
 from ._training import (
     FEATURES,
     TrainingWindows,
@@ -203,7 +203,7 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
         with restored_on_error(self):
             rows = self._validated(X, reset=False)
             codes, coding = self._encoded(y, len(rows), self._coding)
-            stamps = self._stamps_with(X, times)
+            stamps = times_with_more(self._stamps, X, times, len(rows))
             self._fit_series(
                 np.concatenate([self.support_X_, rows]),
                 np.concatenate([self.support_y_, codes]),
@@ -379,18 +379,6 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
         how = {"outlier_label": self.outlier_label, "require_normal": known is None}
         codes, coding = read_labels(y, n, known=known, **how)
         return np.full(n, NORMAL, dtype=np.int8) if y is None else codes, coding
-
-    def _stamps_with(self, X: Any, times: Any) -> Array | None:
-        """Return the times of all steps given so far and of more; None if they just follow."""
-        stamps = read_times(X, times, len(X))
-        if self._stamps is None and times is None:
-            return None
-        if self._stamps is None or stamps is None:
-            given, lacking = ("fit", "these") if stamps is None else ("these", "fit")
-            raise ValueError(f"{given} steps have times and those of {lacking} have none.")
-        if stamps[0] <= self._stamps[-1]:
-            raise ValueError("The new steps must be later than those given so far.")
-        return np.concatenate([self._stamps, stamps])
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "offset_")
