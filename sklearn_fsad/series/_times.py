@@ -44,7 +44,7 @@ def times_with_more(former: Array | None, X: Any, times: Any, n: int) -> Array |
     if former is None and times is None:
         return None
     if former is not None and times is None and _counts(former) and (more is None or _counts(more)):
-        more = len(former) + np.arange(n)
+        more = np.array(range(len(former), len(former) + n))
     if former is None or more is None:
         with_times, without = ("new", "former") if former is None else ("former", "new")
         raise ValueError(
