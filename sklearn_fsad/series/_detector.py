@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._detectors.base.checks import forget_fit, restored_on_error
 from .._detectors.in_context.detector import InContextDetector
 from .._input.codings import Coding
-from .._input.labels import NORMAL, read_labels
+from .._input.labels import NORMAL, read_labels, warn_if_mostly_anomalous
 from .._input.rows import refuse_huge, validated_rows
 from .._state import resolve_state
 from .._typing import Array, Codes
@@ -31,8 +31,8 @@ from ._training import (
     TrainingWindows,
     kept_steps,
     reader_of,
-    training_windows,
     window_for,
+    windows_to_fit,
 )
 from ._witnesses import Witnesses, left_out_scores
 
@@ -154,7 +154,7 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
         self.outlier_label = outlier_label
 
     # --- fitting ----------------------------------------------------------------------------------
-    @_fit_context(prefer_skip_nested_validation=True)
+    @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any = None, *, times: Any = None) -> Self:
         """Adapt to a series from its first steps, or some stretches of it.
 
@@ -176,11 +176,11 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
         """
         with restored_on_error(self):
             rows = self._validated(X, ensure_min_samples=2)
-            codes, coding = self._encoded(y, len(rows), None)
+            codes, coding = self._encoded(y, len(rows))
             self._fit_series(rows, codes, read_times(X, times, len(rows)), coding)
         return self
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @_fit_context(prefer_skip_nested_validation=False)
     def partial_fit(self, X: Any, y: Any = None, *, times: Any = None) -> Self:
         """Add steps that follow those given so far: the same as one ``fit`` on all of them.
 
@@ -202,7 +202,7 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
             return self.fit(X, y, times=times)
         with restored_on_error(self):
             rows = self._validated(X, reset=False)
-            codes, coding = self._encoded(y, len(rows), self._coding)
+            codes, coding = self._encoded(y, len(rows), known=self._coding, require_normal=False)
             stamps = times_with_more(self._stamps, X, times, len(rows))
             self._fit_series(
                 np.concatenate([self.support_X_, rows]),
@@ -212,7 +212,7 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
             )
         return self
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @_fit_context(prefer_skip_nested_validation=False)
     def meta_fit(self, X: Any, y: Any = None, *, groups: Any = None, times: Any = None) -> Self:
         """Learn across past series; ``fit`` then adapts to a new one.
 
@@ -287,12 +287,13 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
         self, rows: Array, codes: Codes, stamps: Array | None, coding: Coding | None
     ) -> None:
         refuse_huge(rows)
+        warn_if_mostly_anomalous(codes, coding, self.outlier_label)
         starts = starts_of_series(stamps, len(rows))
         window, features = self._settings(rows, starts)
-        kept, groups = kept_steps(codes, starts, window, self.causal)
+        kept, groups = kept_steps(codes, starts, window, self.causal, self.stride)
         normal = kept & (groups == 0)
         reader = reader_of(features, window, self.stride, self.causal, rows, normal, starts)
-        windows = training_windows(reader, rows, kept, groups, starts).without_overlaps(window)
+        windows = windows_to_fit(reader, rows, kept, groups, starts)
         self.support_X_, self.support_y_, self._stamps = rows, codes, stamps
         self._coding, self._reader, self._windows = coding, reader, windows
         self.window_, self.features_ = window, reader.features
@@ -317,15 +318,15 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
             features = learned.get("features", CHOICES[0])
         return int(window), features
 
-    def _new_detector(self) -> Any:
-        """Clone the detector, to be given labels in scikit-learn's coding."""
+    def _new_detector(self, outlier_label: Any = "auto") -> Any:
+        """Clone the detector, to be given labels of windows."""
         detector = clone(InContextDetector() if self.detector is None else self.detector)
         if "outlier_label" in detector.get_params(deep=False):
-            detector.set_params(outlier_label="auto")
+            detector.set_params(outlier_label=outlier_label)
         return detector
 
     def _fitted(self, windows: TrainingWindows) -> Any:
-        return self._new_detector().fit(windows.rows, windows.y)
+        return self._new_detector(-1).fit(windows.rows, windows.y)
 
     def _scores_from(self, windows: TrainingWindows, rows: Array) -> Array:
         """Score windows by a detector that is fitted to others, larger = more anomalous."""
@@ -374,10 +375,9 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
         rows: Array = validated_rows(self, X, **checks)
         return rows
 
-    def _encoded(self, y: Any, n: int, known: Coding | None) -> tuple[Codes, Coding | None]:
+    def _encoded(self, y: Any, n: int, **how: Any) -> tuple[Codes, Coding | None]:
         """Encode labels of steps, all normal without ``y``; also return their coding."""
-        how = {"outlier_label": self.outlier_label, "require_normal": known is None}
-        codes, coding = read_labels(y, n, known=known, **how)
+        codes, coding = read_labels(y, n, outlier_label=self.outlier_label, **how)
         return np.full(n, NORMAL, dtype=np.int8) if y is None else codes, coding
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -46,12 +46,12 @@ class PastSeries:
     starts: list[int]
 
     def windows(self, window: int, features: Any, stride: int, causal: bool) -> tuple[Array, Array]:
-        """Describe windows: rows (m, d) and labels in scikit-learn's coding (m,)."""
+        """Describe windows: rows (m, d) and labels, 1 for anomalies and 0 (m,)."""
         kept, groups = kept_steps(self.codes, self.starts, window, causal)
         normal = kept & (groups == 0)
         reader = reader_of(features, window, stride, causal, self.X, normal, self.starts)
         made = training_windows(reader, self.X, kept, groups, self.starts)
-        return made.rows, np.where(made.groups > 0, -1, 1)
+        return made.rows, (made.groups > 0).astype(int)
 
 
 def past_series(X: Any, y: Any, groups: Any, times: Any, outlier_label: Any) -> list[PastSeries]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -16,11 +16,12 @@ from sklearn.base import clone
 from .._input.labels import ANOMALOUS
 from .._typing import Array, Codes, Mask
 from ._statistics import FlatWindows, WindowStatistics
-from ._windows import WindowReader, whole_windows, windows_of
+from ._windows import WindowReader, steps_of_windows, whole_windows, windows_of
 
 USUAL_WINDOW = 16
 _LEAST_WINDOW = 4
 _WINDOWS = 6  # of a series to fit to, at least
+_FEWEST = 3  # normal windows: where one is left out, two others remain
 _MOST_DESCRIBED = 4096  # windows that features are fitted to
 FEATURES = {
     "statistics": WindowStatistics(),
@@ -104,12 +105,12 @@ def reader_of(
 
 
 def kept_steps(
-    codes: Codes, starts: Sequence[int], window: int, causal: bool
+    codes: Codes, starts: Sequence[int], window: int, causal: bool, stride: int = 1
 ) -> tuple[Mask, Array]:
     """Select the steps whose windows a detector is fitted to, and number stretches of anomalies.
 
     Normal steps are left out if their window holds a labelled anomaly, or begins before the series
-    does, unless fewer than two would be left.
+    does, unless fewer than three of those that windows are made of would be left.
 
     Returns
     -------
@@ -127,7 +128,7 @@ def kept_steps(
     )
     whole = whole_windows(np.arange(n), n, starts, window, causal)
     for normal in (whole & (near == 0.0), near == 0.0, ~anomalous):
-        if normal.sum() >= 2:
+        if normal[steps_of_windows(n, starts, stride)].sum() >= _FEWEST:
             break
     begins = anomalous & ~np.concatenate([[False], anomalous[:-1]])
     begins[np.asarray(starts)] = anomalous[np.asarray(starts)]
@@ -141,3 +142,24 @@ def training_windows(
     steps = reader.steps(len(X), starts)
     windows = TrainingWindows(reader.rows(X, starts), steps, groups[steps])
     return windows.part(kept[steps])
+
+
+def windows_to_fit(
+    reader: WindowReader, X: Array, kept: Mask, groups: Array, starts: Sequence[int]
+) -> TrainingWindows:
+    """Describe the windows to fit a detector to: a stride apart, of anomalies as many as fit in.
+
+    Anomalies shorter than a stride would be lost otherwise.
+    """
+    taken = groups > 0
+    taken[reader.steps(len(X), starts)] = True
+    every = replace(reader, stride=1)
+    windows = training_windows(every, X, kept & taken, groups, starts)
+    n = int((windows.groups == 0).sum())
+    if n < _FEWEST:
+        smaller = "" if reader.stride == 1 else f", or a smaller stride than {reader.stride}"
+        raise ValueError(
+            f"The {len(X)} steps hold {n} window(s) that are not labelled as anomalies, and fit "
+            f"needs {_FEWEST}: give more normal steps{smaller}."
+        )
+    return windows.without_overlaps(reader.window)

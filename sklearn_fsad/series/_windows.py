@@ -51,7 +51,7 @@ class WindowReader:
 
     def steps(self, n: int, starts: Sequence[int]) -> Array:
         """Return the step that each window describes: (m,)."""
-        return np.concatenate([np.arange(a, b, self.stride) for a, b in pairwise([*starts, n])])
+        return steps_of_windows(n, starts, self.stride)
 
     def of_steps(self, values: Array, n: int, starts: Sequence[int]) -> Array:
         """Hold the value of each window until the next one: (m, ...) -> (n, ...)."""
@@ -78,6 +78,11 @@ def windows_of(X: Array, window: int, *, causal: bool = True, edge: bool = False
     ends = (X[:1], X[-1:]) if edge else (np.full((1, X.shape[1]), np.nan),) * 2
     padded = np.concatenate([np.repeat(ends[0], before, 0), X, np.repeat(ends[1], after, 0)])
     return np.lib.stride_tricks.sliding_window_view(padded, window, axis=0).transpose(0, 2, 1)
+
+
+def steps_of_windows(n: int, starts: Sequence[int], stride: int) -> Array:
+    """Return the steps that windows describe, the first of each series among them: (m,)."""
+    return np.concatenate([np.arange(a, b, stride) for a, b in pairwise([*starts, n])])
 
 
 def whole_windows(

@@ -71,7 +71,7 @@ def blocks_of(groups: Array, steps: Array, window: int) -> list[Mask]:
     """
     normal = np.flatnonzero(groups == 0)
     span = len(np.unique(steps[normal] // window))  # windows that do not overlap
-    n = int(np.clip(span // 2, 2, _MOST_BLOCKS))
+    n = int(np.clip(span // 2, 2, _MOST_BLOCKS)) if len(normal) > 3 else len(normal)
     parts = [part for part in np.array_split(normal, n) if len(part)]
     parts += [np.flatnonzero(groups == g) for g in np.unique(groups[groups > 0])]
     return [np.isin(np.arange(len(groups)), part) for part in parts]

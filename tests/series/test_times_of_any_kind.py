@@ -3,13 +3,13 @@
 from datetime import datetime, timedelta
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from sklearn_fsad import ProtoNetDetector
 from sklearn_fsad.series import WindowedDetector
 from sklearn_fsad.series._times import read_times, starts_of_series, times_with_more
 
+pd = pytest.importorskip("pandas")
 STEPS = np.r_[0:50, 80:130]  # a gap before step 50
 X = np.random.default_rng(0).normal(size=(100, 2))
 
