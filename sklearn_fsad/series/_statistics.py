@@ -13,6 +13,7 @@ from .._typing import Array
 STATISTICS = ("level", "recent_level", "roughness", "recent_roughness")
 ALL_STATISTICS = (*STATISTICS, "last", "spread", "recent_spread")
 _FLOOR = 1e-3  # of the spread of a channel, below which roughness is not told apart
+_MOST = 1e300  # sums of larger values may overflow
 
 
 class WindowStatistics(TransformerMixin, BaseEstimator):
@@ -97,7 +98,7 @@ class WindowStatistics(TransformerMixin, BaseEstimator):
             All channels of the first statistic, then those of the next. A level is NaN if all its
             values are missing.
         """
-        X = _windows(X)
+        X = np.clip(_windows(X), -_MOST, _MOST)
         return np.concatenate([self._statistic(X, name) for name in self._names], axis=1)
 
     def get_feature_names_out(self, input_features: Any = None) -> Any:

@@ -186,7 +186,8 @@ class StepScores(OutlierMixin, BaseEstimator):
         Returns
         -------
         contributions : ndarray of shape (n_steps, n_channels)
-            Larger = more anomalous. Each row adds up to the anomaly score of the step's window.
+            Larger = more anomalous. Each row adds up to the anomaly score of the step's window;
+            that of a training window is not left out here.
 
         Raises
         ------
@@ -196,6 +197,8 @@ class StepScores(OutlierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         of = self._channels()
+        if not hasattr(self.detector_, "feature_scores"):
+            raise TypeError(f"{type(self.detector_).__name__} has no feature_scores.")
         rows, starts = self._series(X, times)
         contributions = self.detector_.feature_scores(self._reader.rows(rows, starts))
         total = np.zeros((len(contributions), self.n_features_in_))

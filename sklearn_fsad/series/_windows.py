@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 from .._typing import Array, Mask
 
@@ -40,14 +41,13 @@ class WindowReader:
 
     def rows(self, X: Array, starts: Sequence[int]) -> Array:
         """Describe the windows of a series: (n, channels) -> (m, d)."""
-        blocks = [self.features.transform(block) for block in self._blocks(X, starts)]
-        return np.concatenate([np.asarray(block, dtype=np.float64) for block in blocks])
+        return np.concatenate([self._described(block) for block in self._blocks(X, starts)])
 
     def newest(self, X: Array) -> Array:
         """Describe the last window of a series that has no more steps than that: (1, d)."""
         edge = not getattr(self.features, "reads_short_windows", False)
         stacked = windows_of(X, self.window, edge=edge)[-1:]
-        return np.asarray(self.features.transform(np.ascontiguousarray(stacked)), dtype=np.float64)
+        return self._described(np.ascontiguousarray(stacked))
 
     def steps(self, n: int, starts: Sequence[int]) -> Array:
         """Return the step that each window describes: (m,)."""
@@ -57,6 +57,19 @@ class WindowReader:
         """Hold the value of each window until the next one: (m, ...) -> (n, ...)."""
         of = np.searchsorted(self.steps(n, starts), np.arange(n), side="right") - 1
         return np.asarray(values[of])
+
+    def _described(self, windows: Array) -> Array:
+        """Describe windows, and refuse what is no row of numbers for each: -> (m, d)."""
+        made, by = self.features.transform(windows), type(self.features).__name__
+        rows = np.asarray(made.toarray() if issparse(made) else made, dtype=np.float64)
+        if rows.ndim != 2 or len(rows) != len(windows):
+            raise ValueError(
+                f"features must turn windows of shape {windows.shape} into rows of shape "
+                f"({len(windows)}, d), but transform of {by} gave shape {rows.shape}."
+            )
+        for column in np.flatnonzero(np.isinf(rows).any(axis=0))[:1]:
+            raise ValueError(f"transform of {by} gave infinity in column {column}.")
+        return rows
 
     def _blocks(self, X: Array, starts: Sequence[int]) -> Iterator[Array]:
         keeps_gaps = getattr(self.features, "reads_short_windows", False)
