@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._detectors.base.checks import forget_fit, restored_on_error
 from .._detectors.in_context.detector import InContextDetector
 from .._input.codings import Coding
+from .._input.columns import known_columns
 from .._input.labels import NORMAL, read_labels, warn_if_mostly_anomalous
 from .._input.rows import refuse_huge, validated_rows
 from .._state import resolve_state
@@ -23,7 +24,7 @@ from .._values import as_finite
 from .._version import doc_link_template
 from .._warn import warn
 from ..thresholds import resolve_threshold
-from ._learning import CHOICES, WINDOWS, chosen, past_series, tasks_of
+from ._learning import CHOICES, WINDOWS, channels_of, check_learned, chosen, past_series, tasks_of
 from ._steps import StepScores
 from ._times import read_times, starts_of_series, times_with_more
 from ._training import (
@@ -247,12 +248,13 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
         if not hasattr(detector, "meta_fit"):
             raise TypeError(f"{type(detector).__name__} has no meta_fit: call fit alone.")
         series = past_series(X, y, groups, times, self.outlier_label)
+        channels = channels_of(series)
         windows = WINDOWS if self.window == "auto" else (int(self.window),)
         features = CHOICES if self._is_auto(self.features) else (self.features,)
         window, described = chosen(series, windows, features, self.causal)
         detector.meta_fit(tasks_of(series, window, described, self.causal))
-        found = {"window": window} if self.window == "auto" else {}
-        if self._is_auto(self.features):
+        found: dict[str, Any] = {"window": window, "channels": channels}
+        if isinstance(described, str):
             found["features"] = described
         detector.pretrained = detector.pretrained.with_arrays({}, windows=found)
         forget_fit(self)
@@ -316,6 +318,7 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
             window = learned.get("window", window_for(rows, starts))
         if self._is_auto(features):
             features = learned.get("features", CHOICES[0])
+        check_learned(learned, features, known_columns(self))
         return int(window), features
 
     def _new_detector(self, outlier_label: Any = "auto") -> Any:

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from .._detectors.prototypes.detector import ProtoNetDetector
 from .._input.labels import ANOMALOUS, UNLABELLED
 from .._input.names import names_of
-from .._input.rows import named_rows
+from .._input.rows import named_rows, refuse_huge
 from .._stats.ranking import clearly_better
 from .._typing import Array, Codes
 from ..tasks._forms import rows_by_task
@@ -38,12 +38,15 @@ class PastSeries:
     codes : ndarray of shape (n,)
     starts : list of int
         Positions at which it starts, or goes on after a gap.
+    channels : tuple or None
+        Names of its channels, where it has names.
     """
 
     name: Any
     X: Array
     codes: Codes
     starts: list[int]
+    channels: tuple[Any, ...] | None = None
 
     def windows(self, window: int, features: Any, stride: int, causal: bool) -> tuple[Array, Array]:
         """Describe windows: rows (m, d) and labels, 1 for anomalies and 0 (m,)."""
@@ -61,23 +64,60 @@ def past_series(X: Any, y: Any, groups: Any, times: Any, outlier_label: Any) -> 
     series = []
     for name, (X_t, codes) in given.items():
         try:
-            rows, _ = named_rows(X_t, dtype=np.float64, ensure_all_finite="allow-nan")
+            rows, channels = named_rows(X_t, dtype=np.float64, ensure_all_finite="allow-nan")
+            refuse_huge(rows, columns=channels)
             starts = starts_of_series(read_times(X_t, stamps[name], len(rows)), len(rows))
         except (ValueError, TypeError) as error:
             raise type(error)(f"Series {name!r}: {error}") from error
-        series.append(PastSeries(name, rows, codes, starts))
+        series.append(PastSeries(name, rows, codes, starts, channels))
     return series
+
+
+def channels_of(series: list[PastSeries]) -> list[str] | None:
+    """Return the names of the channels, on which series that have names must agree."""
+    named = [past for past in series if past.channels is not None]
+    for past in named[1:]:
+        if past.channels != named[0].channels:
+            raise ValueError(
+                f"Series {past.name!r} has the channels {list(past.channels or ())}, series "
+                f"{named[0].name!r} has {list(named[0].channels or ())}: give all of them the same "
+                "channels, in the same order."
+            )
+    return [str(name) for name in named[0].channels or ()] if named else None
 
 
 def _by_series(times: Any, groups: Any, names: list[Any]) -> dict[Any, Any]:
     """Divide the times of steps by series."""
     if groups is not None:
-        stamps = np.asarray(names_of(times), dtype=object)
-        return {name: stamps[rows] for name, rows in rows_by_task(groups).items()}
-    held = dict(times) if isinstance(times, Mapping) else dict(zip(names, times, strict=False))
-    if len(held) != len(names) or any(name not in held for name in names):
-        raise ValueError(f"times must hold the times of each of the {len(names)} series.")
-    return held
+        stamps, rows_of = names_of(times), rows_by_task(groups)
+        n = sum(map(len, rows_of.values()))
+        if len(stamps) != n:
+            raise ValueError(
+                f"times must hold one time for each of the {n} rows, got {len(stamps)}."
+            )
+        return {name: [stamps[i] for i in rows] for name, rows in rows_of.items()}
+    is_mapping = isinstance(times, Mapping)
+    if len(times) != len(names) or (is_mapping and any(name not in times for name in names)):
+        raise ValueError(
+            f"times must hold the times of each of the {len(names)} series, got {len(times)} "
+            "entries."
+        )
+    return dict(times) if is_mapping else dict(zip(names, times, strict=True))
+
+
+def check_learned(learned: Mapping[str, Any], features: Any, channels: Any) -> None:
+    """Refuse features or channels of other names than those that ``meta_fit`` has learned from."""
+    before = learned.get("features", features)
+    if isinstance(features, str) and before != features:
+        raise ValueError(
+            f"features={features!r} here, but meta_fit has learned from features={before!r}: leave "
+            "features at 'auto', or call meta_fit again."
+        )
+    names = learned.get("channels")
+    if names is not None and channels is not None and names != [str(name) for name in channels]:
+        raise ValueError(
+            f"X has the channels {list(channels)}, but meta_fit had {names}, in this order."
+        )
 
 
 def tasks_of(

@@ -1,4 +1,4 @@
-"""Series of few steps, few windows or few normal ones; labels and parameters of the inner detector."""
+"""Series of few steps or few normal ones, and what reaches the inner detector."""
 
 import warnings
 

@@ -1,0 +1,79 @@
+"""What ``meta_fit`` refuses, and what ``fit`` refuses after it."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from sklearn_fsad import ProtoNetDetector
+from sklearn_fsad.series import WindowedDetector
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:A rate of false alarms"),
+    pytest.mark.filterwarnings("ignore:.*differ from those of every training task"),
+]
+X = np.random.default_rng(0).normal(size=(4, 80, 2))
+Y = np.zeros((4, 80), dtype=int)
+Y[:, 50:60] = 1
+X[Y == 1] += 3.0
+SERIES = list(zip(X, Y, strict=True))
+
+
+def windowed(**parameters):
+    return WindowedDetector(ProtoNetDetector(max_epochs=2), **{"window": 8, **parameters})
+
+
+@pytest.fixture(scope="module")
+def learned():
+    return windowed(features="mean").meta_fit(SERIES)
+
+
+@pytest.mark.parametrize(
+    ("times", "told"),
+    [
+        ([range(80)] * 3, "each of the 4 series, got 3 entries"),
+        ([range(80)] * 5, "each of the 4 series, got 5 entries"),
+        ({"a": range(80), 1: range(80), 2: range(80), 3: range(80)}, "each of the 4 series"),
+        ([range(80)] * 3 + [range(9)], "Series 3: times must hold one time for each of the 80"),
+    ],
+)
+def test_times_of_each_series_are_needed(times, told):
+    with pytest.raises(ValueError, match=told):
+        windowed().meta_fit(SERIES, times=times)
+
+
+def test_times_of_all_steps_must_be_as_many():
+    with pytest.raises(ValueError, match="one time for each of the 320 rows, got 100"):
+        windowed().meta_fit(
+            X.reshape(-1, 2), Y.ravel(), groups=np.repeat(range(4), 80), times=range(100)
+        )
+
+
+def test_a_huge_value_is_named_by_series_and_channel():
+    wrong = X[3].copy()
+    wrong[7, 1] = 1e70
+    with pytest.raises(ValueError, match=r"Series 3: X holds 1e\+70.*column 1, row 7"):
+        windowed().meta_fit([*SERIES[:3], (wrong, Y[3])])
+
+
+def test_windows_learned_from_are_those_of_auto(learned):
+    again = clone(learned).set_params(window="auto", features="auto").fit(X[0][:50])
+    assert again.window_ == 8
+    np.testing.assert_array_equal(
+        again.score_samples(X[1]), clone(learned).fit(X[0][:50]).score_samples(X[1])
+    )
+
+
+def test_other_features_than_those_learned_from_are_refused(learned):
+    with pytest.raises(ValueError, match=r"features='raw' here, but .* features='mean'"):
+        clone(learned).set_params(features="raw").fit(X[0])
+
+
+def test_channels_in_another_order_are_refused():
+    pd = pytest.importorskip("pandas")
+    frames = [(pd.DataFrame(rows, columns=["a", "b"]), y) for rows, y in SERIES]
+    with pytest.raises(ValueError, match=r"Series 3 has the channels \['b', 'a'\], series 0 has"):
+        windowed().meta_fit([*frames[:3], (frames[3][0][["b", "a"]], Y[3])])
+    learned = windowed().meta_fit(frames)
+    with pytest.raises(ValueError, match=r"X has the channels \['b', 'a'\], but meta_fit had"):
+        learned.fit(frames[0][0][["b", "a"]])
+    assert learned.fit(frames[0][0][:50]).feature_names_in_.tolist() == ["a", "b"]
