@@ -69,9 +69,6 @@ def times_to_show(X: Any, times: Any, n: int) -> tuple[NDArray[Any] | None, list
 
     stamps = read_times(X, times, n)
     starts = starts_of_series(stamps, n)
-    if stamps is None:
-        return None, starts
-    given = np.asarray(unwrapped(X).index if times is None else times)
-    if given.dtype.kind in "iuf":
-        return stamps, starts
-    return (stamps * 1e6).round().astype("datetime64[us]"), starts
+    if stamps is not None and stamps.dtype.kind == "m":
+        return np.asarray(stamps).astype("timedelta64[ns]").astype(np.float64) / 1e9, starts
+    return stamps, starts

@@ -61,10 +61,12 @@ class WindowStatistics(TransformerMixin, BaseEstimator):
         X : array-like of shape (n_windows, window, n_channels)
             Windows.
         y : ignored
+            Not used.
 
         Returns
         -------
         self : object
+            The fitted transformer.
         """
         X = _windows(X)
         wanted = [self.statistics] if isinstance(self.statistics, str) else list(self.statistics)
@@ -112,13 +114,20 @@ class WindowStatistics(TransformerMixin, BaseEstimator):
         Returns
         -------
         names : ndarray of shape (n_statistics * n_channels,), dtype object
+            All channels of the first statistic, then those of the next.
         """
         channels = range(self.n_channels_in_) if input_features is None else input_features
         names = [f"{s.replace('_', ' ')} of {c}" for s in self._names for c in channels]
         return np.array(names, dtype=object)
 
     def channels(self) -> list[int]:
-        """Return the position of the channel that each column of ``transform`` describes."""
+        """Tell which channel each column of ``transform`` describes.
+
+        Returns
+        -------
+        channels : list of int
+            Position of the channel, for each column.
+        """
         return list(range(self.n_channels_in_)) * len(self._names)
 
     def _statistic(self, X: Array, name: str) -> Array:

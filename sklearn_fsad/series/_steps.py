@@ -74,6 +74,7 @@ class StepScores(OutlierMixin, BaseEstimator):
         Returns
         -------
         scores : ndarray of shape (n_steps,)
+            ``score_samples(X) - offset_``.
         """
         return self.score_samples(X, times=times) - self.offset_
 
@@ -90,6 +91,7 @@ class StepScores(OutlierMixin, BaseEstimator):
         Returns
         -------
         labels : ndarray of shape (n_steps,)
+            1 or -1.
         """
         return np.where(self.decision_function(X, times=times) >= 0, 1, -1)
 
@@ -108,6 +110,7 @@ class StepScores(OutlierMixin, BaseEstimator):
         Returns
         -------
         labels : ndarray of shape (n_steps,)
+            1 or -1.
         """
         return self.fit(X, y, times=times).predict(X, times=times)
 
@@ -167,6 +170,7 @@ class StepScores(OutlierMixin, BaseEstimator):
         Returns
         -------
         p : ndarray of shape (n_steps,)
+            Between 1 / (n + 1) and 1.
         """
         check_is_fitted(self)
         normals = self._witnesses.normals
@@ -221,6 +225,7 @@ class StepScores(OutlierMixin, BaseEstimator):
         Returns
         -------
         auc : float
+            0.5 is chance, 1 is perfect.
         """
         if y is None:
             raise ValueError("The labels 'y' of the steps are needed here; got None.")
@@ -241,6 +246,7 @@ class StepScores(OutlierMixin, BaseEstimator):
         Returns
         -------
         stream : SeriesStream
+            It takes the steps one by one.
         """
         check_is_fitted(self)
         return SeriesStream(self, history)

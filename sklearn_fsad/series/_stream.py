@@ -75,6 +75,7 @@ class SeriesStream:
         Returns
         -------
         label : int
+            1 or -1.
         """
         return 1 if self.score_next(row) >= self.offset_ else -1
 
@@ -89,6 +90,7 @@ class SeriesStream:
         Yields
         ------
         score : float
+            Higher = more normal.
         """
         for row in rows:
             yield self.score_next(row)

@@ -16,6 +16,7 @@ from sklearn.neighbors import LocalOutlierFactor  # noqa: E402
 from sklearn_fsad import ProtoNetDetector, WindowedDetector  # noqa: E402
 from sklearn_fsad.plotting import SeriesDisplay  # noqa: E402
 
+pytestmark = pytest.mark.filterwarnings("ignore:A rate of false alarms")
 START, N = 200, 300
 MINUTES = pd.date_range("2026-03-01 06:00", periods=N, freq="min")
 
