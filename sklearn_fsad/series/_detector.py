@@ -18,13 +18,22 @@ from .._input.codings import Coding
 from .._input.columns import known_columns
 from .._input.labels import NORMAL, read_labels, warn_if_mostly_anomalous
 from .._input.rows import refuse_huge, validated_rows
-from .._state import resolve_state
 from .._typing import Array, Codes
 from .._values import as_finite
 from .._version import doc_link_template
 from .._warn import warn
 from ..thresholds import resolve_threshold
-from ._learning import CHOICES, WINDOWS, channels_of, check_learned, chosen, past_series, tasks_of
+from ._learning import (
+    CHOICES,
+    WINDOWS,
+    channels_of,
+    check_widths,
+    chosen,
+    is_auto,
+    past_series,
+    settings,
+    tasks_of,
+)
 from ._steps import StepScores
 from ._times import read_times, starts_of_series, times_with_more
 from ._training import (
@@ -32,7 +41,7 @@ from ._training import (
     TrainingWindows,
     kept_steps,
     reader_of,
-    window_for,
+    warn_if_divided,
     windows_to_fit,
 )
 from ._witnesses import Witnesses, left_out_scores
@@ -250,7 +259,7 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
         series = past_series(X, y, groups, times, self.outlier_label)
         channels = channels_of(series)
         windows = WINDOWS if self.window == "auto" else (int(self.window),)
-        features = CHOICES if self._is_auto(self.features) else (self.features,)
+        features = CHOICES if is_auto(self.features) else (self.features,)
         window, described = chosen(series, windows, features, self.causal)
         detector.meta_fit(tasks_of(series, window, described, self.causal))
         found: dict[str, Any] = {"window": window, "channels": channels}
@@ -291,11 +300,14 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
         refuse_huge(rows)
         warn_if_mostly_anomalous(codes, coding, self.outlier_label)
         starts = starts_of_series(stamps, len(rows))
-        window, features = self._settings(rows, starts)
+        given = self.detector, self.window, self.features
+        window, features = settings(*given, rows, starts, known_columns(self))
+        warn_if_divided(codes, starts, window)
         kept, groups = kept_steps(codes, starts, window, self.causal, self.stride)
         normal = kept & (groups == 0)
         reader = reader_of(features, window, self.stride, self.causal, rows, normal, starts)
         windows = windows_to_fit(reader, rows, kept, groups, starts)
+        check_widths(self.detector, windows.rows.shape[1], rows.shape[1])
         self.support_X_, self.support_y_, self._stamps = rows, codes, stamps
         self._coding, self._reader, self._windows = coding, reader, windows
         self.window_, self.features_ = window, reader.features
@@ -308,18 +320,6 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
         )
         self.n_independent_ = len(self._witnesses.normals)
         self._set_offset()
-
-    def _settings(self, rows: Array, starts: list[int]) -> tuple[int, Any]:
-        """Return the length and the description of windows: given, learned or usual."""
-        state = resolve_state(getattr(self.detector, "pretrained", None))
-        learned = {} if state is None else state.info.get("windows", {})
-        window, features = self.window, self.features
-        if window == "auto":
-            window = learned.get("window", window_for(rows, starts))
-        if self._is_auto(features):
-            features = learned.get("features", CHOICES[0])
-        check_learned(learned, features, known_columns(self))
-        return int(window), features
 
     def _new_detector(self, outlier_label: Any = "auto") -> Any:
         """Clone the detector, to be given labels of windows."""
@@ -365,10 +365,6 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
         own = self._windows.find(Z)
         scores[own >= 0] = -self._left_out[own[own >= 0]]
         return scores
-
-    @staticmethod
-    def _is_auto(features: Any) -> bool:
-        return isinstance(features, str) and features == "auto"
 
     def _validated(self, X: Any, **checks: Any) -> Array:
         """Validate steps; missing values are left to detectors that accept them."""

@@ -14,12 +14,13 @@ from .._detectors.prototypes.detector import ProtoNetDetector
 from .._input.labels import ANOMALOUS, UNLABELLED
 from .._input.names import names_of
 from .._input.rows import named_rows, refuse_huge
+from .._state import resolve_state
 from .._stats.ranking import clearly_better
 from .._typing import Array, Codes
 from ..tasks._forms import rows_by_task
 from ..tasks._task_set import coded_tasks
 from ._times import read_times, starts_of_series
-from ._training import USUAL_WINDOW, kept_steps, reader_of, training_windows
+from ._training import USUAL_WINDOW, kept_steps, reader_of, training_windows, window_for
 
 WINDOWS = (8, 16, 32)
 CHOICES = ("statistics", "mean")
@@ -105,18 +106,44 @@ def _by_series(times: Any, groups: Any, names: list[Any]) -> dict[Any, Any]:
     return dict(times) if is_mapping else dict(zip(names, times, strict=True))
 
 
-def check_learned(learned: Mapping[str, Any], features: Any, channels: Any) -> None:
-    """Refuse features or channels of other names than those that ``meta_fit`` has learned from."""
-    before = learned.get("features", features)
-    if isinstance(features, str) and before != features:
-        raise ValueError(
-            f"features={features!r} here, but meta_fit has learned from features={before!r}: leave "
-            "features at 'auto', or call meta_fit again."
-        )
-    names = learned.get("channels")
+def is_auto(features: Any) -> bool:
+    """Tell whether the description of windows is to be chosen."""
+    return isinstance(features, str) and features == "auto"
+
+
+def settings(
+    detector: Any, window: Any, features: Any, X: Array, starts: list[int], channels: Any
+) -> tuple[int, Any]:
+    """Return the length and the description of windows: given, learned or usual.
+
+    Refuse channels of other names, and other features, than ``meta_fit`` has learned from.
+    """
+    state = resolve_state(getattr(detector, "pretrained", None))
+    learned = {} if state is None else state.info.get("windows", {})
+    names, described = learned.get("channels"), learned.get("features", CHOICES[0])
     if names is not None and channels is not None and names != [str(name) for name in channels]:
         raise ValueError(
             f"X has the channels {list(channels)}, but meta_fit had {names}, in this order."
+        )
+    if "features" in learned and isinstance(features, str) and features not in ("auto", described):
+        raise ValueError(
+            f"features={features!r} here, but meta_fit has learned from features={described!r}: "
+            "leave features at 'auto', or call meta_fit again."
+        )
+    if window == "auto":
+        window = learned.get("window", window_for(X, starts))
+    return int(window), described if is_auto(features) else features
+
+
+def check_widths(detector: Any, width: int, n_channels: int) -> None:
+    """Refuse windows that a meta-fitted detector of so many columns was not meant for."""
+    state = resolve_state(getattr(detector, "pretrained", None))
+    learned = None if state is None else state.n_features_in
+    if learned is not None and learned != width:
+        raise ValueError(
+            f"Windows of {n_channels} channels are described by {width} columns here, but the "
+            f"{type(detector).__name__} was meta-fitted on {learned}: give as many channels as to "
+            "meta_fit, with the same window and features, or call meta_fit of WindowedDetector."
         )
 
 

@@ -15,6 +15,7 @@ from sklearn.base import clone
 
 from .._input.labels import ANOMALOUS
 from .._typing import Array, Codes, Mask
+from .._warn import warn
 from ._statistics import FlatWindows, WindowStatistics
 from ._windows import WindowReader, steps_of_windows, whole_windows, windows_of
 
@@ -22,6 +23,7 @@ USUAL_WINDOW = 16
 _LEAST_WINDOW = 4
 _WINDOWS = 6  # of a series to fit to, at least
 _FEWEST = 3  # normal windows: where one is left out, two others remain
+_MANY = 5  # series without labelled anomalies, from which on short ones are told
 _MOST_DESCRIBED = 4096  # windows that features are fitted to
 FEATURES = {
     "statistics": WindowStatistics(),
@@ -85,6 +87,18 @@ def window_for(X: Array, starts: Sequence[int]) -> int:
     """Return the window for a series to fit to: 16, or less so that its longest part holds six."""
     longest = max(b - a for a, b in pairwise([*starts, len(X)]))
     return int(np.clip(longest // _WINDOWS, _LEAST_WINDOW, USUAL_WINDOW))
+
+
+def warn_if_divided(codes: Codes, starts: Sequence[int], window: int) -> None:
+    """Warn if gaps in time leave pieces that hardly hold a window, as those of working days."""
+    pieces = [b - a for a, b in pairwise([*starts, len(codes)]) if (codes[a:b] != ANOMALOUS).all()]
+    if len(pieces) >= _MANY and np.median(pieces) < 2 * window:
+        warn(
+            f"Gaps in the times divide the steps into {len(starts)} series of about "
+            f"{np.median(pieces):.0f} steps, and windows of {window} do not reach across a gap. If "
+            "the steps follow each other all the same, pass times=range(len(X)) here and where "
+            "steps are scored."
+        )
 
 
 def reader_of(

@@ -77,3 +77,11 @@ def test_channels_in_another_order_are_refused():
     with pytest.raises(ValueError, match=r"X has the channels \['b', 'a'\], but meta_fit had"):
         learned.fit(frames[0][0][["b", "a"]])
     assert learned.fit(frames[0][0][:50]).feature_names_in_.tolist() == ["a", "b"]
+
+
+def test_a_message_about_other_columns_speaks_of_channels(learned):
+    with pytest.raises(ValueError, match="Windows of 1 channels are described by 1 columns here"):
+        clone(learned).fit(X[0][:, :1])
+    by_rows = ProtoNetDetector(max_epochs=2).meta_fit(SERIES)
+    with pytest.raises(ValueError, match="was meta-fitted on 2: give as many channels"):
+        WindowedDetector(by_rows, window=8).fit(X[0])

@@ -84,3 +84,14 @@ def test_times_that_do_not_follow_are_refused(former, more, told):
     with pytest.raises(ValueError, match=told):
         detector.partial_fit(X[50:], times=more)
     assert len(detector.support_X_) == 50
+
+
+def test_days_of_work_give_a_warning_since_each_weekend_is_a_gap():
+    frame = pd.DataFrame(X, index=pd.bdate_range("2024-01-01", periods=100))
+    detector = WindowedDetector(ProtoNetDetector(), window=4, alpha=0.3)
+    with pytest.warns(UserWarning, match=r"into 20 series of about 5 steps.*times=range\(len\(X"):
+        detector.fit(frame)
+    detector.fit(frame, times=range(100))
+    labelled = np.r_[np.zeros(50), np.tile([1, 1, 0, 0, 0], 10)]
+    times = np.arange(100) + 10 * np.r_[np.zeros(50), np.repeat(np.arange(1, 11), 5)]
+    detector.fit(X, labelled, times=times)  # the labelled stretches were cut out on purpose
