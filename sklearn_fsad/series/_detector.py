@@ -230,7 +230,7 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
         ``detector`` is meta-fitted. It becomes the parameter ``detector``, so that clones and
         searches keep it. With ``window="auto"`` or ``features="auto"`` its state also holds what
         held-out series have chosen: other than windows of 16 and "statistics" only what is better
-        by one standard error.
+        by one standard error. ``fit`` refuses other features, and channels of other names.
 
         Parameters
         ----------

@@ -1,9 +1,16 @@
 """A wide table of ones and zeros is a table, for every detector and all that it computes."""
 
+import warnings
+
 import numpy as np
 import pytest
 
-from sklearn_fsad import MAMLDetector, NeuralProcessDetector, ProtoNetDetector
+from sklearn_fsad import (
+    InContextDetector,
+    MAMLDetector,
+    NeuralProcessDetector,
+    ProtoNetDetector,
+)
 from sklearn_fsad._evidence.family_normals import mahalanobis_scaled, nearest_scaled, off_axis
 from sklearn_fsad._evidence.support import Support
 from sklearn_fsad._stats.moments import MOST_COLUMNS, are_embeddings
@@ -82,3 +89,14 @@ def test_the_neural_process_scales_each_column_of_a_table(one_hot, embedding, re
 def test_the_display_of_features_says_that_every_detector_has_their_scores():
     with pytest.raises(TypeError, match="Every detector of this package does"):
         FeatureScoreDisplay.from_estimator(object(), [[0.0]])
+
+
+@pytest.mark.parametrize("make", [InContextDetector, ProtoNetDetector, MAMLDetector])
+@pytest.mark.parametrize("n_anomalous", [0, 3])
+def test_a_wide_row_alone_has_the_score_that_it_has_among_others(make, n_anomalous, embedding):
+    y = np.r_[np.ones(20 - n_anomalous), -np.ones(n_anomalous)] if n_anomalous else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an untrained network says so
+        detector = make().fit(embedding[:20], y)
+    alone = [detector.score_samples(row[None])[0] for row in embedding[20:]]
+    np.testing.assert_array_equal(detector.score_samples(embedding[20:]), alone)

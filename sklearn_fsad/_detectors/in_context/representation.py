@@ -90,7 +90,8 @@ class TableRepresentation:
 
     def transform(self, X: Array) -> Array:
         """Represent rows: (m, d) -> (m, n_evidence + N_FACTS)."""
-        return self._with_facts(self._seen.transform(X[:, self._columns]))
+        # row by row in memory, or numpy adds up a row alone in another order than among others
+        return self._with_facts(self._seen.transform(np.ascontiguousarray(X[:, self._columns])))
 
     def _with_facts(self, evidence: Array) -> Array:
         return np.column_stack([evidence, np.tile(self._facts, (len(evidence), 1))])
