@@ -57,13 +57,13 @@ class TrainingWindows:
     @cached_property
     def _places(self) -> dict[bytes, int]:
         """Place of each window that no other equals."""
-        keys = [row.tobytes() for row in self.rows]
+        keys = [row.tobytes() for row in self.rows + 0.0]  # -0.0 becomes 0.0
         repeated = {key for key, n in Counter(keys).items() if n > 1}
         return {key: i for i, key in enumerate(keys) if key not in repeated}
 
     def find(self, rows: Array) -> NDArray[np.intp]:
         """Find windows among these: their places, -1 where they are none of them: (m,)."""
-        return np.array([self._places.get(row.tobytes(), -1) for row in rows], dtype=np.intp)
+        return np.array([self._places.get(row.tobytes(), -1) for row in rows + 0.0], dtype=np.intp)
 
     def without_overlaps(self, window: int) -> TrainingWindows:
         """Keep windows of each stretch of anomalies that share no step, counted from its end.

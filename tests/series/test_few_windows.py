@@ -68,3 +68,10 @@ def test_past_series_without_anomalies_need_no_convention_of_labels():
 def test_wrong_parameters_of_the_inner_detector_are_refused():
     with pytest.raises(InvalidParameterError, match="'max_epochs' parameter of ProtoNetDetector"):
         WindowedDetector(ProtoNetDetector(max_epochs=-1)).fit(X)
+
+
+def test_a_training_window_is_found_whatever_the_sign_of_its_zeros():
+    zeros, negative = X[:100].copy(), X[:100].copy()
+    zeros[30], negative[30] = 0.0, -0.0
+    detector = windowed(features="raw").fit(zeros)
+    np.testing.assert_array_equal(detector.score_samples(negative), detector.score_samples(zeros))
