@@ -119,7 +119,7 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
     >>> from sklearn_fsad import ProtoNetDetector
     >>> from sklearn_fsad.series import WindowedDetector
     >>> X = np.random.default_rng(0).normal(size=(500, 2))
-    >>> X[400:420] *= 3  # a stretch of larger spread
+    >>> X[400:420] *= 5  # a stretch of larger spread
     >>> detector = WindowedDetector(ProtoNetDetector(), window=8).fit(X[:300])
     >>> scores = detector.score_samples(X[300:])
     >>> bool(scores[108:120].max() < scores[:100].min())

@@ -44,8 +44,8 @@ class WindowStatistics(TransformerMixin, BaseEstimator):
     >>> from sklearn_fsad.series import WindowStatistics
     >>> windows = np.array([[[0.0], [1.0], [0.0], [1.0]], [[5.0], [5.0], [5.0], [6.0]]])
     >>> WindowStatistics(("level", "roughness")).fit_transform(windows).round(2)
-    array([[ 0.5 ,  0.  ],
-           [ 5.25, -1.1 ]])
+    array([[0.5 , 6.05],
+           [5.25, 4.95]])
     """
 
     reads_short_windows = True  # steps that a window lacks are missing, and not repeated
