@@ -113,7 +113,7 @@ class SeriesDisplay:
         Parameters
         ----------
         estimator : estimator
-            A fitted :class:`~sklearn_fsad.series.WindowedDetector`; or another detector, classifier
+            A fitted :class:`~sklearn_fsad.WindowedDetector`; or another detector, classifier
             or pipeline, which then judges each step alone.
         X : array-like of shape (n_steps, n_channels)
             Steps in order of time.

@@ -83,7 +83,7 @@ def stretches(
     >>> detector = WindowedDetector(ProtoNetDetector(), window=8).fit(X[:300])
     >>> found = stretches(detector, X[300:], n=1)
     >>> found[["start", "end", "n_steps", "column_1"]].to_dict("records")
-    [{'start': 102, 'end': 125, 'n_steps': 24, 'column_1': 'x1'}]
+    [{'start': 103, 'end': 123, 'n_steps': 21, 'column_1': 'x1'}]
     """
     pandas = _pandas()
     if not isinstance(detector, WindowedDetector):

@@ -10,8 +10,12 @@ matplotlib = pytest.importorskip("matplotlib", reason="pictures need matplotlib"
 matplotlib.use("agg")
 
 import matplotlib.pyplot as plt  # noqa: E402
+from sklearn.decomposition import PCA  # noqa: E402
+from sklearn.frozen import FrozenEstimator  # noqa: E402
 from sklearn.linear_model import LogisticRegression  # noqa: E402
 from sklearn.neighbors import LocalOutlierFactor  # noqa: E402
+from sklearn.pipeline import make_pipeline  # noqa: E402
+from sklearn.preprocessing import StandardScaler  # noqa: E402
 
 from sklearn_fsad import ProtoNetDetector, WindowedDetector  # noqa: E402
 from sklearn_fsad.plotting import SeriesDisplay  # noqa: E402
@@ -37,7 +41,9 @@ def made_series(n_channels=2):
 
 
 def windowed(X, detector=None, **how):
-    return WindowedDetector(detector or ProtoNetDetector(), window=8, **how).fit(X[:START])
+    return WindowedDetector(detector or ProtoNetDetector(), window=8, alpha=0.1, **how).fit(
+        X[:START]
+    )
 
 
 def labels_of(display):
@@ -151,6 +157,18 @@ def test_detectors_of_rows_are_drawn_too():
     classifier = LogisticRegression().fit(X, y)
     chances = SeriesDisplay.from_estimator(classifier, X, y)
     np.testing.assert_array_equal(chances.scores > chances.threshold, classifier.predict(X) == 1)
+
+
+def test_a_detector_at_the_end_of_a_pipeline_is_drawn_in_the_units_of_the_series():
+    X, y = made_series(n_channels=6)
+    pipe = make_pipeline(
+        StandardScaler(), PCA(5), WindowedDetector(ProtoNetDetector(), window=8, alpha=0.1)
+    )
+    display = SeriesDisplay.from_estimator(pipe.fit(X[:START]), X, y)
+    np.testing.assert_array_equal(display.X, X[:, :4])
+    np.testing.assert_array_equal(display.scores, -pipe.score_samples(X))
+    frozen = FrozenEstimator(windowed(X))
+    assert labels_of(SeriesDisplay.from_estimator(frozen, X, y))[3] == "x5"
 
 
 def test_known_scores_can_be_drawn_without_a_threshold():
