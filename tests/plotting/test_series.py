@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 
 matplotlib = pytest.importorskip("matplotlib", reason="pictures need matplotlib")
@@ -175,6 +176,16 @@ def test_known_scores_can_be_drawn_without_a_threshold():
     display = SeriesDisplay.from_predictions(np.zeros((4, 1)), [0.0, 1.0, 0.5, 2.0])
     assert len(display.ax_.lines) == 1
     assert display.ax_.get_legend() is None
+
+
+@pytest.mark.parametrize("of", [pl.DataFrame, lambda d: pl.DataFrame(d).to_arrow()])
+def test_frames_of_other_libraries_are_drawn_with_their_names(of):
+    X, y = made_series()
+    frame = of(dict(zip(["noise", "heat"], X.T, strict=True)))
+    display = SeriesDisplay.from_predictions(frame, X[:, 0], y, times=pl.Series(MINUTES))
+    assert labels_of(display) == ["noise", "heat", "anomaly score"]
+    np.testing.assert_array_equal(display.X, X)
+    np.testing.assert_array_equal(display.times, MINUTES.to_numpy())
 
 
 def test_a_channel_may_have_gaps():
