@@ -138,6 +138,12 @@ def test_the_index_of_a_frame_is_its_times():
     assert spans_of(again.ax_) == [(2395.0, 2595.0)]
 
 
+def test_durations_are_drawn_in_seconds():
+    X, y = made_series()
+    display = SeriesDisplay.from_estimator(windowed(X), X, y, times=MINUTES - MINUTES[0])
+    np.testing.assert_array_equal(display.times, np.arange(N) * 60.0)
+
+
 def test_given_axes_are_used_a_single_one_for_the_score():
     X, y = made_series()
     _, axes = plt.subplots(3, 1)
