@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import find_objects
 from scipy.ndimage import label as numbered
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils import check_consistent_length, column_or_1d
 
 from .._input.estimators import coding_of_fit
 from .._input.labels import ANOMALOUS, codes_to_labels, encode_labels
+from .._input.rows import named_rows
 from .._typing import Array, Codes, Mask
 from ._steps import channels_to_show, named_channels, scores_of_steps, times_to_show
 from ._style import ANOMALY_COLOR, NORMAL_COLOR, check_matplotlib, tidy
@@ -113,7 +114,7 @@ class SeriesDisplay:
         Parameters
         ----------
         estimator : estimator
-            A fitted :class:`~sklearn_fsad.series.WindowedDetector`; or another detector, classifier
+            A fitted :class:`~sklearn_fsad.WindowedDetector`; or another detector, classifier
             or pipeline, which then judges each step alone.
         X : array-like of shape (n_steps, n_channels)
             Steps in order of time.
@@ -211,7 +212,7 @@ class SeriesDisplay:
             ``X``, or the labels are in no accepted coding.
         """
         check_matplotlib(f"{cls.__name__}.from_predictions")
-        rows = check_array(X, dtype=np.float64, ensure_all_finite="allow-nan")
+        rows, _ = named_rows(X, dtype=np.float64, ensure_all_finite="allow-nan")
         values = column_or_1d(np.asarray(scores, dtype=np.float64))
         check_consistent_length(rows, values)
         if not np.isfinite(values).all():

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._input.containers import unwrapped
-from .._input.estimators import final_estimator
 from .._input.frames import column_names
 from .._typing import Array
 from ._style import scores_and_threshold
@@ -32,14 +31,13 @@ def channels_to_show(estimator: Any, X: Any, times: Any, scores: Array) -> list[
 
     ``scores`` of shape (n_steps,) are anomaly scores.
     """
-    detector = final_estimator(estimator)
-    if np.shape(X)[1] <= _MOST_CHANNELS or not hasattr(detector, "window_"):
+    if np.shape(X)[1] <= _MOST_CHANNELS or not hasattr(estimator, "window_"):
         return None
     from ..series._blame import contributions_at  # needs torch
 
     worst = np.sort(np.argsort(-scores, kind="stable")[:_N_EXPLAINED])
-    rows, starts = detector._series(X, times)
-    contributions = contributions_at(detector, rows, starts, worst)
+    rows, starts = estimator._series(X, times)
+    contributions = contributions_at(estimator, rows, starts, worst)
     if contributions is None:
         return None
     order = np.argsort(-contributions.mean(axis=0), kind="stable")[:_MOST_CHANNELS]

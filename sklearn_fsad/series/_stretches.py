@@ -154,9 +154,13 @@ def _labels(X: Any, times: Any, n: int) -> Any:
 
     if times is not None:
         held = pandas.Index(names_of(times))
-        return held if pandas.api.types.is_numeric_dtype(held) else pandas.to_datetime(held)
+        return pandas.to_datetime(held) if _are_words(held) else held
     X = unwrapped(X)
     return X.index if isinstance(X, pandas.DataFrame) else np.arange(n)
+
+
+def _are_words(names: Any) -> bool:
+    return all(isinstance(name, str) for name in names)
 
 
 def _columns_to_blame(

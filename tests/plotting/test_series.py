@@ -4,14 +4,19 @@ import sys
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 
 matplotlib = pytest.importorskip("matplotlib", reason="pictures need matplotlib")
 matplotlib.use("agg")
 
 import matplotlib.pyplot as plt  # noqa: E402
+from sklearn.decomposition import PCA  # noqa: E402
+from sklearn.frozen import FrozenEstimator  # noqa: E402
 from sklearn.linear_model import LogisticRegression  # noqa: E402
 from sklearn.neighbors import LocalOutlierFactor  # noqa: E402
+from sklearn.pipeline import make_pipeline  # noqa: E402
+from sklearn.preprocessing import StandardScaler  # noqa: E402
 
 from sklearn_fsad import ProtoNetDetector, WindowedDetector  # noqa: E402
 from sklearn_fsad.plotting import SeriesDisplay  # noqa: E402
@@ -37,7 +42,9 @@ def made_series(n_channels=2):
 
 
 def windowed(X, detector=None, **how):
-    return WindowedDetector(detector or ProtoNetDetector(), window=8, **how).fit(X[:START])
+    return WindowedDetector(detector or ProtoNetDetector(), window=8, alpha=0.1, **how).fit(
+        X[:START]
+    )
 
 
 def labels_of(display):
@@ -131,6 +138,12 @@ def test_the_index_of_a_frame_is_its_times():
     assert spans_of(again.ax_) == [(2395.0, 2595.0)]
 
 
+def test_durations_are_drawn_in_seconds():
+    X, y = made_series()
+    display = SeriesDisplay.from_estimator(windowed(X), X, y, times=MINUTES - MINUTES[0])
+    np.testing.assert_array_equal(display.times, np.arange(N) * 60.0)
+
+
 def test_given_axes_are_used_a_single_one_for_the_score():
     X, y = made_series()
     _, axes = plt.subplots(3, 1)
@@ -153,10 +166,32 @@ def test_detectors_of_rows_are_drawn_too():
     np.testing.assert_array_equal(chances.scores > chances.threshold, classifier.predict(X) == 1)
 
 
+def test_a_detector_at_the_end_of_a_pipeline_is_drawn_in_the_units_of_the_series():
+    X, y = made_series(n_channels=6)
+    pipe = make_pipeline(
+        StandardScaler(), PCA(5), WindowedDetector(ProtoNetDetector(), window=8, alpha=0.1)
+    )
+    display = SeriesDisplay.from_estimator(pipe.fit(X[:START]), X, y)
+    np.testing.assert_array_equal(display.X, X[:, :4])
+    np.testing.assert_array_equal(display.scores, -pipe.score_samples(X))
+    frozen = FrozenEstimator(windowed(X))
+    assert labels_of(SeriesDisplay.from_estimator(frozen, X, y))[3] == "x5"
+
+
 def test_known_scores_can_be_drawn_without_a_threshold():
     display = SeriesDisplay.from_predictions(np.zeros((4, 1)), [0.0, 1.0, 0.5, 2.0])
     assert len(display.ax_.lines) == 1
     assert display.ax_.get_legend() is None
+
+
+@pytest.mark.parametrize("of", [pl.DataFrame, lambda d: pl.DataFrame(d).to_arrow()])
+def test_frames_of_other_libraries_are_drawn_with_their_names(of):
+    X, y = made_series()
+    frame = of(dict(zip(["noise", "heat"], X.T, strict=True)))
+    display = SeriesDisplay.from_predictions(frame, X[:, 0], y, times=pl.Series(MINUTES))
+    assert labels_of(display) == ["noise", "heat", "anomaly score"]
+    np.testing.assert_array_equal(display.X, X)
+    np.testing.assert_array_equal(display.times, MINUTES.to_numpy())
 
 
 def test_a_channel_may_have_gaps():

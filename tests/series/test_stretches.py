@@ -92,6 +92,12 @@ def test_stretches_are_named_by_given_times(of, detector, later):
     found = stretches(detector, later, times=of(MINUTES[START:]))
     plain = stretches(detector, later)
     assert found["start"].tolist() == MINUTES[START:][plain["start"]].tolist()
+
+
+def test_stretches_are_named_by_durations_and_numbers(detector, later):
+    plain = stretches(detector, later)
+    durations = stretches(detector, later, times=MINUTES[START:] - MINUTES[START])
+    assert (durations["peak"] / pd.Timedelta("1min")).tolist() == plain["peak"].tolist()
     numbers = stretches(detector, later, times=np.arange(200) * 0.5)
     assert numbers["end"].tolist() == (plain["end"] * 0.5).tolist()
 
