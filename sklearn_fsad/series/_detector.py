@@ -19,9 +19,10 @@ from .._input.columns import known_columns
 from .._input.labels import NORMAL, read_labels, warn_if_mostly_anomalous
 from .._input.rows import refuse_huge, validated_rows
 from .._typing import Array, Codes
-from .._values import as_finite
+from .._values import as_finite, plain_scalar
 from .._version import doc_link_template
 from .._warn import warn
+from ..exceptions import FarTaskWarning
 from ..thresholds import resolve_threshold
 from ._learning import (
     CHOICES,
@@ -100,7 +101,7 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
     n_independent_ : int
         Independent normal windows that the training windows are worth: their number divided by the
         autocorrelation time of their scores, or by the steps of a window if that is more.
-    support_X_ : ndarray of shape (n_steps, n_features_in_)
+    support_X_ : ndarray of shape (n_steps, n_channels)
         The series given to ``fit``.
     support_y_ : ndarray of shape (n_steps,)
         Its labels: 0 normal, 1 anomalous, -1 unlabelled.
@@ -275,8 +276,9 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
 
         Parameters
         ----------
-        threshold : {"auto", "conformal", "f1"}, callable or PyThresh object, default=None
-            As the parameter of that name; None keeps the present one.
+        threshold : {"auto", "conformal", "f1"}, callable, PyThresh object or float, default=None
+            As the parameter of that name; a number is a threshold on ``score_samples``, until the
+            next ``fit``. None keeps the present one.
         alpha : float in (0, 1), default=None
             Rate of false alarms to aim at; None keeps the present one.
 
@@ -286,6 +288,10 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
             The detector, with another ``offset_``.
         """
         check_is_fitted(self)
+        threshold = plain_scalar(threshold)
+        if isinstance(threshold, Real):
+            self.offset_ = as_finite(threshold, "threshold")
+            return self
         with restored_on_error(self):
             self.threshold = self.threshold if threshold is None else threshold
             self.alpha = self.alpha if alpha is None else alpha
@@ -329,7 +335,9 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
         return detector
 
     def _fitted(self, windows: TrainingWindows) -> Any:
-        return self._new_detector(-1).fit(windows.rows, windows.y)
+        with warnings.catch_warnings():  # its limit is for rows that are independent
+            warnings.simplefilter("ignore", FarTaskWarning)
+            return self._new_detector(-1).fit(windows.rows, windows.y)
 
     def _scores_from(self, windows: TrainingWindows, rows: Array) -> Array:
         """Score windows by a detector that is fitted to others, larger = more anomalous."""

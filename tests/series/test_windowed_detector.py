@@ -109,6 +109,16 @@ def test_a_series_that_is_too_short_for_the_rate_of_false_alarms_is_told():
         detector.set_threshold(alpha=0.5)
 
 
+def test_a_number_is_a_threshold_until_the_next_fit():
+    X, _ = series()
+    detector = windowed().fit(X[:150])
+    former, median = detector.offset_, np.median(detector.score_samples(X))
+    assert (detector.set_threshold(median).predict(X) == -1).sum() == 200
+    assert detector.fit(X[:150]).offset_ == former
+    with pytest.raises(ValueError, match="threshold"):
+        detector.set_threshold(np.nan)
+
+
 def test_labels_make_a_threshold_by_f1_where_two_stretches_have_them():
     X, y = series()
     both = y.copy()
