@@ -29,6 +29,8 @@ COMMANDS = {  # command -> module, and what the names of its two functions end i
     "tables": "tables",
     "tables gaps": "measures.gaps",
     "tables mixed": "measures.mixed",
+    "series": "measures.series",
+    "series alarms": "measures.series_alarms",
     "one-table relations": "measures.relations",
     "one-table missing": "measures.missing",
     "many-tasks hidden": "measures.generated:hidden",
