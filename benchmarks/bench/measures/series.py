@@ -11,13 +11,13 @@ import copy
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from bench.families import try_to_make
+from bench.families import saving, try_to_make
 from bench.methods.detectors import meta_training_tasks
 from bench.methods.series import (
     FEATURES,
@@ -29,6 +29,7 @@ from bench.methods.series import (
 )
 from bench.options import add_detectors, add_options, refusing
 from bench.protocols.families import Task, load_family, make_folds, random_state_of
+from bench.protocols.one_table import choose_tables
 from bench.protocols.series import EMBARGO, STRETCH, SeriesEpisode, SeriesProtocol
 from bench.report.conditions import PACKAGES, conditions
 from bench.report.markdown import (
@@ -54,8 +55,10 @@ ABOUT = (
     f"tested on all later steps that are at least {EMBARGO} steps from every step of the support; "
     "a step is scored by itself and steps before it, aeon's adapter also by up to 15 after it",
     '"steps": each step alone; "statistics", "mean", "raw": `WindowedDetector` with that '
-    '`features`; "windows": with its defaults; "flat windows": all values of trailing windows of 16 '
-    "steps; "means": their means. Baselines see columns scaled by the support",
+    '`features`; "flat windows": all values of trailing windows of 16 '
+    'steps; "means": their means. Baselines see columns scaled by the support',
+    '"held out": meta-fitted on other recordings, or on other groups of recordings; "windows": '
+    "`WindowedDetector` with its defaults",
     f"VUS-PR is aeon's `range_pr_vus_score` with buffers of up to {MOST_BUFFER} steps; steps that "
     "are not tested on are left out",
 )
@@ -97,21 +100,24 @@ def run(args: argparse.Namespace) -> Iterator[Result]:
             raise ValueError(f"No such baseline: {', '.join(sorted(unknown))}.")
         detectors = on_windows_of_each_kind(args.detector)
         tasks = load_family(args.data)
-        tested = [t.name for t in tasks if t.testable and t.name in (args.tables or [t.name])]
+        tested = [task.name for task in tasks if task.testable]
+        if args.tables:
+            tested = [task.name for task in choose_tables(tasks, args.tables)]
         header = make_header(args, tasks, SOURCES, ("aeon",))
         runner = SeriesRunner(tasks, tested, args)
         for name in tested:
             list(runner.protocol.episodes(runner.tasks[name]))
+    save = saving(args.results / args.label, runner, header)
     wanted = baselines if args.only is None else args.only
-    runner.run_plain({name: baselines[name] for name in wanted})
-    runner.run_plain({name: maker_of(detector) for name, detector in detectors.items()})
+    runner.run_plain({name: baselines[name] for name in wanted}, save)
+    runner.run_plain({name: maker_of(detector) for name, detector in detectors.items()}, save)
     for split in args.meta:
-        runner.run_meta(split, detectors_of_series(args.detector))
-    frame = pd.DataFrame(runner.rows)
+        runner.run_meta(split, detectors_of_series(args.detector), save)
     header["notes"] += runner.notes()
-    text = report(frame, header, [spec.label for spec in args.detector])
+    save()
+    text = report(runner.frame(), header, [spec.label for spec in args.detector])
     title = f"{args.label}: later steps of recordings"
-    yield Result(args.label, title, text, frame, bool(runner.failures))
+    yield Result(args.label, title, text, failed=bool(runner.failures))
 
 
 class SeriesRunner:
@@ -133,13 +139,18 @@ class SeriesRunner:
         self.failures: dict[str, list[str]] = {}
         self.meta_seconds: dict[str, list[float]] = {}
 
-    def run_plain(self, makers: Mapping[str, SeriesMaker]) -> None:
-        """Measure methods that learn from the support alone."""
-        for task in tqdm(self.tested, "recordings"):
+    def frame(self) -> pd.DataFrame:
+        """Return the measured rows."""
+        return pd.DataFrame(self.rows)
+
+    def run_plain(self, makers: Mapping[str, SeriesMaker], save: Callable[[], None]) -> None:
+        """Measure methods that learn from the support alone; ``save`` after each recording."""
+        for task in tqdm(self.tested if makers else (), "recordings"):
             for name, make in makers.items():
                 self.run_method(name, make, task)
+            save()
 
-    def run_meta(self, split: str, detectors: Mapping[str, Any]) -> None:
+    def run_meta(self, split: str, detectors: Mapping[str, Any], save: Callable[[], None]) -> None:
         """Measure detectors that are meta-fitted on the training recordings of each fold."""
         detectors = {k: d for k, d in detectors.items() if hasattr(d, "meta_fit")}
         for fold in tqdm(make_folds(list(self.tasks.values()), split, self.seed), split):
@@ -154,6 +165,7 @@ class SeriesRunner:
                 self.meta_seconds.setdefault(name, []).append(time.process_time() - start)
                 for task in tested:
                     self.run_method(name, maker_of(learned), task)
+            save()
 
     def run_method(self, name: str, make: SeriesMaker, task: str) -> None:
         """Measure a method on all cells of a recording; without labels it is fitted once an n."""
@@ -203,7 +215,7 @@ def quality(episode: SeriesEpisode, scores: np.ndarray) -> Row:
     """Measure how scores rank the steps to test on; VUS-PR is missing without aeon."""
     y, scores = episode.test_y, scores[episode.test]
     found = {"auc": roc_auc_score(y, scores), "ap": average_precision_score(y, scores)}
-    return {**found, "vus": vus_pr(y, scores)}
+    return {**found, "vus": round(vus_pr(y, scores), 6)}
 
 
 def vus_pr(y: np.ndarray, scores: np.ndarray) -> float:

@@ -202,10 +202,8 @@ def series_baselines() -> dict[str, SeriesMaker]:
             f"{name}, steps": lambda seed, name=name: OnSteps(Scaled(PyOD(name, seed))),
             f"{name}, flat windows": lambda seed, name=name: on_windows(PyOD(name, seed), _flat),
         }
-        if find_spec("aeon"):
-            makers[f"{name}, aeon"] = lambda seed, name=name: OnSteps(
-                Scaled(AeonWindows(name, seed))
-            )
+    if find_spec("aeon"):
+        makers["knn, aeon"] = lambda seed: OnSteps(Scaled(AeonWindows("knn", seed)))
     return makers | {
         "knn, means": lambda seed: on_windows(PyOD("knn"), _mean),
         "maha, steps": lambda seed: OnSteps(Scaled(Mahalanobis())),
