@@ -10,6 +10,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 MODULES = ("measures.series", "measures.series_alarms", "methods.series", "protocols.series")
 PROTOTYPES = "prototypes=sklearn_fsad:ProtoNetDetector(random_state=0)"
+QUICK = "prototypes=sklearn_fsad:ProtoNetDetector(max_epochs=1,episodes_per_epoch=4,random_state=0)"
 ONSET, END = 100, 180
 
 
@@ -85,7 +86,8 @@ def test_an_autoregression_is_surprised_by_what_does_not_follow_and_not_by_the_l
     method = ridge.fit(X[:100], np.zeros(100, dtype=int))
     scores = method.anomaly_score(X)
     assert len(scores) == 300
-    assert scores[250] == scores.max() > 3 * scores[120:240].max()
+    assert scores.argmax() in (250, 251, 252)  # the jump, and what it makes expect
+    assert scores.max() > 3 * scores[120:240].max()
 
 
 def test_every_baseline_finds_a_shift_and_scores_every_step(bench):
@@ -119,20 +121,28 @@ def run(bench, folder, results, *words):
 
 
 def test_a_detector_stands_beside_itself_on_windows_and_meta_fitted(bench, folder, tmp_path):
-    words = ("--n", "30", "40", "--k", "0", "1", "--label", "made", "--detector", PROTOTYPES)
+    words = ("--n", "30", "--k", "0", "1", "--label", "made", "--detector", QUICK)
     words += ("--only", "knn, means", "forest, steps", "--meta", "groups")
     assert run(bench, folder, tmp_path, *words) == 0
     frame = pd.read_csv(tmp_path / "series_made.csv")
     kinds = ["steps", "statistics", "mean", "raw"]
     kinds += [f"{kind}, groups held out" for kind in ("steps", "windows")]
     counts = frame.groupby("method").size().to_dict()
-    assert counts.pop("forest, steps") == 3 * 2  # it needs labels
-    assert counts == {**{f"prototypes, {kind}": 12 for kind in kinds}, "knn, means": 12}
+    assert counts.pop("forest, steps") == 3  # it needs labels
+    assert counts == {**{f"prototypes, {kind}": 6 for kind in kinds}, "knn, means": 6}
     assert frame.auc.between(0, 1).all()
     text = (tmp_path / "series_made.md").read_text()
     assert "## Mean ROC AUC" in text
     assert "meta_fit of prototypes, windows, groups held out" in text
-    assert (tmp_path / "series_made.json").exists()
+    again = (*words, "--label", "again", "--reuse", str(tmp_path / "series_made.csv"))
+    assert run(bench, folder, tmp_path, *again) == 0
+    pd.testing.assert_frame_equal(frame, pd.read_csv(tmp_path / "series_again.csv"))
+    assert (
+        "- taken from series_made.csv: knn, means, forest"
+        in (tmp_path / "series_again.md").read_text()
+    )
+    other = (*words, "--k", "0", "2", "--reuse", str(tmp_path / "series_made.csv"))
+    assert run(bench, folder, tmp_path, *other) == 2
 
 
 def test_a_detector_of_series_is_taken_as_it_is_and_one_that_fails_is_told(

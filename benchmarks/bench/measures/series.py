@@ -13,6 +13,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,14 +41,15 @@ from bench.report.markdown import (
     paired_table,
     task_means,
 )
-from bench.report.records import Result, make_header
+from bench.report.records import Result, make_header, read_earlier
 from sklearn.metrics import average_precision_score, roc_auc_score
 from tqdm import tqdm
 
 Row = dict[str, Any]
+COLUMNS = ["task", "n", "k", "method", "auc", "ap", "vus", "seconds"]
 HELD_OUT = {"random": "recordings held out", "groups": "groups held out"}
 SERIES_METRICS = {**METRICS, "vus": "VUS-PR"}
-SOURCES = ("protocols/series.py", "methods/series.py", "measures/series.py")
+SOURCES = ("protocols/series.py", "methods/series.py")
 MOST_BUFFER = STRETCH  # steps; aeon's default of 500 is longer than the anomalies
 ABOUT = (
     "cells are n,k: the first n steps, all normal, and k labelled stretches of "
@@ -80,6 +82,8 @@ def options(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="also meta-fit detectors, with recordings or whole groups held out",
     )
+    reused: dict[str, Any] = {"nargs": "*", "type": Path, "metavar": "CSV", "default": []}
+    parser.add_argument("--reuse", **reused, help="take over the rows of earlier runs")
     parser.set_defaults(check=check)
 
 
@@ -107,6 +111,8 @@ def run(args: argparse.Namespace) -> Iterator[Result]:
         runner = SeriesRunner(tasks, tested, args)
         for name in tested:
             list(runner.protocol.episodes(runner.tasks[name]))
+        for path in args.reuse:
+            runner.take_over(path, header)
     save = saving(args.results / args.label, runner, header)
     wanted = baselines if args.only is None else args.only
     runner.run_plain({name: baselines[name] for name in wanted}, save)
@@ -136,12 +142,24 @@ class SeriesRunner:
         self.tasks, self.tested = {task.name: task for task in tasks}, tested
         self.protocol, self.seed = SeriesProtocol(tuple(args.n), tuple(args.k)), args.seed
         self.rows: list[Row] = []
+        self.known: set[tuple[str, str]] = set()  # methods and recordings of earlier runs
         self.failures: dict[str, list[str]] = {}
         self.meta_seconds: dict[str, list[float]] = {}
 
+    def take_over(self, path: Path, header: dict[str, Any]) -> None:
+        """Take the rows of an earlier run; what it measured is not measured again."""
+        earlier, differences = read_earlier(path, header, COLUMNS)
+        if set(earlier.n) != set(self.protocol.n) or set(earlier.k) != set(self.protocol.k):
+            raise ValueError(f"--reuse {path.name} has other n or k.")
+        self.rows += earlier[earlier.task.isin(self.tested)].to_dict("records")
+        self.known |= set(zip(earlier.method, earlier.task, strict=True))
+        note = f"taken from {path.name}: {', '.join(dict.fromkeys(earlier.method))}"
+        note += f" (beware: {'; '.join(differences)})" if differences else ""
+        header["notes"].append(note)
+
     def frame(self) -> pd.DataFrame:
         """Return the measured rows."""
-        return pd.DataFrame(self.rows)
+        return pd.DataFrame(self.rows, columns=COLUMNS)
 
     def run_plain(self, makers: Mapping[str, SeriesMaker], save: Callable[[], None]) -> None:
         """Measure methods that learn from the support alone; ``save`` after each recording."""
@@ -158,6 +176,8 @@ class SeriesRunner:
             tested = [name for name in fold.test if name in self.tested]
             for label, detector in detectors.items() if tested else ():
                 name, start = f"{label}, {HELD_OUT[split]}", time.process_time()
+                if all((name, task) in self.known for task in tested):
+                    continue
                 learned = copy.deepcopy(detector)
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
@@ -169,6 +189,8 @@ class SeriesRunner:
 
     def run_method(self, name: str, make: SeriesMaker, task: str) -> None:
         """Measure a method on all cells of a recording; without labels it is fitted once an n."""
+        if (name, task) in self.known:
+            return
         seed = random_state_of(self.seed, task)
         known: dict[int, tuple[np.ndarray, float]] = {}
         for episode in self.protocol.episodes(self.tasks[task]):

@@ -164,7 +164,9 @@ def what_runs(source: str) -> str:
     return ast.dump(tree)
 
 
-def read_earlier(path: Path, header: dict[str, Any]) -> tuple[pd.DataFrame, list[str]]:
+def read_earlier(
+    path: Path, header: dict[str, Any], columns: Sequence[str] = Row._fields
+) -> tuple[pd.DataFrame, list[str]]:
     """Read an earlier run of the same protocol.
 
     Parameters
@@ -173,6 +175,8 @@ def read_earlier(path: Path, header: dict[str, Any]) -> tuple[pd.DataFrame, list
         Its CSV; the JSON header must lie beside it.
     header : dict
         Header of the present run.
+    columns : sequence of str
+        That the CSV must have.
 
     Returns
     -------
@@ -203,9 +207,9 @@ def read_earlier(path: Path, header: dict[str, Any]) -> tuple[pd.DataFrame, list
         if old != version:
             differences.append(f"{library} was {old}, is {version}")
     frame = pd.read_csv(path)
-    if list(frame.columns) != list(Row._fields):
-        raise ValueError(f"--reuse {path.name} has other columns than {', '.join(Row._fields)}.")
-    return frame.astype({"task": str, "family": str}), differences
+    if list(frame.columns) != list(columns):
+        raise ValueError(f"--reuse {path.name} has other columns than {', '.join(columns)}.")
+    return frame.astype({name: str for name in ("task", "family") if name in columns}), differences
 
 
 def write_result(folder: Path, result: Result, command: str) -> None:
