@@ -134,11 +134,12 @@ def test_a_detector_stands_beside_itself_on_windows_and_meta_fitted(bench, folde
     text = (tmp_path / "series_made.md").read_text()
     assert "## Mean ROC AUC" in text
     assert "meta_fit of prototypes, windows, groups held out" in text
-    again = (*words, "--label", "again", "--reuse", str(tmp_path / "series_made.csv"))
+    twice = 2 * [str(tmp_path / "series_made.csv")]  # what is known is not taken again
+    again = (*words, "--label", "again", "--reuse", *twice)
     assert run(bench, folder, tmp_path, *again) == 0
     pd.testing.assert_frame_equal(frame, pd.read_csv(tmp_path / "series_again.csv"))
     assert (
-        "- taken from series_made.csv: knn, means, forest"
+        "- taken from series_made.csv: knn, means; forest"
         in (tmp_path / "series_again.md").read_text()
     )
     other = (*words, "--k", "0", "2", "--reuse", str(tmp_path / "series_made.csv"))

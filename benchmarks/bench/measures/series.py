@@ -151,9 +151,12 @@ class SeriesRunner:
         earlier, differences = read_earlier(path, header, COLUMNS)
         if set(earlier.n) != set(self.protocol.n) or set(earlier.k) != set(self.protocol.k):
             raise ValueError(f"--reuse {path.name} has other n or k.")
-        self.rows += earlier[earlier.task.isin(self.tested)].to_dict("records")
-        self.known |= set(zip(earlier.method, earlier.task, strict=True))
-        note = f"taken from {path.name}: {', '.join(dict.fromkeys(earlier.method))}"
+        pairs = list(zip(earlier.method, earlier.task, strict=True))
+        new = [task in self.tested and (name, task) not in self.known for name, task in pairs]
+        earlier = earlier[new]
+        self.rows += earlier.to_dict("records")
+        self.known |= set(pairs)
+        note = f"taken from {path.name}: {'; '.join(dict.fromkeys(earlier.method))}"
         note += f" (beware: {'; '.join(differences)})" if differences else ""
         header["notes"].append(note)
 
@@ -260,7 +263,7 @@ def report(frame: pd.DataFrame, header: dict[str, Any], labels: Sequence[str]) -
     parts = [bullets([conditions(packages=(*PACKAGES, "aeon")), *ABOUT, *header["notes"]])]
     for metric, title in metrics.items():
         parts += [f"## Mean {title}", means_table(frame, metric)]
-    shown = [m for m in detectors if m in labels or m.endswith(f", {FEATURES[0]}")]
+    shown = [m for m in detectors if m in labels or f", {FEATURES[0]}" in m or ", windows" in m]
     for detector in shown if baselines else ():
         parts.append(f"## {detector}")
         for metric, title in metrics.items():
