@@ -104,13 +104,8 @@ def run(args: argparse.Namespace) -> Iterator[Result]:
             raise ValueError(f"No such baseline: {', '.join(sorted(unknown))}.")
         detectors = on_windows_of_each_kind(args.detector)
         tasks = load_family(args.data)
-        tested = [task.name for task in tasks if task.testable]
-        if args.tables:
-            tested = [task.name for task in choose_tables(tasks, args.tables)]
         header = make_header(args, tasks, SOURCES, ("aeon",))
-        runner = SeriesRunner(tasks, tested, args)
-        for name in tested:
-            list(runner.protocol.episodes(runner.tasks[name]))
+        runner = SeriesRunner(tasks, tested_names(tasks, args), args)
         for path in args.reuse:
             runner.take_over(path, header)
     save = saving(args.results / args.label, runner, header)
@@ -124,6 +119,14 @@ def run(args: argparse.Namespace) -> Iterator[Result]:
     text = report(runner.frame(), header, [spec.label for spec in args.detector])
     title = f"{args.label}: later steps of recordings"
     yield Result(args.label, title, text, failed=bool(runner.failures))
+
+
+def tested_names(tasks: Sequence[Task], args: argparse.Namespace) -> list[str]:
+    """Return the names of the recordings to test on; refuse one that does not allow a cell."""
+    tested = choose_tables(tasks, args.tables or [t.name for t in tasks if t.testable])
+    for task in tested:
+        list(SeriesProtocol(tuple(args.n), tuple(args.k)).episodes(task))
+    return [task.name for task in tested]
 
 
 class SeriesRunner:
