@@ -18,7 +18,7 @@ from .._state import resolve_state
 from .._stats.ranking import clearly_better
 from .._typing import Array, Codes
 from ..tasks._forms import rows_by_task
-from ..tasks._task_set import coded_tasks
+from ..tasks._task_set import TaskSet, coded_tasks, split_tasks
 from ._times import read_times, starts_of_series
 from ._training import USUAL_WINDOW, kept_steps, reader_of, training_windows, window_for
 
@@ -41,6 +41,8 @@ class PastSeries:
         Positions at which it starts, or goes on after a gap.
     channels : tuple or None
         Names of its channels, where it has names.
+    group : object
+        Series of one group are held out together; the name where it is of no group.
     """
 
     name: Any
@@ -48,6 +50,7 @@ class PastSeries:
     codes: Codes
     starts: list[int]
     channels: tuple[Any, ...] | None = None
+    group: Any = None
 
     def windows(self, window: int, features: Any, stride: int, causal: bool) -> tuple[Array, Array]:
         """Describe windows: rows (m, d) and labels, 1 for anomalies and 0 (m,)."""
@@ -60,7 +63,8 @@ class PastSeries:
 
 def past_series(X: Any, y: Any, groups: Any, times: Any, outlier_label: Any) -> list[PastSeries]:
     """Read series in any form of tasks, each with its times if there are any."""
-    given = coded_tasks(X, y, groups, outlier_label=outlier_label)
+    tasks = split_tasks(X, y, groups)
+    given = coded_tasks(tasks, outlier_label=outlier_label)
     stamps = dict.fromkeys(given) if times is None else _by_series(times, groups, list(given))
     series = []
     for name, (X_t, codes) in given.items():
@@ -70,7 +74,10 @@ def past_series(X: Any, y: Any, groups: Any, times: Any, outlier_label: Any) -> 
             starts = starts_of_series(read_times(X_t, stamps[name], len(rows)), len(rows))
         except (ValueError, TypeError) as error:
             raise type(error)(f"Series {name!r}: {error}") from error
-        series.append(PastSeries(name, rows, codes, starts, channels))
+        group = getattr(tasks[name], "group", None)
+        series.append(
+            PastSeries(name, rows, codes, starts, channels, name if group is None else group)
+        )
     return series
 
 
@@ -147,12 +154,15 @@ def check_widths(detector: Any, width: int, n_channels: int) -> None:
         )
 
 
-def tasks_of(
-    series: list[PastSeries], window: int, features: Any, causal: bool
-) -> dict[Any, tuple[Array, Array]]:
+def tasks_of(series: list[PastSeries], window: int, features: Any, causal: bool) -> TaskSet:
     """Describe each series as a task of windows, half a window apart."""
-    stride = max(int(window // _SHARE), 1)
-    return {past.name: past.windows(window, features, stride, causal) for past in series}
+    stride = max(window // _SHARE, 1)
+    return TaskSet(
+        [past.windows(window, features, stride, causal) for past in series],
+        names=[past.name for past in series],
+        groups=[past.group for past in series],
+        outlier_label=1,
+    )
 
 
 def chosen(

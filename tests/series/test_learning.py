@@ -6,7 +6,8 @@ from sklearn.base import clone
 
 from sklearn_fsad import ProtoNetDetector
 from sklearn_fsad.series import WindowedDetector
-from sklearn_fsad.series._learning import chosen, past_series
+from sklearn_fsad.series._learning import chosen, past_series, tasks_of
+from sklearn_fsad.tasks import TaskSet
 
 from .test_windowed_detector import series
 
@@ -76,3 +77,12 @@ def test_errors_name_the_series(past):
         WindowedDetector(ProtoNetDetector(**QUICK)).meta_fit(wrong, times=times)
     with pytest.raises(ValueError, match="times of each of the 6 series"):
         WindowedDetector(ProtoNetDetector(**QUICK)).meta_fit(past, times={"pump0": [1]})
+
+
+def test_groups_of_series_are_kept_so_that_they_are_held_out_together(past):
+    names = list(past)
+    given = TaskSet(list(past.values()), names=names, groups=["a", "a", "a", "b", "b", "b"])
+    tasks = tasks_of(past_series(given, None, None, None, "auto"), 16, "mean", True)
+    assert [task.group for task in tasks] == ["a", "a", "a", "b", "b", "b"]
+    tasks = tasks_of(past_series(past, None, None, None, "auto"), 16, "mean", True)
+    assert [task.group for task in tasks] == names
