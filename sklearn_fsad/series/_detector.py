@@ -107,7 +107,7 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
         Its labels: 0 normal, 1 anomalous, -1 unlabelled.
     n_features_in_ : int
         Number of channels.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, where ``X`` had names.
 
     See Also

@@ -46,6 +46,16 @@ def test_tested_steps_are_later_and_far_from_the_support(bench):
             assert len(episode.test) == 260 - episode.n - 31
 
 
+def test_drawn_stretches_are_the_same_in_every_cell_and_share_no_step(bench):
+    task, make = recording(bench), bench.protocols.series.SeriesProtocol
+    drawn = {seed: list(make((20, 40), (1, 2), seed).episodes(task)) for seed in range(6)}
+    for short, both, later, _ in drawn.values():
+        assert both.support_y.sum() == len(set(both.steps[20:])) == 32
+        np.testing.assert_array_equal(short.steps[20:], both.steps[20:36])
+        np.testing.assert_array_equal(short.steps[20:], later.steps[40:])
+    assert len({episodes[0].steps[20] for episodes in drawn.values()}) > 1
+
+
 @pytest.mark.parametrize(("n", "k", "told"), [(80, 0, "first 112 steps"), (20, 2, "too short")])
 def test_a_recording_that_does_not_allow_a_support_is_refused(bench, n, k, told):
     task = recording(bench)

@@ -47,13 +47,17 @@ from tqdm import tqdm
 
 Row = dict[str, Any]
 COLUMNS = ["task", "n", "k", "method", "auc", "ap", "vus", "seconds"]
+STRETCHES = {
+    "onset": "labelled stretches: first near the onset of the anomaly, then in its middle",
+    "random": "labelled stretches are anywhere in the anomaly, drawn once a recording",
+}
 HELD_OUT = {"random": "recordings held out", "groups": "groups held out"}
 SERIES_METRICS = {**METRICS, "vus": "VUS-PR"}
 SOURCES = ("protocols/series.py", "methods/series.py")
 MOST_BUFFER = STRETCH  # steps; aeon's default of 500 is longer than the anomalies
 ABOUT = (
     "cells are n,k: the first n steps, all normal, and k labelled stretches of "
-    f"{STRETCH} anomalous steps, near the onset and in the middle",
+    f"{STRETCH} anomalous steps",
     f"tested on all later steps that are at least {EMBARGO} steps from every step of the support; "
     "a step is scored by itself and steps before it, aeon's adapter also by up to 15 after it",
     '"steps": each step alone; "statistics", "mean", "raw": `WindowedDetector` with that '
@@ -82,6 +86,12 @@ def options(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="also meta-fit detectors, with recordings or whole groups held out",
     )
+    parser.add_argument(
+        "--stretches",
+        choices=list(STRETCHES),
+        default="onset",
+        help="where the labelled stretches are: near the onset and in the middle, or drawn",
+    )
     reused: dict[str, Any] = {"nargs": "*", "type": Path, "metavar": "CSV", "default": []}
     parser.add_argument("--reuse", **reused, help="take over the rows of earlier runs")
     parser.set_defaults(check=check)
@@ -108,6 +118,7 @@ def run(args: argparse.Namespace) -> Iterator[Result]:
         runner = SeriesRunner(tasks, tested_names(tasks, args), args)
         for path in args.reuse:
             runner.take_over(path, header)
+    header["notes"].append(STRETCHES[args.stretches])
     save = saving(args.results / args.label, runner, header)
     wanted = baselines if args.only is None else args.only
     runner.run_plain({name: baselines[name] for name in wanted}, save)
@@ -125,8 +136,13 @@ def tested_names(tasks: Sequence[Task], args: argparse.Namespace) -> list[str]:
     """Return the names of the recordings to test on; refuse one that does not allow a cell."""
     tested = choose_tables(tasks, args.tables or [t.name for t in tasks if t.testable])
     for task in tested:
-        list(SeriesProtocol(tuple(args.n), tuple(args.k)).episodes(task))
+        list(_protocol(args).episodes(task))
     return [task.name for task in tested]
+
+
+def _protocol(args: argparse.Namespace) -> SeriesProtocol:
+    seed = args.seed if args.stretches == "random" else None
+    return SeriesProtocol(tuple(args.n), tuple(args.k), seed)
 
 
 class SeriesRunner:
@@ -143,7 +159,7 @@ class SeriesRunner:
 
     def __init__(self, tasks: Sequence[Task], tested: Sequence[str], args: Any) -> None:
         self.tasks, self.tested = {task.name: task for task in tasks}, tested
-        self.protocol, self.seed = SeriesProtocol(tuple(args.n), tuple(args.k)), args.seed
+        self.protocol, self.seed = _protocol(args), args.seed
         self.rows: list[Row] = []
         self.known: set[tuple[str, str]] = set()  # methods and recordings of earlier runs
         self.failures: dict[str, list[str]] = {}

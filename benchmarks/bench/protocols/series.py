@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from bench.protocols.families import Task
+from bench.protocols.families import Task, random_state_of
 
 STRETCH = 16  # steps of a labelled stretch
 AFTER_ONSET = 8  # steps from the start of the anomaly to the first labelled one
@@ -46,8 +46,10 @@ class SeriesEpisode:
         return self.task.y[self.test]
 
 
-def labelled_steps(y: np.ndarray, k: int) -> np.ndarray:
-    """Return the steps of the first k labelled stretches: near the onset, then in the middle.
+def labelled_steps(y: np.ndarray, k: int, rng: np.random.Generator | None = None) -> np.ndarray:
+    """Return the steps of the first k of two labelled stretches.
+
+    They are near the onset of the anomaly and in its middle, or with ``rng`` anywhere in it.
 
     Examples
     --------
@@ -57,10 +59,14 @@ def labelled_steps(y: np.ndarray, k: int) -> np.ndarray:
     """
     anomalous = np.flatnonzero(y)
     begins = [anomalous[0] + AFTER_ONSET, anomalous[len(anomalous) // 2] - STRETCH // 2]
+    if rng is not None:
+        begins = [int(rng.choice(anomalous[: -STRETCH + 1]))]
+        others = anomalous[: -STRETCH + 1]
+        begins.append(int(rng.choice(others[np.abs(others - begins[0]) >= STRETCH])))
     return np.concatenate([np.arange(0), *(begin + np.arange(STRETCH) for begin in begins[:k])])
 
 
-def episode_of(task: Task, n: int, k: int) -> SeriesEpisode:
+def episode_of(task: Task, n: int, k: int, rng: np.random.Generator | None = None) -> SeriesEpisode:
     """Return the support and the steps to test on.
 
     Raises
@@ -69,7 +75,9 @@ def episode_of(task: Task, n: int, k: int) -> SeriesEpisode:
         When the recording is not normal up to ``EMBARGO`` steps after its start, or its anomaly is
         too short for the labelled stretches.
     """
-    labelled = labelled_steps(task.y, k)
+    if rng is not None and task.y.sum() < 4 * STRETCH:
+        raise ValueError(f"{task.name}: its anomaly is too short to draw stretches of it.")
+    labelled = labelled_steps(task.y, k, rng)
     if task.y[: n + EMBARGO].any():
         raise ValueError(f"{task.name}: the first {n + EMBARGO} steps must be normal.")
     if len(task.y) <= labelled.max(initial=0) or not task.y[labelled].all():
@@ -82,11 +90,18 @@ def episode_of(task: Task, n: int, k: int) -> SeriesEpisode:
 
 @dataclass(frozen=True)
 class SeriesProtocol:
-    """Hold the cells: steps at the start, and labelled stretches."""
+    """Hold the cells: steps at the start, and labelled stretches; with a seed, those are drawn."""
 
     n: tuple[int, ...]
     k: tuple[int, ...]
+    seed: int | None = None
 
     def episodes(self, task: Task) -> Iterator[SeriesEpisode]:
         """Yield the episode of each cell, n first."""
-        return (episode_of(task, n, k) for n in self.n for k in self.k)
+        return (episode_of(task, n, k, self._rng(task)) for n in self.n for k in self.k)
+
+    def _rng(self, task: Task) -> np.random.Generator | None:
+        """Return a generator that draws the same stretches of a recording in every cell."""
+        if self.seed is None:
+            return None
+        return np.random.default_rng(random_state_of(self.seed, task.name))
