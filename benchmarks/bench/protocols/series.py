@@ -82,7 +82,7 @@ def episode_of(task: Task, n: int, k: int, rng: np.random.Generator | None = Non
         raise ValueError(f"{task.name}: the first {n + EMBARGO} steps must be normal.")
     if len(task.y) <= labelled.max(initial=0) or not task.y[labelled].all():
         raise ValueError(f"{task.name}: its anomaly is too short for {k} labelled stretches.")
-    steps = np.concatenate([np.arange(n), labelled])
+    steps = np.concatenate([np.arange(n), np.sort(labelled)])
     later = np.arange(n, len(task.y))
     far = np.abs(later[:, None] - steps).min(axis=1) >= EMBARGO
     return SeriesEpisode(task, n, k, steps, later[far])
