@@ -33,7 +33,7 @@ def channels_to_show(estimator: Any, X: Any, times: Any, scores: Array) -> list[
     """
     if np.shape(X)[1] <= _MOST_CHANNELS or not hasattr(estimator, "window_"):
         return None
-    from ..series._blame import contributions_at  # needs torch
+    from ..series._channels import contributions_at  # needs torch
 
     worst = np.sort(np.argsort(-scores, kind="stable")[:_N_EXPLAINED])
     rows, starts = estimator._series(X, times)

@@ -24,6 +24,7 @@ from .._version import doc_link_template
 from .._warn import warn
 from ..exceptions import FarTaskWarning
 from ..thresholds import resolve_threshold
+from ._independent import IndependentScores, left_out_scores
 from ._learning import (
     CHOICES,
     WINDOWS,
@@ -45,7 +46,6 @@ from ._training import (
     warn_if_divided,
     windows_to_fit,
 )
-from ._witnesses import Witnesses, left_out_scores
 
 _MARGIN = 1.5  # how many windows are independent is an estimate: half as many again are asked for
 
@@ -321,10 +321,10 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # issued by the fit above
             self._left_out = left_out_scores(self._scores_from, windows, window)
-        self._witnesses = Witnesses.of(
+        self._independent = IndependentScores.of(
             self._left_out, windows.groups, windows.steps, window / self.stride
         )
-        self.n_independent_ = len(self._witnesses.normals)
+        self.n_independent_ = len(self._independent.normals)
         self._set_offset()
 
     def _new_detector(self, outlier_label: Any = "auto") -> Any:
@@ -344,7 +344,7 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
         return -np.asarray(self._fitted(windows).score_samples(rows))
 
     def _set_offset(self) -> None:
-        known = self._witnesses
+        known = self._independent
         anomalies = known.anomalies if known.n_stretches > 1 else known.anomalies[:0]
         threshold = self.threshold
         if threshold == "auto" and not len(anomalies):
@@ -356,7 +356,7 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
             cut = resolve_threshold(threshold, self.alpha)(known.normals, anomalies)
         self.offset_ = -as_finite(cut, f"threshold={self.threshold!r}")
 
-    def _warn_if_short(self, known: Witnesses) -> None:
+    def _warn_if_short(self, known: IndependentScores) -> None:
         """Warn if the normal windows cannot promise the rate of false alarms."""
         n, least = len(known.normals), int(np.ceil(_MARGIN / self.alpha - 1.0))
         if n < least:

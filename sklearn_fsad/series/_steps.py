@@ -15,10 +15,10 @@ from .._detectors.base.probability import USUAL_RATE, learned_curve, probability
 from .._input.codings import SIGNED, Coding
 from .._input.labels import ANOMALOUS, UNLABELLED, encode_labels
 from .._typing import Array
+from ._independent import IndependentScores
 from ._stream import SeriesStream
 from ._times import read_times, starts_of_series
 from ._windows import WindowReader
-from ._witnesses import Witnesses
 
 
 class StepScores(OutlierMixin, BaseEstimator):
@@ -30,7 +30,7 @@ class StepScores(OutlierMixin, BaseEstimator):
     n_features_in_: int
     _coding: Coding | None
     _reader: WindowReader
-    _witnesses: Witnesses
+    _independent: IndependentScores
 
     @abstractmethod
     def _validated(self, X: Any, **checks: Any) -> Array:
@@ -143,7 +143,7 @@ class StepScores(OutlierMixin, BaseEstimator):
         if anomaly_rate is not None and not 0.0 < anomaly_rate < 1.0:
             raise ValueError(f"anomaly_rate={anomaly_rate} must be in (0, 1).")
         scores = -self.score_samples(X, times=times)
-        known = self._witnesses
+        known = self._independent
         p = probability(
             learned_curve(getattr(self.detector_, "state_", None)),
             scores,
@@ -173,7 +173,7 @@ class StepScores(OutlierMixin, BaseEstimator):
             Between 1 / (n + 1) and 1.
         """
         check_is_fitted(self)
-        normals = self._witnesses.normals
+        normals = self._independent.normals
         less = np.searchsorted(normals, -self.score_samples(X, times=times))
         return np.asarray((1.0 + len(normals) - less) / (len(normals) + 1.0))
 
@@ -200,14 +200,11 @@ class StepScores(OutlierMixin, BaseEstimator):
             ``channels()``, or ``detector`` has no ``feature_scores``.
         """
         check_is_fitted(self)
-        of = self._channels()
+        self._channels()
         if not hasattr(self.detector_, "feature_scores"):
             raise TypeError(f"{type(self.detector_).__name__} has no feature_scores.")
         rows, starts = self._series(X, times)
-        contributions = self.detector_.feature_scores(self._reader.rows(rows, starts))
-        total = np.zeros((len(contributions), self.n_features_in_))
-        for channel, column in zip(of, contributions.T, strict=True):
-            total[:, channel] += column
+        total = self._contributions(self._reader.rows(rows, starts))
         return self._reader.of_steps(total, len(rows), starts)
 
     def score(self, X: Any, y: Any = None, *, times: Any = None) -> float:
@@ -257,6 +254,14 @@ class StepScores(OutlierMixin, BaseEstimator):
         check_is_fitted(self)
         rows = self._validated(X, reset=False)
         return rows, starts_of_series(read_times(X, times, len(rows)), len(rows))
+
+    def _contributions(self, windows: Array) -> Array:
+        """Attribute anomaly scores of described windows to channels: (m, d) -> (m, channels)."""
+        by_column = self.detector_.feature_scores(windows)
+        total = np.zeros((len(windows), self.n_features_in_))
+        for channel, column in zip(self._channels(), by_column.T, strict=True):
+            total[:, channel] += column
+        return total
 
     def _channels(self) -> list[int]:
         """Return the channel that each column of the described windows is of."""

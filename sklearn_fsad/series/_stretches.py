@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._input.containers import unwrapped
 from .._input.names import names_of
 from .._typing import Array, Positions
-from ._blame import channel_names, contributions_at
+from ._channels import channel_names, contributions_at
 from ._detector import WindowedDetector
 
 _N_BLAMED = 2
@@ -109,7 +109,7 @@ def stretches(
             "n_steps": last - first + 1,
             "peak": labels[peaks],
             "anomaly_score": scores[peaks],
-            "p_value": _p_values(detector._witnesses.normals, scores[peaks] - detector.offset_),
+            "p_value": _p_values(detector._independent.normals, scores[peaks] - detector.offset_),
             **_columns_to_blame(detector, X, rows, starts, peaks),
         }
     )

@@ -1,4 +1,4 @@
-"""What is learned of past series."""
+"""``meta_fit`` on past series: windows, features and groups."""
 
 import numpy as np
 import pytest

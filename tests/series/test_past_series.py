@@ -1,4 +1,4 @@
-"""What ``meta_fit`` refuses, and what ``fit`` refuses after it."""
+"""Errors of ``meta_fit`` on past series, and of ``fit`` after it."""
 
 import numpy as np
 import pytest

@@ -125,8 +125,8 @@ def test_labels_make_a_threshold_by_f1_where_two_stretches_have_them():
     both[260:300] = 1
     X[260:300, 0] += 3.0 * np.random.default_rng(2).normal(size=40)
     one, two = windowed().fit(X[:250], y[:250]), windowed().fit(X[:320], both[:320])
-    assert one._witnesses.n_stretches == 1
-    assert two._witnesses.n_stretches == 2
+    assert one._independent.n_stretches == 1
+    assert two._independent.n_stretches == 2
     assert two.offset_ != windowed(threshold="conformal").fit(X[:320], both[:320]).offset_
 
 

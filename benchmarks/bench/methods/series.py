@@ -6,7 +6,6 @@ Each has ``fit(X, y, times)`` and ``anomaly_score(X)``, which scores every step 
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Any
@@ -20,6 +19,7 @@ from sklearn.base import clone
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import FunctionTransformer
 
+from sklearn_fsad._input.estimators import takes_times
 from sklearn_fsad.series import WindowedDetector, WindowStatistics
 
 WINDOW = 16
@@ -217,11 +217,6 @@ def series_baselines() -> dict[str, SeriesMaker]:
     }
 
 
-def takes_times(detector: Any) -> bool:
-    """Whether a detector is one of series."""
-    return "times" in inspect.signature(detector.fit).parameters
-
-
 def on_windows_of_each_kind(specs: Sequence[Spec]) -> dict[str, Any]:
     """Make the detectors of the command line: on steps, and on windows of each kind.
 
@@ -229,7 +224,7 @@ def on_windows_of_each_kind(specs: Sequence[Spec]) -> dict[str, Any]:
     """
     made: dict[str, Any] = {}
     for spec in specs:
-        if takes_times(spec.make()):
+        if takes_times(spec.make(), "fit"):
             made[spec.label] = spec.make()
             continue
         made[f"{spec.label}, steps"] = spec.make()
@@ -242,7 +237,7 @@ def detectors_of_series(specs: Sequence[Spec]) -> dict[str, Any]:
     """Make the detectors of the command line: on steps, and on windows with default settings."""
     made: dict[str, Any] = {}
     for spec in specs:
-        if takes_times(spec.make()):
+        if takes_times(spec.make(), "fit"):
             made[spec.label] = spec.make()
         else:
             made[f"{spec.label}, steps"] = spec.make()
@@ -252,5 +247,5 @@ def detectors_of_series(specs: Sequence[Spec]) -> dict[str, Any]:
 
 def maker_of(detector: Any) -> SeriesMaker:
     """Return what makes a method of a copy of a detector, of steps or of series."""
-    method = Windowed if takes_times(detector) else lambda copied: OnSteps(Adapted(copied))
+    method = Windowed if takes_times(detector, "fit") else lambda copied: OnSteps(Adapted(copied))
     return lambda seed: method(copy.deepcopy(detector))

@@ -30,11 +30,8 @@ def contributions_at(
     reader, inner = detector._reader, detector.detector_
     if not (hasattr(inner, "feature_scores") and hasattr(reader.features, "channels")):
         return None
-    total = np.zeros((len(steps), rows.shape[1]))
     if not len(steps):
-        return total
+        return np.zeros((0, rows.shape[1]))
     windows = reader.of_steps(reader.rows(rows, starts), len(rows), starts)
-    by_column = inner.feature_scores(windows[steps])
-    for channel, column in zip(detector._channels(), by_column.T, strict=True):
-        total[:, channel] += column
-    return total
+    contributions: Array = detector._contributions(windows[steps])
+    return contributions

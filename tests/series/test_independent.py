@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from sklearn_fsad.series._training import TrainingWindows
-from sklearn_fsad.series._witnesses import (
-    Witnesses,
+from sklearn_fsad.series._independent import (
+    IndependentScores,
     blocks_of,
     correlation_time,
     left_out_scores,
     others_of,
-    witnesses,
+    thinned,
 )
+from sklearn_fsad.series._training import TrainingWindows
 
 
 def autoregression(phi, n, seed=0):
@@ -36,10 +36,10 @@ def test_pairs_across_the_start_of_a_series_do_not_correlate():
     assert correlation_time(noise, list(range(100))) == 1.0
 
 
-def test_witnesses_have_the_quantiles_of_all_scores():
+def test_thinned_scores_have_the_quantiles_of_all_scores():
     scores = np.arange(1.0, 101.0)
-    np.testing.assert_array_equal(witnesses(scores, 4), [25, 50, 75, 100])
-    np.testing.assert_array_equal(witnesses(scores, 200), scores)
+    np.testing.assert_array_equal(thinned(scores, 4), [25, 50, 75, 100])
+    np.testing.assert_array_equal(thinned(scores, 200), scores)
 
 
 def test_blocks_cover_all_windows_once_and_each_stretch_of_anomalies_is_one():
@@ -74,8 +74,8 @@ def test_a_left_out_score_comes_from_windows_that_share_no_step():
 def test_a_rate_takes_more_steps_the_longer_neighbours_agree():
     steps, groups = np.arange(400), np.zeros(400, dtype=int)
     short, long = (
-        Witnesses.of(autoregression(phi, 400), groups, steps, 2.0) for phi in (0.2, 0.95)
+        IndependentScores.of(autoregression(phi, 400), groups, steps, 2.0) for phi in (0.2, 0.95)
     )
     assert len(short.normals) > 5 * len(long.normals)
-    assert len(Witnesses.of(autoregression(0.0, 400), groups, steps, 16.0).normals) == 25
+    assert len(IndependentScores.of(autoregression(0.0, 400), groups, steps, 16.0).normals) == 25
     assert long.steps_for(19) > 5 * short.steps_for(19)

@@ -1,4 +1,4 @@
-"""Count independent windows: neighbours overlap, and their scores are no separate witnesses."""
+"""Count independent windows: neighbours overlap, and their scores are not independent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST_BLOCKS = 5
 
 
 @dataclass(frozen=True)
-class Witnesses:
+class IndependentScores:
     """Hold left-out scores that count as independent ones.
 
     Attributes
@@ -35,7 +35,7 @@ class Witnesses:
     n_steps: int
 
     @classmethod
-    def of(cls, scores: Array, groups: Array, steps: Array, overlap: float) -> Witnesses:
+    def of(cls, scores: Array, groups: Array, steps: Array, overlap: float) -> IndependentScores:
         """Make them of left-out scores of windows: (m,), (m,), (m,).
 
         ``overlap`` is the number of windows that share a step with one of them and follow it.
@@ -44,7 +44,7 @@ class Witnesses:
         breaks = np.flatnonzero(np.diff(steps[normal]) > np.median(np.diff(steps[normal]))) + 1
         time = correlation_time(scores[normal], [0, *breaks.tolist()])
         n = int(normal.sum())
-        own = witnesses(scores[normal], max(int(n / max(time, overlap)), 1))
+        own = thinned(scores[normal], max(int(n / max(time, overlap)), 1))
         return cls(own, scores[~normal], len(np.unique(groups[~normal])), n)
 
     def steps_for(self, n: int) -> int:
@@ -133,7 +133,7 @@ def correlation_time(scores: Array, starts: Sequence[int]) -> float:
     return float(np.clip(total, 1.0, n))
 
 
-def witnesses(scores: Array, n: int) -> Array:
+def thinned(scores: Array, n: int) -> Array:
     """Return n scores with the quantiles of many: what n independent ones would tell.
 
     The k-th smallest has a share of k / n of the scores below or equal.
