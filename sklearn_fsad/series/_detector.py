@@ -10,7 +10,6 @@ import numpy as np
 from sklearn.base import MetaEstimatorMixin, _fit_context, clone
 from sklearn.utils import ClassifierTags, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
 from .._detectors.base.checks import forget_fit, restored_on_error
 from .._detectors.in_context.detector import InContextDetector
@@ -19,11 +18,9 @@ from .._input.columns import known_columns
 from .._input.labels import NORMAL, read_labels, warn_if_mostly_anomalous
 from .._input.rows import refuse_huge, validated_rows
 from .._typing import Array, Codes
-from .._values import as_finite, plain_scalar
 from .._version import doc_link_template
-from .._warn import warn
 from ..exceptions import FarTaskWarning
-from ..thresholds import resolve_threshold
+from ._decisions import StepDecisions
 from ._independent import IndependentScores, left_out_scores
 from ._learning import (
     CHOICES,
@@ -36,7 +33,6 @@ from ._learning import (
     settings,
     tasks_of,
 )
-from ._steps import StepScores
 from ._times import read_times, starts_of_series, times_with_more
 from ._training import (
     FEATURES,
@@ -47,10 +43,8 @@ from ._training import (
     windows_to_fit,
 )
 
-_MARGIN = 1.5  # how many windows are independent is an estimate: half as many again are asked for
 
-
-class WindowedDetector(MetaEstimatorMixin, StepScores):
+class WindowedDetector(MetaEstimatorMixin, StepDecisions):
     """Detect anomalous steps of a series: each is judged by the window of steps that ends with it.
 
     Rows are time steps, in order, and columns are channels; labels, scores and predictions are one
@@ -271,34 +265,6 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
         self.detector = detector
         return self
 
-    def set_threshold(self, threshold: Any = None, *, alpha: float | None = None) -> Self:
-        """Change the threshold of a fitted detector without fitting it again.
-
-        Parameters
-        ----------
-        threshold : {"auto", "conformal", "f1"}, callable, PyThresh object or float, default=None
-            As the parameter of that name; a number is a threshold on ``score_samples``, until the
-            next ``fit``. None keeps the present one.
-        alpha : float in (0, 1), default=None
-            Rate of false alarms to aim at; None keeps the present one.
-
-        Returns
-        -------
-        self : object
-            The detector, with another ``offset_``.
-        """
-        check_is_fitted(self)
-        threshold = plain_scalar(threshold)
-        if isinstance(threshold, Real):
-            self.offset_ = as_finite(threshold, "threshold")
-            return self
-        with restored_on_error(self):
-            self.threshold = self.threshold if threshold is None else threshold
-            self.alpha = self.alpha if alpha is None else alpha
-            self._validate_params()
-            self._set_offset()
-        return self
-
     # --- private ----------------------------------------------------------------------------------
     def _fit_series(
         self, rows: Array, codes: Codes, stamps: Array | None, coding: Coding | None
@@ -342,30 +308,6 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
     def _scores_from(self, windows: TrainingWindows, rows: Array) -> Array:
         """Score windows by a detector that is fitted to others, larger = more anomalous."""
         return -np.asarray(self._fitted(windows).score_samples(rows))
-
-    def _set_offset(self) -> None:
-        known = self._independent
-        anomalies = known.anomalies if known.n_stretches > 1 else known.anomalies[:0]
-        threshold = self.threshold
-        if threshold == "auto" and not len(anomalies):
-            threshold = "conformal"
-        if threshold == "conformal":
-            self._warn_if_short(known)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "A false-alarm rate")  # told above, by steps
-            cut = resolve_threshold(threshold, self.alpha)(known.normals, anomalies)
-        self.offset_ = -as_finite(cut, f"threshold={self.threshold!r}")
-
-    def _warn_if_short(self, known: IndependentScores) -> None:
-        """Warn if the normal windows cannot promise the rate of false alarms."""
-        n, least = len(known.normals), int(np.ceil(_MARGIN / self.alpha - 1.0))
-        if n < least:
-            warn(
-                f"A rate of false alarms of alpha={self.alpha:g} cannot be promised: the "
-                f"{known.n_steps} normal windows are worth {n} independent ones, and it takes "
-                f"{least}. Give about {known.steps_for(least)} normal steps, or a larger alpha; "
-                f"{min(_MARGIN / (n + 1), 0.99):.2g} is in reach."
-            )
 
     def _window_scores(self, Z: Array) -> Array:
         """Score described windows; those of the training get their left-out scores: (m,)."""

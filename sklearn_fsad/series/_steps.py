@@ -1,4 +1,4 @@
-"""Score, label and explain the steps of a series by a detector of windows that is fitted."""
+"""Score and explain the steps of a series by a detector of windows that is fitted."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.metrics import roc_auc_score
 from sklearn.utils.validation import check_is_fitted
 
-from .._detectors.base.probability import USUAL_RATE, learned_curve, probability
-from .._input.codings import SIGNED, Coding
+from .._input.codings import Coding
 from .._input.labels import ANOMALOUS, UNLABELLED, encode_labels
 from .._typing import Array
 from ._independent import IndependentScores
@@ -113,69 +112,6 @@ class StepScores(OutlierMixin, BaseEstimator):
             1 or -1.
         """
         return self.fit(X, y, times=times).predict(X, times=times)
-
-    @property
-    def classes_(self) -> NDArray[Any]:
-        """Labels of the columns of :meth:`predict_proba`, sorted."""
-        return np.array(sorted(self._coding or SIGNED) if hasattr(self, "_coding") else [-1, 1])
-
-    def predict_proba(
-        self, X: Any, *, times: Any = None, anomaly_rate: float | None = None
-    ) -> Array:
-        """Estimate the probabilities that steps are anomalous and normal.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_steps, n_channels)
-            Steps in order of time.
-        times : array-like of shape (n_steps,), default=None
-            Their times.
-        anomaly_rate : float in (0, 1), default=None
-            Share of anomalies among the steps. None means the share in the training series, or 0.1
-            without any.
-
-        Returns
-        -------
-        probabilities : ndarray of shape (n_steps, 2)
-            Columns in the order of ``classes_``.
-        """
-        check_is_fitted(self)
-        if anomaly_rate is not None and not 0.0 < anomaly_rate < 1.0:
-            raise ValueError(f"anomaly_rate={anomaly_rate} must be in (0, 1).")
-        scores = -self.score_samples(X, times=times)
-        known = self._independent
-        p = probability(
-            learned_curve(getattr(self.detector_, "state_", None)),
-            scores,
-            known.normals,
-            known.anomalies,
-            rate=anomaly_rate,
-            usual=USUAL_RATE,
-        )
-        normal, anomalous = self._coding or SIGNED
-        return np.column_stack([1.0 - p, p] if normal < anomalous else [p, 1.0 - p])
-
-    def p_values(self, X: Any, *, times: Any = None) -> Array:
-        """Compute conformal p-values, small = anomalous.
-
-        With n independent normal windows, ``n_independent_``, no p-value is below 1 / (n + 1).
-
-        Parameters
-        ----------
-        X : array-like of shape (n_steps, n_channels)
-            Steps in order of time.
-        times : array-like of shape (n_steps,), default=None
-            Their times.
-
-        Returns
-        -------
-        p : ndarray of shape (n_steps,)
-            Between 1 / (n + 1) and 1.
-        """
-        check_is_fitted(self)
-        normals = self._independent.normals
-        less = np.searchsorted(normals, -self.score_samples(X, times=times))
-        return np.asarray((1.0 + len(normals) - less) / (len(normals) + 1.0))
 
     def feature_scores(self, X: Any, *, times: Any = None) -> Array:
         """Attribute the anomaly score of each step to the channels.
