@@ -150,6 +150,8 @@ def directions_scaled(support: Support, rows: QueryRows) -> Array:
 def _widening(covariance: ShrunkCovariance, directions: Array) -> Array:
     """Find F with d2_S(u) - d2_{S + C}(u) = |F' u|^2, C = (tr S / d) L L', by Woodbury: (d, r)."""
     gain = covariance.solve(directions)  # (d, r)
+    if not gain.size:  # of tasks without directions; LAPACK prints a complaint about them
+        return gain
     core = np.eye(directions.shape[1]) / covariance.level + directions.T @ gain
     solved, _ = dtrtrs(np.linalg.cholesky(core), gain.T, lower=1)
     return np.asarray(solved).T

@@ -7,9 +7,11 @@ from scipy.spatial.distance import cdist
 
 from sklearn_fsad._evidence.calibration import CalibratedEvidence
 from sklearn_fsad._evidence.family_anomalies import subspace_weights, subspaces
+from sklearn_fsad._evidence.family_normals import _widening
 from sklearn_fsad._evidence.kinds import EVIDENCE, resolve_evidence
 from sklearn_fsad._evidence.pooled import Pooled
 from sklearn_fsad._evidence.support import Support
+from sklearn_fsad._stats.covariance import ShrunkCovariance
 from sklearn_fsad._stats.moments import feature_spread
 from sklearn_fsad._stats.scaling import ScaledSupport
 
@@ -109,6 +111,12 @@ def test_directions_by_woodbury_equal_the_direct_formula(name, space, pooled):
     U = getattr(support.rows(query), space)
     gap = [u @ np.linalg.inv(S) @ u - u @ np.linalg.inv(widened) @ u for u in U]
     np.testing.assert_allclose(evidence_about(name, support, query), np.log(gap), rtol=1e-6)
+
+
+def test_tasks_without_directions_widen_nothing_and_print_nothing(capfd):
+    rows = np.random.default_rng(0).normal(size=(5, 3))
+    assert _widening(ShrunkCovariance(rows), np.zeros((3, 0))).shape == (3, 0)
+    assert capfd.readouterr().out == ""  # LAPACK's complaints go there
 
 
 def test_nearest_scaled_is_the_log_mean_distance_to_five_normals():
