@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
 
 from .codings import Coding
 from .labels import ANOMALOUS, common_coding, encode_labels
@@ -102,7 +103,27 @@ def is_pyod(estimator: Any) -> bool:
 def requires_labels(detector: Any) -> bool:
     """Tell whether ``fit`` cannot do without ``y``, as that of PyOD's XGBOD and DevNet."""
     y = inspect.signature(detector.fit).parameters.get("y") if hasattr(detector, "fit") else None
-    return y is not None and y.default is inspect.Parameter.empty
+    if y is not None and y.default is inspect.Parameter.empty:
+        return True
+    has_tags = hasattr(detector, "__sklearn_tags__") and not is_pyod(detector)
+    return has_tags and bool(get_tags(detector).target_tags.required)
+
+
+def uses_labels(detector: Any) -> bool:
+    """Tell whether a detector is to be given labels; others are to be fitted to normal rows alone.
+
+    They are given to detectors of this package, to classifiers, to whatever says that it requires
+    them, and to searches, which rank candidates by them.
+    """
+    from sklearn.model_selection._search import BaseSearchCV
+
+    if isinstance(detector, Pipeline):
+        *before, (_, last) = detector.steps
+        return uses_labels(last) or any(requires_labels(step) for _, step in before)
+    if isinstance(detector, BaseSearchCV):
+        return True
+    last = final_estimator(detector)
+    return hasattr(last, "meta_fit") or requires_labels(last)
 
 
 def takes_times(estimator: Any, method: str) -> bool:

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone, is_classifier
-from sklearn.utils import get_tags
+from sklearn.base import clone
 
 from .._explain.in_vain import trained_in_vain
-from .._input.estimators import final_estimator, is_pyod, requires_labels
+from .._input.estimators import uses_labels
 from .._input.labels import ANOMALOUS, NORMAL
 from .._state import MetaState
 from .._training.progress import worker_of
@@ -98,16 +97,6 @@ def _measured(
     state = getattr(ready, "pretrained", None) if learns else None
     in_vain = trained_in_vain(state) if isinstance(state, MetaState) else (False, False)
     return scores, failures, in_vain
-
-
-def uses_labels(detector: Any) -> bool:
-    """Return whether a detector is given the labels of a support; others get its normals alone."""
-    last = final_estimator(detector)
-    if hasattr(last, "meta_fit") or is_classifier(last):
-        return True
-    if is_pyod(last):
-        return requires_labels(last)
-    return bool(get_tags(last).target_tags.required)
 
 
 def seeded(detector: Any, seed: int) -> Any:

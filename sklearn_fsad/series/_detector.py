@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -15,6 +16,7 @@ from .._detectors.base.checks import forget_fit, restored_on_error
 from .._detectors.in_context.detector import InContextDetector
 from .._input.codings import Coding
 from .._input.columns import known_columns
+from .._input.estimators import uses_labels
 from .._input.labels import NORMAL, read_labels, warn_if_mostly_anomalous
 from .._input.rows import refuse_huge, validated_rows
 from .._typing import Array, Codes
@@ -37,8 +39,10 @@ from ._times import read_times, starts_of_series, times_with_more
 from ._training import (
     FEATURES,
     TrainingWindows,
+    described_without,
     kept_steps,
     reader_of,
+    refuse_no_labels,
     warn_if_divided,
     windows_to_fit,
 )
@@ -57,7 +61,8 @@ class WindowedDetector(MetaEstimatorMixin, StepDecisions):
     ----------
     detector : estimator, default=None
         Detector of windows, of this package or any with ``fit`` and ``score_samples``; ``fit``
-        fits a clone. None is ``InContextDetector()``.
+        fits a clone. One that uses no labels, such as ``IsolationForest``, is fitted to windows
+        that are not labelled as anomalies. None is ``InContextDetector()``.
     window : int or "auto", default="auto"
         Steps of a window. "auto" is what ``meta_fit`` has chosen, among 8, 16 and 32; without it
         16, or less so that a series to fit to holds six windows, but at least 4.
@@ -66,7 +71,8 @@ class WindowedDetector(MetaEstimatorMixin, StepDecisions):
     features : {"auto", "statistics", "mean", "raw"} or transformer, default="auto"
         How to describe windows: by :class:`WindowStatistics`; by the mean of each channel; by all
         values; or by a transformer of arrays (n_windows, window, n_channels), of which a clone is
-        fitted to windows that are not labelled as anomalies. Steps before the start of the series
+        fitted to windows that are not labelled as anomalies, and others without the windows left
+        out in turn. Steps before the start of the series
         repeat the first one for "raw" and for transformers. "auto" is what ``meta_fit`` has chosen,
         "statistics" or "mean"; without it "statistics".
     causal : bool, default=True
@@ -286,7 +292,8 @@ class WindowedDetector(MetaEstimatorMixin, StepDecisions):
         self.detector_ = self._fitted(windows)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # issued by the fit above
-            self._left_out = left_out_scores(self._scores_from, windows, window)
+            scores_from = partial(self._scores_from, starts)
+            self._left_out = left_out_scores(scores_from, windows, window)
         self._independent = IndependentScores.of(
             self._left_out, windows.groups, windows.steps, window / self.stride
         )
@@ -301,13 +308,20 @@ class WindowedDetector(MetaEstimatorMixin, StepDecisions):
         return detector
 
     def _fitted(self, windows: TrainingWindows) -> Any:
+        """Fit the detector to windows; to normal ones where it would take all for normal."""
+        if windows.y is not None and not uses_labels(self._new_detector()):
+            windows = windows.part(windows.groups == 0)
+        refuse_no_labels(self.detector, windows.y)
         with warnings.catch_warnings():  # its limit is for rows that are independent
             warnings.simplefilter("ignore", FarTaskWarning)
             return self._new_detector(-1).fit(windows.rows, windows.y)
 
-    def _scores_from(self, windows: TrainingWindows, rows: Array) -> Array:
-        """Score windows by a detector that is fitted to others, larger = more anomalous."""
-        return -np.asarray(self._fitted(windows).score_samples(rows))
+    def _scores_from(
+        self, starts: list[int], others: TrainingWindows, block: TrainingWindows
+    ) -> Array:
+        """Score windows by a detector fitted to others, larger = more anomalous: (m,)."""
+        block, others = described_without(block, others, self._reader, self.support_X_, starts)
+        return -np.asarray(self._fitted(others).score_samples(block.rows))
 
     def _window_scores(self, Z: Array) -> Array:
         """Score described windows; those of the training get their left-out scores: (m,)."""

@@ -90,14 +90,16 @@ def others_of(block: Mask, steps: Array, groups: Array, window: int) -> Mask:
 
 
 def left_out_scores(
-    scores_from: Callable[[TrainingWindows, Array], Array], windows: TrainingWindows, window: int
+    scores_from: Callable[[TrainingWindows, TrainingWindows], Array],
+    windows: TrainingWindows,
+    window: int,
 ) -> Array:
     """Score the windows of each block by a detector that saw none of its steps: (m,).
 
     Parameters
     ----------
     scores_from : callable
-        Fits a detector to windows and returns its anomaly scores of rows.
+        Fits a detector to windows and returns its anomaly scores of others.
     windows : TrainingWindows
     window : int
         Steps of a window.
@@ -105,7 +107,7 @@ def left_out_scores(
     scores = np.empty(len(windows.rows))
     for block in blocks_of(windows.groups, windows.steps, window):
         others = others_of(block, windows.steps, windows.groups, window)
-        scores[block] = scores_from(windows.part(others), windows.rows[block])
+        scores[block] = scores_from(windows.part(others), windows.part(block))
     return scores
 
 

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
+from sklearn.utils import get_tags
 
+from .._input.estimators import final_estimator, requires_labels
 from .._input.labels import ANOMALOUS
 from .._typing import Array, Codes, Mask
 from .._warn import warn
@@ -101,6 +103,16 @@ def warn_if_divided(codes: Codes, starts: Sequence[int], window: int) -> None:
         )
 
 
+def refuse_no_labels(detector: Any, y: Array | None) -> None:
+    """Refuse to fit a detector that requires labels where no window is labelled as an anomaly."""
+    detector = final_estimator(detector)
+    if y is None and requires_labels(detector):
+        raise ValueError(
+            f"{type(detector).__name__} requires labels, also where a stretch of anomalies is left "
+            "out: label at least two stretches."
+        )
+
+
 def reader_of(
     features: Any, window: int, stride: int, causal: bool, X: Array, kept: Mask, starts: Any
 ) -> WindowReader:
@@ -116,6 +128,43 @@ def reader_of(
         stacked.append(of_series[wanted[(wanted >= a) & (wanted < b)] - a])
     features.fit(np.concatenate(stacked))
     return reader
+
+
+def described_without(
+    block: TrainingWindows,
+    others: TrainingWindows,
+    reader: WindowReader,
+    X: Array,
+    starts: Sequence[int],
+) -> tuple[TrainingWindows, TrainingWindows]:
+    """Describe a block of windows, and others, by features fitted to the normal others alone.
+
+    A transformer that had seen the block would describe it as too usual.
+    """
+    if not _learns(reader.features):
+        return block, others
+    seen = np.zeros(len(X), dtype=bool)
+    seen[others.steps[others.groups == 0]] = True
+    how = reader.window, reader.stride, reader.causal
+    try:
+        anew = reader_of(reader.features, *how, X, seen, starts)
+    except ValueError as error:
+        raise ValueError(
+            f"{type(reader.features).__name__} is fitted anew to {seen.sum()} windows, so that "
+            f"others can be left out, and it fails: {error} Give more normal steps."
+        ) from error
+    block, others = (replace(w, rows=anew.rows_at(X, starts, w.steps)) for w in (block, others))
+    return block, others
+
+
+def _learns(features: Any) -> bool:
+    """Tell whether a description depends on the windows that it was fitted to.
+
+    Those of this package hardly do: left-out scores and thresholds stay the same to three digits.
+    """
+    if type(features) in (WindowStatistics, FlatWindows):
+        return False
+    return not hasattr(features, "__sklearn_tags__") or bool(get_tags(features).requires_fit)
 
 
 def kept_steps(

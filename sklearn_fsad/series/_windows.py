@@ -41,7 +41,12 @@ class WindowReader:
 
     def rows(self, X: Array, starts: Sequence[int]) -> Array:
         """Describe the windows of a series: (n, channels) -> (m, d)."""
-        return np.concatenate([self._described(block) for block in self._blocks(X, starts)])
+        return self.rows_at(X, starts, self.steps(len(X), starts))
+
+    def rows_at(self, X: Array, starts: Sequence[int], steps: Array) -> Array:
+        """Describe the windows of some steps, in growing order: (n, channels), (m,) -> (m, d)."""
+        blocks = self._blocks(X, starts, steps)
+        return np.concatenate([self._described(block) for block in blocks])
 
     def newest(self, X: Array) -> Array:
         """Describe the last window of a series that has no more steps than that: (1, d)."""
@@ -71,13 +76,13 @@ class WindowReader:
             raise ValueError(f"transform of {by} gave infinity in column {column}.")
         return rows
 
-    def _blocks(self, X: Array, starts: Sequence[int]) -> Iterator[Array]:
+    def _blocks(self, X: Array, starts: Sequence[int], steps: Array) -> Iterator[Array]:
         keeps_gaps = getattr(self.features, "reads_short_windows", False)
         for a, b in pairwise([*starts, len(X)]):
             stacked = windows_of(X[a:b], self.window, causal=self.causal, edge=not keeps_gaps)
-            stacked = stacked[:: self.stride]
-            for i in range(0, len(stacked), _BLOCK):
-                yield np.ascontiguousarray(stacked[i : i + _BLOCK])
+            inside = steps[(steps >= a) & (steps < b)] - a
+            for i in range(0, len(inside), _BLOCK):
+                yield np.ascontiguousarray(stacked[inside[i : i + _BLOCK]])
 
 
 def windows_of(X: Array, window: int, *, causal: bool = True, edge: bool = False) -> Array:

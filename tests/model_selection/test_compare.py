@@ -10,13 +10,10 @@ from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import FitFailedWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from sklearn_fsad import MetaState, PyODDetector, TaskSet
 from sklearn_fsad.exceptions import TaskWarning
 from sklearn_fsad.model_selection import compare
-from sklearn_fsad.model_selection._measure import uses_labels
 
 SHOTS = [(5, 0), (5, 2)]
 
@@ -100,22 +97,6 @@ def test_meta_training_sees_no_task_of_the_fold_nor_its_siblings():
 def test_detectors_named_in_without_meta_fit_are_used_as_they_are():
     compare({"a": MetaSpy("a")}, make_tasks(), [(5, 0)], n_draws=1, without_meta_fit="a")
     assert not logged("a", "meta_fit")
-
-
-@pytest.mark.parametrize(
-    ("detector", "uses"),
-    [
-        (KNN(), False),
-        (PyODDetector(KNN()), False),
-        (IsolationForest(), False),
-        (make_pipeline(StandardScaler(), PyODDetector(KNN())), False),
-        (LogisticRegression(), True),
-        (make_pipeline(StandardScaler(), LogisticRegression()), True),
-        (MetaSpy(), True),
-    ],
-)
-def test_labels_are_given_to_what_takes_them(detector, uses):
-    assert uses_labels(detector) is uses
 
 
 def test_raw_and_wrapped_pyod_detectors_score_the_same():

@@ -3,8 +3,12 @@
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
-from sklearn.base import BaseEstimator, TransformerMixin
+from scipy.spatial.distance import cdist
+from sklearn.base import BaseEstimator, OutlierMixin, TransformerMixin
+from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_fsad import ProtoNetDetector
 from sklearn_fsad.series import WindowedDetector
@@ -68,6 +72,53 @@ def test_huge_values_are_scored_as_anomalies(features, value):
     scores = detector.score_samples(wrong)
     assert np.isfinite(scores).all()
     assert scores[120] < detector.score_samples(X[100:]).min()
+
+
+class Memory(TransformerMixin, BaseEstimator):
+    """Describe a window by its distance to the nearest one that ``fit`` saw."""
+
+    def fit(self, X, y=None):
+        self.seen_ = X.reshape(len(X), -1)
+        return self
+
+    def transform(self, X):
+        return cdist(X.reshape(len(X), -1), self.seen_).min(axis=1, keepdims=True)
+
+
+class First(OutlierMixin, BaseEstimator):
+    """Score by the first column."""
+
+    def fit(self, X, y=None):
+        return self
+
+    def score_samples(self, X):
+        return -X[:, 0]
+
+
+def test_a_transformer_does_not_see_the_windows_that_are_left_out():
+    steps = np.random.default_rng(1).normal(size=(600, 2))
+    detector = WindowedDetector(First(), window=8, features=Memory(), alpha=0.2).fit(steps[:150])
+    assert detector._windows.rows.max() == 0.0  # all of them are known to features_
+    assert (detector.predict(steps[158:]) == -1).mean() < 0.3
+    assert (detector.predict(steps[:150]) == -1).mean() < 0.3
+
+
+def test_a_transformer_of_more_columns_than_windows_says_what_it_takes():
+    wide = make_pipeline(Own(), PCA(12))
+    with pytest.raises(ValueError, match=r"is fitted anew to \d+ windows, .* more normal steps"):
+        windowed(wide).fit(X[:20])
+    assert windowed(wide).fit(X).detector_.n_features_in_ == 12
+
+
+def test_a_transformer_that_learns_nothing_is_fitted_once():
+    told = []
+
+    def flat(windows):
+        told.append(len(windows))
+        return windows.reshape(len(windows), -1)
+
+    windowed(FunctionTransformer(flat)).fit(X)
+    assert told == [150]
 
 
 def test_contributions_need_a_detector_that_gives_some():
