@@ -177,15 +177,20 @@ class TaskEstimator(MetaEstimatorMixin, BaseEstimator):
             scorer = anomaly_scorer(scorer or "roc_auc")
         if splitter.get_n_splits(X, y) == 0:
             return []
+        times = times_of(self.detector_, X)
         scores = []
         for train, test in splitter.split(X, y):
             detector = clone(self.detector_)
             detector.set_params(**dict.fromkeys(_label_parameters(detector), 1))
-            fitted_at(detector, take_rows(X, train), y[train], times_of(X, train))
-            fitted = scoring_at(detector, times_of(X, test))
+            fitted_at(detector, take_rows(X, train), y[train], _some(times, train))
+            fitted = scoring_at(detector, _some(times, test))
             score = scorer(fitted, take_rows(X, test), y[test])
             scores.append(as_number(score, f"scoring={scorer!r} of {type(detector).__name__}"))
         return scores
+
+
+def _some(times: NDArray[Any] | None, positions: NDArray[np.intp]) -> NDArray[Any] | None:
+    return None if times is None else times[positions]
 
 
 def _label_parameters(detector: Any) -> list[str]:

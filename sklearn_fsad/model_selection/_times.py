@@ -9,29 +9,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._input.containers import n_rows
 from .._input.estimators import takes_times
+from .._input.times import read_times
 
 _ABOUT_ROWS = ("score_samples", "decision_function", "predict", "predict_proba", "score")
 
 
-def times_of(X: Any, positions: NDArray[np.intp]) -> NDArray[Any]:
-    """Return the times of rows: their positions, or what the index of a pandas frame tells."""
-    index: Any = getattr(X, "index", None) if hasattr(X, "iloc") else None
-    kind = getattr(getattr(index, "dtype", None), "kind", "")
-    counts = kind in ("i", "u") and index.is_monotonic_increasing and index.is_unique
-    if kind == "M" or counts:
-        index = index.tz_convert(None) if getattr(index, "tz", None) is not None else index
-        stamps: NDArray[Any] = index.to_numpy()[positions]
-        return stamps
-    return positions
+def times_of(detector: Any, X: Any) -> NDArray[Any] | None:
+    """Return the times of rows for a detector that takes times: of their index, or positions.
+
+    None for other detectors, whose rows need be in no order.
+    """
+    if not any(takes_times(detector, name) for name in ("fit", *_ABOUT_ROWS)):
+        return None
+    n = n_rows(X)
+    times = read_times(X, None, n)
+    return np.arange(n) if times is None else times
 
 
-def fitted_at(detector: Any, X: Any, y: Any, times: NDArray[Any]) -> Any:
+def fitted_at(detector: Any, X: Any, y: Any, times: NDArray[Any] | None) -> Any:
     """Fit a detector to rows; if it takes times, to these."""
     return detector.fit(X, y, **({"times": times} if takes_times(detector, "fit") else {}))
 
 
-def scoring_at(detector: Any, times: NDArray[Any]) -> Any:
+def scoring_at(detector: Any, times: NDArray[Any] | None) -> Any:
     """Return a fitted detector that takes the rows it is asked about to be at these times.
 
     Scorers call ``decision_function(X)`` or ``predict(X)``, without times.

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .._input.containers import unwrapped
 from .._input.frames import column_names
+from .._input.times import read_times, starts_of_series
 from .._typing import Array
 from ._style import scores_and_threshold
 
@@ -63,8 +64,6 @@ def named_channels(X: Any, channels: Sequence[Any] | None) -> tuple[list[int], l
 
 def times_to_show(X: Any, times: Any, n: int) -> tuple[NDArray[Any] | None, list[int]]:
     """Return times for an axis, and where the series goes on after gaps; stamps are in UTC."""
-    from ..series._times import read_times, starts_of_series  # needs torch
-
     stamps = read_times(X, times, n)
     starts = starts_of_series(stamps, n)
     if stamps is not None and stamps.dtype.kind == "m":

@@ -19,6 +19,7 @@ from .._input.columns import known_columns
 from .._input.estimators import uses_labels
 from .._input.labels import NORMAL, read_labels, warn_if_mostly_anomalous
 from .._input.rows import refuse_huge, validated_rows
+from .._input.times import read_times, starts_of_series, times_with_more
 from .._typing import Array, Codes
 from .._version import doc_link_template
 from ..exceptions import FarTaskWarning
@@ -35,7 +36,6 @@ from ._learning import (
     settings,
     tasks_of,
 )
-from ._times import read_times, starts_of_series, times_with_more
 from ._training import (
     FEATURES,
     TrainingWindows,

@@ -14,12 +14,12 @@ from .._detectors.prototypes.detector import ProtoNetDetector
 from .._input.labels import ANOMALOUS, UNLABELLED
 from .._input.names import names_of
 from .._input.rows import named_rows, refuse_huge
+from .._input.times import read_times, starts_of_series
 from .._state import resolve_state
 from .._stats.ranking import clearly_better
 from .._typing import Array, Codes
 from ..tasks._forms import rows_by_task
 from ..tasks._task_set import TaskSet, coded_tasks, split_tasks
-from ._times import read_times, starts_of_series
 from ._training import USUAL_WINDOW, kept_steps, reader_of, training_windows, window_for
 
 WINDOWS = (8, 16, 32)

@@ -13,10 +13,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._input.codings import Coding
 from .._input.labels import ANOMALOUS, UNLABELLED, encode_labels
+from .._input.times import read_times, starts_of_series
 from .._typing import Array
 from ._independent import IndependentScores
 from ._stream import SeriesStream
-from ._times import read_times, starts_of_series
 from ._windows import WindowReader
 
 

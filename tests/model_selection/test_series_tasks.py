@@ -25,7 +25,7 @@ class ChangeDetector(OutlierMixin, BaseEstimator):
         return self
 
     def fit(self, X, y=None, *, times=None):
-        self.asked_ = [("fit", np.asarray(times).tolist())]
+        self.asked_ = [("fit", list(times))]
         self.labels_ = np.asarray(y).tolist()
         return self
 
@@ -141,14 +141,17 @@ def seen_times(detector, X, y):
         ([f"row {i}" for i in range(120)], np.arange(120)),
         (STAMPS := pd.date_range("2026-01-01", periods=120, freq="h"), STAMPS.to_numpy()),
         (STAMPS.tz_localize("UTC").tz_convert("Asia/Tokyo"), STAMPS.to_numpy()),
+        (STAMPS - STAMPS[0], (STAMPS - STAMPS[0]).to_numpy()),
+        (STAMPS.to_period("h"), STAMPS.to_numpy()),
     ],
-    ids=["none", "numbers", "backwards", "twice", "words", "stamps", "stamps of a zone"],
+    ids=["none", "numbers", "backwards", "twice", "words", "stamps", "stamps of a zone"]
+    + ["durations", "periods"],
 )
 def test_times_in_the_index_of_a_frame_are_told(index, told):
     X, y = TASKS[0]
     [(train, test)] = SPLIT.split(X, y)
     frame = pd.DataFrame(X, index=index)
-    np.testing.assert_array_equal(times_of(frame, train), told[train])
+    np.testing.assert_array_equal(times_of(ChangeDetector(), frame), told)
     seen = []
 
     def scoring(detector, X_test, y_test):
@@ -159,7 +162,7 @@ def test_times_in_the_index_of_a_frame_are_told(index, told):
         [(frame, y)]
     )
     [(fitted, asked)] = seen
-    assert fitted == told[train].tolist()
+    np.testing.assert_array_equal(fitted, told[train])
     np.testing.assert_array_equal(asked, told[test])
 
 
@@ -171,6 +174,14 @@ def test_series_that_the_splitter_skips_are_left_out():
     assert list(estimator.task_scores(tasks)) == ["long"]
     with pytest.raises(ValueError, match="Task 'calm': The series has 87 labelled normal and 0"):
         TaskEstimator(ChangeDetector(), splitter=SeriesSplit(30, embargo=4)).fit(TASKS).score(tasks)
+
+
+def test_stamps_in_no_order_are_refused_for_detectors_that_take_times_alone():
+    X, y = TASKS[0]
+    frame = pd.DataFrame(X, index=STAMPS[::-1])
+    with pytest.raises(ValueError, match=r"Task 0: times must grow: row 1 has .*X\.sort_index"):
+        TaskEstimator(ChangeDetector(), splitter=SPLIT).fit(TASKS).score([(frame, y)])
+    assert times_of(InContextDetector(), frame) is None
 
 
 def test_a_detector_without_times_is_used_as_before():

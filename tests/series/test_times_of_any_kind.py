@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from sklearn_fsad import ProtoNetDetector
+from sklearn_fsad._input.times import read_times, starts_of_series, times_with_more
 from sklearn_fsad.series import WindowedDetector
-from sklearn_fsad.series._times import read_times, starts_of_series, times_with_more
 
 pd = pytest.importorskip("pandas")
 STEPS = np.r_[0:50, 80:130]  # a gap before step 50

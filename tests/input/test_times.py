@@ -5,7 +5,7 @@ import datetime as dt
 import numpy as np
 import pytest
 
-from sklearn_fsad.series._times import read_times, starts_of_series
+from sklearn_fsad._input.times import read_times, starts_of_series
 
 STAMPS = ["2026-01-01 00:00", "2026-01-01 00:01", "2026-01-01 00:02", "2026-01-01 01:00"]
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from .._input.codings import is_missing
-from .._input.containers import unwrapped
-from .._input.names import names_of
 from .._typing import Array
+from .codings import is_missing
+from .containers import unwrapped
+from .names import names_of
 
 _GAP = 1.5  # times the median distance of steps
 
@@ -92,11 +92,12 @@ def _checked(given: Any) -> Array:
     except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"times must hold numbers or time stamps: {error}.") from error
     is_number = times.dtype.kind in "if"
-    values = names_of(given)
     missing = ~np.isfinite(times) if is_number else np.isnat(times)
     for row in np.flatnonzero(missing)[:1]:
-        raise ValueError(f"times holds {values[row]!r} at row {row}: give a time for each step.")
+        value = names_of(given)[row]
+        raise ValueError(f"times holds {value!r} at row {row}: give a time for each step.")
     for row in np.flatnonzero(times[1:] <= times[:-1])[:1] + 1:
+        values = names_of(given)
         raise ValueError(
             f"times must grow: row {row} has {values[row]!s}, after {values[row - 1]!s}. Sort the "
             "steps by time, such as by X.sort_index(), and keep one of each time."
