@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from datetime import UTC, timedelta
 from numbers import Number
 from typing import Any
@@ -14,7 +15,8 @@ from .codings import is_missing
 from .containers import unwrapped
 from .names import names_of
 
-_GAP = 1.5  # times the median distance of steps
+_GAP = 1.5  # times the usual distance of steps
+_FEWEST = 3  # times, for a usual distance
 
 
 def read_times(X: Any, times: Any, n: int) -> Array | None:
@@ -60,12 +62,58 @@ def times_with_more(former: Array | None, X: Any, times: Any, n: int) -> Array |
     return np.concatenate([former, more])
 
 
-def starts_of_series(times: Array | None, n: int) -> list[int]:
-    """Return the positions at which a series starts or goes on after a gap, the first one is 0."""
-    if times is None or n < 3:
+@dataclass(frozen=True)
+class UsualDistance:
+    """Hold how far apart steps usually are in time.
+
+    Attributes
+    ----------
+    value : float
+        The median distance.
+    unit : dtype
+        What it is measured in: that of numbers, or of durations of numpy.
+    """
+
+    value: float
+    unit: np.dtype[Any]
+
+    @classmethod
+    def of(cls, times: Array | None) -> UsualDistance | None:
+        """Take it from some times; None without any, and of fewer than three."""
+        if times is None or len(times) < _FEWEST:
+            return None
+        steps = np.diff(times)
+        return cls(float(np.median(steps.astype(np.float64))), steps.dtype)
+
+    def measured_in(self, unit: np.dtype[Any]) -> float | None:
+        """Return it in another unit; None where there is no such thing, as days in numbers."""
+        if "m" not in (self.unit.kind, unit.kind):
+            return self.value
+        if self.unit.kind != unit.kind or bool(_calendar(self.unit)) != bool(_calendar(unit)):
+            return None
+        one = np.ones(1, dtype=np.int64)
+        return self.value * float((one.astype(self.unit) / one.astype(unit))[0])
+
+    def ratio(self, times: Array) -> float:
+        """Tell how many times as far apart as that others are; 1 where it cannot be told."""
+        other = UsualDistance.of(times)
+        mine = None if other is None else self.measured_in(other.unit)
+        return 1.0 if other is None or not mine else other.value / mine
+
+
+def starts_of_series(times: Array | None, n: int, usual: UsualDistance | None = None) -> list[int]:
+    """Return the positions at which a series starts or goes on after a gap, the first one is 0.
+
+    ``usual`` tells how far apart steps usually are; None takes the median of these.
+    """
+    if times is None or n < 2:
         return [0]
-    steps = np.diff(times).astype(np.float64)
-    return [0, *(np.flatnonzero(steps > _GAP * np.median(steps)) + 1).tolist()]
+    steps = np.diff(times)
+    distance = None if usual is None else usual.measured_in(steps.dtype)
+    if distance is None:
+        own = UsualDistance.of(times)
+        distance = np.inf if own is None else own.value
+    return [0, *(np.flatnonzero(steps.astype(np.float64) > _GAP * distance) + 1).tolist()]
 
 
 def _tells_time(index: Any) -> bool:
@@ -79,6 +127,11 @@ def _tells_time(index: Any) -> bool:
 def _counts(times: Array) -> bool:
     """Tell whether times are 0, 1, 2, ..., which says no more than the order of the steps."""
     return times.dtype.kind == "i" and bool((times == np.arange(len(times))).all())
+
+
+def _calendar(unit: np.dtype[Any]) -> bool:
+    """Tell whether durations are months or years, which last for no fixed number of days."""
+    return np.datetime_data(unit)[0] in ("M", "Y")
 
 
 def _kind(times: Array) -> str:

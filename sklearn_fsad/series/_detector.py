@@ -19,7 +19,7 @@ from .._input.columns import known_columns
 from .._input.estimators import uses_labels
 from .._input.labels import NORMAL, read_labels, warn_if_mostly_anomalous
 from .._input.rows import refuse_huge, validated_rows
-from .._input.times import read_times, starts_of_series, times_with_more
+from .._input.times import UsualDistance, read_times, starts_of_series, times_with_more
 from .._typing import Array, Codes
 from .._version import doc_link_template
 from ..exceptions import FarTaskWarning
@@ -177,7 +177,8 @@ class WindowedDetector(MetaEstimatorMixin, StepDecisions):
             Labels, as in the detectors; NaN or None marks an unknown step, which counts as normal.
         times : array-like of shape (n_steps,), default=None
             Time stamps or numbers of the steps. Where two of them are more than 1.5 times as far
-            apart as usual, a new series begins. None takes the index of a frame of pandas, if it
+            apart as usual, a new series begins; usual is the median distance here, also when steps
+            are scored later. None takes the index of a frame of pandas, if it
             holds time stamps or growing whole numbers, and no gaps otherwise.
 
         Returns
@@ -287,6 +288,7 @@ class WindowedDetector(MetaEstimatorMixin, StepDecisions):
         windows = windows_to_fit(reader, rows, kept, groups, starts)
         check_widths(self.detector, windows.rows.shape[1], rows.shape[1])
         self.support_X_, self.support_y_, self._stamps = rows, codes, stamps
+        self._usual = UsualDistance.of(stamps)
         self._coding, self._reader, self._windows = coding, reader, windows
         self.window_, self.features_ = window, reader.features
         self.detector_ = self._fitted(windows)

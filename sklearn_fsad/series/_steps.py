@@ -13,10 +13,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._input.codings import Coding
 from .._input.labels import ANOMALOUS, UNLABELLED, encode_labels
-from .._input.times import read_times, starts_of_series
+from .._input.times import UsualDistance, read_times, starts_of_series
 from .._typing import Array
 from ._independent import IndependentScores
 from ._stream import SeriesStream
+from ._training import warn_if_at_other_distances
 from ._windows import WindowReader
 
 
@@ -30,6 +31,7 @@ class StepScores(OutlierMixin, BaseEstimator):
     _coding: Coding | None
     _reader: WindowReader
     _independent: IndependentScores
+    _usual: UsualDistance | None
 
     @abstractmethod
     def _validated(self, X: Any, **checks: Any) -> Array:
@@ -189,7 +191,10 @@ class StepScores(OutlierMixin, BaseEstimator):
         """Validate steps to score; return them with the positions at which series start."""
         check_is_fitted(self)
         rows = self._validated(X, reset=False)
-        return rows, starts_of_series(read_times(X, times, len(rows)), len(rows))
+        stamps = read_times(X, times, len(rows))
+        if stamps is not None and self._usual is not None and len(rows) >= self._reader.window:
+            warn_if_at_other_distances(self._usual.ratio(stamps))
+        return rows, starts_of_series(stamps, len(rows), self._usual)
 
     def _contributions(self, windows: Array) -> Array:
         """Attribute anomaly scores of described windows to channels: (m, d) -> (m, channels)."""

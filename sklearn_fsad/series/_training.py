@@ -26,6 +26,7 @@ _LEAST_WINDOW = 4
 _WINDOWS = 6  # of a series to fit to, at least
 _FEWEST = 3  # normal windows: where one is left out, two others remain
 _MANY = 5  # series without labelled anomalies, from which on short ones are told
+_OTHER = 1.5  # times the usual distance in time: the steps are of another kind
 _MOST_DESCRIBED = 4096  # windows that features are fitted to
 FEATURES = {
     "statistics": WindowStatistics(),
@@ -101,6 +102,19 @@ def warn_if_divided(codes: Codes, starts: Sequence[int], window: int) -> None:
             "the steps follow each other all the same, pass times=range(len(X)) here and where "
             "steps are scored."
         )
+
+
+def warn_if_at_other_distances(ratio: float) -> None:
+    """Warn of steps that are farther apart than those of ``fit``, or closer together."""
+    if 1.0 / _OTHER <= ratio <= _OTHER:
+        return
+    apart = "windows do not reach across the gaps, and hold few steps"
+    close = "windows are as many steps, but less time"
+    warn(
+        f"The steps are {ratio:.2g} times as far apart in time as those of fit: "
+        f"{apart if ratio > 1.0 else close}. Give steps at the same distance, or "
+        "times=range(len(X)) here and to fit if their times do not matter."
+    )
 
 
 def refuse_no_labels(detector: Any, y: Array | None) -> None:

@@ -5,7 +5,7 @@ import datetime as dt
 import numpy as np
 import pytest
 
-from sklearn_fsad._input.times import read_times, starts_of_series
+from sklearn_fsad._input.times import UsualDistance, read_times, starts_of_series
 
 STAMPS = ["2026-01-01 00:00", "2026-01-01 00:01", "2026-01-01 00:02", "2026-01-01 01:00"]
 
@@ -47,3 +47,13 @@ def test_the_index_of_a_frame_tells_time_if_it_holds_stamps_or_grows():
 def test_times_that_do_not_grow_or_cannot_be_read_are_refused(times, message):
     with pytest.raises(ValueError, match=message):
         read_times(np.zeros((4, 1)), times, 4)
+
+
+def test_a_usual_distance_is_told_in_other_units_where_there_are_such():
+    hours = UsualDistance.of(np.arange(5) * np.timedelta64(1, "h"))
+    assert hours.measured_in(np.dtype("timedelta64[s]")) == 3600.0
+    assert hours.measured_in(np.dtype("timedelta64[M]")) is None
+    assert hours.measured_in(np.dtype(np.int64)) is None
+    assert hours.ratio(np.arange(3) * np.timedelta64(90, "m")) == 1.5
+    assert hours.ratio(np.arange(3.0)) == 1.0
+    assert UsualDistance.of(np.array([1, 2])) is None
