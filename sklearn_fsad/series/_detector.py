@@ -32,6 +32,7 @@ from ._learning import (
     check_widths,
     chosen,
     is_auto,
+    name_of,
     past_series,
     settings,
     tasks_of,
@@ -232,7 +233,8 @@ class WindowedDetector(MetaEstimatorMixin, StepDecisions):
         ``detector`` is meta-fitted. It becomes the parameter ``detector``, so that clones and
         searches keep it. With ``window="auto"`` or ``features="auto"`` its state also holds what
         held-out series have chosen: other than windows of 16 and "statistics" only what is better
-        by one standard error. ``fit`` refuses other features, and channels of other names.
+        by one standard error. ``fit`` refuses other windows and features, and channels of other
+        names.
 
         Parameters
         ----------
@@ -264,9 +266,7 @@ class WindowedDetector(MetaEstimatorMixin, StepDecisions):
         features = CHOICES if is_auto(self.features) else (self.features,)
         window, described = chosen(series, windows, features, self.causal)
         detector.meta_fit(tasks_of(series, window, described, self.causal))
-        found: dict[str, Any] = {"window": window, "channels": channels}
-        if isinstance(described, str):
-            found["features"] = described
+        found = {"window": window, "channels": channels, "features": name_of(described)}
         detector.pretrained = detector.pretrained.with_arrays({}, windows=found)
         forget_fit(self)
         self.detector = detector

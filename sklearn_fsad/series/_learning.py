@@ -20,7 +20,7 @@ from .._stats.ranking import clearly_better
 from .._typing import Array, Codes
 from ..tasks._forms import rows_by_task
 from ..tasks._task_set import TaskSet, coded_tasks, split_tasks
-from ._training import USUAL_WINDOW, kept_steps, reader_of, training_windows, window_for
+from ._training import FEATURES, USUAL_WINDOW, kept_steps, reader_of, training_windows, window_for
 
 WINDOWS = (8, 16, 32)
 CHOICES = ("statistics", "mean")
@@ -113,6 +113,11 @@ def _by_series(times: Any, groups: Any, names: list[Any]) -> dict[Any, Any]:
     return dict(times) if is_mapping else dict(zip(names, times, strict=True))
 
 
+def name_of(features: Any) -> str:
+    """Return what a description of windows is remembered by: its name, or that of its class."""
+    return features if isinstance(features, str) else type(features).__name__
+
+
 def is_auto(features: Any) -> bool:
     """Tell whether the description of windows is to be chosen."""
     return isinstance(features, str) and features == "auto"
@@ -123,7 +128,8 @@ def settings(
 ) -> tuple[int, Any]:
     """Return the length and the description of windows: given, learned or usual.
 
-    Refuse channels of other names, and other features, than ``meta_fit`` has learned from.
+    Refuse other windows, other features and channels of other names than ``meta_fit`` has learned
+    from.
     """
     state = resolve_state(getattr(detector, "pretrained", None))
     learned = {} if state is None else state.info.get("windows", {})
@@ -132,11 +138,14 @@ def settings(
         raise ValueError(
             f"X has the channels {list(channels)}, but meta_fit had {names}, in this order."
         )
-    if "features" in learned and isinstance(features, str) and features not in ("auto", described):
-        raise ValueError(
-            f"features={features!r} here, but meta_fit has learned from features={described!r}: "
-            "leave features at 'auto', or call meta_fit again."
-        )
+    for name, value in {"window": window, "features": name_of(features)}.items():
+        known = learned.get(name, value)
+        can_be_had = name == "window" or known in FEATURES
+        if value != known and not (value == "auto" and can_be_had):
+            raise ValueError(
+                f"{name}={value!r} here, but meta_fit has learned from {name}={known!r}: "
+                f"leave {name} as it was, or call meta_fit again."
+            )
     if window == "auto":
         window = learned.get("window", window_for(X, starts))
     return int(window), described if is_auto(features) else features

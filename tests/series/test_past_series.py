@@ -5,7 +5,7 @@ import pytest
 from sklearn.base import clone
 
 from sklearn_fsad import ProtoNetDetector
-from sklearn_fsad.series import WindowedDetector
+from sklearn_fsad.series import WindowedDetector, WindowStatistics
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:A rate of false alarms"),
@@ -66,6 +66,30 @@ def test_windows_learned_from_are_those_of_auto(learned):
 def test_other_features_than_those_learned_from_are_refused(learned):
     with pytest.raises(ValueError, match=r"features='raw' here, but .* features='mean'"):
         clone(learned).set_params(features="raw").fit(X[0])
+
+
+@pytest.mark.parametrize("window", [16, 4])
+def test_another_window_than_that_learned_from_is_refused(learned, window):
+    other = clone(learned).set_params(window=window)
+    with pytest.raises(ValueError, match=rf"window={window} here, but meta_fit .* window=8: leave"):
+        other.fit(X[0])
+    assert other.meta_fit(SERIES).fit(X[0][:50]).window_ == window
+
+
+def test_a_transformer_is_refused_where_another_description_was_learned_from(learned):
+    mean = WindowStatistics(("level",))
+    with pytest.raises(ValueError, match=r"features='WindowStatistics' here, .* features='mean'"):
+        clone(learned).set_params(features=mean).fit(X[0])
+    by_own = windowed(features=mean).meta_fit(SERIES)
+    for features in ("mean", "auto"):
+        with pytest.raises(ValueError, match=f"features='{features}' here, .*='WindowStatistics'"):
+            clone(by_own).set_params(features=features).fit(X[0])
+    assert by_own.fit(X[0][:50]).features_.statistics == ("level",)
+
+
+def test_all_values_learned_from_are_those_of_auto():
+    learned = windowed(features="raw", window=4).meta_fit(SERIES).set_params(features="auto")
+    assert learned.fit(X[0][:50]).detector_.n_features_in_ == 8
 
 
 def test_channels_in_another_order_are_refused():
