@@ -26,6 +26,7 @@ WINDOWS = (8, 16, 32)
 CHOICES = ("statistics", "mean")
 _STARTS = (50, 200)  # steps of a support in the comparison of windows
 _SHARE = 2  # of a window: steps between two windows to learn from
+_WANTED = 30  # normal windows of a series to learn from, where it has so many steps
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,14 @@ class PastSeries:
     channels: tuple[Any, ...] | None = None
     group: Any = None
 
-    def windows(self, window: int, features: Any, stride: int, causal: bool) -> tuple[Array, Array]:
-        """Describe windows: rows (m, d) and labels, 1 for anomalies and 0 (m,)."""
+    def windows(self, window: int, features: Any, causal: bool) -> tuple[Array, Array]:
+        """Describe windows: rows (m, d) and labels, 1 for anomalies and 0 (m,).
+
+        They are half a window apart, or closer together where a series is short.
+        """
         kept, groups = kept_steps(self.codes, self.starts, window, causal)
         normal = kept & (groups == 0)
+        stride = int(np.clip(normal.sum() // _WANTED, 1, max(window // _SHARE, 1)))
         reader = reader_of(features, window, stride, causal, self.X, normal, self.starts)
         made = training_windows(reader, self.X, kept, groups, self.starts)
         return made.rows, (made.groups > 0).astype(int)
@@ -164,10 +169,9 @@ def check_widths(detector: Any, width: int, n_channels: int) -> None:
 
 
 def tasks_of(series: list[PastSeries], window: int, features: Any, causal: bool) -> TaskSet:
-    """Describe each series as a task of windows, half a window apart."""
-    stride = max(window // _SHARE, 1)
+    """Describe each series as a task of windows."""
     return TaskSet(
-        [past.windows(window, features, stride, causal) for past in series],
+        [past.windows(window, features, causal) for past in series],
         names=[past.name for past in series],
         groups=[past.group for past in series],
         outlier_label=1,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.metrics import roc_auc_score
+from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from .._input.codings import Coding
@@ -145,7 +146,9 @@ class StepScores(OutlierMixin, BaseEstimator):
         total = self._contributions(self._reader.rows(rows, starts))
         return self._reader.of_steps(total, len(rows), starts)
 
-    def score(self, X: Any, y: Any = None, *, times: Any = None) -> float:
+    def score(
+        self, X: Any, y: Any = None, sample_weight: Any = None, *, times: Any = None
+    ) -> float:
         """Compute the ROC AUC over steps, with the anomaly as the positive class.
 
         Parameters
@@ -154,6 +157,8 @@ class StepScores(OutlierMixin, BaseEstimator):
             Steps in order of time.
         y : array-like of shape (n_steps,)
             Their labels; required. Unknown steps are ignored.
+        sample_weight : array-like of shape (n_steps,), default=None
+            How much each step counts.
         times : array-like of shape (n_steps,), default=None
             Their times.
 
@@ -168,7 +173,11 @@ class StepScores(OutlierMixin, BaseEstimator):
         how = {"outlier_label": self.outlier_label, "require_normal": False}
         codes = encode_labels(y, len(scores), known=self._coding, **how)
         known = codes != UNLABELLED
-        return float(roc_auc_score(codes[known] == ANOMALOUS, scores[known]))
+        if sample_weight is not None:
+            check_consistent_length(scores, sample_weight)
+            sample_weight = np.asarray(sample_weight)[known]
+        truth = codes[known] == ANOMALOUS
+        return float(roc_auc_score(truth, scores[known], sample_weight=sample_weight))
 
     def stream(self, history: Any = None) -> SeriesStream:
         """Score a live series step by step.
