@@ -11,9 +11,11 @@ import numpy as np
 from sklearn.base import MetaEstimatorMixin, _fit_context, clone
 from sklearn.utils import ClassifierTags, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 
 from .._detectors.base.checks import forget_fit, restored_on_error
 from .._detectors.in_context.detector import InContextDetector
+from .._explain.report import check_top
 from .._input.codings import Coding
 from .._input.columns import known_columns
 from .._input.estimators import uses_labels
@@ -37,6 +39,7 @@ from ._learning import (
     settings,
     tasks_of,
 )
+from ._stretches import stretches
 from ._training import (
     FEATURES,
     TrainingWindows,
@@ -271,6 +274,34 @@ class WindowedDetector(MetaEstimatorMixin, StepDecisions):
         forget_fit(self)
         self.detector = detector
         return self
+
+    def report(self, X: Any, top: int | None = 10, *, times: Any = None) -> Any:
+        """List the flagged stretches, the most anomalous first, with the channels to blame.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_steps, n_channels)
+            Steps in order of time.
+        top : int or None, default=10
+            Number of stretches to list; None lists all.
+        times : array-like of shape (n_steps,), default=None
+            Their times.
+
+        Returns
+        -------
+        report : DataFrame of pandas
+            One row for each stretch, as of :func:`~sklearn_fsad.series.stretches`, which takes more
+            parameters. Without a flagged step it is empty.
+
+        Raises
+        ------
+        ValueError
+            If ``top`` is not a positive integer or None.
+        ImportError
+            If pandas is not installed.
+        """
+        check_is_fitted(self)
+        return stretches(self, X, times, n=check_top(top))
 
     # --- private ----------------------------------------------------------------------------------
     def _fit_series(

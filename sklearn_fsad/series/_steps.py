@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._input.codings import Coding
 from .._input.labels import ANOMALOUS, UNLABELLED, encode_labels
 from .._input.times import UsualDistance, read_times, starts_of_series
-from .._typing import Array
+from .._typing import Array, Codes
 from ._independent import IndependentScores
 from ._stream import SeriesStream
 from ._training import warn_if_at_other_distances
@@ -167,11 +167,8 @@ class StepScores(OutlierMixin, BaseEstimator):
         auc : float
             0.5 is chance, 1 is perfect.
         """
-        if y is None:
-            raise ValueError("The labels 'y' of the steps are needed here; got None.")
         scores = -self.score_samples(X, times=times)
-        how = {"outlier_label": self.outlier_label, "require_normal": False}
-        codes = encode_labels(y, len(scores), known=self._coding, **how)
+        codes = self._codes_of(y, len(scores))
         known = codes != UNLABELLED
         if sample_weight is not None:
             check_consistent_length(scores, sample_weight)
@@ -204,6 +201,13 @@ class StepScores(OutlierMixin, BaseEstimator):
         if stamps is not None and self._usual is not None and len(rows) >= self._reader.window:
             warn_if_at_other_distances(self._usual.ratio(stamps))
         return rows, starts_of_series(stamps, len(rows), self._usual)
+
+    def _codes_of(self, y: Any, n: int) -> Codes:
+        """Encode the labels of steps that are not those of ``fit``: (n,)."""
+        if y is None:
+            raise ValueError("The labels 'y' of the steps are needed here; got None.")
+        how = {"outlier_label": self.outlier_label, "require_normal": False}
+        return encode_labels(y, n, known=self._coding, **how)
 
     def _contributions(self, windows: Array) -> Array:
         """Attribute anomaly scores of described windows to channels: (m, d) -> (m, channels)."""

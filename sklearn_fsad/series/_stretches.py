@@ -13,13 +13,13 @@ from .._input.containers import unwrapped
 from .._input.names import names_of
 from .._typing import Array, Positions
 from ._channels import channel_names, contributions_at
-from ._detector import WindowedDetector
+from ._decisions import StepDecisions
 
 _N_BLAMED = 2
 
 
 def stretches(
-    detector: WindowedDetector,
+    detector: StepDecisions,
     X: Any,
     times: Any = None,
     *,
@@ -86,7 +86,7 @@ def stretches(
     [{'start': 103, 'end': 123, 'n_steps': 21, 'column_1': 'x1'}]
     """
     pandas = _pandas()
-    if not isinstance(detector, WindowedDetector):
+    if not isinstance(detector, StepDecisions):
         raise TypeError(
             f"stretches takes a WindowedDetector, got {type(detector).__name__}. Of a pipeline "
             "give its last step, and the series as the steps before it transform it."
@@ -164,7 +164,7 @@ def _are_words(names: Any) -> bool:
 
 
 def _columns_to_blame(
-    detector: WindowedDetector, X: Any, rows: Array, starts: Sequence[int], peaks: Positions
+    detector: StepDecisions, X: Any, rows: Array, starts: Sequence[int], peaks: Positions
 ) -> dict[str, list[Any]]:
     contributions = contributions_at(detector, rows, starts, peaks)
     if contributions is None:

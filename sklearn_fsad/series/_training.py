@@ -222,11 +222,16 @@ def training_windows(
 
 
 def windows_to_fit(
-    reader: WindowReader, X: Array, kept: Mask, groups: Array, starts: Sequence[int]
+    reader: WindowReader,
+    X: Array,
+    kept: Mask,
+    groups: Array,
+    starts: Sequence[int],
+    method: str = "fit",
 ) -> TrainingWindows:
     """Describe the windows to fit a detector to: a stride apart, of anomalies as many as fit in.
 
-    Anomalies shorter than a stride would be lost otherwise.
+    Anomalies shorter than a stride would be lost otherwise. ``method`` is what needs them.
     """
     taken = groups > 0
     taken[reader.steps(len(X), starts)] = True
@@ -236,7 +241,7 @@ def windows_to_fit(
     if n < _FEWEST:
         smaller = "" if reader.stride == 1 else f", or a smaller stride than {reader.stride}"
         raise ValueError(
-            f"The {len(X)} steps hold {n} window(s) that are not labelled as anomalies, and fit "
-            f"needs {_FEWEST}: give more normal steps{smaller}."
+            f"The {len(X)} steps hold {n} window(s) that are not labelled as anomalies, and "
+            f"{method} needs {_FEWEST}: give more normal steps{smaller}."
         )
     return windows.without_overlaps(reader.window)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -15,21 +14,13 @@ from ..._input.labels import ANOMALOUS, UNLABELLED
 from ..._typing import Array
 from ..._values import as_finite, plain_scalar
 from ..._warn import warn
-from ...thresholds import (
-    best_cut,
-    best_f1_cut,
-    by_cost,
-    check_aims,
-    conformal_cut,
-    resolve_threshold,
-)
+from ...thresholds import resolve_threshold
+from .calibration import Metric, best_cut_by, check_metric, metric_for
 from .checks import restored_on_error
 from .fitted import FittedDetector
 from .parameters import plain_parameters
 from .probability import USUAL_RATE, learned_curve, probability
 
-Metric = str | Callable[[NDArray[np.int_], NDArray[np.int_]], float]
-_METRICS = ("f1", "recall_at_fpr", "cost")
 _RARE = 0.01  # probability of so many extreme rows among normal ones
 _PARAMETERS = ("threshold", "alpha", "contamination")  # that set_threshold changes
 
@@ -126,30 +117,13 @@ class Decisions(FittedDetector):
             or does not return a number, or if ``max_fpr`` or ``costs`` are out of range.
         """
         self._check_fitted()
-        metric = plain_scalar(metric)
-        if not (callable(metric) or metric in _METRICS):
-            raise ValueError(f"metric={metric!r} must be callable or one of {', '.join(_METRICS)}.")
-        costs = check_aims(max_fpr, costs)
+        metric, costs = check_metric(metric, max_fpr, costs)
         scores = -self.score_samples(X)
         codes = self._encoded_query(y, len(scores))
         normal = scores[(codes != ANOMALOUS) & (codes != UNLABELLED)]
         anomalous = scores[codes == ANOMALOUS]
-        if not len(normal):
-            raise ValueError("No row is labelled as normal: a threshold needs normal rows.")
-        if not len(anomalous) and metric != "recall_at_fpr":
-            warn(
-                f"No row is labelled as an anomaly: the threshold aims at a rate of false alarms "
-                f"of max_fpr={max_fpr:g} instead.",
-            )
-            metric = "recall_at_fpr"
-        if metric == "recall_at_fpr":
-            cut = conformal_cut(normal, max_fpr)
-        elif metric == "f1":
-            cut = best_f1_cut(normal, anomalous)
-        else:
-            value = metric if callable(metric) else by_cost(costs)
-            cut = best_cut(normal, anomalous, value)
-        self.offset_ = -cut
+        metric = metric_for(metric, len(normal), len(anomalous), max_fpr, "row")
+        self.offset_ = -best_cut_by(metric, normal, anomalous, max_fpr, costs)
         aim = getattr(metric, "__name__", type(metric).__name__) if callable(metric) else metric
         n_known = len(normal) + len(anomalous)
         self._threshold_by = f"chosen by calibrate ({aim}) on {n_known} labelled rows"
