@@ -233,7 +233,8 @@ class WindowedDetector(MetaEstimatorMixin, StepDecisions):
         """Learn across past series; ``fit`` then adapts to a new one.
 
         Windows, half a window apart, are the rows of a task for each series, on which a clone of
-        ``detector`` is meta-fitted. It becomes the parameter ``detector``, so that clones and
+        ``detector`` is meta-fitted; they are closer together in a series that has fewer than six
+        normal ones. It becomes the parameter ``detector``, so that clones and
         searches keep it. With ``window="auto"`` or ``features="auto"`` its state also holds what
         held-out series have chosen: other than windows of 16 and "statistics" only what is better
         by one standard error. ``fit`` refuses other windows and features, and channels of other

@@ -26,7 +26,8 @@ WINDOWS = (8, 16, 32)
 CHOICES = ("statistics", "mean")
 _STARTS = (50, 200)  # steps of a support in the comparison of windows
 _SHARE = 2  # of a window: steps between two windows to learn from
-_WANTED = 30  # normal windows of a series to learn from, where it has so many steps
+_FEWEST = 6  # normal windows of a series: five shots, and one to score
+_WANTED = 30  # normal windows of a series that has too few, if it has so many steps
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,11 @@ class PastSeries:
     def windows(self, window: int, features: Any, causal: bool) -> tuple[Array, Array]:
         """Describe windows: rows (m, d) and labels, 1 for anomalies and 0 (m,).
 
-        They are half a window apart, or closer together where a series is short.
+        They are half a window apart, or closer together in a series that would be lost.
         """
         kept, groups = kept_steps(self.codes, self.starts, window, causal)
         normal = kept & (groups == 0)
-        stride = int(np.clip(normal.sum() // _WANTED, 1, max(window // _SHARE, 1)))
+        stride = stride_for(int(normal.sum()), window)
         reader = reader_of(features, window, stride, causal, self.X, normal, self.starts)
         made = training_windows(reader, self.X, kept, groups, self.starts)
         return made.rows, (made.groups > 0).astype(int)
@@ -166,6 +167,18 @@ def check_widths(detector: Any, width: int, n_channels: int) -> None:
             f"{type(detector).__name__} was meta-fitted on {learned}: give as many channels as to "
             "meta_fit, with the same window and features, or call meta_fit of WindowedDetector."
         )
+
+
+def stride_for(n_normal: int, window: int) -> int:
+    """Return the steps between two windows to learn from, of a series with so many normal ones.
+
+    Windows that have more than half of their steps in common teach less, and held-out recordings
+    were ranked worse: only a series that could not be learned from otherwise is cut into those.
+    """
+    usual = max(window // _SHARE, 1)
+    if n_normal // usual >= _FEWEST:
+        return usual
+    return int(np.clip(n_normal // _WANTED, 1, usual))
 
 
 def tasks_of(series: list[PastSeries], window: int, features: Any, causal: bool) -> TaskSet:

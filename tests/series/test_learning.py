@@ -64,6 +64,18 @@ def test_levels_alone_are_chosen_where_roughness_is_noise():
     assert found == (16, "mean")
 
 
+def test_windows_are_half_a_window_apart_but_closer_in_a_series_that_would_be_lost():
+    def n_normal(n, window=16):
+        past = [(series(n=400, seed=i)[0][:n], np.repeat([0, 1], [n - 8, 8])) for i in range(2)]
+        [task, _] = tasks_of(past_series(past, None, None, None, "auto"), window, "mean", True)
+        return len(task.normals)
+
+    assert n_normal(400) == (400 - 8 - 15) // 8
+    assert n_normal(75) == 7
+    assert n_normal(60) == 60 - 8 - 15  # would be 4
+    assert n_normal(200, window=64) == (200 - 8 - 63) // 4  # would be 4
+
+
 def test_series_without_anomalies_leave_the_usual_windows():
     past = [(series(seed=i)[0], np.zeros(400)) for i in range(3)]
     read = past_series(past, None, None, None, "auto")
