@@ -343,7 +343,7 @@ class WindowedDetector(MetaEstimatorMixin, StepDecisions):
 
     def _fitted(self, windows: TrainingWindows) -> Any:
         """Fit the detector to windows; to normal ones where it would take all for normal."""
-        if windows.y is not None and not uses_labels(self._new_detector()):
+        if self.detector is not None and not uses_labels(self.detector):
             windows = windows.part(windows.groups == 0)
         refuse_no_labels(self.detector, windows.y)
         with warnings.catch_warnings():  # its limit is for rows that are independent
