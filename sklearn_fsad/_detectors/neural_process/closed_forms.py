@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..._training.layers import row_product
 from .kernel_regression import FAR, SAME, smooth
@@ -20,6 +21,7 @@ _LEAST_WIDTH = 1e-3
 _LEAST_SHARE = 1e-6
 _MOST_PROBES = 64
 _SIZES = 8
+WHOLE_ROWS = 8  # of a product: what is left over is rounded otherwise by some processors
 _EXACT = "donot_use_mm_for_euclid_dist"
 
 
@@ -36,6 +38,19 @@ class MaskedRows(NamedTuple):
 
     values: Tensor
     visible: Tensor
+
+
+def n_distinct(rows: MaskedRows) -> int:
+    """Count rows without those at the end that repeat the last one, which fill up a block."""
+    if len(rows.values) == 1:
+        return 1
+    differs = (rows.values != rows.values[-1]).any(-1) | (rows.visible != rows.visible[-1]).any(-1)
+    return int(differs.nonzero()[-1]) + 2 if differs.any() else 1
+
+
+def with_repeats(n: int, n_rows: int) -> Tensor:
+    """Return positions of so many rows among n, the last of them repeated: (n_rows,)."""
+    return torch.arange(n_rows).clamp(max=n - 1)
 
 
 class Belief(NamedTuple):
@@ -124,7 +139,13 @@ class LinearAnchor:
         variance = rest * (1.0 + left)
         return Belief(mean + predicted, variance.clamp(min=LEAST_SCALE**2).sqrt())
 
-    predict_hidden = predict
+    def predict_hidden(self, summary: Summary, rows: MaskedRows, hidden: Tensor) -> Belief:
+        """Predict as :meth:`predict` does, eight rows at once, so that products round alike."""
+        q = rows.values.shape[-2]
+        filled = MaskedRows(*(F.pad(part, (0, 0, 0, -q % WHOLE_ROWS)) for part in rows))
+        eights = zip(*(part.split(WHOLE_ROWS, -2) for part in filled), strict=True)
+        parts = [self.predict(summary, MaskedRows(*eight), hidden) for eight in eights]
+        return Belief(*(torch.cat(part, -2)[..., :q, :] for part in zip(*parts, strict=True)))
 
 
 class KernelAnchor:
@@ -212,23 +233,27 @@ class KernelAnchor:
         whole = (rows.visible == 1).all(-1)
         if not (whole.any() and (summary["visible"] == 1).all()):
             return self.predict(summary, rows, hidden, leave_out=True)
+        if whole.all():
+            n = n_distinct(rows)
+            repeats = with_repeats(n, len(rows.values))
+            belief = self._of_whole(summary, rows.values[:n], hidden)
+            return Belief(*(part[:, repeats] for part in belief))
+        with_gaps = self.predict(summary, rows, hidden, leave_out=True)
+        belief = self._of_whole(summary, rows.values[whole], hidden)
+        for part, own in zip(with_gaps, belief, strict=True):
+            part[:, whole] = own
+        return with_gaps
+
+    def _of_whole(self, summary: Summary, rows: Tensor, hidden: Tensor) -> Belief:
+        """Predict hidden features of whole rows: (q, d), (m, d) -> (m, q, d)."""
         width = summary["width"]
         found = smooth(
-            rows.values[whole].numpy(),
-            summary["values"].mT.numpy(),
-            hidden.numpy(),
-            width.flatten().numpy(),
+            rows.numpy(), summary["values"].mT.numpy(), hidden.numpy(), width.flatten().numpy()
         )
         mean, local, distance = (torch.from_numpy(part) for part in found)
         n_seen = (1.0 - hidden).sum(-1)[:, None, None].clamp(min=1.0)
         apart = torch.maximum(distance.unsqueeze(-1), width) / n_seen
-        belief = Belief(mean, (local + apart + (2 * LEAST_SCALE) ** 2).sqrt())
-        if whole.all():
-            return belief
-        with_gaps = self.predict(summary, rows, hidden, leave_out=True)
-        for part, own in zip(with_gaps, belief, strict=True):
-            part[:, whole] = own
-        return with_gaps
+        return Belief(mean, (local + apart + (2 * LEAST_SCALE) ** 2).sqrt())
 
 
 def _shrunk_covariance(
