@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -24,7 +25,7 @@ from .._version import doc_link_template
 from .._warn import warn
 from ..exceptions import FarTaskWarning
 from ..thresholds import resolve_threshold
-from ._independent import IndependentScores, left_out_scores
+from ._independent import IndependentScores, left_out_scores, scores_by_parts
 from ._learning import (
     CHOICES,
     WINDOWS,
@@ -320,7 +321,8 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
         self.detector_ = self._fitted(windows)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # issued by the fit above
-            self._left_out = left_out_scores(self._scores_from, windows, window)
+            by_parts = partial(scores_by_parts, self._new_detector(-1), self._fitted)
+            self._left_out = left_out_scores(by_parts, windows, window)
         self._independent = IndependentScores.of(
             self._left_out, windows.groups, windows.steps, window / self.stride
         )
@@ -338,10 +340,6 @@ class WindowedDetector(MetaEstimatorMixin, StepScores):
         with warnings.catch_warnings():  # its limit is for rows that are independent
             warnings.simplefilter("ignore", FarTaskWarning)
             return self._new_detector(-1).fit(windows.rows, windows.y)
-
-    def _scores_from(self, windows: TrainingWindows, rows: Array) -> Array:
-        """Score windows by a detector that is fitted to others, larger = more anomalous."""
-        return -np.asarray(self._fitted(windows).score_samples(rows))
 
     def _set_offset(self) -> None:
         known = self._independent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -90,23 +91,55 @@ def others_of(block: Mask, steps: Array, groups: Array, window: int) -> Mask:
 
 
 def left_out_scores(
-    scores_from: Callable[[TrainingWindows, Array], Array], windows: TrainingWindows, window: int
+    scores_by_parts: Callable[[Sequence[TrainingWindows], Sequence[Array]], Sequence[Array]],
+    windows: TrainingWindows,
+    window: int,
 ) -> Array:
     """Score the windows of each block by a detector that saw none of its steps: (m,).
 
     Parameters
     ----------
-    scores_from : callable
-        Fits a detector to windows and returns its anomaly scores of rows.
+    scores_by_parts : callable
+        Fits a detector to each of several parts of the windows, and returns its anomaly scores of
+        the rows that go with the part.
     windows : TrainingWindows
     window : int
         Steps of a window.
     """
     scores = np.empty(len(windows.rows))
-    for block in blocks_of(windows.groups, windows.steps, window):
-        others = others_of(block, windows.steps, windows.groups, window)
-        scores[block] = scores_from(windows.part(others), windows.rows[block])
+    blocks = blocks_of(windows.groups, windows.steps, window)
+    others = [others_of(block, windows.steps, windows.groups, window) for block in blocks]
+    parts, rows = [windows.part(kept) for kept in others], [windows.rows[block] for block in blocks]
+    for block, own in zip(blocks, scores_by_parts(parts, rows), strict=True):
+        scores[block] = own
     return scores
+
+
+def scores_by_parts(
+    detector: Any,
+    fitted: Callable[[TrainingWindows], Any],
+    parts: Sequence[TrainingWindows],
+    rows: Sequence[Array],
+) -> list[Array]:
+    """Score rows by detectors that are fitted to parts of windows, larger = more anomalous.
+
+    Parameters
+    ----------
+    detector : estimator
+        To be fitted. One that trains a network on its rows trains those of all parts together.
+    fitted : callable
+        Fits a clone of it to windows.
+    parts : sequence of TrainingWindows
+    rows : sequence of ndarray of shape (m, d)
+        Windows to score for each part.
+    """
+    together = getattr(detector, "_scores_by_parts", None)
+    if together is not None and all(part.y is None for part in parts):
+        found: list[Array] | None = together([part.rows for part in parts], rows)
+        if found is not None:
+            return found
+    pairs = zip(parts, rows, strict=True)
+    return [-np.asarray(fitted(part).score_samples(own)) for part, own in pairs]
 
 
 def correlation_time(scores: Array, starts: Sequence[int]) -> float:
