@@ -6,6 +6,7 @@ precision, over any number of leading dimensions.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -124,10 +125,23 @@ class LinearAnchor:
 
         ``leave_out`` is ignored: one row more or less in the context hardly changes a covariance.
         """
+        return self._predicted(summary, rows, hidden, row_product)
+
+    def predict_hidden(self, summary: Summary, rows: MaskedRows, hidden: Tensor) -> Belief:
+        """Predict as :meth:`predict` does; products round a row alike among any number of rows."""
+        return self._predicted(summary, rows, hidden, _product_by_eights)
+
+    def _predicted(
+        self,
+        summary: Summary,
+        rows: MaskedRows,
+        hidden: Tensor,
+        product: Callable[[Tensor, Tensor], Tensor],
+    ) -> Belief:
         mean, factor, rest, coded = (summary[key] for key in ("mean", "factor", "rest", "coded"))
         seen = rows.visible.double() * (1.0 - hidden.double()).unsqueeze(-2)  # (..., q, d)
         centred = (rows.values.double() - mean) * seen
-        predicted = row_product(row_product(centred, coded), factor.mT)
+        predicted = product(product(centred, coded), factor.mT)
         left = (coded * factor).sum(-1).unsqueeze(-2).expand(predicted.shape)
         some = seen.any(-1, keepdim=True)
         lacks = (1.0 - rows.visible.double()) * (1.0 - hidden.double()).unsqueeze(-2) * some
@@ -138,14 +152,6 @@ class LinearAnchor:
         # conditional variance: own noise plus the uncertainty about factors that visible ones leave
         variance = rest * (1.0 + left)
         return Belief(mean + predicted, variance.clamp(min=LEAST_SCALE**2).sqrt())
-
-    def predict_hidden(self, summary: Summary, rows: MaskedRows, hidden: Tensor) -> Belief:
-        """Predict as :meth:`predict` does, eight rows at once, so that products round alike."""
-        q = rows.values.shape[-2]
-        filled = MaskedRows(*(F.pad(part, (0, 0, 0, -q % WHOLE_ROWS)) for part in rows))
-        eights = zip(*(part.split(WHOLE_ROWS, -2) for part in filled), strict=True)
-        parts = [self.predict(summary, MaskedRows(*eight), hidden) for eight in eights]
-        return Belief(*(torch.cat(part, -2)[..., :q, :] for part in zip(*parts, strict=True)))
 
 
 class KernelAnchor:
@@ -254,6 +260,13 @@ class KernelAnchor:
         n_seen = (1.0 - hidden).sum(-1)[:, None, None].clamp(min=1.0)
         apart = torch.maximum(distance.unsqueeze(-1), width) / n_seen
         return Belief(mean, (local + apart + (2 * LEAST_SCALE) ** 2).sqrt())
+
+
+def _product_by_eights(X: Tensor, W: Tensor) -> Tensor:
+    """Multiply matrices, eight rows of X at once: (..., q, d), (..., d, k) -> (..., q, k)."""
+    q = X.shape[-2]
+    eights = F.pad(X, (0, 0, 0, -q % WHOLE_ROWS)).split(WHOLE_ROWS, -2)
+    return torch.cat([row_product(rows, W) for rows in eights], -2)[..., :q, :]
 
 
 def _shrunk_covariance(
