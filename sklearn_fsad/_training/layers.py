@@ -26,7 +26,10 @@ def row_product(X: Tensor, W: Tensor) -> Tensor:
     of some processors round rows of X differently by their position and their address.
     """
     k = W.shape[-1]
-    return (X @ F.pad(W, (0, -k % _VECTOR)).contiguous())[..., :k]
+    missing = -k % _VECTOR
+    if not missing:
+        return X @ W.contiguous()
+    return (X @ F.pad(W, (0, missing)).contiguous())[..., :k]
 
 
 class Linear(nn.Linear):

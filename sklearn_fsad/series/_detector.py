@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -18,15 +17,14 @@ from .._detectors.in_context.detector import InContextDetector
 from .._explain.report import check_top
 from .._input.codings import Coding
 from .._input.columns import known_columns
-from .._input.estimators import uses_labels
 from .._input.labels import NORMAL, read_labels, warn_if_mostly_anomalous
 from .._input.rows import refuse_huge, validated_rows
 from .._input.times import UsualDistance, read_times, starts_of_series, times_with_more
 from .._typing import Array, Codes
 from .._version import doc_link_template
-from ..exceptions import FarTaskWarning
 from ._decisions import StepDecisions
-from ._independent import IndependentScores, left_out_scores
+from ._fitting import WindowFits
+from ._independent import IndependentScores
 from ._learning import (
     CHOICES,
     WINDOWS,
@@ -43,10 +41,8 @@ from ._stretches import stretches
 from ._training import (
     FEATURES,
     TrainingWindows,
-    described_without,
     kept_steps,
     reader_of,
-    refuse_no_labels,
     warn_if_divided,
     windows_to_fit,
 )
@@ -59,7 +55,8 @@ class WindowedDetector(MetaEstimatorMixin, StepDecisions):
     for each step. Windows never reach across a gap in time. Neighbouring windows overlap, so each
     training window is scored by a detector that was fitted without the windows around it, and the
     threshold counts independent windows only. Of a labelled stretch of anomalies windows that share
-    no step are used.
+    no step are used. The scores of a detector that is fitted with k labelled stretches are averaged
+    with those of one that is fitted without labels: the first counts k times.
 
     Parameters
     ----------
@@ -145,6 +142,7 @@ class WindowedDetector(MetaEstimatorMixin, StepDecisions):
 
     _windows: TrainingWindows
     _left_out: Array
+    _scorer: Any
     _stamps: Array | None
 
     def __init__(
@@ -323,11 +321,11 @@ class WindowedDetector(MetaEstimatorMixin, StepDecisions):
         self._usual = UsualDistance.of(stamps)
         self._coding, self._reader, self._windows = coding, reader, windows
         self.window_, self.features_ = window, reader.features
-        self.detector_ = self._fitted(windows)
+        fits = WindowFits(self._new_detector(-1), reader, rows, starts)
+        self.detector_ = fits.fitted(windows)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # issued by the fit above
-            scores_from = partial(self._scores_from, starts)
-            self._left_out = left_out_scores(scores_from, windows, window)
+            self._scorer, self._left_out = fits.scorer(windows, self.detector_)
         self._independent = IndependentScores.of(
             self._left_out, windows.groups, windows.steps, window / self.stride
         )
@@ -341,25 +339,9 @@ class WindowedDetector(MetaEstimatorMixin, StepDecisions):
             detector.set_params(outlier_label=outlier_label)
         return detector
 
-    def _fitted(self, windows: TrainingWindows) -> Any:
-        """Fit the detector to windows; to normal ones where it would take all for normal."""
-        if self.detector is not None and not uses_labels(self.detector):
-            windows = windows.part(windows.groups == 0)
-        refuse_no_labels(self.detector, windows.y)
-        with warnings.catch_warnings():  # its limit is for rows that are independent
-            warnings.simplefilter("ignore", FarTaskWarning)
-            return self._new_detector(-1).fit(windows.rows, windows.y)
-
-    def _scores_from(
-        self, starts: list[int], others: TrainingWindows, block: TrainingWindows
-    ) -> Array:
-        """Score windows by a detector fitted to others, larger = more anomalous: (m,)."""
-        block, others = described_without(block, others, self._reader, self.support_X_, starts)
-        return -np.asarray(self._fitted(others).score_samples(block.rows))
-
     def _window_scores(self, Z: Array) -> Array:
         """Score described windows; those of the training get their left-out scores: (m,)."""
-        scores = np.array(self.detector_.score_samples(Z), dtype=np.float64)
+        scores = np.array(self._scorer.score_samples(Z), dtype=np.float64)
         own = self._windows.find(Z)
         scores[own >= 0] = -self._left_out[own[own >= 0]]
         return scores

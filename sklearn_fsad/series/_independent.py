@@ -11,6 +11,7 @@ from .._typing import Array, Mask
 from ._training import TrainingWindows
 
 _MOST_BLOCKS = 5
+Parts = Sequence[TrainingWindows]
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def others_of(block: Mask, steps: Array, groups: Array, window: int) -> Mask:
 
 
 def left_out_scores(
-    scores_from: Callable[[TrainingWindows, TrainingWindows], Array],
+    scores_by_parts: Callable[[Parts, Parts], Sequence[Array]],
     windows: TrainingWindows,
     window: int,
 ) -> Array:
@@ -98,16 +99,19 @@ def left_out_scores(
 
     Parameters
     ----------
-    scores_from : callable
-        Fits a detector to windows and returns its anomaly scores of others.
+    scores_by_parts : callable
+        Fits a detector to each of several parts of the windows, and returns its anomaly scores of
+        the block that goes with the part.
     windows : TrainingWindows
     window : int
         Steps of a window.
     """
     scores = np.empty(len(windows.rows))
-    for block in blocks_of(windows.groups, windows.steps, window):
-        others = others_of(block, windows.steps, windows.groups, window)
-        scores[block] = scores_from(windows.part(others), windows.part(block))
+    blocks = blocks_of(windows.groups, windows.steps, window)
+    kept = [others_of(block, windows.steps, windows.groups, window) for block in blocks]
+    found = scores_by_parts([windows.part(k) for k in kept], [windows.part(b) for b in blocks])
+    for block, own in zip(blocks, found, strict=True):
+        scores[block] = own
     return scores
 
 

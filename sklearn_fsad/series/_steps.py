@@ -27,6 +27,7 @@ class StepScores(OutlierMixin, BaseEstimator):
 
     outlier_label: Any
     detector_: Any
+    _scorer: Any
     offset_: float
     n_features_in_: int
     _coding: Coding | None
@@ -211,7 +212,7 @@ class StepScores(OutlierMixin, BaseEstimator):
 
     def _contributions(self, windows: Array) -> Array:
         """Attribute anomaly scores of described windows to channels: (m, d) -> (m, channels)."""
-        by_column = self.detector_.feature_scores(windows)
+        by_column = self._scorer.feature_scores(windows)
         total = np.zeros((len(windows), self.n_features_in_))
         for channel, column in zip(self._channels(), by_column.T, strict=True):
             total[:, channel] += column

@@ -101,7 +101,7 @@ def test_it_holds_out_better_against_moved_queries():
     for eps in (0.0, 0.5):
         detector = unlearned("mlp").set_params(adversarial_eps=eps).meta_fit(tasks).fit(X, y)
         model = detector._adaptation
-        described, values = model.representation, model.tensors()
+        described, values = model.representation, model.tensors
 
         def loss(rows, module=model.module, values=values):
             return PairwiseLoss()(module.score(values, rows), torch.from_numpy(query_y))

@@ -152,11 +152,11 @@ class Adaptation:
 
         Rows far out of the range of the support score higher than all of it.
         """
-        return self._in_own_blocks(self._score_block, X)
+        return self.in_score_blocks(self._score_block, X)
 
     def score_fresh(self, X: Array) -> Array:
         """Score rows without looking them up in the support: (m, d) -> (m,)."""
-        return self._in_own_blocks(self.score_block, X)
+        return self.in_score_blocks(self.score_block, X)
 
     def score_block(self, X: Array) -> Array:
         """Score the rows of one block: (m, d) -> (m,)."""
@@ -195,24 +195,36 @@ class Adaptation:
             scores: Array = self.module.score_rows(self.values, Z)
             return scores
         with scoring_torch():
-            return self.module.score(self.tensors(), aligned(Z)).numpy()
+            return self.module.score(self.tensors, aligned(Z)).numpy()
 
+    @cached_property
     def tensors(self) -> dict[str, torch.Tensor]:
-        """Copy the values to torch."""
-        return {name: aligned(value) for name, value in self.values.items()}
+        """The values as tensors; left out of pickles too."""
+        with usual_torch():
+            return {name: aligned(value) for name, value in self.values.items()}
 
-    def in_blocks(self, function: Callable[[Array], Array], X: Array) -> Array:
+    def in_blocks(
+        self, function: Callable[[Array], Array], X: Array, fill: int | None = None
+    ) -> Array:
         """Apply a function to rows, block by block: see :func:`in_blocks`."""
         n_support = self.support.n_given
         if hasattr(self.module, "block_size"):
             size = self.module.block_size(n_support)
         else:
             size = block_size(_BLOCK_NUMBERS, max(X.shape[1], n_support), *_BLOCK_ROWS)
-        return in_blocks(function, X, size)
+        return in_blocks(function, X, size, fill)
 
-    def _in_own_blocks(self, function: Callable[[Array], Array], X: Array) -> Array:
-        """Apply a function that scores rows: without padding where rows do not need it."""
-        return in_plain_blocks(function, X) if self._row_by_row else self.in_blocks(function, X)
+    def in_score_blocks(self, function: Callable[[Array], Array], X: Array) -> Array:
+        """Apply a function that scores rows: with no more padding than rows need."""
+        if self._row_by_row:
+            return in_plain_blocks(function, X)
+        return self.in_blocks(function, X, self._fill)
+
+    @cached_property
+    def _fill(self) -> int | None:
+        """Number of rows that blocks of rows to score are filled up to a multiple of."""
+        rows_of = getattr(self.module, "rows_of_whole_vectors", None)
+        return None if rows_of is None else rows_of(self.values)
 
     @property
     def _row_by_row(self) -> bool:

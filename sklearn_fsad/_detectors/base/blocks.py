@@ -40,7 +40,9 @@ def block_size(numbers: int, numbers_a_row: int, least: int, most: int) -> int:
     return min(max(rows, least), most)
 
 
-def in_blocks(function: Callable[[Array], Array], X: Array, size: int) -> Array:
+def in_blocks(
+    function: Callable[[Array], Array], X: Array, size: int, fill: int | None = None
+) -> Array:
     """Apply a function to blocks of rows of one fixed size.
 
     Matrix products round differently for different numbers of rows. With blocks of one size, the
@@ -55,13 +57,17 @@ def in_blocks(function: Callable[[Array], Array], X: Array, size: int) -> Array:
         At least one row; float32 is widened block by block.
     size : int
         Rows of a block.
+    fill : int or None, default=None
+        Fill up the last block to a multiple of so many rows, where these and no more change the
+        rounding of others; with gaps, or None, to the size of a block.
     """
 
     def of_block(start: int) -> Array:
         block = without_traces(np.asarray(X[start : start + size], dtype=np.float64))
         n = len(block)
-        if n < size:
-            block = block[np.minimum(np.arange(size), n - 1)]  # C order, like a whole block
+        wanted = size if fill is None or np.isnan(block).any() else n + -n % fill
+        if n < wanted:
+            block = block[np.minimum(np.arange(wanted), n - 1)]  # C order, like a whole block
         return np.array(function(block)[:n])  # a view would keep all that it is a part of
 
     return _joined(of_block, range(0, len(X), size), around=usual_torch)

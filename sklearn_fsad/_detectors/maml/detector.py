@@ -383,7 +383,7 @@ class MAMLDetector(BaseFewShotDetector):
         def errors(part: Array) -> Array:
             Z = aligned(adaptation.represent(part))
             with torch.no_grad():
-                return adaptation.module.feature_errors(adaptation.tensors(), Z).numpy()
+                return adaptation.module.feature_errors(adaptation.tensors, Z).numpy()
 
         return adaptation.in_blocks(errors, rows)
 

@@ -70,7 +70,7 @@ def _other_scores(adapted: Adaptation) -> dict[str, Array]:
     swapped = X.copy()
     swapped[:, :n_features] = X[:, order] * sign
     scores = {
-        "not adapted": adapted.module.score_unadapted(adapted.tensors(), aligned(X)).numpy(),
+        "not adapted": adapted.module.score_unadapted(adapted.tensors, aligned(X)).numpy(),
         "swapped support": scores_after(adapted, y[None], swapped)[0],
     }
     if (y == ANOMALOUS).any():

@@ -6,10 +6,12 @@ precision, over any number of leading dimensions.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..._training.layers import row_product
 from .kernel_regression import FAR, SAME, smooth
@@ -20,6 +22,7 @@ _LEAST_WIDTH = 1e-3
 _LEAST_SHARE = 1e-6
 _MOST_PROBES = 64
 _SIZES = 8
+WHOLE_ROWS = 8  # of a product: what is left over is rounded otherwise by some processors
 _EXACT = "donot_use_mm_for_euclid_dist"
 
 
@@ -36,6 +39,19 @@ class MaskedRows(NamedTuple):
 
     values: Tensor
     visible: Tensor
+
+
+def n_distinct(rows: MaskedRows) -> int:
+    """Count rows without those at the end that repeat the last one, which fill up a block."""
+    if len(rows.values) == 1:
+        return 1
+    differs = (rows.values != rows.values[-1]).any(-1) | (rows.visible != rows.visible[-1]).any(-1)
+    return int(differs.nonzero()[-1]) + 2 if differs.any() else 1
+
+
+def with_repeats(n: int, n_rows: int) -> Tensor:
+    """Return positions of so many rows among n, the last of them repeated: (n_rows,)."""
+    return torch.arange(n_rows).clamp(max=n - 1)
 
 
 class Belief(NamedTuple):
@@ -109,10 +125,23 @@ class LinearAnchor:
 
         ``leave_out`` is ignored: one row more or less in the context hardly changes a covariance.
         """
+        return self._predicted(summary, rows, hidden, row_product)
+
+    def predict_hidden(self, summary: Summary, rows: MaskedRows, hidden: Tensor) -> Belief:
+        """Predict as :meth:`predict` does; products round a row alike among any number of rows."""
+        return self._predicted(summary, rows, hidden, _product_by_eights)
+
+    def _predicted(
+        self,
+        summary: Summary,
+        rows: MaskedRows,
+        hidden: Tensor,
+        product: Callable[[Tensor, Tensor], Tensor],
+    ) -> Belief:
         mean, factor, rest, coded = (summary[key] for key in ("mean", "factor", "rest", "coded"))
         seen = rows.visible.double() * (1.0 - hidden.double()).unsqueeze(-2)  # (..., q, d)
         centred = (rows.values.double() - mean) * seen
-        predicted = row_product(row_product(centred, coded), factor.mT)
+        predicted = product(product(centred, coded), factor.mT)
         left = (coded * factor).sum(-1).unsqueeze(-2).expand(predicted.shape)
         some = seen.any(-1, keepdim=True)
         lacks = (1.0 - rows.visible.double()) * (1.0 - hidden.double()).unsqueeze(-2) * some
@@ -123,8 +152,6 @@ class LinearAnchor:
         # conditional variance: own noise plus the uncertainty about factors that visible ones leave
         variance = rest * (1.0 + left)
         return Belief(mean + predicted, variance.clamp(min=LEAST_SCALE**2).sqrt())
-
-    predict_hidden = predict
 
 
 class KernelAnchor:
@@ -212,23 +239,34 @@ class KernelAnchor:
         whole = (rows.visible == 1).all(-1)
         if not (whole.any() and (summary["visible"] == 1).all()):
             return self.predict(summary, rows, hidden, leave_out=True)
+        if whole.all():
+            n = n_distinct(rows)
+            repeats = with_repeats(n, len(rows.values))
+            belief = self._of_whole(summary, rows.values[:n], hidden)
+            return Belief(*(part[:, repeats] for part in belief))
+        with_gaps = self.predict(summary, rows, hidden, leave_out=True)
+        belief = self._of_whole(summary, rows.values[whole], hidden)
+        for part, own in zip(with_gaps, belief, strict=True):
+            part[:, whole] = own
+        return with_gaps
+
+    def _of_whole(self, summary: Summary, rows: Tensor, hidden: Tensor) -> Belief:
+        """Predict hidden features of whole rows: (q, d), (m, d) -> (m, q, d)."""
         width = summary["width"]
         found = smooth(
-            rows.values[whole].numpy(),
-            summary["values"].mT.numpy(),
-            hidden.numpy(),
-            width.flatten().numpy(),
+            rows.numpy(), summary["values"].mT.numpy(), hidden.numpy(), width.flatten().numpy()
         )
         mean, local, distance = (torch.from_numpy(part) for part in found)
         n_seen = (1.0 - hidden).sum(-1)[:, None, None].clamp(min=1.0)
         apart = torch.maximum(distance.unsqueeze(-1), width) / n_seen
-        belief = Belief(mean, (local + apart + (2 * LEAST_SCALE) ** 2).sqrt())
-        if whole.all():
-            return belief
-        with_gaps = self.predict(summary, rows, hidden, leave_out=True)
-        for part, own in zip(with_gaps, belief, strict=True):
-            part[:, whole] = own
-        return with_gaps
+        return Belief(mean, (local + apart + (2 * LEAST_SCALE) ** 2).sqrt())
+
+
+def _product_by_eights(X: Tensor, W: Tensor) -> Tensor:
+    """Multiply matrices, eight rows of X at once: (..., q, d), (..., d, k) -> (..., q, k)."""
+    q = X.shape[-2]
+    eights = F.pad(X, (0, 0, 0, -q % WHOLE_ROWS)).split(WHOLE_ROWS, -2)
+    return torch.cat([row_product(rows, W) for rows in eights], -2)[..., :q, :]
 
 
 def _shrunk_covariance(

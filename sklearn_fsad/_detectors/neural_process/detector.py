@@ -6,16 +6,21 @@ from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, ClassVar
 
+import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ..._input.labels import ANOMALOUS
+from ..._input.labels import ANOMALOUS, NORMAL
 from ..._state import MetaState
 from ..._training.progress import phase
+from ..._training.usual_torch import usual_torch
 from ..._typing import Array, Codes
 from ...tasks._task_set import TaskSet
 from ..base.adaptation import Adaptation, Method
+from ..base.checks import unfitted_copy
+from ..base.context import context_of
 from ..base.detector import BaseFewShotDetector
 from ..base.documentation import with_shared_parameters
+from ..base.parameters import with_plain_parameters
 from ..base.support_set import SupportSet
 from .labelled import with_label_evidence
 from .learning import meta_learned_state
@@ -26,7 +31,13 @@ from .networks import KINDS
 from .predicting_detector import PredictingDetector
 from .reduction import REDUCTIONS
 from .representation import MaskedRepresentation
-from .self_teaching import scores_without_folds, self_taught_states, without_folds
+from .self_teaching import (
+    is_taught,
+    scores_without_folds,
+    self_taught_states,
+    states_of_parts,
+    without_folds,
+)
 from .states import ANCHORS, WEIGHT, check_process, describe, module_of
 
 
@@ -322,6 +333,29 @@ default="auto"
 
     def _adapted_to(self, support: SupportSet, given: MetaState | None) -> Adaptation:
         return with_label_evidence(super()._adapted_to(support, given))
+
+    def _scores_by_parts(
+        self, parts: Sequence[Array], queries: Sequence[Array]
+    ) -> list[Array] | None:
+        """Score rows by detectors that are fitted to parts of normal rows, trained together.
+
+        What each detector learns is what it would learn alone, but without a threshold it takes no
+        more than one network. None where the fits have to be made one by one.
+        """
+        with with_plain_parameters(self), usual_torch(), self._progress("fit"):
+            if self.clean_support or not is_taught(self):
+                return None
+            supports = [self._support_of_normals(rows) for rows in parts]
+            states = states_of_parts(self, [support.X for support in supports], self._seed())
+            method = unfitted_copy(self)
+            fits = zip(states, supports, queries, strict=True)
+            return [Adaptation.of(method, state, own).score(rows) for state, own, rows in fits]
+
+    def _support_of_normals(self, rows: Array) -> SupportSet:
+        codes = np.full(len(rows), NORMAL, dtype=np.int8)
+        context, _ = context_of(rows, codes, self._most_normals(codes), 0)
+        rows, codes = rows[context], codes[context]
+        return self._support_of(rows, codes, np.ones(len(rows), dtype=bool))
 
     def _module(self, state: MetaState, plans: Sequence[MaskPlan] | None = None) -> NeuralProcess:
         return module_of(self, state, plans)

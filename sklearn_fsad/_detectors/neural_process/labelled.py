@@ -112,7 +112,7 @@ def process_and_rows(adaptation: Adaptation, X: Array) -> tuple[Array, Array]:
         scores = Adaptation.score_represented(adaptation, Z)
         return np.column_stack([scores, filled_rows(adaptation, Z)])
 
-    found = adaptation.in_blocks(of_block, X)
+    found = adaptation.in_score_blocks(of_block, X)
     return found[:, 0], found[:, 1:]
 
 
@@ -123,6 +123,6 @@ def filled_rows(adaptation: Adaptation, Z: Array) -> Array:
     if (visible != 0).all():
         return rows
     with scoring_torch():
-        predicted = adaptation.module.predict(adaptation.tensors(), aligned(Z)).mean.numpy()
+        predicted = adaptation.module.predict(adaptation.tensors, aligned(Z)).mean.numpy()
     known = adaptation.representation.is_known  # a feature without any value in the support is not
     return np.where(visible != 0, rows, np.where(known, predicted, 0.0))

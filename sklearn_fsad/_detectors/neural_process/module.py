@@ -15,14 +15,24 @@ from torch.nn import functional as F
 
 from ..._typing import Array
 from ..base.blocks import block_size
-from .closed_forms import LEAST_SCALE, Belief, KernelAnchor, LinearAnchor, MaskedRows, Summary
+from .closed_forms import (
+    LEAST_SCALE,
+    WHOLE_ROWS,
+    Belief,
+    KernelAnchor,
+    LinearAnchor,
+    MaskedRows,
+    Summary,
+)
 from .likelihoods import LIKELIHOODS
 from .masks import MaskPlan
 from .networks import LatentAggregator, Network
+from .row_outputs import outputs_by_rows, sum_over_masks
 
 State = dict[str, Tensor]
 SCORES = ("surprise", "nll", "density", "variance", "error")
 _LEAST_ROWS, _MOST_ROWS = 8, 16  # that are scored at once
+_VECTORS = 16  # numbers that torch computes functions of at once, or a divisor of it
 _SUPPORT_ROWS = 64  # that are scored at once to weigh features
 _BLOCK_NUMBERS = 2**20  # that they may take in one step
 _MOST_NUMBERS = 2**22  # that one intermediate of scoring may hold: 32 MiB
@@ -173,6 +183,24 @@ class NeuralProcess(nn.Module):
             of_mask = max(of_mask, d * self.network.decoder.most_a_feature)
         return block_size(_BLOCK_NUMBERS, n_masks * of_mask, _LEAST_ROWS, _MOST_ROWS)
 
+    def rows_of_whole_vectors(self, state: Mapping[str, Array]) -> int | None:
+        """Return how many rows without gaps fill whole vectors in each step of scoring.
+
+        A vector that holds parts of two rows is no matter, but what is left over after the last one
+        is rounded otherwise. None means that only blocks of one size do.
+        """
+        by_rows = self.network is None or self._by_rows
+        has_gaps = np.any(state.get("kernel.visible", 1.0) != 1.0)
+        if not by_rows or has_gaps or self.score_name == "density":
+            return None
+        return min(_VECTORS // math.gcd(_VECTORS, self.plans[0].hidden.size), _LEAST_ROWS)
+
+    @property
+    def _by_rows(self) -> bool:
+        """Return whether the network is applied to few rows at a time, under many masks."""
+        n_masks = min(len(plan.hidden) for plan in self.plans)
+        return bool(self.network.by_rows) and n_masks >= WHOLE_ROWS
+
     # --- scores -----------------------------------------------------------------------------------
     def terms(self, state: State, X: Tensor) -> Tensor:
         """Compute what each feature adds to the anomaly score of rows: (m, 3 d) -> (m, d)."""
@@ -186,7 +214,7 @@ class NeuralProcess(nn.Module):
                 term = self._anomaly_terms(query, beliefs)
                 if self.score_name == "surprise" and "kernel" in closed:
                     term = term + closed["kernel"].scale.log()
-                terms = terms + (weight * term).sum(0)
+                terms = terms + sum_over_masks(weight * term)
             per_order.append(terms * asked)
             first += len(plan.hidden)
         terms = per_order[0] if self.score_name != "density" else _mean_density(per_order, asked)
@@ -223,6 +251,7 @@ class NeuralProcess(nn.Module):
         masks that memory does not grow with their number.
         """
         n_rows, n_features = query.values.shape
+        n_rows = max(n_rows, _MOST_ROWS)  # as many masks for one row as for several
         size = max(1, _MOST_NUMBERS // (n_rows * 4 * max(int(state["n_context"]), n_features)))
         per_mask = [f"{name}.{key}" for name, a in self.anchors.items() for key in a.per_mask]
         for start in range(0, len(plan.hidden), size):
@@ -291,15 +320,25 @@ class NeuralProcess(nn.Module):
         predictions = [part.to(query.values.dtype).unsqueeze(1) for part in predictions]
         if self.network is None:
             return Belief(*predictions)
+        if closed is not None and self._by_rows:
+            out = outputs_by_rows(self.network, _part(state, "net"), query, hidden)
+        else:
+            out = self._outputs(state, query, hidden, read)
+        if not isinstance(self.network.aggregator, LatentAggregator):
+            out = out.unsqueeze(0)
+        return _departures(predictions, out)
+
+    def _outputs(
+        self, state: State, query: MaskedRows, hidden: Tensor, read: Tensor | None
+    ) -> Tensor:
+        """Apply the network: (..., q, d), (..., d) -> (..., q, d, 2 predictions)."""
         shown = query.visible * (1.0 - hidden).unsqueeze(-2)  # (..., q, d)
         seen = MaskedRows(query.values * shown, shown)
         if read is None:
             encode = self.network.encoder
             read = self.network.aggregator.read(_part(state, "net"), encode, seen, hidden)
-        out = self.network.decoder(seen, read)  # (..., q, d, 2 predictions)
-        if not isinstance(self.network.aggregator, LatentAggregator):
-            out = out.unsqueeze(0)
-        return _departures(predictions, out)
+        out: Tensor = self.network.decoder(seen, read)
+        return out
 
 
 def separation(terms: Array, anomalous: NDArray[np.bool_]) -> Array:

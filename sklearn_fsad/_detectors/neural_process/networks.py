@@ -263,10 +263,20 @@ def _mean(tokens: Tensor, counted: Tensor) -> Tensor:
 
 
 class Network(nn.Module):
-    """Hold an encoder, an aggregator and a decoder that fit each other."""
+    """Hold an encoder, an aggregator and a decoder that fit each other.
 
-    def __init__(self, encoder: nn.Module, aggregator: Any, decoder: Any) -> None:
+    Attributes
+    ----------
+    by_rows : bool
+        Whether all masks of a row can be computed at once: the context is read the same way under
+        each of them.
+    """
+
+    def __init__(
+        self, encoder: nn.Module, aggregator: Any, decoder: Any, by_rows: bool = False
+    ) -> None:
         super().__init__()
+        self.by_rows = by_rows
         self.encoder: Any = encoder
         self.aggregator: Any = aggregator
         self.decoder: Any = decoder
@@ -297,4 +307,4 @@ def make_network(
         "anp": lambda: AttentionAggregator(n_features, width, n_heads),
         "tnp": lambda: TransformerAggregator(width, n_heads, n_layers),
     }
-    return Network(encoder, aggregators[kind](), decoder)
+    return Network(encoder, aggregators[kind](), decoder, by_rows=kind in ("tnp", "cnp"))

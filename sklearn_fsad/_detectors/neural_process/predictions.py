@@ -18,7 +18,7 @@ def feature_terms(adaptation: Adaptation, rows: Array) -> Array:
     """Split anomaly scores over features: (m, d) -> (m, d), of sum ``adaptation.score(rows)``."""
     represented = adaptation.representation
     with usual_torch():
-        values = adaptation.tensors()
+        values = adaptation.tensors
 
     def terms(part: Array) -> Array:
         with scoring_torch():

@@ -10,6 +10,7 @@ import numpy as np
 from ..._input.labels import ANOMALOUS
 from ..._state import MetaState
 from ..._training.progress import expect_only
+from ..._training.settings import TrainingSettings
 from ..._typing import Array, Positions
 from ..base.adaptation import Adaptation
 from ..base.detector import BaseFewShotDetector
@@ -44,9 +45,7 @@ def self_taught_states(
     states : list of MetaState
         One for each part, with the history of the first; with 0 epochs the first alone.
     """
-    usual = next(e for most, e in _EPOCHS.items() if n_rows < most)
-    settings = detector._net_settings(lr=RATE, seed=seed, max_epochs=usual)
-    settings = replace(settings, accelerator=None)
+    settings = replace(_settings(detector, seed, n_rows), accelerator=None)
     n_episodes = detector.episodes_per_epoch or EPISODES
     expect_only(settings.max_epochs * n_episodes)
     names = getattr(detector, "feature_names_in_", None)
@@ -61,6 +60,32 @@ def self_taught_states(
         episodes = [_episodes_of(detector, *part) for part in zip(drafts, parts, strict=True)]
         history = train_together(modules, episodes, n_episodes, settings)
     return [with_network(*part, history) for part in zip(drafts, modules, strict=True)]
+
+
+def states_of_parts(
+    detector: BaseFewShotDetector, parts: Sequence[Array], seed: int
+) -> list[MetaState]:
+    """Learn a state from each part as from a support of its own.
+
+    Parts that take equally many epochs learn in one training.
+    """
+    states: dict[int, MetaState] = {}
+    epochs = [_settings(detector, seed, len(rows)).max_epochs for rows in parts]
+    for n in set(epochs):
+        own = [i for i, other in enumerate(epochs) if other == n]
+        learned = self_taught_states(detector, [parts[i] for i in own], seed, len(parts[own[0]]))
+        states |= dict(zip(own, learned, strict=True))
+    return [states[i] for i in range(len(parts))]
+
+
+def is_taught(detector: BaseFewShotDetector) -> bool:
+    """Return whether a network is trained on the rows of a support."""
+    return detector.pretrained is None and _settings(detector, 0, 2).max_epochs > 0
+
+
+def _settings(detector: BaseFewShotDetector, seed: int, n_rows: int) -> TrainingSettings:
+    usual = next(e for most, e in _EPOCHS.items() if n_rows < most)
+    return detector._net_settings(lr=RATE, seed=seed, max_epochs=usual)
 
 
 def folds_of(n: int, seed: int) -> Positions:
