@@ -11,7 +11,7 @@ ROOT = Path(sklearn_fsad.__file__).parent
 LAYERS = [
     ["exceptions", "_typing", "_values", "_version", "_warn"],
     ["_input", "_stats", "_state", "thresholds"],
-    ["tasks", "metrics"],
+    ["tasks", "metrics", "evidence"],
     ["augmentation", "prior", "datasets", "_training"],
     ["_evidence"],
     ["_explain"],

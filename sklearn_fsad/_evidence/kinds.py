@@ -162,16 +162,16 @@ def resolve_evidence(
 ) -> tuple[Evidence, ...]:
     """Return the evidence that names and functions stand for.
 
-    None stands for all that is built in, "support" for what needs no statistics of other tasks. A
-    function of one's own may carry the attribute ``needs_anomalies = True``.
+    None and "all" stand for all that is built in, "support" for what needs no statistics of other
+    tasks. A function of one's own may carry the attribute ``needs_anomalies = True``.
     """
-    if evidence is None:
-        return tuple(EVIDENCE.values())
-    if isinstance(evidence, str) and evidence == "support":
-        return tuple(e for e in EVIDENCE.values() if not e.needs_pooled)
-    resolved = []
+    if evidence is None or isinstance(evidence, str):
+        evidence = ["all" if evidence is None else evidence]
+    resolved: list[Evidence] = []
     for item in evidence:
-        if isinstance(item, str) and item in EVIDENCE:
+        if isinstance(item, str) and item in ("all", "support"):
+            resolved += [e for e in EVIDENCE.values() if item == "all" or not e.needs_pooled]
+        elif isinstance(item, str) and item in EVIDENCE:
             resolved.append(EVIDENCE[item])
         elif callable(item):
             needs = bool(getattr(item, "needs_anomalies", False))
@@ -179,8 +179,8 @@ def resolve_evidence(
             resolved.append(Evidence(name, OwnFunction(item, name), needs_anomalies=needs))
         else:
             raise ValueError(
-                f"evidence holds {item!r}: give functions (support, rows) -> scores or names out "
-                f"of {', '.join(EVIDENCE)}."
+                f"evidence holds {item!r}: give functions (support, rows) -> scores, 'all', "
+                f"'support' or names out of {', '.join(EVIDENCE)}."
             )
     if len({e.name for e in resolved}) != len(resolved) or not resolved:
         raise ValueError(f"evidence must name each kind once and at least one: got {evidence!r}.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import is_classifier
+from sklearn.base import clone, is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
@@ -56,6 +56,15 @@ def final_estimator(estimator: Any) -> Any:
             estimator = estimator.best_estimator_
         else:
             return estimator
+
+
+def seeded(estimator: Any, seed: int) -> Any:
+    """Clone an estimator, with a seed where it and its parts have none."""
+    copy = clone(estimator)
+    for name, value in copy.get_params(deep=True).items():
+        if name.rpartition("__")[2] == "random_state" and value is None:
+            copy.set_params(**{name: seed})
+    return copy
 
 
 def preprocessed(estimator: Any, X: Any) -> Any:

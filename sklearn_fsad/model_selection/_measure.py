@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from .._explain.in_vain import trained_in_vain
-from .._input.estimators import uses_labels
+from .._input.estimators import seeded, uses_labels
 from .._input.labels import ANOMALOUS, NORMAL
 from .._state import MetaState
 from .._training.progress import worker_of
@@ -77,7 +77,7 @@ def _measured(
     """Score a detector; without ``may_fail`` its errors are raised."""
     cells = [cell for cell in draws if cell[0] in fold]
     try:
-        ready = seeded(detector, seed)
+        ready = seeded_coded(detector, seed)
         if learns:
             ready = ready.meta_fit(tasks.subset(i for i in range(tasks.n_tasks) if i not in fold))
     except Exception as error:  # any that another library may raise
@@ -99,14 +99,11 @@ def _measured(
     return scores, failures, in_vain
 
 
-def seeded(detector: Any, seed: int) -> Any:
+def seeded_coded(detector: Any, seed: int) -> Any:
     """Clone a detector, with a seed where it and its parts have none, and 1 as the anomalies."""
-    copy = clone(detector)
-    for name, value in copy.get_params(deep=True).items():
-        last = name.rpartition("__")[2]
-        if last == "random_state" and value is None:
-            copy.set_params(**{name: seed})
-        elif last == "outlier_label":
+    copy = seeded(detector, seed)
+    for name in copy.get_params(deep=True):
+        if name.rpartition("__")[2] == "outlier_label":
             copy.set_params(**{name: ANOMALOUS})
     return copy
 

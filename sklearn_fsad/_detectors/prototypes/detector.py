@@ -49,11 +49,12 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
     ----------
     embedding : {"pooled", "mlp"}, default="pooled"
         Space of the prototypes.
-    evidence : "support" or sequence of str and callables, default=None
-        Kinds of evidence to use, by name, or your own functions ``(support, rows) -> scores``; None
-        means all. "support" means all that need only the training rows of the task: what
-        ``meta_fit`` then learns can be used for tables of any width. Only for
-        ``embedding="pooled"``.
+    evidence : {"all", "support"} or sequence of str and callables, default=None
+        Kinds of evidence to use: by name, or your own functions ``(support, rows) -> scores``, such
+        as :class:`sklearn_fsad.evidence.RegressorEvidence`. None and "all" mean all that are built
+        in; "support" means those that need only the training rows of the task: what ``meta_fit``
+        then learns can be used for tables of any width. In a sequence these two may stand beside
+        others. Only for ``embedding="pooled"``.
     embedding_dim : int, default=None
         Directions of the pooled covariance that are whitened one by one (None: all of them), or
         width of the learned embedding (None: 32).
@@ -127,7 +128,7 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseFewShotDetector._parameter_constraints,
         "embedding": [StrOptions({"pooled", "mlp"})],
-        "evidence": [None, StrOptions({"support"}), tuple],
+        "evidence": [None, StrOptions({"all", "support"}), tuple],
         "embedding_dim": [None, Interval(Integral, 1, None, closed="left")],
         "hidden": [None, tuple],
         "adversarial_eps": [Interval(Real, 0, None, closed="left")],

@@ -101,8 +101,9 @@ class PooledMethod(Method):
     def _evidence_without_tasks(self, remedy: str) -> tuple[Evidence, ...]:
         """Select the evidence that needs nothing pooled; refuse pooled evidence given by name."""
         evidence = resolve_evidence(self.detector.evidence)
-        pooled = [e.name for e in evidence if e.needs_pooled]
-        if pooled and self.detector.evidence is not None:
+        named = self.detector.evidence or ()
+        pooled = [e.name for e in evidence if e.needs_pooled and e.name in named]
+        if pooled:
             raise ValueError(
                 f"evidence {pooled} needs statistics pooled over training tasks: {remedy}."
             )
