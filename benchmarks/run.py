@@ -43,6 +43,7 @@ COMMANDS = {  # command -> module, and what the names of its two functions end i
     "trust far": "measures.far",
     "trust invariance": "measures.invariance",
     "trust labels": "measures.trusted",
+    "trust drift": "measures.drift",
     "trust noise": "measures.noise",
     "trust weights": "measures.weights",
     "speed": "speed.command",

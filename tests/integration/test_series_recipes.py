@@ -1,4 +1,4 @@
-"""Series by the tools of other libraries: PyOD's and aeon's windows, nonconform's drift alarms."""
+"""Series by the tools of other libraries: PyOD's and aeon's windows."""
 
 import numpy as np
 import pytest
@@ -59,34 +59,3 @@ def test_aeon_slides_windows_over_a_series_for_a_detector():
     scores = windows.fit(X[:200], axis=0).predict(X[200:], axis=0)
     assert scores.shape == (200,)
     assert roc_auc_score(y[200:], scores) > 0.9
-
-
-# --- drift ----------------------------------------------------------------------------------------
-def alarms(p_values):
-    """Numbers of the rows, from 1, at which the drift alarm of the recipe is on."""
-    martingales = pytest.importorskip(
-        "nonconform.martingales", reason="needs nonconform, which needs Python 3.12"
-    )
-    config = martingales.AlarmConfig(restarted_ville_threshold=100.0)
-    martingale = martingales.PowerMartingale(0.5, alarm_config=config)
-    return [state.step for state in martingale.update_many(p_values) if state.triggered_alarms]
-
-
-def test_p_values_raise_a_drift_alarm_after_a_change_and_none_before():
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(1000, 4))
-    X[700:, :2] += 1.5
-    p_values = InContextDetector().fit(X[:100]).p_values(X[100:])
-    assert 600 < alarms(p_values)[0] < 750
-
-
-def test_false_drift_alarms_are_rare_for_rows_and_usual_for_windows_that_overlap():
-    rng, found = np.random.default_rng(0), []
-    for _ in range(8):
-        series = rng.normal(size=1000)
-        windows = np.lib.stride_tricks.sliding_window_view(series, WINDOW)
-        p_values = InContextDetector().fit(windows[:200]).p_values(windows[200 + WINDOW :])
-        found.append((bool(alarms(p_values[::WINDOW])), bool(alarms(p_values))))
-    apart, overlapping = np.mean(found, axis=0)
-    assert apart == 0
-    assert overlapping > 0.4
