@@ -10,6 +10,9 @@ import numpy as np
 from .._typing import Array
 from ._training import TrainingWindows
 
+_LEAST = 1e-9  # of a score: scores that differ less are alike
+_MOST = 100.0  # times that one detector may spread its scores more than the other
+
 
 @dataclass(frozen=True)
 class AveragedDetectors:
@@ -43,7 +46,7 @@ class AveragedDetectors:
         normal = windows.groups == 0
         k = len(np.unique(windows.groups[~normal]))
         spreads = [spread_of(scores[normal]) for scores in left_out]
-        unit = spreads[0] / spreads[1] if min(spreads) > 0.0 else 1.0
+        unit = float(np.clip(spreads[0] / spreads[1], 1.0 / _MOST, _MOST)) if all(spreads) else 1.0
         return cls(labelled, unlabelled, k / (k + 1.0), unit)
 
     def score_samples(self, Z: Array) -> Array:
@@ -61,6 +64,6 @@ class AveragedDetectors:
 
 
 def spread_of(scores: Array) -> float:
-    """Return half of the range that holds the middle 68 % of scores."""
-    low, high = np.percentile(scores, [16.0, 84.0])
-    return float(high - low) / 2.0
+    """Return half of the range that holds the middle 68 % of scores; rounding errors are none."""
+    low, middle, high = np.percentile(scores, [16.0, 50.0, 84.0])
+    return float(high - low) / 2.0 if high - low > _LEAST * (1.0 + abs(middle)) else 0.0

@@ -89,6 +89,14 @@ def test_training_windows_get_averaged_left_out_scores():
     np.testing.assert_array_equal(scores, -detector._left_out)
 
 
+def test_series_that_never_vary_have_no_spread_to_average_by():
+    X, y = np.ones((60, 3)), np.zeros(60)
+    X[40:50], y[40:50] = 2.0, 1
+    detector = WindowedDetector(ProtoNetDetector(), window=4).fit(X, y)
+    assert detector._scorer.unit == 1.0
+    assert np.abs(detector.score_samples(X)).max() < 1e6
+
+
 def test_a_detector_that_uses_no_labels_is_fitted_once():
     X, y = series()
     detector = WindowedDetector(IsolationForest(), window=8).fit(X[:260], y[:260])
