@@ -1,7 +1,8 @@
 """Measure drift alarms: how often they come without a drift, and how soon after one.
 
 The alarm is a martingale of nonconform on p-values. These are the detector's own, which compare
-each row with the training rows alone, or sequential ranks among all rows so far.
+each row with the training rows alone, or sequential ranks among all rows so far, with or without
+the left-out scores of the training rows.
 """
 
 from __future__ import annotations
@@ -120,8 +121,11 @@ def alarms_of(
         known = -detector.score_samples(support)[judged]
     for drift, X in streams.items():
         scores = -detector.score_samples(X)[judged]
-        ranks = SequentialRankConformalizer(seed=0).prime_many(known).update_many(scores)
-        for kind, p in {"p_values": detector.p_values(X)[judged], "ranks": ranks}.items():
+        found = {"p_values": detector.p_values(X)[judged]}
+        for kind, first in {"ranks": [], "ranks, training rows first": known}.items():
+            ranks = SequentialRankConformalizer(seed=0).prime_many(first)
+            found[kind] = ranks.update_many(scores)
+        for kind, p in found.items():
             for name, make in martingales().items():
                 alarm = first_alarm(make(), p)
                 yield {"drift": drift, "p-values": kind, "martingale": name, "alarm": alarm}
