@@ -30,8 +30,10 @@ def coordinates(X: Array, normal: Mask, categorical: tuple[int, ...] = ()) -> Ar
     Z : ndarray of shape (m, q)
     """
     numeric = np.setdiff1d(np.arange(X.shape[1]), categorical)
-    scaled = ScaledSupport(X[:, numeric], (~normal).astype(np.int8), "task")
-    parts = [np.nan_to_num(compressed(scaled.support))] if len(numeric) else []
+    parts = []
+    if len(numeric):
+        scaled = ScaledSupport(X[:, numeric], (~normal).astype(np.int8), "task").support
+        parts.append(np.nan_to_num(compressed(scaled)))
     for j in categorical:
         parts.append((X[:, j, None] == np.unique(X[:, j])) / np.sqrt(2.0))
     return np.concatenate(parts, axis=1)

@@ -32,16 +32,16 @@ from .checks import (
     without_extremes,
 )
 from .documentation import spell_out_shared, with_shared_parameters
-from .fitting import Fitting
 from .gaps import without_gaps
 from .parameters import given_shots, with_plain_parameters
 from .probability import CURVE, learn_from_tasks, work_of_curve
+from .querying import Querying
 from .reports import Reports
 from .support_set import SupportSet
 
 
 @with_shared_parameters
-class BaseFewShotDetector(Fitting, Reports, metaclass=ABCMeta):
+class BaseFewShotDetector(Querying, Reports, metaclass=ABCMeta):
     """Validate, adapt, score and explain: all that detectors have in common.
 
     A method provides four hooks: its meta-training, its state before meta-training, the torch

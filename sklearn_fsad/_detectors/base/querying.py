@@ -1,0 +1,155 @@
+"""Choose the rows that an expert should label next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..._choice import strategies
+from ..._choice.coordinates import coordinates
+from ..._input.labels import ANOMALOUS, UNLABELLED
+from ..._training.usual_torch import usual_torch
+from ..._typing import Array, Mask, Positions
+from ..._values import plain_scalar
+from .context import random_order
+from .fitting import Fitting
+from .support_lookup import occur_in, row_keys
+
+STRATEGIES = ("auto", "diverse", "expected_change", "margin", "top")
+_MOST_COMPARED = 200  # rows whose scores are computed anew for each candidate
+
+
+class Querying(Fitting):
+    """Choose rows of a pool whose labels would teach the detector most."""
+
+    def query(self, X_pool: Any, n: int = 1, strategy: str = "auto") -> Positions:
+        """Choose the rows to show an expert next; give the answers to :meth:`partial_fit`.
+
+        The detector is not changed. Rows that equal a labelled training row, and repeats of a row
+        within the pool, come last: their labels are known, or will be.
+
+        Parameters
+        ----------
+        X_pool : array-like of shape (n_samples, n_features)
+            Rows whose labels are not known.
+        n : int, default=1
+            Rows to choose. One at a time is best: each answer changes what is worth asking next.
+        strategy : {"auto", "diverse", "expected_change", "margin", "top"}, default="auto"
+            What makes a row worth asking about:
+
+            - "diverse": a high score, and unlike what the expert has seen: of the ten rows of the
+              highest scores the one farthest from the labelled anomalies or, as long as there are
+              none, from the rows of ``X_pool`` that are labelled training rows. So give the whole
+              pool each time. Rows are compared with all columns in units of their spread, and
+              categories by equality;
+            - "top": the highest score;
+            - "margin": the score nearest to the threshold;
+            - "expected_change": of the rows of the highest scores, ten more than ``n``, that whose
+              label changes the ranking of 200 rows of the pool most [1]_: mean over both labels,
+              weighted by their probabilities. The detector is adapted twice for each candidate,
+              which takes twenty times as long as a ``fit``;
+            - "auto": "diverse", which did best on held-out rows of real tables.
+
+        Returns
+        -------
+        positions : ndarray of shape (n,)
+            Positions of different rows of ``X_pool``, the one to ask about first first. The choice
+            involves no random numbers.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError
+            If ``n`` is no whole number from 1 to the number of rows, or ``strategy`` is not known.
+
+        References
+        ----------
+        .. [1] B. Settles, "Active learning literature survey", University of Wisconsin-Madison,
+           2009.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_fsad import ProtoNetDetector
+        >>> rng = np.random.default_rng(0)
+        >>> pool = np.concatenate([rng.normal(size=(50, 2)), [[9.0, 9.0], [-7.0, 7.0]]])
+        >>> detector = ProtoNetDetector().fit(rng.normal(size=(30, 2)))
+        >>> detector.query(pool, n=2)
+        array([50, 51])
+        """
+        self._check_fitted()
+        rows = self._validated(X_pool, reset=False)
+        n, strategy = _checked(plain_scalar(n), len(rows), plain_scalar(strategy))
+        with usual_torch():
+            scores = self._anomaly_scores(rows)
+            known = self._known(rows)
+            new, rest = np.flatnonzero(~known), np.flatnonzero(known)
+            chosen = new[:0]
+            if len(new):
+                chosen = self._choose(rows, new, scores, min(n, len(new)), strategy)
+        last = rest[strategies.top(scores[rest], n - len(chosen))]
+        return np.concatenate([chosen, last])
+
+    # --- private ----------------------------------------------------------------------------------
+    def _known(self, rows: Array) -> Mask:
+        """Mark rows that equal a labelled training row, or an earlier one of them: (m,)."""
+        _, first = np.unique(np.array(row_keys(rows), dtype=object), return_index=True)
+        repeated = ~np.isin(np.arange(len(rows)), first)
+        labelled = self.support_X_[self.support_y_ != UNLABELLED]
+        return repeated | occur_in(rows, labelled)
+
+    def _choose(
+        self, rows: Array, new: Positions, scores: Array, n: int, strategy: str
+    ) -> Positions:
+        """Choose n of the new rows, by validated parameters: positions in the pool, (n,)."""
+        own = scores[new]
+        if strategy == "top":
+            return new[strategies.top(own, n)]
+        if strategy == "margin":
+            return new[strategies.margin(own, -self.offset_, n)]
+        if strategy == "expected_change":
+            return new[self._by_expected_change(rows[new], own, n)]
+        Z, seen = self._placed(rows, new)
+        return new[strategies.diverse(own, Z, seen, n)]
+
+    def _placed(self, rows: Array, new: Positions) -> tuple[Array, Array]:
+        """Return coordinates of the new rows, and of rows that the expert has seen."""
+        support = self._adaptation.support
+        every = np.concatenate([support.X, rows])
+        anomalous = np.concatenate([support.y == ANOMALOUS, np.zeros(len(rows), dtype=bool)])
+        seen = anomalous
+        if not anomalous.any():
+            seen = np.isin(np.arange(len(every)), len(support.X) + new, invert=True)
+            seen[: len(support.X)] = False
+        Z = coordinates(every, ~anomalous, support.categorical)
+        return Z[len(support.X) + new], Z[seen]
+
+    def _by_expected_change(self, rows: Array, scores: Array, n: int) -> Positions:
+        support = self._adaptation.support
+        codes = np.where(support.unlabelled, UNLABELLED, support.y).astype(np.int8)
+        reference = random_order(rows)[:_MOST_COMPARED]
+        every = np.ones(len(codes) + 1, dtype=bool)
+
+        def rescored(row: int, label: int) -> Array:
+            X = np.concatenate([support.X, rows[row, None]])
+            y = np.append(codes, np.int8(label))
+            adaptation = self._adapted_to(self._support_of(X, y, every), self.state_)
+            return adaptation.score(rows[reference])
+
+        p = self._probabilities(scores)
+        return strategies.expected_change(scores, p, n, rescored, reference)
+
+
+def _checked(n: Any, n_rows: int, strategy: Any) -> tuple[int, str]:
+    """Refuse a number of rows that the pool does not have, and strategies that do not exist."""
+    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+        raise ValueError(f"n={n!r} must be a whole number of at least 1.")
+    if n > n_rows:
+        raise ValueError(f"n={n} rows are asked for, but X_pool has {n_rows}: ask for fewer.")
+    if strategy not in STRATEGIES:
+        raise ValueError(
+            f"strategy={strategy!r} must be one of {', '.join(map(repr, STRATEGIES))}."
+        )
+    return n, strategy
