@@ -39,6 +39,11 @@ def coordinates(X: Array, normal: Mask, categorical: tuple[int, ...] = ()) -> Ar
     return np.concatenate(parts, axis=1)
 
 
+def distance_to(Z: Array, others: Array) -> Array:
+    """Compute the distance of rows to the nearest of others, infinite without any: (m,)."""
+    return cdist(Z, others).min(axis=1) if len(others) else np.full(len(Z), np.inf)
+
+
 def farthest_first(Z: Array, n: int, near: Array | None = None) -> Positions:
     """Choose rows one by one, each as far as possible from those before it [1]_: (m, q) -> (n,).
 
@@ -60,6 +65,6 @@ def farthest_first(Z: Array, n: int, near: Array | None = None) -> Positions:
     chosen = np.empty(n, dtype=np.intp)
     for i in range(n):
         chosen[i] = near.argmax()
-        near = np.minimum(near, cdist(Z, Z[chosen[i], None])[:, 0])
+        near = np.minimum(near, distance_to(Z, Z[chosen[i], None]))
         near[chosen[: i + 1]] = -1.0  # never twice, also where all others are at distance 0
     return chosen

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.spatial.distance import cdist
 from scipy.stats import rankdata
 
-from .._typing import Array, Positions
+from .._typing import Array, Mask, Positions
+from .coordinates import distance_to
 
 CANDIDATES = 10  # rows of the highest scores that are compared with each other
 
@@ -23,31 +23,34 @@ def margin(scores: Array, cut: float, n: int) -> Positions:
     return np.argsort(np.abs(scores - cut), kind="stable")[:n]
 
 
-def diverse(scores: Array, Z: Array, seen: Array, n: int) -> Positions:
+def diverse(scores: Array, known_kind: Mask, far: Array, Z: Array, n: int) -> Positions:
     """Return rows of high scores that are unlike those seen before, one after the other.
 
     Each is, of the ten rows of the highest scores that are not yet chosen, the one farthest from
-    those seen and chosen.
+    those seen and chosen. Rows of a known kind come in only when there are no others.
 
     Parameters
     ----------
     scores : ndarray of shape (m,)
+    known_kind : ndarray of shape (m,), dtype bool
+        Rows that are like a labelled anomaly.
+    far : ndarray of shape (m,)
+        Distance of each row to those that the expert has seen; infinite where there are none, and
+        the row of the highest score then comes first.
     Z : ndarray of shape (m, q)
         Coordinates of the rows.
-    seen : ndarray of shape (n_seen, q)
-        Coordinates of rows that the expert has seen; without any the row of the highest score comes
-        first.
     n : int
         Rows to choose, at most m.
     """
-    left = top(scores, n + CANDIDATES - 1)
-    far = cdist(Z[left], seen).min(axis=1) if len(seen) else np.full(len(left), np.inf)
+    left = np.lexsort([-scores, known_kind])[: n + CANDIDATES - 1]
+    n_new, far = int((~known_kind).sum()), far[left]
     chosen = np.empty(n, dtype=np.intp)
     for i in range(n):
-        best = int(far[:CANDIDATES].argmax())
+        size = min(CANDIDATES, n_new - i) if n_new > i else CANDIDATES
+        best = int(far[:size].argmax())
         chosen[i] = left[best]
         left, far = np.delete(left, best), np.delete(far, best)
-        far = np.minimum(far, cdist(Z[left], Z[chosen[i], None])[:, 0])
+        far = np.minimum(far, distance_to(Z[left], Z[chosen[i], None]))
     return chosen
 
 

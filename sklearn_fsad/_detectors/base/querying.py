@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..._choice import strategies
-from ..._choice.coordinates import coordinates
+from ..._choice.coordinates import coordinates, distance_to
 from ..._input.labels import ANOMALOUS, UNLABELLED
 from ..._training.usual_torch import usual_torch
 from ..._typing import Array, Mask, Positions
@@ -17,6 +17,7 @@ from .fitting import Fitting
 from .support_lookup import occur_in, row_keys
 
 STRATEGIES = ("auto", "diverse", "expected_change", "margin", "top")
+_MOST_LOOKED_AT = 1000  # rows of the highest scores
 _MOST_COMPARED = 200  # rows whose scores are computed anew for each candidate
 
 
@@ -38,11 +39,13 @@ class Querying(Fitting):
         strategy : {"auto", "diverse", "expected_change", "margin", "top"}, default="auto"
             What makes a row worth asking about:
 
-            - "diverse": a high score, and unlike what the expert has seen: of the ten rows of the
-              highest scores the one farthest from the labelled anomalies or, as long as there are
-              none, from the rows of ``X_pool`` that are labelled training rows. So give the whole
-              pool each time. Rows are compared with all columns in units of their spread, and
-              categories by equality;
+            - "diverse": a high score, and unlike what the expert has seen. Rows that are nearer to
+              a labelled anomaly than to any labelled normal row are of a known kind and come after
+              all others. Of the ten others of the highest scores the one is chosen that is farthest
+              from the labelled anomalies or, as long as there are none, from the rows of ``X_pool``
+              that are labelled training rows: so give the whole pool each time. Distances are those
+              of all columns in units of their spread, and of categories by equality; only the
+              thousand rows of the highest scores are looked at;
             - "top": the highest score;
             - "margin": the score nearest to the threshold;
             - "expected_change": of the rows of the highest scores, ten more than ``n``, that whose
@@ -86,11 +89,12 @@ class Querying(Fitting):
             scores = self._anomaly_scores(rows)
             known = self._known(rows)
             new, rest = np.flatnonzero(~known), np.flatnonzero(known)
-            chosen = new[:0]
+            rest = rest[strategies.top(scores[rest], len(rest))]
             if len(new):
-                chosen = self._choose(rows, new, scores, min(n, len(new)), strategy)
-        last = rest[strategies.top(scores[rest], n - len(chosen))]
-        return np.concatenate([chosen, last])
+                asked = rows[rest[:_MOST_LOOKED_AT]]
+                chosen = self._choose(rows[new], asked, scores[new], min(n, len(new)), strategy)
+                new = new[chosen]
+        return np.concatenate([new, rest])[:n]
 
     # --- private ----------------------------------------------------------------------------------
     def _known(self, rows: Array) -> Mask:
@@ -100,31 +104,30 @@ class Querying(Fitting):
         labelled = self.support_X_[self.support_y_ != UNLABELLED]
         return repeated | occur_in(rows, labelled)
 
-    def _choose(
-        self, rows: Array, new: Positions, scores: Array, n: int, strategy: str
-    ) -> Positions:
-        """Choose n of the new rows, by validated parameters: positions in the pool, (n,)."""
-        own = scores[new]
+    def _choose(self, X: Array, asked: Array, scores: Array, n: int, strategy: str) -> Positions:
+        """Choose n rows whose labels are not known, by validated parameters: positions, (n,)."""
         if strategy == "top":
-            return new[strategies.top(own, n)]
+            return strategies.top(scores, n)
         if strategy == "margin":
-            return new[strategies.margin(own, -self.offset_, n)]
+            return strategies.margin(scores, -self.offset_, n)
         if strategy == "expected_change":
-            return new[self._by_expected_change(rows[new], own, n)]
-        Z, seen = self._placed(rows, new)
-        return new[strategies.diverse(own, Z, seen, n)]
+            return self._by_expected_change(X, scores, n)
+        first = strategies.top(scores, max(_MOST_LOOKED_AT, n))
+        return first[self._by_kind(X[first], asked, scores[first], n)]
 
-    def _placed(self, rows: Array, new: Positions) -> tuple[Array, Array]:
-        """Return coordinates of the new rows, and of rows that the expert has seen."""
+    def _by_kind(self, X: Array, asked: Array, scores: Array, n: int) -> Positions:
+        """Choose n rows by their distances to what the expert has seen."""
         support = self._adaptation.support
-        every = np.concatenate([support.X, rows])
-        anomalous = np.concatenate([support.y == ANOMALOUS, np.zeros(len(rows), dtype=bool)])
-        seen = anomalous
-        if not anomalous.any():
-            seen = np.isin(np.arange(len(every)), len(support.X) + new, invert=True)
-            seen[: len(support.X)] = False
-        Z = coordinates(every, ~anomalous, support.categorical)
-        return Z[len(support.X) + new], Z[seen]
+        anomalous = support.y == ANOMALOUS
+        rows = np.concatenate([support.X, X, asked])
+        other = np.append(~anomalous, np.ones(len(X) + len(asked), dtype=bool))
+        of_support, Z, of_asked = np.split(
+            coordinates(rows, other, support.categorical), np.cumsum([len(anomalous), len(X)])
+        )
+        to_anomaly = distance_to(Z, of_support[anomalous])
+        known_kind = to_anomaly < distance_to(Z, of_support[~anomalous & ~support.unlabelled])
+        far = to_anomaly if anomalous.any() else distance_to(Z, of_asked)
+        return strategies.diverse(scores, known_kind, far, Z, n)
 
     def _by_expected_change(self, rows: Array, scores: Array, n: int) -> Positions:
         support = self._adaptation.support
