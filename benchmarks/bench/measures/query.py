@@ -20,7 +20,8 @@ from bench.measures.one_table import Row, run_cells
 from bench.methods.aad_forest import AADForestAsks, is_installed
 from bench.methods.detectors import Spec, meta_training_tasks
 from bench.options import add_detectors, add_options, refusing
-from bench.protocols.families import Task, load_family, make_folds
+from bench.protocols.families import Task, make_folds
+from bench.protocols.frames import load_tables
 from bench.protocols.pools import PoolDraw, Pools
 from bench.report.conditions import PACKAGES, conditions
 from bench.report.labels import labels_report
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> Iterator[Result]:
     """Let detectors choose the rows to label next, and judge them after each label."""
     with refusing():
         try_to_make(args.detector)
-        folders = {path.name: load_family(path) for path in [*args.data, *map(Path, args.meta)]}
+        folders = {path.name: load_tables(path) for path in [*args.data, *map(Path, args.meta)]}
     cells = [
         partial(on_task, family, task, detectors, args)
         for family, tasks in folders.items()

@@ -99,8 +99,8 @@ class Querying(Fitting):
     # --- private ----------------------------------------------------------------------------------
     def _known(self, rows: Array) -> Mask:
         """Mark rows that equal a labelled training row, or an earlier one of them: (m,)."""
-        _, first = np.unique(np.array(row_keys(rows), dtype=object), return_index=True)
-        repeated = ~np.isin(np.arange(len(rows)), first)
+        first: dict[bytes, int] = {}
+        repeated = np.array([first.setdefault(key, i) != i for i, key in enumerate(row_keys(rows))])
         labelled = self.support_X_[self.support_y_ != UNLABELLED]
         return repeated | occur_in(rows, labelled)
 
