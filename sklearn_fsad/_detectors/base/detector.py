@@ -25,7 +25,6 @@ from .adaptation import Representation
 from .checks import (
     SHARED_CONSTRAINTS,
     check_class,
-    check_device,
     forget_fit,
     restored_on_error,
     unfitted_copy,
@@ -222,7 +221,6 @@ class BaseFewShotDetector(Querying, Reports, metaclass=ABCMeta):
             usual_torch(),
             self._progress("fit"),
         ):
-            check_device(self.device)
             self._learn_rows(X, y, sample_weight)
         warn_if_far(self._place_among_tasks())
         return self
@@ -287,15 +285,16 @@ class BaseFewShotDetector(Querying, Reports, metaclass=ABCMeta):
         >>> bool((detector.support_X_ == X[10:]).all())
         True
         """
-        bound = Bound.of(plain_scalar(max_support), keep)
+        bound, adds = Bound.of(plain_scalar(max_support), keep), self.__sklearn_is_fitted__()
+        if bound is None and not adds:
+            return self.fit(X, y, sample_weight)
         with (
             restored_on_error(self),
             with_plain_parameters(self),
             usual_torch(),
             self._progress("partial_fit"),
         ):
-            check_device(self.device)
-            self._learn_rows(X, y, sample_weight, adds=self.__sklearn_is_fitted__(), bound=bound)
+            self._learn_rows(X, y, sample_weight, adds=adds, bound=bound)
         warn_if_far(self._place_among_tasks())
         return self
 

@@ -16,7 +16,7 @@ from ..._input.rows import refuse_huge
 from ..._state import MetaState, resolve_state
 from ..._typing import Array, Codes, Mask
 from .adaptation import Adaptation, Method, left_out_scores
-from .checks import as_weights_error, check_state, unfitted_copy
+from .checks import as_weights_error, check_device, check_state, unfitted_copy
 from .cleaning import believed_normals, without_doubtful_anomalies
 from .context import context_of, random_order, warn_of_rest
 from .decisions import Decisions
@@ -67,6 +67,8 @@ class Fitting(Decisions, metaclass=ABCMeta):
         bound: Bound | None = None,
     ) -> None:
         """Fit to rows, added to those given before where ``adds``, and forget what is too much."""
+        if not adds:
+            check_device(self.device)
         rows = self._validated(
             X, learn=True, reset=not adds, ensure_min_samples=1 if adds else LEAST_NORMALS
         )
