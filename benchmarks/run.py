@@ -29,6 +29,7 @@ COMMANDS = {  # command -> module, and what the names of its two functions end i
     "tables": "tables",
     "tables gaps": "measures.gaps",
     "tables mixed": "measures.mixed",
+    "query": "measures.query",
     "series": "measures.series",
     "series alarms": "measures.series_alarms",
     "one-table relations": "measures.relations",

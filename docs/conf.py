@@ -59,6 +59,7 @@ nitpick_ignore_regex = [("py:.*", r"(?!sklearn_fsad).*")]
 _EXAMPLES = ["plot_quickstart.py", "plot_sensors.py", "plot_defects.py", "plot_functions.py"]
 _EXAMPLES += ["plot_process.py", "plot_search.py", "plot_compare.py", "plot_thresholds.py"]
 _EXAMPLES += [
+    "plot_labelling.py",
     "plot_tables.py",
     "plot_series.py",
     "plot_explanations.py",

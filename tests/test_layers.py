@@ -14,7 +14,7 @@ LAYERS = [
     ["tasks", "metrics", "evidence"],
     ["augmentation", "prior", "datasets", "_training"],
     ["_evidence"],
-    ["_explain"],
+    ["_explain", "_choice"],
     ["_detectors.base"],
     ["_detectors.prototypes", "_detectors.maml", "_detectors.neural_process"]
     + ["_detectors.in_context"],

@@ -7,6 +7,7 @@ Make a display by ``from_estimator``, or from existing results. It stores them, 
 from ._critical_difference import CriticalDifferenceDisplay
 from ._embedding import EmbeddingDisplay
 from ._features import FeatureScoreDisplay
+from ._labels import LabelCurveDisplay
 from ._report import ReportDisplay
 from ._scores import AnomalyScoreDisplay
 from ._series import SeriesDisplay
@@ -19,6 +20,7 @@ __all__ = [
     "CriticalDifferenceDisplay",
     "EmbeddingDisplay",
     "FeatureScoreDisplay",
+    "LabelCurveDisplay",
     "MetaTrainingDisplay",
     "ReportDisplay",
     "SeriesDisplay",

@@ -16,7 +16,8 @@ from .._values import as_number
 from ..metrics import anomaly_scorer
 from ..model_selection._few_shot_split import FewShotSplit
 from ..tasks._task_set import coded_tasks
-from ._style import SERIES_COLORS, SERIES_MARKERS, axes_or_new, check_matplotlib, tidy
+from ._curves import check_band, draw_curves, metric_name
+from ._style import axes_or_new, check_matplotlib, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +28,6 @@ _VARIED = {
     "n_anomalous": "labelled anomalies in the support",
     "n_normal": "normal rows in the support",
 }
-_BANDS = ("standard error", "standard deviation", None)
 
 
 class ShotCurveDisplay:
@@ -174,7 +174,7 @@ class ShotCurveDisplay:
                 f"No task has more than {n} labelled normal and {k} anomalous rows: ask for "
                 "fewer shots."
             )
-        metric = _metric_name(scoring)
+        metric = metric_name(scoring)
         found = {label: np.stack(curves, axis=1) for label, curves in values.items()}
         return cls(shots, found, varied=varied, metric=metric).plot(ax=ax, **kwargs)
 
@@ -205,26 +205,12 @@ class ShotCurveDisplay:
         display : ShotCurveDisplay
             Itself, with ``ax_`` and ``figure_``.
         """
-        if band not in _BANDS:
-            raise ValueError(f"band={band!r} must be one of {', '.join(map(repr, _BANDS))}.")
+        check_band(band)
         self.ax_ = ax = axes_or_new(ax, f"{type(self).__name__}.plot")
         self.figure_: Figure = ax.figure  # type: ignore[assignment]
         positions = np.arange(len(self.shots))
-        unit = "tasks"
-        for i, (label, values) in enumerate(self.values.items()):
-            runs, unit = _runs(values)
-            centre, half = runs.mean(axis=1), _half_width(runs, band)
-            color = SERIES_COLORS[i % len(SERIES_COLORS)]
-            look = {"marker": SERIES_MARKERS[i % len(SERIES_MARKERS)], "markersize": 5}
-            line = {"color": color, "label": label, **look, **kwargs}
-            ax.plot(positions, centre, **line)
-            if band is not None:
-                ax.fill_between(positions, centre - half, centre + half, color=line["color"],
-                                alpha=0.15, linewidth=0)  # fmt: skip
+        over = draw_curves(ax, positions, self.values, band, **kwargs)
         ax.set_xticks(positions, [str(s) for s in self.shots])
-        over = "" if band is None else f", mean with its {band} over {unit}"
-        if band == "standard deviation":
-            over = f", mean and {band} over {unit}"
         ax.set(
             xlabel=f"Number of {_VARIED.get(self.varied, self.varied)}", ylabel=self.metric + over
         )
@@ -272,23 +258,3 @@ def _curve(
         name = f"scoring={scorer!r} of {type(detector).__name__}"
         values.append(as_number(scorer(fitted, *query), name))
     return values
-
-
-def _metric_name(scoring: Any) -> str:
-    name = scoring if isinstance(scoring, str) else getattr(scoring, "metric", "score")
-    known = {"roc_auc": "ROC AUC", "average_precision": "Average precision", "f1": "F1"}
-    return known.get(name, str(name).capitalize())
-
-
-def _runs(values: Array) -> tuple[Array, str]:
-    """Return the values under a band, (n_shots, n_runs): means of tasks, or draws of one task."""
-    if values.ndim == 3 and values.shape[1] == 1:
-        return values[:, 0], "draws"
-    return (values.mean(axis=2) if values.ndim == 3 else values), "tasks"
-
-
-def _half_width(runs: Array, band: str | None) -> Array:
-    if band is None or runs.shape[1] < 2:
-        return np.zeros(len(runs))
-    spread = runs.std(axis=1, ddof=1)
-    return spread / np.sqrt(runs.shape[1]) if band == "standard error" else spread

@@ -104,7 +104,7 @@ def test_fitted_detectors_refuse_what_is_no_number_everywhere(fitted, task, kind
     detector, (X, y) = fitted["meta-fitted"], task[:2]
     for method in methods_of(
         detector, "fit", "partial_fit", "score_samples", "predict_proba", "p_values", "transform",
-        "feature_scores",
+        "feature_scores", "query",
     ):  # fmt: skip
         with pytest.raises(ValueError, match=told):
             getattr(detector, method)(contain(X))

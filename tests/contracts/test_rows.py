@@ -337,7 +337,7 @@ def test_13_another_number_of_features_than_at_fit_is_refused_with_both_numbers(
         name = type(each_class).__name__
         match = f"X has {width} features, but {name} is expecting 5 features"
         for method in methods_of(
-            each_class, "score_samples", "predict", "transform", "partial_fit"
+            each_class, "score_samples", "predict", "transform", "partial_fit", "query"
         ):
             with pytest.raises(ValueError, match=match):
                 getattr(each_class, method)(np.zeros((3, width)))

@@ -170,14 +170,10 @@ class Decisions(FittedDetector):
         self._check_fitted()
         if anomaly_rate is not None and not 0.0 < anomaly_rate < 1.0:
             raise ValueError(f"anomaly_rate={anomaly_rate} must be in (0, 1).")
-        scores, left_out = -self.score_samples(X), self._adaptation.left_out_by_label()
+        scores = -self.score_samples(X)
         refuse_tools_for_classifiers(False, self._anomaly_column() == 1)
         warn_if_columns_differ(self.classes_.tolist())
-        share = self._in_force("contamination")
-        usual = USUAL_RATE if share == "auto" else share
-        p = probability(
-            learned_curve(self.state_), scores, *left_out, rate=anomaly_rate, usual=usual
-        )
+        p = self._probabilities(scores, anomaly_rate)
         columns = [p, 1.0 - p]
         return np.column_stack(columns if self._anomaly_column() == 0 else columns[::-1])
 
@@ -242,6 +238,12 @@ class Decisions(FittedDetector):
         return np.where(flagged, -1, 1)
 
     # --- private ----------------------------------------------------------------------------------
+    def _probabilities(self, scores: Array, rate: float | None = None) -> Array:
+        """Compute the probabilities that rows of these anomaly scores are anomalous: (m,)."""
+        share, left_out = self._in_force("contamination"), self._adaptation.left_out_by_label()
+        usual = USUAL_RATE if share == "auto" else share
+        return probability(learned_curve(self.state_), scores, *left_out, rate=rate, usual=usual)
+
     def _support_cut(self) -> float:
         """Compute the anomaly score above which a row is flagged, from support and parameters."""
         threshold, alpha, contamination = map(self._in_force, _PARAMETERS)

@@ -10,15 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import _fit_context, clone
 
-from ..._input.codings import Coding
-from ..._input.columns import known_columns
-from ..._input.labels import ANOMALOUS, NORMAL, read_labels, warn_if_mostly_anomalous
-from ..._input.rows import refuse_huge
+from ..._choice.forgetting import Bound
+from ..._input.labels import ANOMALOUS
 from ..._state import MetaState, resolve_state
 from ..._training.interruption import kept_on_interrupt, warn_of_interruption
 from ..._training.progress import expect_more, expect_only, log_verdicts
 from ..._training.usual_torch import usual_torch
-from ..._typing import Codes
+from ..._values import plain_scalar
 from ...tasks._distance import TrainingTasks, warn_if_far
 from ...tasks._episodes import EpisodeSampler
 from ...tasks._small_tasks import tell_of_small_tasks
@@ -27,24 +25,22 @@ from .adaptation import Representation
 from .checks import (
     SHARED_CONSTRAINTS,
     check_class,
-    check_device,
     forget_fit,
     restored_on_error,
     unfitted_copy,
     without_extremes,
 )
 from .documentation import spell_out_shared, with_shared_parameters
-from .fitting import Fitting
 from .gaps import without_gaps
 from .parameters import given_shots, with_plain_parameters
 from .probability import CURVE, learn_from_tasks, work_of_curve
+from .querying import Querying
 from .reports import Reports
 from .support_set import SupportSet
-from .trust import joined_trust, read_trust
 
 
 @with_shared_parameters
-class BaseFewShotDetector(Fitting, Reports, metaclass=ABCMeta):
+class BaseFewShotDetector(Querying, Reports, metaclass=ABCMeta):
     """Validate, adapt, score and explain: all that detectors have in common.
 
     A method provides four hooks: its meta-training, its state before meta-training, the torch
@@ -225,21 +221,25 @@ class BaseFewShotDetector(Fitting, Reports, metaclass=ABCMeta):
             usual_torch(),
             self._progress("fit"),
         ):
-            check_device(self.device)
-            rows = self._validated(X, learn=True, ensure_min_samples=2)
-            refuse_huge(rows, columns=known_columns(self))
-            codes, self._coding = self._encoded(y, len(rows))
-            self._fit_support(rows, codes, read_trust(sample_weight, rows))
-            warn_if_mostly_anomalous(codes, self._coding, self.outlier_label)
+            self._learn_rows(X, y, sample_weight)
         warn_if_far(self._place_among_tasks())
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        max_support: int | None = None,
+        keep: str = "newest",
+    ) -> Self:
         """Add training rows: the same as one ``fit`` on all rows given so far.
 
         Parameters changed in the meantime apply, as in that ``fit``. Earlier labels keep their
-        meaning.
+        meaning. With ``max_support`` old rows are forgotten: the same as one ``fit`` on the rows
+        that are kept, so that time and memory do not grow with the rows given so far.
 
         Parameters
         ----------
@@ -249,13 +249,44 @@ class BaseFewShotDetector(Fitting, Reports, metaclass=ABCMeta):
             Their labels, as in :meth:`fit`.
         sample_weight : array-like of shape (n_samples,), default=None
             Trust in their labels, as in :meth:`fit`; that in earlier rows is remembered.
+        max_support : int, default=None
+            Training rows to keep, at least 2; None keeps all. Labelled anomalies, which are few and
+            dear, are kept up to half of that number, or more where there are fewer other rows; the
+            other rows, with and without labels, fill the rest. ``support_X_`` shows what was kept.
+        keep : {"newest", "diverse"}, default="newest"
+            Which rows to keep of each kind: those given last, for a process that changes; or rows
+            that are as different as possible [1]_, for one that has many states, of which some are
+            rare. The distances of n rows to those kept take time in proportion to n times
+            ``max_support``. Diverse rows lie farther apart than new ones, so that thresholds and
+            p-values flag fewer normal rows than they promise, and mistakes among the rows are kept.
 
         Returns
         -------
         self : object
             The fitted detector.
+
+        Raises
+        ------
+        ValueError
+            If ``max_support`` is no whole number of at least 2, if ``keep`` is not known, or for
+            what :meth:`fit` refuses. The detector is then unchanged.
+
+        References
+        ----------
+        .. [1] T. F. Gonzalez, "Clustering to minimize the maximum intercluster distance",
+           Theoretical Computer Science 38, 1985.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_fsad import ProtoNetDetector
+        >>> X = np.random.default_rng(0).normal(size=(60, 3))
+        >>> detector = ProtoNetDetector().fit(X[:40]).partial_fit(X[40:], max_support=50)
+        >>> bool((detector.support_X_ == X[10:]).all())
+        True
         """
-        if not self.__sklearn_is_fitted__():
+        bound, adds = Bound.of(plain_scalar(max_support), keep), self.__sklearn_is_fitted__()
+        if bound is None and not adds:
             return self.fit(X, y, sample_weight)
         with (
             restored_on_error(self),
@@ -263,16 +294,7 @@ class BaseFewShotDetector(Fitting, Reports, metaclass=ABCMeta):
             usual_torch(),
             self._progress("partial_fit"),
         ):
-            rows = self._validated(X, learn=True, reset=False)
-            refuse_huge(rows, columns=known_columns(self))
-            known = self._coding
-            codes, self._coding = self._encoded(y, len(rows), require_normal=False, known=known)
-            trust = read_trust(sample_weight, rows)
-            trust = joined_trust(self._trust, len(self.support_y_), trust, len(rows))
-            codes = np.concatenate([self.support_y_, codes])
-            self._fit_support(np.concatenate([self.support_X_, rows]), codes, trust)
-            if known is None:
-                warn_if_mostly_anomalous(codes, self._coding, self.outlier_label)
+            self._learn_rows(X, y, sample_weight, adds=adds, bound=bound)
         warn_if_far(self._place_among_tasks())
         return self
 
@@ -318,11 +340,6 @@ class BaseFewShotDetector(Fitting, Reports, metaclass=ABCMeta):
         return state if known is None else state.with_arrays(known.to_arrays())
 
     # --- private ----------------------------------------------------------------------------------
-    def _encoded(self, y: Any, n: int, **how: Any) -> tuple[Codes, Coding | None]:
-        """Encode labels of support rows, all normal without ``y``; also return their coding."""
-        codes, coding = read_labels(y, n, outlier_label=self.outlier_label, **how)
-        return np.full(n, NORMAL, dtype=np.int8) if y is None else codes, coding
-
     def _with_probabilities(self, state: MetaState, tasks: TaskSet, seed: int) -> MetaState:
         """Add the curve from scores to probabilities to the state."""
         with warnings.catch_warnings():

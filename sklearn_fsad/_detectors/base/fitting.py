@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ..._input.labels import ANOMALOUS
+from ..._choice.forgetting import LEAST_NORMALS, Bound
+from ..._input.codings import Coding
+from ..._input.columns import known_columns
+from ..._input.labels import ANOMALOUS, NORMAL, read_labels, warn_if_mostly_anomalous
+from ..._input.rows import refuse_huge
 from ..._state import MetaState, resolve_state
 from ..._typing import Array, Codes, Mask
 from .adaptation import Adaptation, Method, left_out_scores
-from .checks import as_weights_error, check_state, unfitted_copy
+from .checks import as_weights_error, check_device, check_state, unfitted_copy
 from .cleaning import believed_normals, without_doubtful_anomalies
 from .context import context_of, random_order, warn_of_rest
 from .decisions import Decisions
@@ -20,7 +24,14 @@ from .probability import learned_curve, probability
 from .shared_values import Scores, usual_but_for_one_value
 from .support_set import SupportSet
 from .table_reader import TableReader
-from .trust import N_ROUNDS, credible_rows, reference_rows, share_of_anomalies
+from .trust import (
+    N_ROUNDS,
+    credible_rows,
+    joined_trust,
+    read_trust,
+    reference_rows,
+    share_of_anomalies,
+)
 
 
 class Fitting(Decisions, metaclass=ABCMeta):
@@ -45,6 +56,42 @@ class Fitting(Decisions, metaclass=ABCMeta):
     def _left_out_scores(self, adaptation: Adaptation) -> Array:
         """Compute the leave-one-out scores of the support: (n_support,)."""
         return left_out_scores(adaptation)
+
+    def _learn_rows(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        *,
+        adds: bool = False,
+        bound: Bound | None = None,
+    ) -> None:
+        """Fit to rows, added to those given before where ``adds``, and forget what is too much."""
+        if not adds:
+            check_device(self.device)
+        rows = self._validated(
+            X, learn=True, reset=not adds, ensure_min_samples=1 if adds else LEAST_NORMALS
+        )
+        refuse_huge(rows, columns=known_columns(self))
+        known = self._coding if adds else None
+        codes, self._coding = self._encoded(y, len(rows), require_normal=not adds, known=known)
+        trust = read_trust(sample_weight, rows)
+        if adds:
+            trust = joined_trust(self._trust, len(self.support_y_), trust, len(rows))
+            codes = np.concatenate([self.support_y_, codes])
+            rows = np.concatenate([self.support_X_, rows])
+        if bound is not None:
+            kept = bound.kept(rows, codes, self._categories.positions)
+            rows, codes = rows[kept], codes[kept]
+            trust = None if trust is None else trust[kept]
+        self._fit_support(rows, codes, trust)
+        if known is None:
+            warn_if_mostly_anomalous(codes, self._coding, self.outlier_label)
+
+    def _encoded(self, y: Any, n: int, **how: Any) -> tuple[Codes, Coding | None]:
+        """Encode labels of support rows, all normal without ``y``; also return their coding."""
+        codes, coding = read_labels(y, n, outlier_label=self.outlier_label, **how)
+        return np.full(n, NORMAL, dtype=np.int8) if y is None else codes, coding
 
     def _fit_support(self, X: Array, codes: Codes, trust: Array | None) -> None:
         self.support_X_, self.support_y_, self._trust = X.copy(), codes, trust
