@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, OutlierMixin
-from sklearn.metrics import roc_auc_score
-from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from .._input.codings import Coding
 from .._input.labels import ANOMALOUS, UNLABELLED, encode_labels
 from .._input.times import UsualDistance, read_times, starts_of_series
+from .._stats.ranking import auc_of_known
 from .._typing import Array, Codes
 from ._independent import IndependentScores
 from ._stream import SeriesStream
@@ -170,12 +169,7 @@ class StepScores(OutlierMixin, BaseEstimator):
         """
         scores = -self.score_samples(X, times=times)
         codes = self._codes_of(y, len(scores))
-        known = codes != UNLABELLED
-        if sample_weight is not None:
-            check_consistent_length(scores, sample_weight)
-            sample_weight = np.asarray(sample_weight)[known]
-        truth = codes[known] == ANOMALOUS
-        return float(roc_auc_score(truth, scores[known], sample_weight=sample_weight))
+        return auc_of_known(codes == ANOMALOUS, scores, codes != UNLABELLED, sample_weight)
 
     def stream(self, history: Any = None) -> SeriesStream:
         """Score a live series step by step.

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import polars as pl
 import pytest
+import sklearn
 from families import EACH_CLASS, N_FEATURES, far_off, make_detector, make_family, unlearned
 from pyod.models.knn import KNN
 from sklearn.calibration import CalibratedClassifierCV
@@ -416,3 +417,21 @@ def test_what_a_classifier_cannot_be_fitted_to_is_refused_and_the_fit_stays():
         with pytest.raises(ValueError, match=match):
             classifier.fit(X, labels)
         np.testing.assert_array_equal(classifier.decision_function(query), before)
+
+
+def test_score_takes_weights_also_through_a_pipeline_that_routes_them():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, N_FEATURES)), np.repeat([1, -1], [50, 10])
+    X[50:, 0] += 2.0
+    weight = np.where(np.arange(60) % 2, 1.0, 0.0)
+    detector = unlearned("prototypes").fit(X[::2], y[::2])
+    expected = roc_auc_score(y[1::2] == -1, -detector.score_samples(X)[1::2])
+    assert detector.score(X, y, sample_weight=weight) == pytest.approx(expected)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        detector.score(X, y, sample_weight=weight[:3])
+    with sklearn.config_context(enable_metadata_routing=True):
+        asked = unlearned("prototypes").set_score_request(sample_weight=True)
+        pipeline = make_pipeline(StandardScaler(), asked).fit(X, y)
+        assert pipeline.score(X, y) == pytest.approx(
+            pipeline.score(X, y, sample_weight=weight * 0 + 1)
+        )

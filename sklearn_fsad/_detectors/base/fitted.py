@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import OutlierMixin
 from sklearn.exceptions import NotFittedError
-from sklearn.metrics import roc_auc_score
 from sklearn.utils import ClassifierTags
 
 from ..._input.callers import refuse_tools_for_classifiers, warn_if_search_ties
@@ -20,6 +19,7 @@ from ..._input.entries import ADVICE
 from ..._input.labels import ANOMALOUS, UNLABELLED, encode_labels
 from ..._input.rows import refuse_other_columns, validated_rows
 from ..._state import MetaState
+from ..._stats.ranking import auc_of_known
 from ..._typing import Array, Codes, Mask
 from ..._version import __version__
 from ...exceptions import InconsistentVersionWarning
@@ -101,7 +101,7 @@ class FittedDetector(OutlierMixin, Parameters):
         """
         return np.where(self.decision_function(X) >= 0, 1, -1)
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Compute the ROC AUC with the anomaly as the positive class, for any coding of ``y``.
 
         It does not depend on ``threshold``, ``alpha`` and ``contamination``: in a search over these
@@ -114,6 +114,8 @@ class FittedDetector(OutlierMixin, Parameters):
             Rows.
         y : array-like of shape (n_samples,)
             Labels; required. Unlabelled rows are ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts.
 
         Returns
         -------
@@ -123,8 +125,7 @@ class FittedDetector(OutlierMixin, Parameters):
         scores = -self.score_samples(X)
         codes = self._encoded_query(y, len(scores))
         warn_if_search_ties()
-        known = codes != UNLABELLED
-        return float(roc_auc_score(codes[known] == ANOMALOUS, scores[known]))
+        return auc_of_known(codes == ANOMALOUS, scores, codes != UNLABELLED, sample_weight)
 
     # --- private ----------------------------------------------------------------------------------
     def _validated(self, X: Any, *, learn: bool = False, **checks: Any) -> Array:
