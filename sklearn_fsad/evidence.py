@@ -3,51 +3,120 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from numbers import Integral
+from typing import Any, ClassVar, NamedTuple, NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
+from sklearn.utils._param_validation import HasMethods, Interval
 
 from ._input.estimators import final_estimator, seeded
-from ._typing import Array
+from ._typing import Array, Mask
 
 __all__ = ["ClassifierEvidence", "RegressorEvidence"]
 
 _FOLDS = 3
 _LEAST = 1e-9  # of the spread of a column: a residual that is not told from zero
+_MOST = 1e150  # whose square is finite
 _CLIP = 1e-3  # of probabilities, so that their log odds are finite
 
 
 class _Support(Protocol):
     normals: Array
     anomalies: Array
+    N: Array
+    A: Array
+    spread: Array
 
-    def once(self, key: Any, find: Callable[[], Any]) -> Any: ...
+    @property
+    def whole(self) -> _Support: ...
+
+    def once(self, key: Any, find: Callable[[], Any], *, keep: bool = False) -> Any: ...
 
 
 class _Rows(Protocol):
     X: Array
 
+    @property
+    def scaled(self) -> Array: ...
 
-class RegressorEvidence(BaseEstimator):
+
+class _Fitted(NamedTuple):
+    """Hold what predicts one column: a regressor for each fold, and the spread of residuals."""
+
+    column: int
+    models: list[Any]
+    spread: float
+
+
+class _ModelEvidence(BaseEstimator):
+    """Fit a model of the user once for each support; pickles keep it."""
+
+    _model = ""  # name of the parameter
+    _kind = ""  # what the evidence is called
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "scale": ["boolean"],
+        "name": [None, str],
+        "random_state": [Interval(Integral, 0, 2**32 - 1, closed="both")],
+    }
+    scale: bool
+    name: str | None
+    random_state: int
+
+    @property
+    def __name__(self) -> str:
+        model = type(final_estimator(getattr(self, self._model))).__name__
+        return self.name or f"{self._kind}_of_{model}"
+
+    def _prepare(self, support: _Support) -> Any:
+        """Return what is fitted to a support."""
+        return support.once(self.__name__, lambda: self._fitted(support), keep=True)
+
+    def _fitted(self, support: _Support) -> Any:
+        raise NotImplementedError
+
+    def _check_parameters(self) -> None:
+        self._validate_params()
+
+    def _seeded(self) -> Any:
+        return seeded(getattr(self, self._model), self.random_state)
+
+    def _failed(self, what: str, error: Exception) -> NoReturn:
+        model = type(final_estimator(getattr(self, self._model))).__name__
+        raise ValueError(
+            f"{type(self).__name__}: {model} failed on {what}, where a part of the training rows "
+            f"is left out: {str(error).rstrip('.')}. Give more rows (n_normal or n_anomalous in "
+            "meta_fit), or a model that can do with few."
+        ) from error
+
+
+class RegressorEvidence(_ModelEvidence):
     """Score rows by how badly a regressor predicts each column from the other columns.
 
     Of the normal rows of a support three thirds are left out in turn; the regressors of the
     remaining rows predict them, and new rows by their mean. Residuals r are divided by the spread s
-    of the left-out ones, and the score is the mean of log(1 + (r / s)^2 / 4) over columns.
+    of the left-out ones, and the score is the mean of log(1 + (r / s)^2 / 4) over columns. With
+    fewer than three normal rows it is 0.
 
-    A support of n rows and d columns takes 18 min(d, ``max_columns``) fits of the regressor: three
-    for all rows, and three for each of five folds that give the left-out scores of its own rows.
+    ``fit`` to d columns takes 18 min(d, ``max_columns``) fits of the regressor: three for all rows,
+    and three for each of five folds that give the leave-one-out scores of the training rows.
+    Pickles hold the regressors.
 
     Parameters
     ----------
     regressor : estimator
         Regressor of scikit-learn, or any with ``fit`` and ``predict``; clones are fitted.
     columns : sequence of int, default=None
-        Positions of the columns to predict; None means all that vary, at most ``max_columns``.
+        Positions of the columns to predict; None means all, at most ``max_columns``. Columns that
+        never vary are left out.
     max_columns : int, default=16
         How many columns to predict at most: those most correlated with another one.
+    scale : bool, default=True
+        Whether the regressor sees columns relative to their means and spreads in the normal rows.
+        False hands over rows in their own units: for a fitted regressor in ``FrozenEstimator``.
+    name : str, default=None
+        Name of the evidence; None means one made from the class of the regressor.
     random_state : int, default=0
         Seed of regressors that have none.
 
@@ -69,17 +138,31 @@ class RegressorEvidence(BaseEstimator):
     True
     """
 
+    _model = "regressor"
+    _kind = "residuals"
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **_ModelEvidence._parameter_constraints,
+        "regressor": [HasMethods(["fit", "predict"])],
+        "columns": [None, "array-like"],
+        "max_columns": [Interval(Integral, 1, None, closed="left")],
+    }
+
     def __init__(
-        self, regressor: Any, *, columns: Any = None, max_columns: int = 16, random_state: int = 0
+        self,
+        regressor: Any,
+        *,
+        columns: Any = None,
+        max_columns: int = 16,
+        scale: bool = True,
+        name: str | None = None,
+        random_state: int = 0,
     ) -> None:
         self.regressor = regressor
         self.columns = columns
         self.max_columns = max_columns
+        self.scale = scale
+        self.name = name
         self.random_state = random_state
-
-    @property
-    def __name__(self) -> str:
-        return f"residuals_of_{type(final_estimator(self.regressor)).__name__}"
 
     def __call__(self, support: _Support, rows: _Rows) -> Array:
         """Score rows, given a support.
@@ -87,9 +170,9 @@ class RegressorEvidence(BaseEstimator):
         Parameters
         ----------
         support : object
-            Support with ``normals`` of shape (n, d), and ``once(key, find)``.
+            Support that ``ProtoNetDetector`` makes of n normal rows of d columns.
         rows : object
-            Rows with ``X`` of shape (m, d).
+            Its m rows to score, with ``X`` and ``scaled`` of shape (m, d).
 
         Returns
         -------
@@ -99,58 +182,53 @@ class RegressorEvidence(BaseEstimator):
         Raises
         ------
         TypeError
-            If ``regressor`` is a classifier, or has no ``predict``.
+            If ``regressor`` is a classifier.
         ValueError
-            If ``columns`` are not positions of columns.
+            If ``columns`` are not positions of columns, or the regressor fails.
         """
-        fitted = support.once(self._key, lambda: self._fitted(support.normals))
-        if not fitted:
-            return np.zeros(len(rows.X))
-        surprise = np.zeros(len(rows.X))
+        fitted: list[_Fitted] = self._prepare(support)
+        X = rows.scaled if self.scale else rows.X
+        surprise = np.zeros(len(X))
         for column, models, spread in fitted:
-            others = np.delete(rows.X, column, axis=1)
-            predicted = np.mean([model.predict(others) for model in models], axis=0)
-            surprise += np.log1p(((rows.X[:, column] - predicted) / spread) ** 2 / 4.0)
-        return np.asarray(surprise / len(fitted))
+            others = np.delete(X, column, axis=1)
+            predicted = np.mean([model.predict(others).reshape(len(X)) for model in models], axis=0)
+            departure = np.abs(X[:, column] - predicted) / spread
+            surprise += np.log1p(np.minimum(departure, _MOST) ** 2 / 4.0)
+        return np.asarray(surprise / max(len(fitted), 1))
 
-    @property
-    def _key(self) -> tuple[Any, ...]:
-        return type(self), id(self)
-
-    def _fitted(self, normals: Array) -> list[tuple[int, list[Any], float]]:
-        """Fit regressors: the columns that they predict, one of each fold, spread of residuals."""
-        if is_classifier(self.regressor) or not hasattr(self.regressor, "predict"):
-            raise TypeError(
-                f"RegressorEvidence needs a regressor, got {type(self.regressor).__name__}: for a "
-                "classifier of labelled anomalies take ClassifierEvidence."
-            )
-        fold_of = np.arange(len(normals)) % min(_FOLDS, len(normals))
-        if fold_of.max(initial=0) == 0 or normals.shape[1] < 2:
+    def _fitted(self, support: _Support) -> list[_Fitted]:
+        columns = self._columns_of(support.normals)
+        if len(support.whole.normals) < 3 or support.normals.shape[1] < 2:
             return []
-        fitted = []
-        for column in self._columns_of(normals):
-            others, target = np.delete(normals, column, axis=1), normals[:, column]
-            models, residuals = [], np.empty(len(target))
-            for fold in np.unique(fold_of):
-                out = fold_of == fold
-                model = seeded(self.regressor, self.random_state)
-                models.append(model.fit(others[~out], target[~out]))
-                residuals[out] = target[out] - model.predict(others[out])
-            least = _LEAST * max(float(np.abs(target - target.mean()).mean()), _LEAST)
-            fitted.append((column, models, max(float(np.sqrt((residuals**2).mean())), least)))
-        return fitted
+        X = support.N / support.spread if self.scale else support.normals
+        return [self._fitted_to(X, column) for column in columns]
+
+    def _fitted_to(self, X: Array, column: int) -> _Fitted:
+        """Fit regressors of one column, each without a third of the rows."""
+        others, target = np.delete(X, column, axis=1), X[:, column]
+        fold_of = np.arange(len(X)) % min(_FOLDS, len(X))
+        models, residuals = [], np.empty(len(X))
+        for out in (fold_of == fold for fold in np.unique(fold_of)):
+            model, predicted = self._predicted(others, target, out)
+            models.append(model)
+            residuals[out] = target[out] - predicted
+        least = _LEAST * max(float(np.abs(target - target.mean()).mean()), _LEAST)
+        return _Fitted(column, models, max(_root_mean_square(residuals), least))
+
+    def _predicted(self, others: Array, target: Array, out: Mask) -> tuple[Any, Array]:
+        """Fit a regressor without some rows, and predict these."""
+        try:
+            model = self._seeded().fit(others[~out], target[~out])
+            return model, np.asarray(model.predict(others[out])).reshape(int(out.sum()))
+        except Exception as error:  # any that another library may raise
+            self._failed(f"{int((~out).sum())} normal rows", error)
 
     def _columns_of(self, normals: Array) -> list[int]:
         """List the columns to predict."""
-        d = normals.shape[1]
-        if self.columns is not None:
-            columns = [int(column) for column in self.columns]
-            if not columns or min(columns) < 0 or max(columns) >= d:
-                raise ValueError(
-                    f"columns={self.columns!r} must be positions of columns, from 0 to {d - 1}."
-                )
-            return columns
         varied = np.flatnonzero(normals.std(axis=0) > 0.0)
+        if self.columns is not None:
+            chosen = self._checked_columns(normals.shape[1])
+            return [column for column in chosen if column in varied]
         if len(varied) <= self.max_columns:
             return [int(column) for column in varied]
         related = np.abs(np.corrcoef(normals[:, varied], rowvar=False))
@@ -158,18 +236,44 @@ class RegressorEvidence(BaseEstimator):
         most = np.argsort(-related.max(axis=1), kind="stable")[: self.max_columns]
         return sorted(int(column) for column in varied[most])
 
+    def _checked_columns(self, d: int) -> list[int]:
+        given = np.asarray(self.columns)
+        numbers = given.dtype.kind in "iu" and given.ndim == 1 and given.size
+        if not numbers or given.min() < 0 or given.max() >= d or len(set(given)) < len(given):
+            raise ValueError(
+                f"columns={self.columns!r} must be different positions of columns, from 0 to "
+                f"{d - 1}; names are not known here."
+            )
+        return [int(column) for column in given]
 
-class ClassifierEvidence(BaseEstimator):
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        if is_classifier(self.regressor):
+            raise TypeError(
+                f"RegressorEvidence needs a regressor, got {type(self.regressor).__name__}: for a "
+                "classifier of labelled anomalies take ClassifierEvidence."
+            )
+
+
+class ClassifierEvidence(_ModelEvidence):
     """Score rows by a classifier that tells labelled anomalies from normal rows.
 
     It counts where at least two anomalies are labelled; with fewer it is zero for all rows. The
-    score is ``decision_function`` or the log odds of ``predict_proba``.
+    score is ``decision_function`` or the log odds of ``predict_proba``. ``fit`` takes six fits of
+    the classifier: one for all rows and one for each of five folds, some of which hold one anomaly
+    less. Pickles hold the classifier.
 
     Parameters
     ----------
     classifier : estimator
         Classifier of scikit-learn, or any with ``fit`` and one of these two methods; clones are
         fitted. Anomalies are few: give it ``class_weight="balanced"`` where it has that.
+    scale : bool, default=True
+        Whether the classifier sees columns relative to their means and spreads in the normal rows.
+        False hands over rows in their own units: for a fitted classifier in ``FrozenEstimator``,
+        whose second class are the anomalies.
+    name : str, default=None
+        Name of the evidence; None means one made from the class of the classifier.
     random_state : int, default=0
         Seed of classifiers that have none.
 
@@ -194,14 +298,25 @@ class ClassifierEvidence(BaseEstimator):
     """
 
     needs_anomalies = True
+    _model = "classifier"
+    _kind = "odds"
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **_ModelEvidence._parameter_constraints,
+        "classifier": [HasMethods(["fit"])],
+    }
 
-    def __init__(self, classifier: Any, *, random_state: int = 0) -> None:
+    def __init__(
+        self,
+        classifier: Any,
+        *,
+        scale: bool = True,
+        name: str | None = None,
+        random_state: int = 0,
+    ) -> None:
         self.classifier = classifier
+        self.scale = scale
+        self.name = name
         self.random_state = random_state
-
-    @property
-    def __name__(self) -> str:
-        return f"odds_of_{type(final_estimator(self.classifier)).__name__}"
 
     def __call__(self, support: _Support, rows: _Rows) -> Array:
         """Score rows, given a support.
@@ -209,10 +324,9 @@ class ClassifierEvidence(BaseEstimator):
         Parameters
         ----------
         support : object
-            Support with ``normals`` of shape (n, d), ``anomalies`` of shape (k, d) and
-            ``once(key, find)``.
+            Support that ``ProtoNetDetector`` makes of n normal rows and k anomalies of d columns.
         rows : object
-            Rows with ``X`` of shape (m, d).
+            Its m rows to score, with ``X`` and ``scaled`` of shape (m, d).
 
         Returns
         -------
@@ -223,22 +337,47 @@ class ClassifierEvidence(BaseEstimator):
         ------
         TypeError
             If ``classifier`` is a regressor, or has no scores.
+        ValueError
+            If the classifier fails.
         """
-        if len(support.anomalies) < 2:
-            return np.zeros(len(rows.X))
-        model = support.once((type(self), id(self)), lambda: self._fitted(support))
+        model, X = self._prepare(support), rows.scaled if self.scale else rows.X
+        if model is None:
+            return np.zeros(len(X))
         if hasattr(model, "decision_function"):
-            return np.asarray(model.decision_function(rows.X), dtype=np.float64)
-        p = np.clip(np.asarray(model.predict_proba(rows.X))[:, 1], _CLIP, 1.0 - _CLIP)
+            return np.asarray(model.decision_function(X), dtype=np.float64)
+        p = np.clip(np.asarray(model.predict_proba(X))[:, 1], _CLIP, 1.0 - _CLIP)
         return np.asarray(np.log(p / (1.0 - p)), dtype=np.float64)
 
     def _fitted(self, support: _Support) -> Any:
+        """Fit the classifier; None where too few anomalies are labelled."""
+        n, k = len(support.normals), len(support.anomalies)
+        if len(support.whole.anomalies) < 2:
+            return None
+        if self.scale:
+            X = np.concatenate([support.N, support.A]) / support.spread
+        else:
+            X = np.concatenate([support.normals, support.anomalies])
+        y: NDArray[np.intp] = np.repeat([0, 1], [n, k])
+        try:
+            return self._seeded().fit(X, y)
+        except Exception as error:  # any that another library may raise
+            self._failed(f"{n} normal rows and {k} anomalies", error)
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
         scores = any(hasattr(self.classifier, m) for m in ("decision_function", "predict_proba"))
         if is_regressor(self.classifier) or not scores:
             raise TypeError(
                 f"ClassifierEvidence needs a classifier with decision_function or predict_proba, "
                 f"got {type(self.classifier).__name__}."
             )
-        X = np.concatenate([support.normals, support.anomalies])
-        y: NDArray[np.intp] = np.repeat([0, 1], [len(support.normals), len(support.anomalies)])
-        return seeded(self.classifier, self.random_state).fit(X, y)
+
+
+def _root_mean_square(values: Array) -> float:
+    """Compute it without squares that overflow."""
+    largest = float(np.abs(values).max())
+    return largest * float(np.sqrt(np.mean((values / largest) ** 2))) if largest else 0.0
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

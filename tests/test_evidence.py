@@ -128,7 +128,9 @@ def test_what_is_no_regressor_is_refused_with_a_word_about_classifiers():
 
 def test_columns_that_are_not_there_are_refused():
     detector = ProtoNetDetector(evidence=[RegressorEvidence(Ridge(), columns=[4])])
-    with pytest.raises(ValueError, match=r"columns=\[4\] must be positions .* from 0 to 3"):
+    with pytest.raises(
+        ValueError, match=r"columns=\[4\] must be different positions .* from 0 to 3"
+    ):
         detector.fit(related(30, 0))
 
 
