@@ -3,18 +3,24 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from families import make_family, new_task
 from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestClassifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
-from sklearn.svm import LinearSVC
+from sklearn.svm import SVR, LinearSVC
 from sklearn.tree import DecisionTreeRegressor
 
-from sklearn_fsad import ProtoNetDetector
+from sklearn_fsad import FewShotSplit, ProtoNetDetector, config_context
 from sklearn_fsad.evidence import ClassifierEvidence, RegressorEvidence
 
 
@@ -31,6 +37,16 @@ def broken(n, seed, curved=False):
     return np.column_stack([X[:, :3], np.roll(X[:, 3], 1)])
 
 
+class CountingRidge(Ridge):
+    """Ridge regression that counts its fits."""
+
+    n_fits = 0
+
+    def fit(self, X, y):
+        CountingRidge.n_fits += 1
+        return super().fit(X, y)
+
+
 def auc(detector, curved=False):
     """ROC AUC of broken relations."""
     rows = np.concatenate([related(200, 10, curved), broken(200, 20, curved)])
@@ -44,7 +60,7 @@ def test_a_linear_regressor_finds_broken_relations():
 
 
 def test_trees_find_relations_that_no_line_tells():
-    trees = HistGradientBoostingRegressor(max_iter=30, min_samples_leaf=5)
+    trees = HistGradientBoostingRegressor(max_iter=20, min_samples_leaf=5)
     X = related(300, 0, curved=True)
     by_trees = ProtoNetDetector(evidence=[RegressorEvidence(trees, columns=[3])]).fit(X)
     by_lines = ProtoNetDetector(evidence=[RegressorEvidence(Ridge(), columns=[3])]).fit(X)
@@ -126,12 +142,152 @@ def test_what_is_no_regressor_is_refused_with_a_word_about_classifiers():
         detector.fit(related(30, 0))
 
 
-def test_columns_that_are_not_there_are_refused():
-    detector = ProtoNetDetector(evidence=[RegressorEvidence(Ridge(), columns=[4])])
-    with pytest.raises(
-        ValueError, match=r"columns=\[4\] must be different positions .* from 0 to 3"
-    ):
+@pytest.mark.parametrize("columns", [[4], [-1], [1, 1], [], ["flow"], [[0]]])
+def test_columns_that_are_no_positions_are_refused(columns):
+    detector = ProtoNetDetector(evidence=[RegressorEvidence(Ridge(), columns=columns)])
+    with pytest.raises(ValueError, match="must be different positions of columns, from 0 to 3"):
         detector.fit(related(30, 0))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"max_columns": 0}, {"columns": 1}, {"scale": "yes"}, {"name": 3}, {"random_state": None}],
+)
+def test_wrong_parameters_are_refused_and_the_last_fit_is_kept(wrong):
+    evidence, rows = RegressorEvidence(Ridge()), broken(5, 1)
+    detector = ProtoNetDetector(evidence=[evidence]).fit(related(30, 0))
+    expected = detector.score_samples(rows)
+    detector.set_params(evidence=[clone(evidence).set_params(**wrong)])
+    with pytest.raises(ValueError, match=f"The '{next(iter(wrong))}' parameter of Regressor"):
+        detector.fit(related(30, 2))
+    np.testing.assert_array_equal(detector.score_samples(rows), expected)
+
+
+def test_a_regressor_that_needs_more_rows_says_how_many_it_was_given():
+    detector = ProtoNetDetector(evidence=[RegressorEvidence(KNeighborsRegressor())])
+    with pytest.raises(ValueError, match=r"KNeighborsRegressor failed on 2 normal rows.*n_normal"):
+        detector.fit(related(5, 0))
+
+
+def test_the_class_of_evidence_is_no_evidence():
+    with pytest.raises(ValueError, match="holds the class RegressorEvidence: give an instance"):
+        ProtoNetDetector(evidence=[RegressorEvidence]).fit(related(30, 0))
+
+
+def test_two_regressors_of_one_class_need_names():
+    two, X = [RegressorEvidence(Ridge()), RegressorEvidence(Ridge(100.0))], related(30, 0)
+    with pytest.raises(ValueError, match=r"residuals_of_Ridge twice. Models take name="):
+        ProtoNetDetector(evidence=two).fit(X)
+    two[1].set_params(name="stiff")
+    detector = ProtoNetDetector(evidence=two).fit(X)
+    assert detector.state_.architecture["evidence"] == ["residuals_of_Ridge", "stiff"]
+
+
+@pytest.mark.parametrize("regressor", [Ridge(), SVR()], ids=["ridge", "svm"])
+def test_the_units_of_columns_do_not_matter(regressor):
+    X, rows, units = related(40, 0), broken(20, 1), np.array([1.0, 2.0**-8, 1.0, 2.0**8])
+    detector = ProtoNetDetector(evidence=[RegressorEvidence(regressor)])
+    expected = detector.fit(X).score_samples(rows)
+    given = detector.fit(X * units).score_samples(rows * units)
+    np.testing.assert_allclose(given, expected, rtol=1e-9)
+
+
+def test_a_fitted_regressor_sees_rows_in_their_own_units():
+    X = 1000.0 * related(200, 0) + 5000.0
+    known = FrozenEstimator(Ridge().fit(X[:, :3], X[:, 3]))
+    evidence = RegressorEvidence(known, columns=[3], scale=False)
+    detector = ProtoNetDetector(evidence=[evidence]).fit(1000.0 * related(20, 3) + 5000.0)
+    rows = np.concatenate([related(100, 10), broken(100, 20)])
+    scores = detector.score_samples(1000.0 * rows + 5000.0)
+    assert roc_auc_score(np.repeat([0, 1], 100), -scores) > 0.95
+
+
+def test_searches_pipelines_and_transformed_targets_are_regressors_too():
+    pipeline = make_pipeline(StandardScaler(), Ridge())
+    search = GridSearchCV(pipeline, {"ridge__alpha": [0.1, 1.0]}, cv=2)
+    target = TransformedTargetRegressor(SVR(), transformer=StandardScaler())
+    kinds = [RegressorEvidence(model, columns=[3]) for model in (search, target)]
+    detector = ProtoNetDetector(evidence=kinds).fit(related(40, 0))
+    names = ["residuals_of_GridSearchCV", "residuals_of_TransformedTargetRegressor"]
+    assert detector.state_.architecture["evidence"] == names
+    assert auc(detector) > 0.8
+
+
+def test_fit_takes_eighteen_fits_a_column_and_neither_scoring_nor_loading_takes_one():
+    CountingRidge.n_fits = 0
+    evidence, rows = RegressorEvidence(CountingRidge(), columns=[0, 3]), broken(20, 1)
+    detector = ProtoNetDetector(evidence=[evidence]).fit(related(40, 0))
+    assert CountingRidge.n_fits == 36
+    loaded = pickle.loads(pickle.dumps(detector))
+    np.testing.assert_array_equal(loaded.score_samples(rows), detector.score_samples(rows))
+    assert CountingRidge.n_fits == 36
+
+
+def test_what_is_changed_after_fit_changes_no_scores():
+    evidence, rows = RegressorEvidence(Ridge()), broken(20, 1)
+    detector = ProtoNetDetector(evidence=[evidence]).fit(related(40, 0))
+    expected = detector.score_samples(rows)
+    evidence.regressor.set_params(alpha=1e6)
+    evidence.set_params(max_columns=1)
+    np.testing.assert_array_equal(detector.score_samples(rows), expected)
+
+
+def test_a_grid_search_chooses_among_lists_of_evidence():
+    X, y = np.concatenate([related(60, 0), broken(30, 1)]), np.repeat([0, 1], [60, 30])
+    grid = {"evidence": ["support", ["support", RegressorEvidence(Ridge())]]}
+    splitter = FewShotSplit(n_normal=40, n_anomalous=0, n_draws=2, random_state=0)
+    search = GridSearchCV(ProtoNetDetector(), grid, cv=splitter).fit(X, y)
+    assert len(search.best_params_["evidence"]) == 2
+
+
+def test_contributions_of_columns_and_of_evidence_add_up():
+    rows, evidence = broken(5, 1), ["support", RegressorEvidence(Ridge())]
+    detector = ProtoNetDetector(evidence=evidence).fit(related(40, 0))
+    scores = -detector.score_samples(rows)
+    np.testing.assert_allclose(detector.feature_scores(rows).sum(axis=1), scores)
+    np.testing.assert_allclose(sum(detector.evidence_scores(rows).values()), scores)
+    assert len(detector.report(rows)) > 0
+
+
+def test_more_rows_later_are_as_good_as_at_once():
+    X, rows = related(40, 0), broken(20, 1)
+    detector = ProtoNetDetector(evidence=[RegressorEvidence(Ridge())])
+    expected = clone(detector).fit(X).score_samples(rows)
+    later = detector.fit(X[:25]).partial_fit(X[25:]).score_samples(rows)
+    np.testing.assert_array_equal(later, expected)
+
+
+def test_what_was_learned_is_loaded_with_the_same_evidence_and_not_without(tmp_path):
+    evidence = ["mahalanobis_raw", RegressorEvidence(Ridge(), columns=[0])]
+    path = tmp_path / "mix.safetensors"
+    detector = ProtoNetDetector(evidence=evidence, episodes_per_epoch=12, random_state=0)
+    detector.meta_fit(make_family()).pretrained.save(path)
+    X, _, query, _ = new_task()
+    loaded = ProtoNetDetector(evidence=evidence, pretrained=str(path))
+    expected = detector.fit(X).score_samples(query)
+    np.testing.assert_array_equal(loaded.fit(X).score_samples(query), expected)
+    with pytest.raises(ValueError, match=r"of your own named .*residuals_of_Ridge"):
+        loaded.set_params(evidence=None).fit(X)
+
+
+def test_categories_are_dummy_variables_for_the_regressor():
+    X = related(60, 0)
+    words = np.where(X[:, 0] > 0, "high", "low")
+    frame = pd.DataFrame(X, columns=list("abcd")).assign(word=words)
+    detector = ProtoNetDetector(evidence=[RegressorEvidence(Ridge())]).fit(frame)
+    rows = related(20, 5)
+    fitting = np.where(rows[:, 0] > 0, "high", "low")
+    usual = pd.DataFrame(rows, columns=list("abcd")).assign(word=fitting)
+    turned = usual.assign(word=np.where(fitting == "high", "low", "high"))
+    assert (detector.score_samples(usual) > detector.score_samples(turned)).mean() > 0.8
+
+
+def test_threads_score_alike():
+    X, rows = related(40, 0), np.concatenate([broken(1000, i) for i in range(3)])
+    detector = ProtoNetDetector(evidence=["support", RegressorEvidence(Ridge())]).fit(X)
+    expected = detector.score_samples(rows)
+    with config_context(n_threads=2):
+        np.testing.assert_allclose(detector.score_samples(rows), expected, rtol=1e-12)
 
 
 # --- classifiers ----------------------------------------------------------------------------------
@@ -170,7 +326,23 @@ def test_meta_fit_takes_a_classifier_too():
     assert detector.fit(X, y).score(query, query_y) > 0.8
 
 
-def test_what_is_no_classifier_is_refused():
-    X, y, _, _ = new_task(k_support=3)
+@pytest.mark.parametrize("k", [0, 3])
+def test_what_is_no_classifier_is_refused_with_labels_or_without(k):
+    X, y, _, _ = new_task(k_support=k)
     with pytest.raises(TypeError, match="needs a classifier"):
         ProtoNetDetector(evidence=[ClassifierEvidence(Ridge())]).fit(X, y)
+
+
+def test_two_anomalies_are_enough_for_the_left_out_scores_of_all_normal_rows():
+    X, y = np.concatenate([related(40, 0), related(2, 1) + 3.0]), np.repeat([1, -1], [40, 2])
+    detector = ProtoNetDetector(evidence=[ClassifierEvidence(LogisticRegression())]).fit(X, y)
+    left_out = detector._adaptation.representation.calibration.left_out[:, 0]
+    assert (left_out != 0.0).all()
+    assert left_out[:40].max() < left_out[40:].max()
+
+
+def test_a_classifier_that_needs_more_anomalies_says_how_many_it_was_given():
+    X, y = np.concatenate([related(40, 0), related(2, 1) + 3.0]), np.repeat([1, -1], [40, 2])
+    needy = ClassifierEvidence(CalibratedClassifierCV(LogisticRegression(), cv=3))
+    with pytest.raises(ValueError, match=r"normal rows and 1 anomalies.*n_anomalous"):
+        ProtoNetDetector(evidence=[needy]).fit(X, y)
