@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from numbers import Integral
-from typing import Any, ClassVar, NamedTuple, NoReturn, Protocol
+from typing import Any, ClassVar, NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ _FOLDS = 3
 _LEAST = 1e-9  # of the spread of a column: a residual that is not told from zero
 _MOST = 1e150  # whose square is finite
 _CLIP = 1e-3  # of probabilities, so that their log odds are finite
+
+Fitted = tuple[int, list[Any], float]  # column, regressors that predict it, spread of residuals
 
 
 class _Support(Protocol):
@@ -40,14 +42,6 @@ class _Rows(Protocol):
 
     @property
     def scaled(self) -> Array: ...
-
-
-class _Fitted(NamedTuple):
-    """Hold what predicts one column: a regressor for each fold, and the spread of residuals."""
-
-    column: int
-    models: list[Any]
-    spread: float
 
 
 class _ModelEvidence(BaseEstimator):
@@ -186,7 +180,7 @@ class RegressorEvidence(_ModelEvidence):
         ValueError
             If ``columns`` are not positions of columns, or the regressor fails.
         """
-        fitted: list[_Fitted] = self._prepare(support)
+        fitted: list[Fitted] = self._prepare(support)
         X = rows.scaled if self.scale else rows.X
         surprise = np.zeros(len(X))
         for column, models, spread in fitted:
@@ -196,14 +190,14 @@ class RegressorEvidence(_ModelEvidence):
             surprise += np.log1p(np.minimum(departure, _MOST) ** 2 / 4.0)
         return np.asarray(surprise / max(len(fitted), 1))
 
-    def _fitted(self, support: _Support) -> list[_Fitted]:
+    def _fitted(self, support: _Support) -> list[Fitted]:
         columns = self._columns_of(support.normals)
         if len(support.whole.normals) < 3 or support.normals.shape[1] < 2:
             return []
         X = support.N / support.spread if self.scale else support.normals
         return [self._fitted_to(X, column) for column in columns]
 
-    def _fitted_to(self, X: Array, column: int) -> _Fitted:
+    def _fitted_to(self, X: Array, column: int) -> Fitted:
         """Fit regressors of one column, each without a third of the rows."""
         others, target = np.delete(X, column, axis=1), X[:, column]
         fold_of = np.arange(len(X)) % min(_FOLDS, len(X))
@@ -213,7 +207,7 @@ class RegressorEvidence(_ModelEvidence):
             models.append(model)
             residuals[out] = target[out] - predicted
         least = _LEAST * max(float(np.abs(target - target.mean()).mean()), _LEAST)
-        return _Fitted(column, models, max(_root_mean_square(residuals), least))
+        return column, models, max(_root_mean_square(residuals), least)
 
     def _predicted(self, others: Array, target: Array, out: Mask) -> tuple[Any, Array]:
         """Fit a regressor without some rows, and predict these."""
