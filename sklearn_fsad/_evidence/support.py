@@ -22,7 +22,7 @@ from .pooled import Pooled
 
 _GIVEN = {"normals", "anomalies", "pooled", "weights", "mean", "N", "A", "spread"}
 _GIVEN |= {"_lender", "is_part", "is_embedding"}  # what a support sets when it is made
-_GIVEN |= {"_models"}
+_GIVEN |= {"_models"}  # of the user, which may take long to fit again
 
 
 class Support:
