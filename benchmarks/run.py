@@ -37,6 +37,7 @@ COMMANDS = {  # command -> module, and what the names of its two functions end i
     "many-tasks hidden": "measures.generated:hidden",
     "many-tasks sinusoid": "measures.generated:sinusoid",
     "many-tasks functions": "measures.likelihood",
+    "evidence": "measures.evidence",
     "trust alarms": "measures.alarms",
     "trust decisions": "measures.decisions",
     "trust probabilities": "measures.probabilities",

@@ -51,6 +51,7 @@ _SUBMODULES = (
     "base",
     "callbacks",
     "datasets",
+    "evidence",
     "exceptions",
     "metrics",
     "model_selection",

@@ -67,7 +67,9 @@ def test_measurements_have_titles_of_words_and_each_its_own(monkeypatch):
 
 
 def test_what_is_called_public_here_leaves_nothing_out():
-    expected = "adapters augmentation callbacks datasets exceptions metrics model_selection "
+    expected = (
+        "adapters augmentation callbacks datasets evidence exceptions metrics model_selection "
+    )
     expected += "pipeline plotting prior series tasks thresholds"
     assert set(expected.split()) <= set(MODULES)
     assert len(public()[0]) >= 56  # names only join them

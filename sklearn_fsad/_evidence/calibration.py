@@ -144,6 +144,10 @@ class CalibratedEvidence:
         )
         left_out = np.empty((len(X), len(self._evidence)))
         left_out[np.concatenate([normal, anomalous])] = self._left_out()
+        for j in np.flatnonzero(self._active):
+            function = self._evidence[j].function
+            if isinstance(function, OwnFunction):
+                function.prepare(self._support)
         own = Calibration.of_support(left_out, y, evidence, self._active)
         self.calibration = own if typical_spread is None else own.shrunk_to(typical_spread)
 

@@ -110,6 +110,11 @@ class OwnFunction:
             )
         return scores
 
+    def prepare(self, support: Support) -> None:
+        """Let models of the user be fitted before rows are scored."""
+        if hasattr(self.function, "_prepare"):
+            self.function._prepare(support)
+
 
 EVIDENCE: dict[str, Evidence] = {
     e.name: e
@@ -173,7 +178,13 @@ def resolve_evidence(
             resolved += [e for e in EVIDENCE.values() if item == "all" or not e.needs_pooled]
         elif isinstance(item, str) and item in EVIDENCE:
             resolved.append(EVIDENCE[item])
+        elif isinstance(item, type):
+            raise ValueError(
+                f"evidence holds the class {item.__name__}: give an instance, {item.__name__}(...)."
+            )
         elif callable(item):
+            if hasattr(item, "_check_parameters"):
+                item._check_parameters()
             needs = bool(getattr(item, "needs_anomalies", False))
             name = getattr(item, "__name__", type(item).__name__)
             resolved.append(Evidence(name, OwnFunction(item, name), needs_anomalies=needs))
@@ -182,6 +193,11 @@ def resolve_evidence(
                 f"evidence holds {item!r}: give functions (support, rows) -> scores, 'all', "
                 f"'support' or names out of {', '.join(EVIDENCE)}."
             )
-    if len({e.name for e in resolved}) != len(resolved) or not resolved:
-        raise ValueError(f"evidence must name each kind once and at least one: got {evidence!r}.")
+    names = [e.name for e in resolved]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice or not resolved:
+        raise ValueError(
+            f"evidence must name each kind once and at least one: got {evidence!r}"
+            + (f", with {', '.join(twice)} twice. Models take name=..." if twice else ".")
+        )
     return tuple(resolved)

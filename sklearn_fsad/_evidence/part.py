@@ -48,6 +48,11 @@ class Part(Support):
         self._whole = whole
         self._kept = normals, anomalies
 
+    @property
+    def whole(self) -> Support:
+        """The support of which this one is a part."""
+        return self._whole
+
     def left_out(self, most: Mapping[tuple[str, str], int]) -> LeftOutRows:
         """Return the rows of the whole that are not in the part, normals first."""
         normals, anomalies = self._kept

@@ -22,6 +22,7 @@ from .pooled import Pooled
 
 _GIVEN = {"normals", "anomalies", "pooled", "weights", "mean", "N", "A", "spread"}
 _GIVEN |= {"_lender", "is_part", "is_embedding"}  # what a support sets when it is made
+_GIVEN |= {"_models"}  # of the user, which may take long to fit again
 
 
 class Support:
@@ -63,17 +64,24 @@ class Support:
             are_embeddings(normals) if reference is None else reference.is_embedding
         )
         self._found: dict[Hashable, Any] = {}
+        self._models: dict[Hashable, Any] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what is found when rows are scored: it is found again."""
+        """Leave out what is found when rows are scored: it is found again, but for models."""
         kept = {name: value for name, value in self.__dict__.items() if name in _GIVEN}
         return {**kept, "_found": {}}
 
-    def once(self, key: Hashable, find: Callable[[], Any]) -> Any:
-        """Return what evidence computes from the support alone, computed once."""
-        if key not in self._found:
-            self._found[key] = find()
-        return self._found[key]
+    @property
+    def whole(self) -> Support:
+        """The support of which this one is a part, or itself."""
+        return self
+
+    def once(self, key: Hashable, find: Callable[[], Any], *, keep: bool = False) -> Any:
+        """Return what evidence computes from the support alone, once; pickles may keep it."""
+        known = self._models if keep else self._found
+        if key not in known:
+            known[key] = find()
+        return known[key]
 
     def rows(self, X: Array, most: Mapping[tuple[str, str], int] | None = None) -> QueryRows:
         """Return query rows relative to this support; see :class:`QueryRows`."""

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import skops.io
 from families import EACH_CLASS, MAKERS, far_off, make_detector
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_fsad import ProtoNetDetector
 from sklearn_fsad.adapters import AnomalyClassifier, skops_trusted_types
+from sklearn_fsad.evidence import ClassifierEvidence, RegressorEvidence
 from sklearn_fsad.thresholds import ConformalThreshold
 
 pytestmark = [pytest.mark.usefixtures("few_trees", "few_lessons"), far_off]
@@ -40,6 +42,15 @@ def test_thresholds_and_the_wrapper_for_classifiers_are_in_the_list(task):
     detector = ProtoNetDetector(threshold=ConformalThreshold(0.2))
     fitted = AnomalyClassifier(detector).fit(X, y)
     np.testing.assert_array_equal(loaded(fitted).predict(query), fitted.predict(query))
+
+
+def test_models_of_users_load_where_skops_knows_them(task):
+    X, y, query, _ = task
+    evidence = ["support", RegressorEvidence(Ridge()), ClassifierEvidence(LogisticRegression())]
+    detector = ProtoNetDetector(evidence=evidence).fit(X, y)
+    np.testing.assert_array_equal(
+        loaded(detector).score_samples(query), detector.score_samples(query)
+    )
 
 
 def test_all_names_are_of_the_package():
