@@ -6,6 +6,7 @@ from sklearn.exceptions import InconsistentVersionWarning as _OfScikitLearn
 
 __all__ = [
     "AdaptationWarning",
+    "DisagreementError",
     "FarTaskWarning",
     "FetchError",
     "InconsistentVersionWarning",
@@ -63,6 +64,10 @@ class TaskWarning(UserWarning):
 
 class MetaTrainingDivergedError(RuntimeError):
     """Report that the training loss became infinite or NaN; the estimator keeps its old state."""
+
+
+class DisagreementError(ValueError):
+    """Report that a distilled detector does not agree well enough with the one it stands for."""
 
 
 class WeightsError(ValueError):

@@ -34,6 +34,7 @@ from .checks import (
     without_extremes,
 )
 from .documentation import spell_out_shared, with_shared_parameters
+from .export import Export
 from .fitting import Fitting
 from .gaps import without_gaps
 from .parameters import given_shots, with_plain_parameters
@@ -44,7 +45,7 @@ from .trust import joined_trust, read_trust
 
 
 @with_shared_parameters
-class BaseFewShotDetector(Fitting, Reports, metaclass=ABCMeta):
+class BaseFewShotDetector(Fitting, Reports, Export, metaclass=ABCMeta):
     """Validate, adapt, score and explain: all that detectors have in common.
 
     A method provides four hooks: its meta-training, its state before meta-training, the torch

@@ -1,0 +1,67 @@
+"""Read the rows to distil on, and say why a copy is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._input.codings import Coding
+from .._input.labels import ANOMALOUS, UNLABELLED, encode_labels
+from .._input.rows import refuse_huge, validated_rows
+from ._agreement import Agreement
+from ._learning import GivenRows
+from ._rows import KnownRows
+from ._teacher import Teacher
+
+_LEAST_GIVEN = 20
+
+
+def given_rows(probe: Any, X: Any, y: Any, coding: Coding | None) -> GivenRows:
+    """Validate rows to distil on and their labels."""
+    rows = validated_rows(probe, X, dtype=np.float64, order="C")
+    refuse_huge(rows)
+    if len(rows) < _LEAST_GIVEN:
+        raise ValueError(
+            f"X has {len(rows)} rows, and a quarter of them is left out to measure the agreement: "
+            f"give at least {_LEAST_GIVEN}, or none."
+        )
+    if y is None:
+        return GivenRows(rows)
+    codes = encode_labels(y, len(rows), require_normal=False, known=coding)
+    known = codes != UNLABELLED
+    return GivenRows(rows[known], codes[known] == ANOMALOUS)
+
+
+def known_rows(teacher: Teacher, given: GivenRows | None) -> KnownRows:
+    """Return the rows to make others from: the training rows, and the given ones."""
+    if teacher.has_known_rows:
+        return teacher.known_rows()
+    if given is None:
+        raise ValueError(
+            f"{type(teacher.detector).__name__} does not tell its training rows: give rows such "
+            "as those to be scored, distil(detector, X)."
+        )
+    flags = teacher.flags(given.X)
+    return KnownRows(given.X[~flags] if (~flags).sum() > 1 else given.X, given.X[flags])
+
+
+def take_columns(estimator: Any, other: Any) -> None:
+    """Remember the columns that another estimator remembers, and no others."""
+    for name in ("n_features_in_", "feature_names_in_", "_columns_in_"):
+        if hasattr(other, name):
+            setattr(estimator, name, getattr(other, name))
+        elif hasattr(estimator, name):
+            delattr(estimator, name)
+
+
+def refusal(detector: Any, agreement: Agreement, least: float) -> str:
+    """Say why a copy is not returned, and what to do."""
+    made = agreement.rows == "made"
+    rows = f"{agreement.n_rows} {'made' if made else 'given'} rows left out"
+    help_ = "Give later rows as X, " if made else "Give more rows, "
+    return (
+        f"The copy of {type(detector).__name__} agrees too little with it: rank correlation "
+        f"{agreement.rank_correlation:.3f} on {rows}, and min_agreement={least:g}. {help_}"
+        "a larger network as hidden, or more n_rows; or lower min_agreement if that is good enough."
+    )

@@ -1,0 +1,136 @@
+"""Make rows, let the detector score them, and train students until one agrees well enough."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._typing import Array
+from ._agreement import Agreement, auc_loss, rank_correlation
+from ._rows import LIKE_NORMALS, KnownRows, make_rows
+from ._student import Student
+from ._teacher import Teacher
+from ._training import inputs_for, train
+
+SIZES = ((32, 32), (64, 64), (128, 64))  # tried in this order
+_MOST_NUMBERS = 2.5e7  # of all made rows
+_LEAST_ROWS = 5000
+_LEFT_OUT_MADE, _LEFT_OUT_GIVEN = 0.1, 0.25
+_MOST_LEFT_OUT = 2000  # of given rows
+GIVEN = "given"
+_WEIGHT_OF_GIVEN = 0.3  # in the training, by repeating them
+
+
+@dataclass(frozen=True)
+class GivenRows:
+    """Hold rows given to ``distil``, and their labels where they are known: (n, d), (n,)."""
+
+    X: Array
+    is_anomaly: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Hold rows to train on, and rows left out by kind."""
+
+    train: Array
+    left_out: Mapping[str, Array]
+    labels: NDArray[np.bool_] | None  # of the given rows left out
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """Hold a student, its agreement, and its threshold on anomaly scores."""
+
+    student: Student
+    agreement: Agreement
+    cut: float
+
+
+def distilled(
+    teacher: Teacher,
+    known: KnownRows,
+    given: GivenRows | None,
+    *,
+    hidden: Sequence[int] | None,
+    n_rows: int,
+    max_epochs: int,
+    enough: float,
+    seed: int,
+) -> Distilled:
+    """Train students of growing size; stop when one agrees, or return the one that does best."""
+    rng = np.random.default_rng(seed)
+    rows = _rows(known, given, n_rows, rng)
+    scores = teacher.scores(rows.train)
+    inputs = inputs_for(known, seed)
+    best = None
+    for size in SIZES if hidden is None else (tuple(hidden),):
+        student = train(inputs, rows.train, scores, size, max_epochs, seed)
+        found = _measured(teacher, student, rows)
+        if best is None or found.agreement.rank_correlation > best.agreement.rank_correlation:
+            best = found
+        if best.agreement.rank_correlation >= enough:
+            break
+    assert best is not None
+    return best
+
+
+def _rows(known: KnownRows, given: GivenRows | None, n: int, rng: np.random.Generator) -> _Rows:
+    """Make rows, and keep aside a tenth of them, or a quarter of the given ones."""
+    most = max(int(_MOST_NUMBERS / known.normals.shape[1]), _LEAST_ROWS)
+    made = make_rows(known, min(n, most), rng)
+    train, left_out = [], {}
+    for name, rows in made.items():
+        n_out = max(int(_LEFT_OUT_MADE * len(rows)), 2)
+        left_out[name], kept = rows[:n_out], rows[n_out:]
+        train.append(kept)
+    labels = None
+    if given is not None:
+        order = rng.permutation(len(given.X))
+        n_out = min(int(np.ceil(_LEFT_OUT_GIVEN * len(order))), _MOST_LEFT_OUT)
+        left_out = {GIVEN: given.X[order[:n_out]]}
+        labels = None if given.is_anomaly is None else given.is_anomaly[order[:n_out]]
+        kept = given.X[order[n_out:]]
+        times = _WEIGHT_OF_GIVEN * sum(map(len, train)) / len(kept)
+        train.append(np.repeat(kept, max(round(times), 1), axis=0))
+    return _Rows(np.concatenate(train), left_out, labels)
+
+
+def _measured(teacher: Teacher, student: Student, rows: _Rows) -> Distilled:
+    """Measure a student on the rows left out, and choose its threshold there.
+
+    Of made rows those most like normal rows count, since real rows agree about as well as these:
+    see ``benchmarks/results/distil.md``.
+    """
+    kinds = np.repeat([*rows.left_out], [len(part) for part in rows.left_out.values()])
+    X = np.concatenate([*rows.left_out.values()])
+    theirs, mine, flags = teacher.scores(X), student.score(X), teacher.flags(X)
+    by_kind = {
+        name: rank_correlation(theirs[kinds == name], mine[kinds == name]) for name in rows.left_out
+    }
+    counted = [name for name in (GIVEN, *LIKE_NORMALS) if name in by_kind]
+    near = np.isin(kinds, counted)
+    cut = cut_of_share(mine[near], flags[near])
+    agreement = Agreement(
+        rows=GIVEN if GIVEN in by_kind else "made",
+        n_rows=len(X),
+        rank_correlation=min(by_kind[name] for name in counted),
+        auc_loss=auc_loss(theirs, mine, flags, rows.labels),
+        flagged_by_detector=float(flags[near].mean()),
+        flagged=float((mine[near] > cut).mean()),
+        by_kind=by_kind,
+    )
+    return Distilled(student, agreement, cut)
+
+
+def cut_of_share(scores: Array, flags: NDArray[np.bool_]) -> float:
+    """Return the anomaly score above which as many rows lie as are flagged: (m,), (m,)."""
+    ascending, n = np.sort(scores), int(flags.sum())
+    if n == 0:
+        return float(ascending[-1])
+    if n == len(ascending):
+        return float(np.nextafter(ascending[0], -np.inf))
+    return float((ascending[-n - 1] + ascending[-n]) / 2.0)
