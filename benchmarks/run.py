@@ -45,6 +45,7 @@ COMMANDS = {  # command -> module, and what the names of its two functions end i
     "trust labels": "measures.trusted",
     "trust noise": "measures.noise",
     "trust weights": "measures.weights",
+    "distil": "measures.distil",
     "speed": "speed.command",
     "serving": "speed.serving",
     "scale mapped": "speed.rows:mapped",

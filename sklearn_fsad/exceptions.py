@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sklearn.exceptions import InconsistentVersionWarning as _OfScikitLearn
 
 __all__ = [
@@ -67,7 +69,19 @@ class MetaTrainingDivergedError(RuntimeError):
 
 
 class DisagreementError(ValueError):
-    """Report that a distilled detector does not agree well enough with the one it stands for."""
+    """Report that a distilled detector does not agree well enough with the one it stands for.
+
+    Parameters
+    ----------
+    message : str
+        The figure, and what to do.
+    copy : DistilledDetector
+        What was refused, kept as an attribute to look at.
+    """
+
+    def __init__(self, message: str, copy: object = None) -> None:
+        super().__init__(message)
+        self.copy: Any = copy
 
 
 class WeightsError(ValueError):

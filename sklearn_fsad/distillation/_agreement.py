@@ -21,10 +21,11 @@ class Agreement:
     rows : {"given", "made"}
         Whether they are rows given to ``distil`` or rows made from the training rows.
     n_rows : int
-        Number of rows.
+        Number of these rows.
     rank_correlation : float
-        Spearman's correlation of the scores; of made rows the lower one of the two kinds that are
-        most like normal training rows.
+        Spearman's correlation of the scores. Of made rows it is the lowest one of the three kinds
+        that are most like normal training rows, or of those among them that the detector does not
+        flag, if these are most of them.
     auc_loss : float
         ROC AUC lost: with labels that of the detector minus that of the student, without labels
         one minus the ROC AUC of the student's scores for the rows that the detector flags. NaN

@@ -57,8 +57,8 @@ class DistilledDetector(OutlierMixin, BaseEstimator):
     min_agreement : float in [-1, 1], default=0.98
         Rank correlation of both scores on rows left out, below which ``fit`` raises.
     hidden : tuple of int, default=None
-        Hidden layers of the network; None tries ``(32, 32)``, ``(64, 64)`` and ``(128, 64)``, and
-        keeps the first one that agrees well enough.
+        Hidden layers of the network; None tries ``(32, 32)``, and then ``(128, 64)`` if
+        that does not agree well enough.
     n_rows : int, default=50000
         Rows to make; fewer for more than 500 columns.
     max_epochs : int, default=20
@@ -195,11 +195,14 @@ class DistilledDetector(OutlierMixin, BaseEstimator):
             enough=self.min_agreement,
             seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
         )
-        if found.agreement.rank_correlation < self.min_agreement:
-            raise DisagreementError(refusal(detector, found.agreement, self.min_agreement))
-        take_columns(self, probe)
-        self._student, self.agreement_, self.offset_ = found.student, found.agreement, -found.cut
-        self._calibration, self._coding = teacher.calibration(), coding
+        refused = found.agreement.rank_correlation < self.min_agreement
+        copy = clone(self) if refused else self
+        take_columns(copy, probe)
+        copy._student, copy.agreement_, copy.offset_ = found.student, found.agreement, -found.cut
+        copy._calibration, copy._coding = teacher.calibration(), coding
+        if refused:
+            message = refusal(detector, found.agreement, self.min_agreement)
+            raise DisagreementError(message, copy)
         return self
 
     def fit_predict(self, X: Any, y: Any = None, **kwargs: Any) -> NDArray[np.int_]:

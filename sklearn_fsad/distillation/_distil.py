@@ -36,8 +36,8 @@ def distil(
     min_agreement : float in [-1, 1], default=0.98
         Rank correlation of both scores on rows left out, below which an error is raised.
     hidden : tuple of int, default=None
-        Hidden layers of the network; None tries ``(32, 32)``, ``(64, 64)`` and ``(128, 64)``, and
-        keeps the first one that agrees well enough.
+        Hidden layers of the network; None tries ``(32, 32)``, and then ``(128, 64)`` if
+        that does not agree well enough.
     n_rows : int, default=50000
         Rows to make; fewer for more than 500 columns.
     max_epochs : int, default=20

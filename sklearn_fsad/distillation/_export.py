@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from .._onnx.graph import ROWS, Graph
-from ._student import BEND, CLOSEST, NEAREST, Inputs, Student
+from ._student import BEND, CLOSEST, Inputs, Student
 
 
 def write_student(graph: Graph, student: Student) -> str:
     """Add the anomaly scores of rows to the graph, as the student computes them: (m, 1)."""
     inputs = student.inputs
-    outputs = graph.layers(_inputs(graph, inputs), student.layers, "Relu")
+    outputs = graph.layers(_inputs(graph, inputs), student.network.layers, "Relu")
     scores = _interpolated(graph, outputs, student)
     below, above = graph.add("Less", ROWS, inputs.low), graph.add("Greater", ROWS, inputs.high)
     raised = graph.add("Max", scores, student.highest)
@@ -23,7 +23,7 @@ def _inputs(graph: Graph, inputs: Inputs) -> str:
     scaled = graph.add("Div", graph.add("Sub", ROWS, inputs.centre), inputs.spread)
     bend = graph.add("Add", graph.add("Div", graph.add("Abs", scaled), BEND), 1.0)
     Z = graph.add("Div", scaled, bend)
-    shown = Z if inputs.directions is None else graph.add("MatMul", Z, inputs.directions)
+    shown = graph.add("MatMul", Z, inputs.directions) if inputs.directions.size else Z
     return graph.add("Concat", shown, _nearest(graph, Z, inputs), axis=1)
 
 
@@ -34,8 +34,7 @@ def _nearest(graph: Graph, Z: str, inputs: Inputs) -> str:
     squared = graph.add("Add", graph.add("MatMul", Z, inputs.known), inputs.lengths[None])
     squared = graph.add("Add", squared, length)
     means, start = [length], 0
-    for stop, wanted in zip((inputs.n_normal, n_known), NEAREST, strict=True):
-        k = min(stop - start, wanted)
+    for stop, k in zip((inputs.n_normal, n_known), inputs.n_nearest, strict=True):
         if k:
             part = graph.add("Slice", squared, np.array([start]), np.array([stop]), np.array([1]))
             nearest = graph.add_several("TopK", 2, part, np.array([k]), axis=1, largest=0)

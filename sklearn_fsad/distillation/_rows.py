@@ -189,15 +189,23 @@ KINDS: dict[str, Callable[[KnownRows, int, Generator], Array]] = {
     "towards anomalies": _towards_anomalies,
     "half anomalous": _half_anomalous,
 }
-LIKE_NORMALS = ("between neighbours", "gaussian")
+SHARES = {  # relative numbers of rows; 1 for other kinds
+    "between neighbours": 3.0,
+    "gaussian": 2.0,
+    "jittered": 1.5,
+    "far columns": 0.4,
+    "in a box": 0.6,
+}
+LIKE_NORMALS = ("between neighbours", "gaussian", "jittered")
 NEED_ANOMALIES = ("towards anomalies", "half anomalous")
 
 
 def make_rows(known: KnownRows, n: int, rng: Generator) -> dict[str, Array]:
-    """Make about n rows, as many of each kind: kind -> (m, d)."""
+    """Make about n rows, more of the kinds that are like normal rows: kind -> (m, d)."""
     names = [name for name in KINDS if len(known.anomalies) or name not in NEED_ANOMALIES]
-    m = -(-n // len(names))
-    return {name: snapped(known, KINDS[name](known, m, rng), rng) for name in names}
+    total = sum(SHARES.get(name, 1.0) for name in names)
+    sizes = {name: max(round(n * SHARES.get(name, 1.0) / total), 1) for name in names}
+    return {name: snapped(known, KINDS[name](known, m, rng), rng) for name, m in sizes.items()}
 
 
 def snapped(known: KnownRows, rows: Array, rng: Generator) -> Array:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
 from .._detectors.base.blocks import in_plain_blocks
-from .._stats.compiled import row_product
-from .._typing import Array, Mask
-
-Layers = tuple[tuple[Array, Array], ...]  # weights (n_in, n_out) and biases (n_out,)
+from .._stats.compilation import plain
+from .._typing import Array, Mask, Positions
+from ._compiled import network_inputs, propagate
 
 BEND = 8.0  # spreads at which scaled values are halved
 NEAREST = 4, 2  # distances that are read: to normal rows, to anomalies
@@ -22,8 +24,8 @@ class Inputs:
     """Turn rows into the inputs of a network.
 
     The inputs are the values of a row, scaled and bent so that far values stay finite, or their
-    projections where the rows are wide, and the logarithms of the distances to the nearest known
-    rows.
+    projections where the rows are wide, and the logarithms of the mean squares of the row and of
+    its differences from the nearest known rows, normal ones and anomalies.
 
     Attributes
     ----------
@@ -37,8 +39,8 @@ class Inputs:
         Their mean squares.
     n_normal : int
         Number of the normal ones.
-    directions : ndarray of shape (d, q), or None
-        Directions to project scaled rows on.
+    directions : ndarray of shape (d, q)
+        Directions to project scaled rows on; none, (d, 0), to read the values themselves.
     """
 
     centre: Array
@@ -48,32 +50,38 @@ class Inputs:
     known: Array
     lengths: Array
     n_normal: int
-    directions: Array | None = None
+    directions: Array
 
     def of(self, X: Array) -> Array:
         """Compute the inputs of rows: (m, d) -> (m, n_inputs)."""
-        Z = self.scaled(X)
-        shown = Z if self.directions is None else row_product(Z, self.directions)
-        return np.concatenate([shown, self._nearest(Z)], axis=1)
+        n_normal, n_anomalous = self.n_nearest
+        n_shown = self.directions.shape[1] or len(self.centre)
+        found = np.empty((len(X), n_shown + 1 + n_normal + n_anomalous))
+        network_inputs(
+            plain(X),
+            self.centre,
+            self.spread,
+            BEND,
+            self.known,
+            self.lengths,
+            self.n_normal,
+            self.directions,
+            CLOSEST,
+            n_normal,
+            found,
+        )
+        found[:, n_shown:] = np.log(found[:, n_shown:].copy())
+        return found
 
-    def scaled(self, X: Array) -> Array:
-        """Scale and bend rows: (m, d) -> (m, d)."""
-        return bent((X - self.centre) / self.spread)
+    @property
+    def n_nearest(self) -> tuple[int, int]:
+        """How many distances are read: to normal rows and to anomalies."""
+        n_anomalous = len(self.lengths) - self.n_normal
+        return min(self.n_normal, NEAREST[0]), min(n_anomalous, NEAREST[1])
 
     def outside(self, X: Array) -> Mask:
         """Find the rows with a value out of the range: (m, d) -> (m,)."""
         return np.asarray(((self.low > X) | (self.high < X)).any(axis=1))
-
-    def _nearest(self, Z: Array) -> Array:
-        """Compute the logarithms of distances to the nearest known rows: (m, d) -> (m, n)."""
-        length = np.einsum("ij,ij->i", Z, Z)[:, None] / Z.shape[1]
-        squared = row_product(Z, self.known)  # to which the products are scaled
-        squared += self.lengths
-        squared += length
-        parts = (squared[:, : self.n_normal], squared[:, self.n_normal :])
-        nearest = [smallest(part, n) for part, n in zip(parts, NEAREST, strict=True)]
-        means = np.concatenate([length, *nearest], axis=1)
-        return np.log(np.maximum(means, 0.0) + CLOSEST)
 
 
 def bent(Z: Array) -> Array:
@@ -81,11 +89,43 @@ def bent(Z: Array) -> Array:
     return Z / (1.0 + np.abs(Z) / BEND)
 
 
-def smallest(values: Array, n: int) -> Array:
-    """Return the n smallest values of each row in ascending order, all where there are fewer."""
-    if values.shape[1] > n:
-        values = np.partition(values, n - 1, axis=1)[:, :n]
-    return np.sort(values, axis=1)
+@dataclass(frozen=True)
+class Network:
+    """Hold a perceptron with ReLU between layers and one output.
+
+    Attributes
+    ----------
+    numbers : ndarray
+        Weights (n_in, n_out) and biases (n_out,) of each layer in turn, flattened.
+    widths : ndarray of shape (n_layers + 1,)
+        Number of inputs, and widths of the layers.
+    """
+
+    numbers: Array
+    widths: Positions
+
+    @classmethod
+    def of(cls, layers: Sequence[tuple[Array, Array]]) -> Self:
+        """Make the network of weights (n_in, n_out) and biases (n_out,)."""
+        numbers = np.concatenate([part.ravel() for layer in layers for part in layer])
+        widths = [len(layers[0][0]), *(len(bias) for _, bias in layers)]
+        return cls(numbers, np.array(widths, dtype=np.intp))
+
+    @property
+    def layers(self) -> list[tuple[Array, Array]]:
+        """Weights (n_in, n_out) and biases (n_out,) of each layer."""
+        found, start = [], 0
+        for n_in, n_out in itertools.pairwise(self.widths.tolist()):
+            part = self.numbers[start : start + (n_in + 1) * n_out].reshape(n_in + 1, n_out)
+            found.append((part[:-1], part[-1]))
+            start += part.size
+        return found
+
+    def outputs(self, Z: Array) -> Array:
+        """Apply the network: (m, n_inputs) -> (m,)."""
+        found = np.empty((len(Z), 1))
+        propagate(Z, self.numbers, self.widths, found)
+        return found[:, 0]
 
 
 @dataclass(frozen=True)
@@ -95,8 +135,7 @@ class Student:
     Attributes
     ----------
     inputs : Inputs
-    layers : tuple of (weights, bias)
-        Of shapes (n_in, n_out) and (n_out,), with ReLU between layers, one output.
+    network : Network
     outputs, scores : ndarray of shape (n_knots,)
         Outputs of the network in ascending order and the anomaly scores that they stand for.
     highest : float
@@ -104,7 +143,7 @@ class Student:
     """
 
     inputs: Inputs
-    layers: Layers
+    network: Network
     outputs: Array
     scores: Array
     highest: float
@@ -114,17 +153,7 @@ class Student:
         return in_plain_blocks(self._score_block, X)
 
     def _score_block(self, X: Array) -> Array:
-        outputs = propagate(self.layers, self.inputs.of(X))
+        outputs = self.network.outputs(self.inputs.of(X))
         scores = np.interp(outputs, self.outputs, self.scores)
         far = self.inputs.outside(X)
         return np.where(far, np.maximum(scores, self.highest), scores) if far.any() else scores
-
-
-def propagate(layers: Layers, Z: Array) -> Array:
-    """Apply a perceptron: (m, n_inputs) -> (m,)."""
-    for weights, bias in layers[:-1]:
-        Z = row_product(Z, weights)
-        Z += bias
-        np.maximum(Z, 0.0, out=Z)
-    weights, bias = layers[-1]
-    return row_product(Z, weights[:, 0]) + bias[0]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from .._training.seeding import torch_seed
 from .._training.usual_torch import usual_torch
 from .._typing import Array
 from ._rows import KnownRows
-from ._student import Inputs, Layers, Student, bent, propagate
+from ._student import Inputs, Network, Student, bent
 
 _BATCH = 256
 _HIGHEST_RATE = 4e-3
@@ -43,7 +42,7 @@ def inputs_for(known: KnownRows, seed: int) -> Inputs:
         np.ascontiguousarray(Z.T) * (-2.0 / Z.shape[1]),
         np.einsum("ij,ij->i", Z, Z) / Z.shape[1],
         len(normals),
-        _directions(Z) if Z.shape[1] > _WIDE else None,
+        _directions(Z) if Z.shape[1] > _WIDE else Z[:0].T.copy(),
     )
 
 
@@ -74,21 +73,16 @@ def train(
     The network learns the normal quantiles of the ranks, which is what a rank correlation is
     about; its outputs are mapped back to scores by their quantiles.
     """
-    Z = in_parts(inputs.of, X)
+    Z = inputs.of(X)
     target = ndtri((rankdata(scores) - 0.5) / len(scores))
     mean, spread = Z.mean(axis=0), Z.std(axis=0)
     spread = np.where(spread > 1e-6, spread, 1.0)
     with usual_torch(), torch_seed(seed):
         network = _network(Z.shape[1], hidden)
         _descend(network, _tensor((Z - mean) / spread), _tensor(target), max_epochs)
-    layers = _with_scaling(network, mean, spread)
-    outputs = in_parts(lambda part: propagate(layers, part), Z)
-    return Student(inputs, layers, *_knots(outputs, scores), highest=float(scores.max()))
-
-
-def in_parts(function: Callable[[Any], Array], X: Any) -> Array:
-    """Apply a function to parts of rows, so that memory stays small: (n, d)."""
-    return np.concatenate([function(X[i : i + 4096]) for i in range(0, len(X), 4096)])
+    trained = _with_scaling(network, mean, spread)
+    knots = _knots(trained.outputs(Z), scores)
+    return Student(inputs, trained, *knots, highest=float(scores.max()))
 
 
 def _tensor(values: Array) -> Tensor:
@@ -122,14 +116,14 @@ def _descend(network: nn.Module, Z: Tensor, target: Tensor, max_epochs: int) -> 
             schedule.step()
 
 
-def _with_scaling(network: nn.Sequential, mean: Array, spread: Array) -> Layers:
-    """Return the layers as arrays, the first one for inputs that are not standardised."""
+def _with_scaling(network: nn.Sequential, mean: Array, spread: Array) -> Network:
+    """Return the network as arrays, for inputs that are not standardised."""
     parts = [part for part in network if isinstance(part, nn.Linear)]
     layers = [(_array(part.weight).T.copy(), _array(part.bias)) for part in parts]
     weights, bias = layers[0]
     weights = weights / spread[:, None]
     layers[0] = (weights, bias - mean @ weights)
-    return tuple(layers)
+    return Network.of(layers)
 
 
 def _knots(outputs: Array, scores: Array) -> tuple[Array, Array]:

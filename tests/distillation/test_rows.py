@@ -11,11 +11,13 @@ def known(n=30, k=4, d=3, seed=0):
     return KnownRows(rng.normal(5.0, 2.0, (n, d)), rng.normal(20.0, 1.0, (k, d)))
 
 
-def test_as_many_rows_of_each_kind_are_made():
-    made = make_rows(known(), 1100, np.random.default_rng(0))
+def test_more_rows_of_the_kinds_like_normal_ones_are_made():
+    made = make_rows(known(), 1000, np.random.default_rng(0))
     assert list(made) == list(KINDS)
-    assert {rows.shape for rows in made.values()} == {(100, 3)}
-    assert all(np.isfinite(rows).all() for rows in made.values())
+    sizes = {name: len(rows) for name, rows in made.items()}
+    assert sum(sizes.values()) == pytest.approx(1000, abs=len(KINDS))
+    assert sorted(sizes, key=sizes.get)[-3:] == ["jittered", "gaussian", "between neighbours"]
+    assert all(rows.shape[1] == 3 and np.isfinite(rows).all() for rows in made.values())
 
 
 def test_without_labelled_anomalies_kinds_that_need_them_are_left_out():
