@@ -61,10 +61,13 @@ class Graph:
         """Apply a perceptron: weights (n_in, n_out) and biases, "Relu" or "Silu" between layers."""
         for i, (weights, bias) in enumerate(layers):
             if i:
-                gate = self.add("Sigmoid", value) if activation == "Silu" else None
-                value = self.add("Relu", value) if gate is None else self.add("Mul", value, gate)
+                value = self.add("Relu", value) if activation == "Relu" else self._silu(value)
             value = self.add("Add", self.add("MatMul", value, weights), np.reshape(bias, (1, -1)))
         return value
+
+    def _silu(self, value: str) -> str:
+        """Add SiLU; some runtimes replace a product with a sigmoid by what has no float64."""
+        return self.add("Div", value, self.add("Add", self.add("Exp", self.add("Neg", value)), 1.0))
 
     def save(
         self, path: Any, anomaly_scores: str, offset: float, columns: Sequence[Any] | None
