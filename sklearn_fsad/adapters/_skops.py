@@ -11,7 +11,7 @@ from typing import Any
 
 _PACKAGE = __name__.partition(".")[0]
 # of what detectors hold
-_ROOMS = ("_detectors", "_evidence", "_input", "_stats", "_state", "thresholds")
+_ROOMS = ("_detectors", "_evidence", "_input", "_stats", "_state", "distillation", "thresholds")
 
 
 def skops_trusted_types() -> list[str]:

@@ -7,7 +7,7 @@ from families import EACH_CLASS, MAKERS, far_off, make_detector
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_fsad import ProtoNetDetector
+from sklearn_fsad import ProtoNetDetector, distil
 from sklearn_fsad.adapters import AnomalyClassifier, skops_trusted_types
 from sklearn_fsad.thresholds import ConformalThreshold
 
@@ -40,6 +40,13 @@ def test_thresholds_and_the_wrapper_for_classifiers_are_in_the_list(task):
     detector = ProtoNetDetector(threshold=ConformalThreshold(0.2))
     fitted = AnomalyClassifier(detector).fit(X, y)
     np.testing.assert_array_equal(loaded(fitted).predict(query), fitted.predict(query))
+
+
+def test_a_distilled_detector_is_in_the_list(task):
+    X, y, query, _ = task
+    quick = {"min_agreement": -1, "hidden": (8,), "n_rows": 1000, "max_epochs": 1}
+    copy = distil(ProtoNetDetector().fit(X, y), **quick)
+    np.testing.assert_array_equal(loaded(copy).score_samples(query), copy.score_samples(query))
 
 
 def test_all_names_are_of_the_package():

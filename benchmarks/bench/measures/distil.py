@@ -39,7 +39,7 @@ DETECTORS = (
     "sklearn_fsad:NeuralProcessDetector(max_epochs=0,random_state=0)",
 )
 N_GIVEN = 300
-MOST_GIVEN = 0.5  # of the rows to test on
+MOST_GIVEN, LEAST_GIVEN = 0.5, 20  # of the rows to test on
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -85,7 +85,7 @@ def on_task(family: str, task: Task, spec: Spec, args: argparse.Namespace) -> li
     draw = draw_rows(task, args.seed, 0, max(args.n), max(args.k), args.max_query)
     later = np.random.default_rng(args.seed).permutation(draw.query)
     n_given = min(N_GIVEN, int(MOST_GIVEN * len(later)))
-    is_given = spec.label in args.given
+    is_given = spec.label in args.given and n_given >= LEAST_GIVEN
     test = later[n_given:] if is_given else later
     rows = []
     for n, k in zip(args.n, args.k, strict=True):

@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pandas as pd
 from bench.report.markdown import markdown
+from bench.speed.distil import SIZES
 
 ENOUGH, FAR_OFF = 0.98, 0.97
 KEYS = ["family", "detector", "n", "k"]
@@ -130,7 +131,7 @@ def times(speed: pd.DataFrame) -> str:
     lines = []
     for (family, hidden), part in speed.groupby(["family", "hidden"], sort=False):
         own = part.groupby("detector", sort=False).median(numeric_only=True)
-        for size in (1, 100, 10_000):
+        for size in SIZES:
             copy, knn = part[f"copy_{size}"], part[f"knn_{size}"]
             detectors = own.get(f"detector_{size}", [])
             lines.append(
