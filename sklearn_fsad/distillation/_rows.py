@@ -101,12 +101,17 @@ def _near_neighbours(known: KnownRows, m: int, rng: Generator) -> Array:
     j = near[i, rng.integers(near.shape[1], size=m)]
     share = rng.uniform(-0.3, 1.3, (m, 1))
     rows = known.normals[i] * (1.0 - share) + known.normals[j] * share
-    return rows + _between(0.05, 0.7, m, rng) * known.correlated(m, rng)
+    return rows + _between(0.1, 1.0, m, rng) * known.correlated(m, rng)
 
 
 def _gaussian(known: KnownRows, m: int, rng: Generator) -> Array:
-    """Draw from a normal distribution with the covariance of the normals, widened."""
-    return known.centre + _between(0.5, 3.0, m, rng) * known.correlated(m, rng)
+    """Draw from a normal distribution with the covariance of the normals."""
+    return known.centre + _between(0.8, 1.25, m, rng) * known.correlated(m, rng)
+
+
+def _wide_gaussian(known: KnownRows, m: int, rng: Generator) -> Array:
+    """Draw from the same, narrower or wider."""
+    return known.centre + _between(0.5, 4.0, m, rng) * known.correlated(m, rng)
 
 
 def _jittered(known: KnownRows, m: int, rng: Generator) -> Array:
@@ -179,6 +184,7 @@ def _half_anomalous(known: KnownRows, m: int, rng: Generator) -> Array:
 KINDS: dict[str, Callable[[KnownRows, int, Generator], Array]] = {
     "between neighbours": _near_neighbours,
     "gaussian": _gaussian,
+    "wide gaussian": _wide_gaussian,
     "jittered": _jittered,
     "mixed": _mixed,
     "recombined": _recombined,
@@ -191,8 +197,8 @@ KINDS: dict[str, Callable[[KnownRows, int, Generator], Array]] = {
 }
 SHARES = {  # relative numbers of rows; 1 for other kinds
     "between neighbours": 3.0,
-    "gaussian": 2.0,
-    "jittered": 1.5,
+    "gaussian": 4.0,
+    "jittered": 2.0,
     "far columns": 0.4,
     "in a box": 0.6,
 }
