@@ -8,38 +8,28 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, OutlierMixin, _fit_context, clone
+from sklearn.base import _fit_context, clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.metrics import roc_auc_score
-from sklearn.utils import ClassifierTags, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._detectors.base.checks import check_layers
-from .._input.callers import refuse_tools_for_classifiers
-from .._input.codings import SIGNED, Coding
 from .._input.columns import known_columns
 from .._input.estimators import coding_of_fit
-from .._input.labels import ANOMALOUS, UNLABELLED, encode_labels
 from .._input.rows import validated_rows
 from .._onnx.graph import Graph
-from .._typing import Array
 from .._version import doc_link_template
 from ..exceptions import DisagreementError
 from ._agreement import Agreement
 from ._export import write_student
 from ._given import given_rows, known_rows, refusal, take_columns
 from ._learning import distilled
-from ._student import Student
-from ._teacher import Calibration, Teacher
+from ._scoring import ScoringCopy
+from ._teacher import Teacher
 
 
-def _is_calibrated(detector: DistilledDetector) -> bool:
-    return getattr(detector, "_calibration", None) is not None
-
-
-class DistilledDetector(OutlierMixin, BaseEstimator):
+class DistilledDetector(ScoringCopy):
     """Fit a detector, and score by a small network that learned its scores.
 
     Use :func:`distil` for a detector that is fitted already.
@@ -115,10 +105,6 @@ class DistilledDetector(OutlierMixin, BaseEstimator):
     }
 
     agreement_: Agreement
-    offset_: float
-    _student: Student
-    _calibration: Calibration | None
-    _coding: Coding | None
 
     def __init__(
         self,
@@ -224,129 +210,6 @@ class DistilledDetector(OutlierMixin, BaseEstimator):
         """
         return self.fit(X, y, **kwargs).predict(X)
 
-    # --- scores and decisions ---------------------------------------------------------------------
-    def score_samples(self, X: Any) -> Array:
-        """Score rows: higher = more normal, on the scale of the detector.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows without missing entries.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples,)
-            The score of a row does not depend on the other rows of ``X``.
-        """
-        return -self._anomaly_scores(X)
-
-    def decision_function(self, X: Any) -> Array:
-        """Score rows relative to the threshold: negative = anomaly.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples,)
-            ``score_samples(X) - offset_``.
-        """
-        scores = self.score_samples(X)
-        refuse_tools_for_classifiers(True, self._anomaly_column() == 1)
-        return scores - self.offset_
-
-    def predict(self, X: Any) -> NDArray[np.int_]:
-        """Label rows: 1 normal, -1 anomaly.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        labels : ndarray of shape (n_samples,)
-            1 or -1.
-        """
-        return np.where(self.decision_function(X) >= 0, 1, -1)
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """Compute the ROC AUC with the anomaly as the positive class, for any coding of ``y``.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-        y : array-like of shape (n_samples,)
-            Labels; required. Unlabelled rows are ignored.
-
-        Returns
-        -------
-        auc : float
-            0.5 is chance, 1 is perfect.
-        """
-        scores = self._anomaly_scores(X)
-        if y is None:
-            raise ValueError("The labels 'y' of the rows are needed here; got None.")
-        codes = encode_labels(y, len(scores), require_normal=False, known=self._coding)
-        known = codes != UNLABELLED
-        return float(roc_auc_score(codes[known] == ANOMALOUS, scores[known]))
-
-    @property
-    def classes_(self) -> NDArray[Any]:
-        """Labels of the columns of :meth:`predict_proba`, as of the distilled detector."""
-        return np.array(sorted(self._coding or SIGNED) if hasattr(self, "_coding") else [-1, 1])
-
-    @available_if(_is_calibrated)
-    def predict_proba(self, X: Any, *, anomaly_rate: float | None = None) -> Array:
-        """Estimate the probabilities that rows are anomalous and normal.
-
-        They are computed from the scores as by the distilled detector. Only for detectors of this
-        package.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-        anomaly_rate : float in (0, 1), default=None
-            Share of anomalies among the rows to score; None means what the detector would assume.
-
-        Returns
-        -------
-        probabilities : ndarray of shape (n_samples, 2)
-            Columns in the order of ``classes_``.
-        """
-        if anomaly_rate is not None and not 0.0 < anomaly_rate < 1.0:
-            raise ValueError(f"anomaly_rate={anomaly_rate} must be in (0, 1).")
-        scores = self._anomaly_scores(X)
-        refuse_tools_for_classifiers(False, self._anomaly_column() == 1)
-        assert self._calibration is not None
-        p = self._calibration.probabilities(scores, anomaly_rate)
-        columns = [p, 1.0 - p]
-        return np.column_stack(columns if self._anomaly_column() == 0 else columns[::-1])
-
-    @available_if(_is_calibrated)
-    def p_values(self, X: Any) -> Array:
-        """Compute conformal p-values, small = anomalous, from the detector's training rows.
-
-        Only for detectors of this package.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        p : ndarray of shape (n_samples,)
-            Between 1 / (n + 1) and 1, for n normal training rows.
-        """
-        scores = self._anomaly_scores(X)
-        assert self._calibration is not None
-        return self._calibration.p_values(scores)
-
     def to_onnx(self, path: Any) -> None:
         """Write the copy as a graph of ONNX, to be used without this package.
 
@@ -367,21 +230,3 @@ class DistilledDetector(OutlierMixin, BaseEstimator):
         graph = Graph(self.n_features_in_)
         scores = write_student(graph, self._student)
         graph.save(path, scores, self.offset_, known_columns(self))
-
-    # --- private ----------------------------------------------------------------------------------
-    def _anomaly_scores(self, X: Any) -> Array:
-        check_is_fitted(self)
-        rows = validated_rows(self, X, reset=False, dtype=[np.float64, np.float32], order="C")
-        return self._student.score(rows)
-
-    def _anomaly_column(self) -> int:
-        normal, anomalous = self._coding or SIGNED
-        return int(anomalous > normal)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "offset_")
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags = ClassifierTags(multi_class=False)  # y, where given, is binary
-        return tags

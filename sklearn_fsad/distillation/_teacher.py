@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,10 +137,9 @@ class Teacher:
         return without_nan(scores, len(X), type(detector).__name__)
 
 
-class _without_names(warnings.catch_warnings):
+@contextmanager
+def _without_names() -> Iterator[None]:
     """Ignore the warning that rows lack the names of the columns: they are in their order."""
-
-    def __enter__(self) -> Any:
-        entered = super().__enter__()
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have valid feature names")
-        return entered
+        yield

@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_fsad import DistilledDetector, InContextDetector, ProtoNetDetector, distil
-from sklearn_fsad.exceptions import DisagreementError
+from sklearn_fsad.exceptions import DisagreementError, InconsistentVersionWarning
 from sklearn_fsad.series import WindowedDetector
 
 QUICK = {"n_rows": 4000, "max_epochs": 10, "random_state": 0}
@@ -89,6 +89,34 @@ def test_probabilities_and_p_values_are_those_of_the_detector_for_the_scores(fit
     assert np.allclose(probabilities.sum(axis=1), 1.0)
     assert np.abs(probabilities - fitted.predict_proba(X)).mean() < 0.05
     assert list(copy.classes_) == list(fitted.classes_)
+
+
+def test_the_threshold_of_a_copy_can_be_changed(fitted, copy):
+    X, _ = table(300, seed=2)
+    other = pickle.loads(pickle.dumps(copy))
+    assert other.set_threshold(-1.5).offset_ == -1.5
+    assert np.array_equal(other.predict(X) == -1, other.score_samples(X) < -1.5)
+    other.set_threshold("conformal", alpha=0.2)
+    theirs = pickle.loads(pickle.dumps(fitted)).set_threshold("conformal", alpha=0.2)
+    assert other.offset_ == theirs.offset_
+    for wrong in (np.nan, "quantile"):
+        with pytest.raises(ValueError, match="threshold"):
+            other.set_threshold(wrong)
+    assert other.offset_ == theirs.offset_
+
+
+def test_false_discoveries_are_controlled_as_by_the_detector(fitted, copy):
+    X, _ = table(60, 40, seed=2)
+    assert (copy.predict_fdr(X, 0.2) == fitted.predict_fdr(X, 0.2)).mean() > 0.9
+    with pytest.raises(ValueError, match=r"q=2 must be in \(0, 1\)"):
+        copy.predict_fdr(X, 2)
+
+
+def test_pickles_of_another_version_are_told_apart(copy, monkeypatch):
+    stored = pickle.dumps(copy)
+    monkeypatch.setattr("sklearn_fsad._detectors.base.versions.__version__", "9.9")
+    with pytest.warns(InconsistentVersionWarning, match=r"DistilledDetector .* 9\.9"):
+        pickle.loads(stored)
 
 
 def test_labels_of_zeros_and_ones_are_kept():
@@ -177,6 +205,8 @@ def test_detectors_of_other_libraries_are_distilled_on_given_rows(other):
     sign = 1 if isinstance(other, IsolationForest) else -1
     assert spearmanr(copy.score_samples(later), sign * theirs)[0] > 0.8
     assert not hasattr(copy, "p_values")
+    with pytest.raises(ValueError, match="Give a number as threshold"):
+        copy.set_threshold("conformal")
     assert not hasattr(copy, "predict_proba")
 
 

@@ -16,7 +16,7 @@ def test_more_rows_of_the_kinds_like_normal_ones_are_made():
     assert list(made) == list(KINDS)
     sizes = {name: len(rows) for name, rows in made.items()}
     assert sum(sizes.values()) == pytest.approx(1000, abs=len(KINDS))
-    assert sorted(sizes, key=sizes.get)[-3:] == ["jittered", "gaussian", "between neighbours"]
+    assert sorted(sizes, key=sizes.get)[-3:] == ["jittered", "between neighbours", "gaussian"]
     assert all(rows.shape[1] == 3 and np.isfinite(rows).all() for rows in made.values())
 
 
