@@ -13,6 +13,7 @@ from .._typing import Array, Positions
 
 _FMA = ("contract",)  # multiply and add in one instruction
 _AT_ONCE = 4
+_GROUP, _DEPTH = 64, 128  # rows and columns whose products are added out of a cache
 
 
 @inner
@@ -68,9 +69,22 @@ def _smallest(values: Array, first: int, last: int, least: Array) -> None:
             line[3], v3 = (v3, w3) if v3 < w3 else (w3, v3)
 
 
+@inner
+def _write_row(shown: Array, length: float, near: Array, far: Array, r: int, line: Array) -> None:
+    """Write the inputs of one row of four: what is shown, the length, and the distances."""
+    d, k = len(shown), len(near)
+    for j in range(d):
+        line[j] = shown[j]
+    line[d] = length
+    for s in range(k):
+        line[d + 1 + s] = max(near[s, r] + length, 0.0)
+    for s in range(len(far)):
+        line[d + 1 + k + s] = max(far[s, r] + length, 0.0)
+
+
 @compiled(
-    MATRIX, vector(FLOAT), vector(FLOAT), FLOAT, MATRIX, vector(FLOAT), NUMBER, MATRIX, FLOAT,
-    NUMBER, OUT, fastmath=_FMA,
+    MATRIX, vector(FLOAT), vector(FLOAT), FLOAT, MATRIX, vector(FLOAT), NUMBER, NUMBER, MATRIX,
+    OUT, fastmath=_FMA,
 )  # fmt: skip
 def network_inputs(
     rows: Array,
@@ -80,50 +94,51 @@ def network_inputs(
     known: Array,
     lengths: Array,
     n_normal: int,
-    directions: Array,
-    closest: float,
     n_nearest: int,
+    directions: Array,
     out: Array,
 ) -> None:
     """Compute what :class:`Inputs` describes, but for logarithms: (m, d) -> (m, n_inputs).
 
     ``n_nearest`` distances to normal rows are written after the length, and as many to anomalies as
-    there are columns left. Without directions, (d, 0), the scaled values are shown.
+    there are columns left. Without directions, (n_known, 0), the scaled values are shown.
     """
     m, d = rows.shape
     n_known, q = len(lengths), directions.shape[1]
-    four, squared, shown = np.empty((4, d)), np.empty((4, n_known)), np.empty((4, q))
-    n_shown = q if q else d
-    n_far = out.shape[1] - n_shown - 1 - n_nearest
-    near, far = np.empty((n_nearest, 4)), np.empty((n_far, 4))
-    for start in range(0, m, _AT_ONCE):
-        _load(rows, start, four)
-        for r in range(4):
-            z, total = four[r], squared[r]
+    n_far = out.shape[1] - (q if q else d) - 1 - n_nearest
+    scaled, products = np.empty((_GROUP, d)), np.empty((_GROUP, n_known))
+    shown, near, far = np.empty((4, q)), np.empty((n_nearest, 4)), np.empty((n_far, 4))
+    for first in range(0, m, _GROUP):
+        n = min(_GROUP, m - first)
+        whole = n + -n % 4  # the last row is repeated
+        for r in range(whole):
+            row, z = rows[first + min(r, n - 1)], scaled[r]
             for j in range(d):
-                scaled = (z[j] - centre[j]) / spread[j]
-                z[j] = scaled / (1.0 + abs(scaled) / bend)
+                x = (row[j] - centre[j]) / spread[j]
+                z[j] = x / (1.0 + abs(x) / bend)
             for t in range(n_known):
-                total[t] = lengths[t]
-        _add_product(four, known, squared)
-        if q:
-            shown[:] = 0.0
-            _add_product(four, directions, shown)
-        _smallest(squared, 0, n_normal, near)
-        _smallest(squared, n_normal, n_known, far)
-        for r in range(min(4, m - start)):
-            line, z, length = out[start + r], four[r], 0.0
-            for j in range(d):
-                length += z[j] * z[j]
-            length /= d
-            row = shown[r] if q else z
-            for j in range(n_shown):
-                line[j] = row[j]
-            line[n_shown] = length + closest
-            for s in range(n_nearest):
-                line[n_shown + 1 + s] = max(near[s, r] + length, 0.0) + closest
-            for s in range(n_far):
-                line[n_shown + 1 + n_nearest + s] = max(far[s, r] + length, 0.0) + closest
+                products[r, t] = 0.0
+        for top in range(0, d, _DEPTH):
+            bottom = min(top + _DEPTH, d)
+            for r in range(0, whole, 4):
+                part = scaled[r : r + 4, top:bottom]
+                _add_product(part, known[top:bottom], products[r : r + 4])
+        for start in range(0, whole, 4):
+            four = products[start : start + 4]
+            if q:
+                shown[:] = 0.0
+                _add_product(four, directions, shown)
+            for r in range(4):
+                for t in range(n_known):
+                    four[r, t] += lengths[t]
+            _smallest(four, 0, n_normal, near)
+            _smallest(four, n_normal, n_known, far)
+            for r in range(min(4, n - start)):
+                z, length = scaled[start + r], 0.0
+                for j in range(d):
+                    length += z[j] * z[j]
+                line = out[first + start + r]
+                _write_row(shown[r] if q else z, length / d, near, far, r, line)
 
 
 @compiled(MATRIX, vector(FLOAT), vector(NUMBER), OUT, fastmath=_FMA)

@@ -23,15 +23,16 @@ def _inputs(graph: Graph, inputs: Inputs) -> str:
     scaled = graph.add("Div", graph.add("Sub", ROWS, inputs.centre), inputs.spread)
     bend = graph.add("Add", graph.add("Div", graph.add("Abs", scaled), BEND), 1.0)
     Z = graph.add("Div", scaled, bend)
-    shown = graph.add("MatMul", Z, inputs.directions) if inputs.directions.size else Z
-    return graph.add("Concat", shown, _nearest(graph, Z, inputs), axis=1)
+    products = graph.add("MatMul", Z, inputs.known)
+    shown = graph.add("MatMul", products, inputs.directions) if inputs.directions.size else Z
+    return graph.add("Concat", shown, _nearest(graph, Z, products, inputs), axis=1)
 
 
-def _nearest(graph: Graph, Z: str, inputs: Inputs) -> str:
+def _nearest(graph: Graph, Z: str, products: str, inputs: Inputs) -> str:
     """Add the logarithms of the length and of the distances to known rows: (m, n)."""
     n_known = inputs.known.shape[1]
     length = graph.add("ReduceMean", graph.add("Mul", Z, Z), axes=[1], keepdims=1)
-    squared = graph.add("Add", graph.add("MatMul", Z, inputs.known), inputs.lengths[None])
+    squared = graph.add("Add", products, inputs.lengths[None])
     squared = graph.add("Add", squared, length)
     means, start = [length], 0
     for stop, k in zip((inputs.n_normal, n_known), inputs.n_nearest, strict=True):

@@ -39,8 +39,9 @@ class Inputs:
         Their mean squares.
     n_normal : int
         Number of the normal ones.
-    directions : ndarray of shape (d, q)
-        Directions to project scaled rows on; none, (d, 0), to read the values themselves.
+    directions : ndarray of shape (n_known, q)
+        Directions to project wide rows on, in terms of their products with the known rows; none,
+        (n_known, 0), to read the values themselves.
     """
 
     centre: Array
@@ -65,12 +66,11 @@ class Inputs:
             self.known,
             self.lengths,
             self.n_normal,
-            self.directions,
-            CLOSEST,
             n_normal,
+            self.directions,
             found,
         )
-        found[:, n_shown:] = np.log(found[:, n_shown:].copy())
+        found[:, n_shown:] = np.log(found[:, n_shown:] + CLOSEST)
         return found
 
     @property

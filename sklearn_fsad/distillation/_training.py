@@ -23,6 +23,7 @@ _BATCH = 256
 _HIGHEST_RATE = 4e-3
 _MOST_KNOWN = 256, 64  # normals and anomalies whose distances are read
 _WIDE, _DIRECTIONS = 100, 48  # columns that are projected, and on how many directions
+_LEAST_SIZE = 1e-6  # of a direction, of the largest one
 _KNOTS = ndtr(np.linspace(-3.7, 3.7, 65))  # shares of rows below; dense in the tails
 
 
@@ -34,15 +35,16 @@ def inputs_for(known: KnownRows, seed: int) -> Inputs:
     anomalies = _spread_out(known.anomalies, _MOST_KNOWN[1], known, seed)
     rows = np.concatenate([normals, anomalies])
     Z = bent((rows - known.centre) / known.spread)
+    columns = np.ascontiguousarray(Z.T) * (-2.0 / Z.shape[1])
     return Inputs(
         known.centre,
         known.spread,
         limits.low,
         limits.high,
-        np.ascontiguousarray(Z.T) * (-2.0 / Z.shape[1]),
+        columns,
         np.einsum("ij,ij->i", Z, Z) / Z.shape[1],
         len(normals),
-        _directions(Z) if Z.shape[1] > _WIDE else Z[:0].T.copy(),
+        _directions(Z, columns) if Z.shape[1] > _WIDE else np.empty((len(Z), 0)),
     )
 
 
@@ -54,10 +56,14 @@ def _spread_out(rows: Array, most: int, known: KnownRows, seed: int) -> Array:
     return rows[np.sort(kmeans_plusplus(Z, most, random_state=seed)[1])]
 
 
-def _directions(Z: Array) -> Array:
-    """Return the principal directions of rows: (n, d) -> (d, q)."""
-    vectors = np.linalg.svd(Z - Z.mean(axis=0), full_matrices=False)[2]
-    return np.ascontiguousarray(vectors[:_DIRECTIONS].T)
+def _directions(Z: Array, columns: Array) -> Array:
+    """Return the principal directions of rows in terms of some columns: (n, d), (d, n) -> (n, q).
+
+    They lie in the span of the rows, so that products with these are all that is needed.
+    """
+    _, sizes, vectors = np.linalg.svd(Z - Z.mean(axis=0), full_matrices=False)
+    vectors = vectors[sizes > _LEAST_SIZE * sizes[0]][:_DIRECTIONS]
+    return np.ascontiguousarray(np.linalg.lstsq(columns, vectors.T, rcond=None)[0])
 
 
 def train(
