@@ -166,11 +166,12 @@ class DistilledDetector(ScoringCopy):
         teacher.check()
         probe = type(self)()  # remembers the columns
         coding = coding_of_fit(detector)
-        given = None if X is None else given_rows(probe, X, y, coding)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        given = None if X is None else given_rows(probe, X, y, coding, seed)
         if given is None:
             take_columns(probe, detector)
         elif getattr(detector, "n_features_in_", None) != probe.n_features_in_:
-            teacher.scores(given.X[:1])  # raises the detector's own error
+            teacher.scores(given.train[:1])  # raises the detector's own error
         found = distilled(
             teacher,
             known_rows(teacher, given),
@@ -179,7 +180,7 @@ class DistilledDetector(ScoringCopy):
             n_rows=self.n_rows,
             max_epochs=self.max_epochs,
             enough=self.min_agreement,
-            seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
+            seed=seed,
         )
         refused = found.agreement.rank_correlation < self.min_agreement
         copy = clone(self) if refused else self

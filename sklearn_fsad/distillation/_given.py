@@ -17,24 +17,25 @@ from ._teacher import Teacher
 _LEAST_GIVEN = 20
 
 
-def given_rows(probe: Any, X: Any, y: Any, coding: Coding | None) -> GivenRows:
-    """Validate rows to distil on and their labels."""
+def given_rows(probe: Any, X: Any, y: Any, coding: Coding | None, seed: int) -> GivenRows:
+    """Validate rows to distil on, and leave out some; with labels those without one are dropped."""
     rows = validated_rows(probe, X, dtype=np.float64, order="C")
     refuse_huge(rows)
+    is_anomaly = None
+    if y is not None:
+        codes = encode_labels(y, len(rows), require_normal=False, known=coding)
+        known = codes != UNLABELLED
+        rows, is_anomaly = rows[known], codes[known] == ANOMALOUS
     if len(rows) < _LEAST_GIVEN:
         raise ValueError(
-            f"X has {len(rows)} rows, and a quarter of them is left out to measure the agreement: "
-            f"give at least {_LEAST_GIVEN}, or none."
+            f"X has {len(rows)} {'' if y is None else 'labelled '}rows, and a quarter of them is "
+            f"left out to measure the agreement: give at least {_LEAST_GIVEN}, or none."
         )
-    if y is None:
-        return GivenRows(rows)
-    codes = encode_labels(y, len(rows), require_normal=False, known=coding)
-    known = codes != UNLABELLED
-    return GivenRows(rows[known], codes[known] == ANOMALOUS)
+    return GivenRows.split(rows, is_anomaly, np.random.default_rng(seed))
 
 
 def known_rows(teacher: Teacher, given: GivenRows | None) -> KnownRows:
-    """Return the rows to make others from: the training rows, and the given ones."""
+    """Return the rows to make others from: the training rows, or else those given to train on."""
     if teacher.has_known_rows:
         return teacher.known_rows()
     if given is None:
@@ -42,8 +43,8 @@ def known_rows(teacher: Teacher, given: GivenRows | None) -> KnownRows:
             f"{type(teacher.detector).__name__} does not tell its training rows: give rows such "
             "as those to be scored, distil(detector, X)."
         )
-    flags = teacher.flags(given.X)
-    return KnownRows(given.X[~flags] if (~flags).sum() > 1 else given.X, given.X[flags])
+    X, flags = given.train, teacher.flags(given.train)
+    return KnownRows(X[~flags] if (~flags).sum() > 1 else X, X[flags])
 
 
 def take_columns(estimator: Any, other: Any) -> None:

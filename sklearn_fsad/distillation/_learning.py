@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .._typing import Array
+from .._typing import Array, Mask
 from ._agreement import Agreement, auc_loss, rank_correlation
 from ._rows import LIKE_NORMALS, KnownRows, make_rows
 from ._student import Student
@@ -26,10 +26,26 @@ _WEIGHT_OF_GIVEN = 0.3  # in the training, by repeating them
 
 @dataclass(frozen=True)
 class GivenRows:
-    """Hold rows given to ``distil``, and their labels where they are known: (n, d), (n,)."""
+    """Hold rows given to ``distil``: to train on, and left out, with labels where they are known.
 
-    X: Array
-    is_anomaly: NDArray[np.bool_] | None = None
+    Attributes
+    ----------
+    train : ndarray of shape (n_train, d)
+    left_out : ndarray of shape (n_left_out, d)
+    is_anomaly : ndarray of shape (n_left_out,), dtype bool, or None
+    """
+
+    train: Array
+    left_out: Array
+    is_anomaly: Mask | None = None
+
+    @classmethod
+    def split(cls, X: Array, is_anomaly: Mask | None, rng: np.random.Generator) -> Self:
+        """Leave out a quarter of the rows, 2000 at most: (n, d), (n,)."""
+        order = rng.permutation(len(X))
+        n_out = min(int(np.ceil(_LEFT_OUT_GIVEN * len(order))), _MOST_LEFT_OUT)
+        out, kept = order[:n_out], order[n_out:]
+        return cls(X[kept], X[out], None if is_anomaly is None else is_anomaly[out])
 
 
 @dataclass(frozen=True)
@@ -38,7 +54,7 @@ class _Rows:
 
     train: Array
     left_out: Mapping[str, Array]
-    labels: NDArray[np.bool_] | None  # of the given rows left out
+    labels: Mask | None  # of the given rows left out
 
 
 @dataclass(frozen=True)
@@ -79,7 +95,7 @@ def distilled(
 
 
 def _rows(known: KnownRows, given: GivenRows | None, n: int, rng: np.random.Generator) -> _Rows:
-    """Make rows, and keep aside a tenth of them, or a quarter of the given ones."""
+    """Make rows, and leave out a tenth of each kind, or the given rows that are to be left out."""
     most = max(int(_MOST_NUMBERS / known.normals.shape[1]), _LEAST_ROWS)
     made = make_rows(known, min(n, most), rng)
     train, left_out = [], {}
@@ -87,16 +103,11 @@ def _rows(known: KnownRows, given: GivenRows | None, n: int, rng: np.random.Gene
         n_out = max(int(_LEFT_OUT_MADE * len(rows)), 2)
         left_out[name], kept = rows[:n_out], rows[n_out:]
         train.append(kept)
-    labels = None
-    if given is not None:
-        order = rng.permutation(len(given.X))
-        n_out = min(int(np.ceil(_LEFT_OUT_GIVEN * len(order))), _MOST_LEFT_OUT)
-        left_out = {GIVEN: given.X[order[:n_out]]}
-        labels = None if given.is_anomaly is None else given.is_anomaly[order[:n_out]]
-        kept = given.X[order[n_out:]]
-        times = _WEIGHT_OF_GIVEN * sum(map(len, train)) / len(kept)
-        train.append(np.repeat(kept, max(round(times), 1), axis=0))
-    return _Rows(np.concatenate(train), left_out, labels)
+    if given is None:
+        return _Rows(np.concatenate(train), left_out, None)
+    times = _WEIGHT_OF_GIVEN * sum(map(len, train)) / len(given.train)
+    train.append(np.repeat(given.train, max(round(times), 1), axis=0))
+    return _Rows(np.concatenate(train), {GIVEN: given.left_out}, given.is_anomaly)
 
 
 def _measured(teacher: Teacher, student: Student, rows: _Rows) -> Distilled:
@@ -131,7 +142,7 @@ def _measured(teacher: Teacher, student: Student, rows: _Rows) -> Distilled:
     return Distilled(student, agreement, cut)
 
 
-def cut_of_share(scores: Array, flags: NDArray[np.bool_]) -> float:
+def cut_of_share(scores: Array, flags: Mask) -> float:
     """Return the anomaly score above which as many rows lie as are flagged: (m,), (m,)."""
     ascending, n = np.sort(scores), int(flags.sum())
     if n == 0:

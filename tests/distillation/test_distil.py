@@ -16,6 +16,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_fsad import DistilledDetector, InContextDetector, ProtoNetDetector, distil
+from sklearn_fsad.distillation._given import known_rows
+from sklearn_fsad.distillation._learning import GivenRows
+from sklearn_fsad.distillation._teacher import Teacher
 from sklearn_fsad.exceptions import DisagreementError, InconsistentVersionWarning
 from sklearn_fsad.series import WindowedDetector
 
@@ -78,6 +81,25 @@ def test_given_rows_that_are_left_out_measure_the_agreement(fitted):
     assert copy.agreement_.n_rows == 90
     assert list(copy.agreement_.by_kind) == ["given"]
     assert abs(copy.agreement_.auc_loss) < 0.02
+
+
+def test_given_rows_without_a_label_are_dropped_where_others_have_one(fitted):
+    X, y = table(80, 20, seed=1)
+    y = np.where(np.arange(100) % 2, y, np.nan)
+    copy = distil(fitted, X, y, min_agreement=-1, hidden=(8,), **QUICK)
+    assert copy.agreement_.n_rows == 13
+    with pytest.raises(ValueError, match="X has 10 labelled rows"):
+        distil(fitted, X[:20], y[:20], **QUICK)
+
+
+def test_no_row_is_made_from_those_that_are_left_out():
+    rows = np.arange(40.0)[:, None]
+    given = GivenRows.split(rows, None, np.random.default_rng(0))
+    assert len(given.left_out) == 10
+    assert np.array_equal(np.sort(np.concatenate([given.train, given.left_out]), axis=0), rows)
+    known = known_rows(Teacher(IsolationForest(random_state=0).fit(rows)), given)
+    used = np.concatenate([known.normals, known.anomalies])
+    assert not np.isin(given.left_out, used).any()
 
 
 def test_probabilities_and_p_values_are_those_of_the_detector_for_the_scores(fitted, copy):
