@@ -89,8 +89,8 @@ def _write_row(shown: Array, length: float, near: Array, far: Array, r: int, lin
 def network_inputs(
     rows: Array,
     centre: Array,
-    spread: Array,
-    bend: float,
+    factor: Array,
+    slope: float,
     known: Array,
     lengths: Array,
     n_normal: int,
@@ -114,8 +114,8 @@ def network_inputs(
         for r in range(whole):
             row, z = rows[first + min(r, n - 1)], scaled[r]
             for j in range(d):
-                x = (row[j] - centre[j]) / spread[j]
-                z[j] = x / (1.0 + abs(x) / bend)
+                x = (row[j] - centre[j]) * factor[j]
+                z[j] = x / (1.0 + abs(x) * slope)
             for t in range(n_known):
                 products[r, t] = 0.0
         for top in range(0, d, _DEPTH):

@@ -61,8 +61,8 @@ class Inputs:
         network_inputs(
             plain(X),
             self.centre,
-            self.spread,
-            BEND,
+            1.0 / self.spread,
+            1.0 / BEND,
             self.known,
             self.lengths,
             self.n_normal,
