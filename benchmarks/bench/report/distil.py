@@ -127,9 +127,9 @@ def given_rows(frame: pd.DataFrame) -> list[str]:
 
 
 def times(speed: pd.DataFrame) -> str:
-    """Return the times for several numbers of rows, by family and network."""
+    """Return the times for several numbers of rows, by family, support and network."""
     lines = []
-    for (family, hidden), part in speed.groupby(["family", "hidden"], sort=False):
+    for (family, n, hidden), part in speed.groupby(["family", "n", "hidden"], sort=False):
         own = part.groupby("detector", sort=False).median(numeric_only=True)
         for size in SIZES:
             copy, knn = part[f"copy_{size}"], part[f"knn_{size}"]
@@ -137,6 +137,7 @@ def times(speed: pd.DataFrame) -> str:
             lines.append(
                 [
                     family,
+                    str(n),
                     hidden,
                     f"{size:,}",
                     f"{copy.median():.3g}",
@@ -147,7 +148,7 @@ def times(speed: pd.DataFrame) -> str:
                 ]
             )
     names = ", ".join(str(name) for name in speed["detector"].unique())
-    header = ["family", "network", "rows", "copy", "KNN", "copy / KNN", "slower"]
+    header = ["family", "n", "network", "rows", "copy", "KNN", "copy / KNN", "slower"]
     return markdown([*header, f"detectors: {names}"], lines)
 
 
