@@ -102,8 +102,8 @@ def honesty(made: pd.DataFrame) -> str:
 
 def given_rows(frame: pd.DataFrame) -> list[str]:
     """Return the section of later rows; empty where none were given."""
-    asked = frame[frame["given"]]["detector"].unique()
-    part = frame[frame["detector"].isin(asked)]
+    asked = frame.groupby(["family", "detector"])["given"].transform("any")
+    part = frame[asked]
     if not len(part):
         return []
     lines = []
