@@ -23,7 +23,7 @@ from .._version import doc_link_template
 from ..exceptions import DisagreementError
 from ._agreement import Agreement
 from ._export import write_student
-from ._given import given_rows, known_rows, refusal, take_columns
+from ._given import given_rows, known_rows, refusal, take_columns, warn_if_wide
 from ._learning import distilled
 from ._scoring import ScoringCopy
 from ._teacher import Teacher
@@ -190,6 +190,7 @@ class DistilledDetector(ScoringCopy):
         if refused:
             message = refusal(detector, found.agreement, self.min_agreement)
             raise DisagreementError(message, copy)
+        warn_if_wide(found.agreement, self.n_features_in_)
         return self
 
     def fit_predict(self, X: Any, y: Any = None, **kwargs: Any) -> NDArray[np.int_]:

@@ -9,12 +9,14 @@ import numpy as np
 from .._input.codings import Coding
 from .._input.labels import ANOMALOUS, UNLABELLED, encode_labels
 from .._input.rows import refuse_huge, validated_rows
+from .._warn import warn
 from ._agreement import Agreement
 from ._learning import GivenRows
 from ._rows import KnownRows
 from ._teacher import Teacher
 
 _LEAST_GIVEN = 20
+_MOST_COLUMNS = 300
 
 
 def given_rows(probe: Any, X: Any, y: Any, coding: Coding | None, seed: int) -> GivenRows:
@@ -54,6 +56,15 @@ def take_columns(estimator: Any, other: Any) -> None:
             setattr(estimator, name, getattr(other, name))
         elif hasattr(estimator, name):
             delattr(estimator, name)
+
+
+def warn_if_wide(agreement: Agreement, n_columns: int) -> None:
+    """Warn that made rows of many columns tell little about real ones."""
+    if agreement.rows == "made" and n_columns > _MOST_COLUMNS:
+        warn(
+            f"The agreement was measured on made rows, which tell little about real ones of "
+            f"{n_columns} columns: give later rows, distil(detector, X)."
+        )
 
 
 def refusal(detector: Any, agreement: Agreement, least: float) -> str:

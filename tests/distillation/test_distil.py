@@ -74,6 +74,14 @@ def test_a_copy_that_agrees_too_little_is_refused_with_the_figure(fitted):
         distil(fitted, min_agreement=0.9999, hidden=(2,), **QUICK)
 
 
+def test_made_rows_of_many_columns_are_a_warning_and_given_ones_are_not():
+    X = np.random.default_rng(0).normal(size=(40, 301))
+    fitted = ProtoNetDetector().fit(X[:20])
+    with pytest.warns(UserWarning, match="tell little about real ones of 301 columns"):
+        distil(fitted, min_agreement=-1, hidden=(4,), n_rows=1000, max_epochs=1)
+    distil(fitted, X[20:], min_agreement=-1, hidden=(4,), n_rows=1000, max_epochs=1)
+
+
 def test_given_rows_that_are_left_out_measure_the_agreement(fitted):
     X, y = table(300, 60, seed=1)
     copy = distil(fitted, X, y, min_agreement=0.9, hidden=(32, 32), **QUICK)
