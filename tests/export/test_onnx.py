@@ -62,6 +62,24 @@ def test_adapted_networks_score_the_same(learner, labels, tmp_path):
     agree(detector.fit(rows, labels), tmp_path / "net.onnx")
 
 
+def test_training_rows_with_a_constant_column_are_found_in_the_graph(tmp_path):
+    rows = np.concatenate([X, np.full((len(X), 1), 1e9)], axis=1)
+    detector = ProtoNetDetector(embedding="mlp").fit(rows, Y)
+    assert not np.allclose(
+        detector.score_samples(rows[:30]), detector.score_samples(rows[:30] + 1e-9)
+    )
+    agree(detector, tmp_path / "net.onnx", rows)
+
+
+@pytest.mark.filterwarnings("ignore:On held-out tasks")
+def test_networks_that_learned_from_embeddings_score_the_same(tmp_path):
+    tasks = [(RNG.normal(size=(30, 120)), np.repeat([0, 1], [24, 6])) for _ in range(4)]
+    detector = MAMLDetector(residual=False, max_epochs=1, episodes_per_epoch=8, random_state=0)
+    detector.meta_fit(tasks).fit(tasks[0][0][:20])
+    assert "view_basis" in detector.state_.arrays
+    agree(detector, tmp_path / "net.onnx", np.concatenate([task[0] for task in tasks]))
+
+
 @pytest.mark.parametrize("labels", [None, Y], ids=["normals", "labelled"])
 def test_a_distilled_detector_scores_the_same(labels, tmp_path):
     rows = X if labels is not None else X[:30]

@@ -94,8 +94,9 @@ def _with_known_rows(graph: Graph, scores: str, adaptation: Adaptation) -> str:
         return scores
     assert adaptation.left_out is not None
     rows, left_out = adaptation.support.X[known], adaptation.left_out[known]
-    spread = np.maximum(rows.std(axis=0), 1e-300)
-    direction = np.random.default_rng(0).normal(size=(rows.shape[1], 1)) / spread[:, None]
+    spread = rows.std(axis=0)[:, None]
+    drawn = np.random.default_rng(0).normal(size=spread.shape)
+    direction = np.divide(drawn, spread, out=np.zeros_like(drawn), where=spread > 0.0)
     places = (rows @ direction).T  # (1, n_known)
     gap = graph.add("Abs", graph.add("Sub", graph.add("MatMul", ROWS, direction), places))
     nearest = graph.add("ArgMin", gap, axis=1, keepdims=0)
