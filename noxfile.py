@@ -17,7 +17,16 @@ ROOT = Path(__file__).parent
 PINNED = ROOT / "constraints.txt"
 TORCH = next(line for line in PINNED.read_text().splitlines() if line.startswith("torch=="))
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")["project"]
-TESTED = ("plot", "data", "tables", "scale", "benchmarks", "tests", "integrations")  # extras
+TESTED = (
+    "plot",
+    "data",
+    "tables",
+    "onnx",
+    "scale",
+    "benchmarks",
+    "tests",
+    "integrations",
+)  # extras
 
 nox.options.sessions = ["wheel"]
 

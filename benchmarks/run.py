@@ -48,6 +48,7 @@ COMMANDS = {  # command -> module, and what the names of its two functions end i
     "trust drift": "measures.drift",
     "trust noise": "measures.noise",
     "trust weights": "measures.weights",
+    "distil": "measures.distil",
     "speed": "speed.command",
     "serving": "speed.serving",
     "scale mapped": "speed.rows:mapped",

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .adapters import AnomalyClassifier as AnomalyClassifier
     from .adapters import PyODDetector as PyODDetector
     from .adapters import to_pyod as to_pyod
+    from .distillation import DistilledDetector as DistilledDetector
+    from .distillation import distil as distil
     from .metrics import anomaly_scorer as anomaly_scorer
     from .model_selection import FewShotSplit as FewShotSplit
     from .model_selection import TaskEstimator as TaskEstimator
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AnomalyClassifier": "adapters",
+    "DistilledDetector": "distillation",
     "FewShotSplit": "model_selection",
     "InContextDetector": "_detectors.in_context.detector",
     "MAMLDetector": "_detectors.maml.detector",
@@ -41,6 +44,7 @@ _HOMES = {
     "WindowedDetector": "series",
     "anomaly_scorer": "metrics",
     "config_context": "_training.threads",
+    "distil": "distillation",
     "meta_fit_pipeline": "pipeline",
     "to_pyod": "adapters",
 }
@@ -51,6 +55,7 @@ _SUBMODULES = (
     "base",
     "callbacks",
     "datasets",
+    "distillation",
     "evidence",
     "exceptions",
     "metrics",
@@ -65,6 +70,7 @@ _SUBMODULES = (
 
 __all__ = [  # noqa: PLE0604, RUF100
     "AnomalyClassifier",
+    "DistilledDetector",
     "FewShotSplit",
     "InContextDetector",
     "MAMLDetector",
@@ -77,6 +83,7 @@ __all__ = [  # noqa: PLE0604, RUF100
     "WindowedDetector",
     "anomaly_scorer",
     "config_context",
+    "distil",
     "meta_fit_pipeline",
     "show_versions",
     "to_pyod",

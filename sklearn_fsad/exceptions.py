@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sklearn.exceptions import InconsistentVersionWarning as _OfScikitLearn
 
 __all__ = [
     "AdaptationWarning",
+    "DisagreementError",
     "FarTaskWarning",
     "FetchError",
     "InconsistentVersionWarning",
@@ -63,6 +66,22 @@ class TaskWarning(UserWarning):
 
 class MetaTrainingDivergedError(RuntimeError):
     """Report that the training loss became infinite or NaN; the estimator keeps its old state."""
+
+
+class DisagreementError(ValueError):
+    """Report that a distilled detector does not agree well enough with the one it stands for.
+
+    Parameters
+    ----------
+    message : str
+        The figure, and what to do.
+    copy : DistilledDetector
+        What was refused, kept as an attribute to look at.
+    """
+
+    def __init__(self, message: str, copy: object = None) -> None:
+        super().__init__(message)
+        self.copy: Any = copy
 
 
 class WeightsError(ValueError):

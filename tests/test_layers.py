@@ -10,7 +10,7 @@ import sklearn_fsad
 ROOT = Path(sklearn_fsad.__file__).parent
 LAYERS = [
     ["exceptions", "_typing", "_values", "_version", "_warn"],
-    ["_input", "_stats", "_state", "thresholds"],
+    ["_input", "_onnx", "_stats", "_state", "thresholds"],
     ["tasks", "metrics", "evidence"],
     ["augmentation", "prior", "datasets", "_training"],
     ["_evidence"],
@@ -18,7 +18,7 @@ LAYERS = [
     ["_detectors.base"],
     ["_detectors.prototypes", "_detectors.maml", "_detectors.neural_process"]
     + ["_detectors.in_context"],
-    ["base", "callbacks", "pipeline", "adapters", "model_selection", "series"],
+    ["base", "callbacks", "pipeline", "adapters", "model_selection", "series", "distillation"],
     ["plotting"],
     ["__init__"],
 ]

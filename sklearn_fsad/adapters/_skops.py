@@ -11,7 +11,16 @@ from typing import Any
 
 _PACKAGE = __name__.partition(".")[0]
 # of what detectors hold
-_ROOMS = ("_detectors", "_evidence", "_input", "_stats", "_state", "evidence", "thresholds")
+_ROOMS = (
+    "_detectors",
+    "_evidence",
+    "_input",
+    "_stats",
+    "_state",
+    "distillation",
+    "evidence",
+    "thresholds",
+)
 
 
 def skops_trusted_types() -> list[str]:

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_fsad import ProtoNetDetector
+from sklearn_fsad import ProtoNetDetector, distil
 from sklearn_fsad.adapters import AnomalyClassifier, skops_trusted_types
 from sklearn_fsad.evidence import ClassifierEvidence, RegressorEvidence
 from sklearn_fsad.thresholds import ConformalThreshold
@@ -51,6 +51,13 @@ def test_models_of_users_load_where_skops_knows_them(task):
     np.testing.assert_array_equal(
         loaded(detector).score_samples(query), detector.score_samples(query)
     )
+
+
+def test_a_distilled_detector_is_in_the_list(task):
+    X, y, query, _ = task
+    quick = {"min_agreement": -1, "hidden": (8,), "n_rows": 1000, "max_epochs": 1}
+    copy = distil(ProtoNetDetector().fit(X, y), **quick)
+    np.testing.assert_array_equal(loaded(copy).score_samples(query), copy.score_samples(query))
 
 
 def test_all_names_are_of_the_package():

@@ -81,7 +81,7 @@ def test_a_pickle_of_another_version_warns(golden):
         same = pickle.loads(pickled)
     assert "_sklearn_fsad_version" not in vars(same)
     with (
-        patch("sklearn_fsad._detectors.base.fitted.__version__", "99.0"),
+        patch("sklearn_fsad._detectors.base.versions.__version__", "99.0"),
         pytest.warns(InconsistentVersionWarning, match=r"ProtoNetDetector from version .* 99\.0"),
     ):
         other = pickle.loads(pickled)

@@ -231,11 +231,7 @@ class Decisions(FittedDetector):
         """
         if not 0.0 < q < 1.0:
             raise ValueError(f"q={q} must be in (0, 1).")
-        p = self.p_values(X)
-        n = len(self._adaptation.left_out_by_label()[0])
-        flagged = false_discovery_control(p) <= q
-        _warn_if_too_few_normals(p, flagged, n, q)
-        return np.where(flagged, -1, 1)
+        return labels_by_fdr(self.p_values(X), len(self._adaptation.left_out_by_label()[0]), q)
 
     # --- private ----------------------------------------------------------------------------------
     def _probabilities(self, scores: Array, rate: float | None = None) -> Array:
@@ -269,6 +265,13 @@ class Decisions(FittedDetector):
         k = min(max(round(wanted), 2), len(anomalies))
         evenly = ((np.arange(k) + 0.5) * len(anomalies) / k).astype(np.intp)
         return normals, np.sort(anomalies)[evenly]
+
+
+def labels_by_fdr(p: Array, n: int, q: float) -> NDArray[np.int_]:
+    """Label rows by p-values from n normal rows, at a false discovery rate of q: (m,) -> (m,)."""
+    flagged = false_discovery_control(p) <= q
+    _warn_if_too_few_normals(p, flagged, n, q)
+    return np.where(flagged, -1, 1)
 
 
 def _warn_if_too_few_normals(p: Array, flagged: NDArray[np.bool_], n: int, q: float) -> None:

@@ -31,6 +31,7 @@ from .checks import (
     without_extremes,
 )
 from .documentation import spell_out_shared, with_shared_parameters
+from .export import Export
 from .gaps import without_gaps
 from .parameters import given_shots, with_plain_parameters
 from .probability import CURVE, learn_from_tasks, work_of_curve
@@ -40,7 +41,7 @@ from .support_set import SupportSet
 
 
 @with_shared_parameters
-class BaseFewShotDetector(Querying, Reports, metaclass=ABCMeta):
+class BaseFewShotDetector(Querying, Reports, Export, metaclass=ABCMeta):
     """Validate, adapt, score and explain: all that detectors have in common.
 
     A method provides four hooks: its meta-training, its state before meta-training, the torch

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,13 +20,12 @@ from ..._input.rows import refuse_other_columns, validated_rows
 from ..._state import MetaState
 from ..._stats.ranking import auc_of_known
 from ..._typing import Array, Codes, Mask
-from ..._version import __version__
-from ...exceptions import InconsistentVersionWarning
 from .adaptation import Adaptation
 from .parameters import Parameters
+from .versions import VersionedPickles
 
 
-class FittedDetector(OutlierMixin, Parameters):
+class FittedDetector(OutlierMixin, VersionedPickles, Parameters):
     """Score rows by the adaptation that ``fit`` stores."""
 
     _fills_gaps: ClassVar[bool] = True  # else the method reads missing entries itself
@@ -217,22 +215,6 @@ class FittedDetector(OutlierMixin, Parameters):
             f"This {name} instance is not fitted yet. Call 'fit' with appropriate arguments before "
             "using this estimator."
         )
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_sklearn_fsad_version": __version__}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        made_by = state.get("_sklearn_fsad_version", "before 0.2.0")
-        if made_by != __version__:
-            warnings.warn(
-                InconsistentVersionWarning(
-                    estimator_name=type(self).__name__,
-                    current_sklearn_version=__version__,
-                    original_sklearn_version=made_by,
-                ),
-                stacklevel=2,
-            )
-        super().__setstate__({k: v for k, v in state.items() if k != "_sklearn_fsad_version"})
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "offset_")

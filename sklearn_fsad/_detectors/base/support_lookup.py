@@ -54,6 +54,11 @@ class SupportLookup:
             once = {}
         return cls(once, check_sums(X[list(once.values())]))
 
+    @property
+    def positions(self) -> NDArray[np.intp]:
+        """Positions in the support of the rows that are found."""
+        return np.array([*self._positions.values()], dtype=np.intp)
+
     def find(self, X: Array) -> NDArray[np.intp]:
         """Look up the position of each row in the support, -1 if it has none: (m, d) -> (m,)."""
         found = np.full(len(X), -1, dtype=np.intp)

@@ -12,13 +12,12 @@ from sklearn.utils.metaestimators import available_if
 from torch import nn
 
 from ..._input.labels import ANOMALOUS, PADDING
+from ..._onnx.graph import Graph
 from ..._state import MetaState
 from ..._stats.moments import are_embeddings
 from ..._training.layers import aligned
 from ..._training.progress import phase
 from ..._typing import Array, Codes
-from ..._warn import warn
-from ...exceptions import AdaptationWarning
 from ...tasks._task_set import TaskSet
 from ..base.adaptation import Adaptation, Representation
 from ..base.checks import check_layers
@@ -26,10 +25,11 @@ from ..base.detector import BaseFewShotDetector
 from ..base.documentation import with_shared_parameters
 from ..base.support_set import SupportSet
 from .ensemble import NetworkEnsemble, scores_after, sizes_of
+from .export import write_networks
 from .inner_loop import ALGORITHMS, ClosedFormOnly
 from .learners import LEARNERS
 from .learning import closed_form_state, learned_state, module_of, represent, self_taught_state
-from .report import adaptation_advice, adaptation_report
+from .report import adaptation_advice, adaptation_report, warn_if_worse
 
 
 def _reconstructs(detector: MAMLDetector) -> bool:
@@ -317,6 +317,11 @@ class MAMLDetector(BaseFewShotDetector):
     def _represent(self, support: SupportSet, state: MetaState) -> Representation:
         return represent(self, support.X, support.y, state)
 
+    def _write_scores(self, graph: Graph, X: str, adaptation: Adaptation) -> str:
+        if adaptation.method.residual:
+            return super()._write_scores(graph, X, adaptation)
+        return write_networks(graph, X, adaptation)
+
     def _left_out_scores(self, adaptation: Adaptation) -> Array:
         """Score each row of the support by a network that adapted to the others.
 
@@ -389,12 +394,4 @@ class MAMLDetector(BaseFewShotDetector):
 
     def _fit_support(self, X: Array, codes: Codes, trust: Array | None) -> None:
         super()._fit_support(X, codes, trust)
-        values = self._adaptation.values
-        losses = values.get("losses", [0.0])
-        if values.get("size") and losses[-1] > losses[0]:
-            warn(
-                f"Adaptation made the loss on the training rows worse: {losses[0]:.4g} before, "
-                f"{losses[-1]:.4g} after {self.n_inner_steps} steps. See adaptation_report_; a "
-                "smaller inner_lr or other training tasks may help.",
-                AdaptationWarning,
-            )
+        warn_if_worse(self._adaptation, self.n_inner_steps)

@@ -21,7 +21,7 @@ from .perceptron import Weights, perceptron
 Target = tuple[Tensor, ...]  # what outputs are compared with, and weights of rows
 # the change of a gradient with the outputs, and derivatives by parameters
 Change = Callable[[Tensor], tuple[Tensor, Sequence[Tensor]]]
-_TINY = 1e-6
+TINY = 1e-6
 
 
 class Learner(nn.Module):
@@ -201,12 +201,12 @@ class OneClassLearner(Learner):
         gap = outputs - self.aim(Z)
         error = gap.square().mean(-1)
         pull = torch.sigmoid(_below_level(error, normal)) * anomalous
-        by_error = normal + (normal * pull.sum(-1, keepdim=True) - pull) / (error + _TINY)
+        by_error = normal + (normal * pull.sum(-1, keepdim=True) - pull) / (error + TINY)
         return (2.0 / gap.shape[-1]) * by_error.unsqueeze(-1) * gap
 
     def score(self, weights: Weights, Z: Tensor) -> Tensor:
         """Score rows by their log error, added to the closed form if residual: (..., m)."""
-        log_error = torch.log(self.error(weights, Z) + _TINY)
+        log_error = torch.log(self.error(weights, Z) + TINY)
         return Z[..., -1] + self.gain * log_error if self.residual else log_error
 
 
@@ -283,7 +283,7 @@ def make_learner(
 
 def _below_level(error: Tensor, normal: Tensor) -> Tensor:
     """Compute by how much log errors are below their mean over normals: (..., n) -> (..., n)."""
-    log_error = torch.log(error + _TINY)
+    log_error = torch.log(error + TINY)
     # logarithms make the comparison one of ratios, whatever the size of errors on a task
     return (log_error * normal).sum(-1, keepdim=True) - log_error
 

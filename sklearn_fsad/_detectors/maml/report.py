@@ -11,6 +11,8 @@ from ..._input.labels import ANOMALOUS
 from ..._training.layers import aligned
 from ..._training.usual_torch import usual_torch
 from ..._typing import Array
+from ..._warn import warn
+from ...exceptions import AdaptationWarning
 from ..base.adaptation import Adaptation
 from .ensemble import NetworkEnsemble, scores_after
 from .held_out import permuted_labels
@@ -76,3 +78,15 @@ def _other_scores(adapted: Adaptation) -> dict[str, Array]:
     if (y == ANOMALOUS).any():
         scores["permuted labels"] = scores_after(adapted, permuted_labels(y)[None])[0]
     return scores
+
+
+def warn_if_worse(adapted: Adaptation, n_steps: int) -> None:
+    """Warn if the steps have raised the loss on the training rows, where networks are used."""
+    losses = adapted.values.get("losses", [0.0])
+    if adapted.values.get("size") and losses[-1] > losses[0]:
+        warn(
+            f"Adaptation made the loss on the training rows worse: {losses[0]:.4g} before, "
+            f"{losses[-1]:.4g} after {n_steps} steps. See adaptation_report_; a smaller inner_lr "
+            "or other training tasks may help.",
+            AdaptationWarning,
+        )

@@ -12,6 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from torch import nn
 
 from ..._evidence.kinds import resolve_evidence
+from ..._onnx.graph import Graph
 from ..._state import MetaState
 from ..._training.usual_torch import usual_torch
 from ..._typing import Array, Codes
@@ -21,6 +22,7 @@ from ..base.checks import CATEGORICAL_FEATURES, check_layers
 from ..base.detector import BaseFewShotDetector
 from ..base.documentation import with_shared_parameters
 from ..base.support_set import SupportSet
+from .export import write_network
 from .mix import PooledMethod
 from .network import NetworkMethod
 
@@ -249,6 +251,11 @@ class ProtoNetDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseFe
         if name == "evidence" and value is not None:
             return [e.name for e in resolve_evidence(value)]
         return super()._architecture_value(name)
+
+    def _write_scores(self, graph: Graph, X: str, adaptation: Adaptation) -> str:
+        if adaptation.method.embedding != "mlp":
+            return super()._write_scores(graph, X, adaptation)
+        return write_network(graph, X, adaptation)
 
     def _left_out_scores(self, adaptation: Adaptation) -> Array:
         if adaptation.method.embedding == "mlp":
