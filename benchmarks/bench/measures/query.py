@@ -38,7 +38,8 @@ FOREST = "AADForest"
 ABOUT = (
     "Mean average precision on rows that are not in the pool, by the number of labels given, one "
     "row of the pool at a time. To begin with, a detector is fitted to {n} normal rows; the pool "
-    "has at most {pool} rows, {share:.0%} of them anomalies. {draws} draws, means over tasks. "
+    "has at most {pool} rows, {share:.0%} of them anomalies. Means over tasks, draws of each: "
+    "{draws}. "
     "{meta}{forest} {machine}"
 )
 

@@ -52,7 +52,7 @@ class Querying(Fitting):
               label changes the ranking of 200 rows of the pool most [1]_: mean over both labels,
               weighted by their probabilities. The detector is adapted twice for each candidate,
               which takes twenty times as long as a ``fit``;
-            - "auto": "diverse", which did best on held-out rows of real tables.
+            - "auto": "diverse".
 
         Returns
         -------
