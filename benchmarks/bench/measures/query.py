@@ -69,7 +69,8 @@ def run(args: argparse.Namespace) -> Iterator[Result]:
     ]
     frame = pd.DataFrame(run_cells(cells, args.jobs, "tasks"))
     text = labels_report(frame, "auto" if "auto" in args.ways else args.ways[0])
-    title = f"Labels that a detector asks for, {' and '.join(folders)}"
+    names = " and ".join(folders).replace("_", " ")
+    title = f"Labels that a detector asks for, {names}"
     yield Result(args.label, title, f"{about(args)}\n\n{text}", frame, digits="%.4f")
 
 
