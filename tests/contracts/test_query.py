@@ -96,6 +96,17 @@ def test_a_network_that_taught_itself_can_ask(strategy, task):
     assert detector.query(pool[:4], n=2, strategy=strategy).shape == (2,)
 
 
+def test_more_rows_than_are_compared_can_be_asked_for(monkeypatch, task):
+    monkeypatch.setattr("sklearn_fsad._detectors.base.querying._MOST_LOOKED_AT", 12)
+    X, y, pool, _ = task
+    detector = ProtoNetDetector().fit(X, y)
+    chosen = detector.query(pool, n=len(pool))
+    assert sorted(chosen) == list(range(len(pool)))
+    by_score = detector.query(pool, n=len(pool), strategy="top")
+    assert set(chosen[:12]) == set(by_score[:12])
+    np.testing.assert_array_equal(chosen[12:], by_score[12:])
+
+
 def test_answers_lead_to_the_anomalies():
     X, _, pool, truth = new_task(n_support=20, k_support=0)
     detector = ProtoNetDetector(outlier_label=1).fit(X)

@@ -33,6 +33,7 @@ from sklearn_fsad.plotting import (  # noqa: E402
     AnomalyScoreDisplay,
     EmbeddingDisplay,
     FeatureScoreDisplay,
+    LabelCurveDisplay,
     MetaTrainingDisplay,
     ReportDisplay,
     ShotCurveDisplay,
@@ -77,6 +78,7 @@ def test_a_missing_matplotlib_is_told_with_its_remedy(fitted, task, monkeypatch)
     calls = [
         lambda: AnomalyScoreDisplay.from_estimator(fitted, task[2]),
         lambda: ShotCurveDisplay([1], {"a": [[0.5]]}).plot(),
+        lambda: LabelCurveDisplay({"a": [[0.5]]}).plot(),
         lambda: MetaTrainingDisplay([{"train_loss": 1.0}]).plot(),
         lambda: EmbeddingDisplay.from_estimator(fitted),
         lambda: FeatureScoreDisplay.from_predictions([[1.0]]),

@@ -38,7 +38,8 @@ FOREST = "AADForest"
 ABOUT = (
     "Mean average precision on rows that are not in the pool, by the number of labels given, one "
     "row of the pool at a time. To begin with, a detector is fitted to {n} normal rows; the pool "
-    "has at most {pool} rows, {share:.0%} of them anomalies. {draws} draws, means over tasks. "
+    "has at most {pool} rows, {share:.0%} of them anomalies. Means over tasks, draws of each: "
+    "{draws}. "
     "{meta}{forest} {machine}"
 )
 
@@ -68,7 +69,8 @@ def run(args: argparse.Namespace) -> Iterator[Result]:
     ]
     frame = pd.DataFrame(run_cells(cells, args.jobs, "tasks"))
     text = labels_report(frame, "auto" if "auto" in args.ways else args.ways[0])
-    title = f"Labels that a detector asks for, {' and '.join(folders)}"
+    names = " and ".join(folders).replace("_", " ")
+    title = f"Labels that a detector asks for, {names}"
     yield Result(args.label, title, f"{about(args)}\n\n{text}", frame, digits="%.4f")
 
 

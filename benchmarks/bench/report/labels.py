@@ -32,7 +32,7 @@ def labels_report(frame: pd.DataFrame, mine: str) -> str:
 def sections(frame: pd.DataFrame, mine: str) -> Iterator[str]:
     """Yield a title and a table for each detector that can ask in several ways."""
     measures = [column for column in frame if column.startswith("ap_")]
-    by_task = frame.groupby(["detector", "way", "family", "task"], sort=False)[measures].mean()
+    by_task = frame.groupby(["detector", "way", "family", "task"])[measures].mean()
     others = {key for key in by_task.index.droplevel([2, 3]) if key[0] == "AADForest"}
     for detector in dict.fromkeys(frame.detector):
         if detector == "AADForest":

@@ -52,7 +52,7 @@ class Querying(Fitting):
               label changes the ranking of 200 rows of the pool most [1]_: mean over both labels,
               weighted by their probabilities. The detector is adapted twice for each candidate,
               which takes twenty times as long as a ``fit``;
-            - "auto": "diverse", which did best on held-out rows of real tables.
+            - "auto": "diverse".
 
         Returns
         -------
@@ -112,8 +112,10 @@ class Querying(Fitting):
             return strategies.margin(scores, -self.offset_, n)
         if strategy == "expected_change":
             return self._by_expected_change(X, scores, n)
-        first = strategies.top(scores, max(_MOST_LOOKED_AT, n))
-        return first[self._by_kind(X[first], asked, scores[first], n)]
+        order = strategies.top(scores, max(_MOST_LOOKED_AT, n))
+        first, others = order[:_MOST_LOOKED_AT], order[_MOST_LOOKED_AT:]
+        chosen = self._by_kind(X[first], asked, scores[first], min(n, len(first)))
+        return np.concatenate([first[chosen], others])[:n]
 
     def _by_kind(self, X: Array, asked: Array, scores: Array, n: int) -> Positions:
         """Choose n rows by their distances to what the expert has seen."""
@@ -130,6 +132,7 @@ class Querying(Fitting):
         return strategies.diverse(scores, known_kind, far, Z, n)
 
     def _by_expected_change(self, rows: Array, scores: Array, n: int) -> Positions:
+        """Choose n rows by how much their labels would change the ranking of the others."""
         support = self._adaptation.support
         codes = np.where(support.unlabelled, UNLABELLED, support.y).astype(np.int8)
         reference = random_order(rows)[:_MOST_COMPARED]
