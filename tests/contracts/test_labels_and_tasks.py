@@ -58,7 +58,7 @@ def test_17_wrong_contamination_is_refused_at_fit_not_at_init(task, value):
         ("threshold", "f2"),
         ("embedding", "conv"),
         ("embedding_dim", 0),
-        ("evidence", "all"),
+        ("evidence", "most"),
         ("scaler", "minmax"),
         ("n_query", 1),
         ("max_epochs", -1),
