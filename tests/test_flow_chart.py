@@ -27,6 +27,7 @@ def test_the_chart_leads_to_each_detector_by_its_page():
     )
     assert linked == {name: name for name in linked}
     assert set(linked) == {name for name in sklearn_fsad.__all__ if name.endswith("Detector")} - {
+        "DistilledDetector",
         "PyODDetector",
         "WindowedDetector",
     }

@@ -1,15 +1,21 @@
 """The benchmark on models of the user, made small."""
 
 import pandas as pd
+from sklearn.linear_model import LogisticRegression, Ridge
+
+from sklearn_fsad.evidence import ClassifierEvidence, RegressorEvidence
 
 MODULES = ("measures.evidence",)
 
 
 def test_every_model_is_measured_without_meta_fit_and_with_it(bench, folder, tmp_path, monkeypatch):
-    kept = {name: bench.measures.evidence.MODELS[name] for name in ("Ridge", "logistic regression")}
+    kept = {
+        "Ridge": RegressorEvidence(Ridge(), columns=[0]),
+        "logistic regression": ClassifierEvidence(LogisticRegression()),
+    }
     monkeypatch.setattr(bench.measures.evidence, "MODELS", kept)
     words = ["--data", str(folder), "--related", str(folder), "--n", "15", "--k", "0", "3"]
-    words += ["--draws", "1", "--episodes", "12", "--results", str(tmp_path)]
+    words += ["--draws", "1", "--episodes", "4", "--results", str(tmp_path)]
     assert bench.main(["evidence", *words]) == 0
     rows = pd.read_csv(tmp_path / "evidence.csv")
     assert set(rows["split"].fillna("none")) == {"none", "random", "groups"}
