@@ -65,7 +65,7 @@ class DistilledDetector(ScoringCopy):
         Threshold on ``score_samples``. It flags as many of the rows left out as the detector.
     n_features_in_ : int
         Number of columns.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, where they had names.
 
     See Also
