@@ -19,7 +19,7 @@ from .labels import ANOMALOUS, common_coding, encode_labels
 def anomaly_scores(estimator: Any, X: Any, outlier_label: Any = "auto") -> NDArray[np.float64]:
     """Return anomaly scores of any supported estimator, larger = more anomalous: (n_samples,)."""
     if is_classifier(estimator):
-        column = _anomaly_column(estimator, outlier_label)
+        column = anomaly_column(estimator, outlier_label)
         if hasattr(estimator, "predict_proba"):
             return np.asarray(estimator.predict_proba(X), dtype=np.float64)[:, column]
         margin = np.asarray(estimator.decision_function(X), dtype=np.float64)
@@ -32,7 +32,7 @@ def anomaly_predictions(estimator: Any, X: Any, outlier_label: Any = "auto") -> 
     """Return predictions of any supported estimator, True = anomalous: (n_samples,)."""
     answer = np.asarray(estimator.predict(X)).ravel()
     if is_classifier(estimator):
-        anomalous = estimator.classes_[_anomaly_column(estimator, outlier_label)]
+        anomalous = estimator.classes_[anomaly_column(estimator, outlier_label)]
         return np.array([label == anomalous for label in answer], dtype=np.bool_)
     return np.equal(answer, 1 if is_pyod(estimator) else -1)
 
@@ -144,7 +144,7 @@ def takes_times(estimator: Any, method: str) -> bool:
         return False
 
 
-def _anomaly_column(classifier: Any, outlier_label: Any) -> int:
+def anomaly_column(classifier: Any, outlier_label: Any) -> int:
     classes = classifier.classes_
     codes = encode_labels(classes, len(classes), outlier_label=outlier_label, require_normal=False)
     if len(classes) != 2 or (codes == ANOMALOUS).sum() != 1:

@@ -52,6 +52,12 @@ def clearly_better(gains: Array, least: int = LEAST_GROUPS) -> bool:
     return bool(clear_gain(gains, least) > 0)
 
 
+def conformal_p_values(scores: Array, normals: Array) -> Array:
+    """Compute conformal p-values by the left-out scores of n normal rows: (m,), (n,) -> (m,)."""
+    less = np.searchsorted(np.sort(normals), scores)
+    return np.asarray((1.0 + len(normals) - less) / (len(normals) + 1.0), dtype=np.float64)
+
+
 def auc_of_known(
     anomalous: NDArray[np.bool_], scores: Array, known: NDArray[np.bool_], sample_weight: Any = None
 ) -> float:

@@ -75,7 +75,7 @@ class Inputs:
 
     @property
     def n_nearest(self) -> tuple[int, int]:
-        """How many distances are read: to normal rows and to anomalies."""
+        """Return how many distances are read, to normal rows and to anomalies."""
         n_anomalous = len(self.lengths) - self.n_normal
         return min(self.n_normal, NEAREST[0]), min(n_anomalous, NEAREST[1])
 

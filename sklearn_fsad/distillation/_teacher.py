@@ -24,6 +24,7 @@ from .._input.estimators import (
 )
 from .._input.labels import ANOMALOUS
 from .._input.rows import first_missing
+from .._stats.ranking import conformal_p_values
 from .._typing import Array
 from ._rows import KnownRows
 
@@ -51,9 +52,7 @@ class Calibration:
 
     def p_values(self, scores: Array) -> Array:
         """Compute conformal p-values: (m,) -> (m,)."""
-        n = len(self.normals)
-        less = np.searchsorted(np.sort(self.normals), scores)
-        return np.asarray((1.0 + n - less) / (n + 1.0), dtype=np.float64)
+        return conformal_p_values(scores, self.normals)
 
     def probabilities(self, scores: Array, rate: float | None) -> Array:
         """Compute the probabilities that rows are anomalous: (m,) -> (m,)."""

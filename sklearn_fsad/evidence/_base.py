@@ -1,4 +1,4 @@
-"""What evidence from models has in common: what it is given, and when models are fitted."""
+"""Fit a model of the user once for each support, and keep it as evidence."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.base import is_regressor
 from sklearn.utils._param_validation import HasMethods
 
+from .._input.estimators import anomaly_column
 from .._typing import Array
 from ._base import ModelEvidence, Rows, Support
 
@@ -31,7 +32,7 @@ class ClassifierEvidence(ModelEvidence):
     scale : bool, default=True
         Whether the classifier sees columns relative to their means and spreads in the normal rows.
         False hands over rows in their own units: for a fitted classifier in ``FrozenEstimator``,
-        whose second class are the anomalies.
+        of labels 0 and 1 (1 = anomaly) or 1 and -1 (-1 = anomaly).
     name : str, default=None
         Name of the evidence; None means one made from the class of the classifier.
     random_state : int, default=0
@@ -103,9 +104,11 @@ class ClassifierEvidence(ModelEvidence):
         model, X = self._prepare(support), rows.scaled if self.scale else rows.X
         if model is None:
             return np.zeros(len(X))
+        column = _column_of_anomalies(model)
         if hasattr(model, "decision_function"):
-            return np.asarray(model.decision_function(X), dtype=np.float64)
-        p = np.clip(np.asarray(model.predict_proba(X))[:, 1], _CLIP, 1.0 - _CLIP)
+            margin = np.asarray(model.decision_function(X), dtype=np.float64)
+            return margin if column == 1 else -margin
+        p = np.clip(np.asarray(model.predict_proba(X))[:, column], _CLIP, 1.0 - _CLIP)
         return np.asarray(np.log(p / (1.0 - p)), dtype=np.float64)
 
     def _fitted(self, support: Support) -> Any:
@@ -131,3 +134,15 @@ class ClassifierEvidence(ModelEvidence):
                 f"ClassifierEvidence needs a classifier with decision_function or predict_proba, "
                 f"got {type(self.classifier).__name__}."
             )
+
+
+def _column_of_anomalies(model: Any) -> int:
+    """Return the position of the anomalies among the classes of a fitted classifier."""
+    try:
+        return anomaly_column(model, "auto") if hasattr(model, "classes_") else 1
+    except ValueError as error:
+        raise ValueError(
+            f"ClassifierEvidence cannot tell the anomalies among the classes "
+            f"{np.asarray(model.classes_).tolist()}: give a classifier of labels 0 and 1 (1 = "
+            "anomaly) or 1 and -1 (-1 = anomaly)."
+        ) from error

@@ -16,6 +16,7 @@ from .._detectors.base.checks import restored_on_error
 from .._detectors.base.probability import USUAL_RATE, learned_curve, probability
 from .._input.codings import SIGNED
 from .._input.labels import UNLABELLED
+from .._stats.ranking import conformal_p_values
 from .._typing import Array, Codes
 from .._values import as_finite, plain_scalar
 from .._warn import warn
@@ -181,9 +182,8 @@ class StepDecisions(StepScores):
             Between 1 / (n + 1) and 1.
         """
         check_is_fitted(self)
-        normals = self._independent.normals
-        less = np.searchsorted(normals, -self.score_samples(X, times=times))
-        return np.asarray((1.0 + len(normals) - less) / (len(normals) + 1.0))
+        scores = -self.score_samples(X, times=times)
+        return conformal_p_values(scores, self._independent.normals)
 
     def predict_fdr(self, X: Any, q: float = 0.1, *, times: Any = None) -> NDArray[np.int_]:
         """Label steps so that on average at most a share ``q`` of those flagged is normal.

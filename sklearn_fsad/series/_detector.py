@@ -92,7 +92,7 @@ class WindowedDetector(MetaEstimatorMixin, StepDecisions):
     Attributes
     ----------
     detector_ : estimator
-        The fitted detector of windows.
+        The detector of windows, fitted with the labels where there are any.
     window_ : int
         Steps of a window.
     features_ : transformer

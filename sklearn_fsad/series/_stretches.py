@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._input.containers import unwrapped
 from .._input.names import names_of
+from .._stats.ranking import conformal_p_values
 from .._typing import Array, Positions
 from ._channels import channel_names, contributions_at
 from ._decisions import StepDecisions
@@ -101,7 +102,7 @@ def stretches(
     )
     order = np.argsort(-scores[peaks], kind="stable")[:n]
     first, last, peaks = first[order], last[order], peaks[order]
-    labels = _labels(X, times, len(rows))
+    labels, normals = _labels(X, times, len(rows)), detector._independent.normals
     return pandas.DataFrame(
         {
             "start": labels[first],
@@ -109,7 +110,7 @@ def stretches(
             "n_steps": last - first + 1,
             "peak": labels[peaks],
             "anomaly_score": scores[peaks],
-            "p_value": _p_values(detector._independent.normals, scores[peaks] - detector.offset_),
+            "p_value": conformal_p_values(scores[peaks] - detector.offset_, normals),
             **_columns_to_blame(detector, X, rows, starts, peaks),
         }
     )
@@ -140,12 +141,6 @@ def _joined(flagged: Positions, join: int, starts: Sequence[int]) -> tuple[Posit
     begins = np.ones(len(flagged), dtype=bool)
     begins[1:] = (np.diff(flagged) > join) | (np.diff(series) > 0)
     return flagged[begins], flagged[np.roll(begins, -1)]
-
-
-def _p_values(normals: Array, scores: Array) -> Array:
-    """Compute the p-values of anomaly scores among those of normal windows, sorted: (k,)."""
-    less = np.searchsorted(normals, scores)
-    return np.asarray((1.0 + len(normals) - less) / (len(normals) + 1.0))
 
 
 def _labels(X: Any, times: Any, n: int) -> Any:

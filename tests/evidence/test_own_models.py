@@ -346,3 +346,24 @@ def test_a_classifier_that_needs_more_anomalies_says_how_many_it_was_given():
     needy = ClassifierEvidence(CalibratedClassifierCV(LogisticRegression(), cv=3))
     with pytest.raises(ValueError, match=r"normal rows and 1 anomalies.*n_anomalous"):
         ProtoNetDetector(evidence=[needy]).fit(X, y)
+
+
+@pytest.mark.parametrize("labels", [(0, 1), (1, -1)])
+@pytest.mark.parametrize("model", [LogisticRegression(), LinearSVC()], ids=type)
+def test_a_fitted_classifier_of_either_coding_is_not_turned_round(labels, model):
+    normal, anomalous = labels
+    X = np.random.default_rng(0).normal(size=(80, 3))
+    X[60:, 0] += 4.0
+    known = FrozenEstimator(clone(model).fit(X, np.repeat([normal, anomalous], [60, 20])))
+    evidence = [ClassifierEvidence(known, scale=False)]
+    detector = ProtoNetDetector(evidence=evidence).fit(X[:63], np.repeat([1, -1], [60, 3]))
+    low, high = detector.score_samples([[4.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    assert low < high
+
+
+def test_a_fitted_classifier_of_other_labels_is_refused():
+    X = np.random.default_rng(0).normal(size=(30, 3))
+    known = FrozenEstimator(LogisticRegression().fit(X, np.repeat(["fine", "odd"], 15)))
+    detector = ProtoNetDetector(evidence=[ClassifierEvidence(known, scale=False)])
+    with pytest.raises(ValueError, match=r"anomalies among the classes \['fine', 'odd'\]"):
+        detector.fit(X, np.repeat([1, -1], [27, 3]))

@@ -1,4 +1,4 @@
-"""Which detectors are given labels."""
+"""Labels are given to detectors that use them, and to no others."""
 
 import pytest
 from pyod.models.knn import KNN

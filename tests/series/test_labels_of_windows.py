@@ -1,4 +1,4 @@
-"""Which windows a detector is fitted to: those labelled as anomalies only if it uses labels."""
+"""Detectors that use no labels are fitted to normal windows alone."""
 
 import numpy as np
 import pytest

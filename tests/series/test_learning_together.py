@@ -24,7 +24,7 @@ def windowed(detector=NeuralProcessDetector, features="mean", **how):
 
 @pytest.fixture
 def trainings(monkeypatch):
-    """How many networks each training has."""
+    """Count the networks of each training."""
     counts, train = [], self_teaching.train_together
 
     def counted(modules, *args):

@@ -1,4 +1,4 @@
-"""How far apart steps usually are is what ``fit`` saw, however few steps are scored at once."""
+"""Gaps are judged by the usual distance of steps in ``fit``, however few steps are scored."""
 
 import warnings
 

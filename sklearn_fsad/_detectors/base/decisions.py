@@ -11,6 +11,7 @@ from scipy.stats import binom, false_discovery_control
 from ..._input.callers import refuse_tools_for_classifiers, warn_if_columns_differ
 from ..._input.codings import SIGNED
 from ..._input.labels import ANOMALOUS, UNLABELLED
+from ..._stats.ranking import conformal_p_values
 from ..._typing import Array
 from ..._values import as_finite, plain_scalar
 from ..._warn import warn
@@ -201,10 +202,8 @@ class Decisions(FittedDetector):
            51, 2023.
         """
         self._check_fitted()
-        normals = np.sort(self._adaptation.left_out_by_label()[0])
-        n = len(normals)
-        less = np.searchsorted(normals, -self.score_samples(X))
-        return np.asarray((1.0 + n - less) / (n + 1.0), dtype=np.float64)
+        normals = self._adaptation.left_out_by_label()[0]
+        return conformal_p_values(-self.score_samples(X), normals)
 
     def predict_fdr(self, X: Any, q: float = 0.1) -> NDArray[np.int_]:
         """Label rows so that on average at most a share ``q`` of those flagged is normal.
