@@ -15,6 +15,7 @@ _REQUIRED = (
     "scipy",
     "scikit-learn",
     "joblib",
+    "threadpoolctl",
     "torch",
     "skorch",
     "numba",

@@ -1,7 +1,8 @@
 """Compute in one thread and in the settings that torch starts with, whatever the user has set.
 
 The networks are tiny: more threads slow them down, and a forked child that used the threads of its
-parent would wait for them for ever.
+parent would wait for them for ever. The same holds for the products of NumPy and SciPy, whose
+threads wait for each other where all cores are busy.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import Any, NamedTuple
 
+import scipy.linalg  # noqa: F401  # loads SciPy's BLAS, which is looked up below
 import torch
+from threadpoolctl import ThreadpoolController
 
 from .threads import threads_asked_for
 
@@ -23,9 +27,9 @@ _here = threading.local()
 def usual_torch() -> Iterator[None]:
     """Use one thread, the CPU, float32 and gradients within the block; restore what was set.
 
-    Settings of a thread are changed in the present one alone. Those that torch has once for all
-    threads, the default dtype and the precision of products of float32, are the usual ones until
-    the last thread leaves its block.
+    Settings of a thread are changed in the present one alone. Those that there are once for all
+    threads are the usual ones until the last thread leaves its block: torch's default dtype and its
+    precision of products of float32, and one thread for each BLAS of NumPy and SciPy.
     """
     if getattr(_here, "inside", False):
         yield
@@ -143,6 +147,13 @@ _SETTINGS = (
 )
 
 
+@cache
+def _settings() -> tuple[_Setting, ...]:
+    """Return what all threads share: the settings of torch, and the threads of each BLAS."""
+    libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+    return _SETTINGS + tuple(_Setting(b.get_num_threads, b.set_num_threads, 1) for b in libraries)
+
+
 class _Process:
     """Count the threads inside of a block, and restore the settings when the last one leaves."""
 
@@ -156,7 +167,7 @@ class _Process:
         """Set what all threads share to the usual values within the block."""
         with self.lock:
             self._n_inside += 1
-            for setting in _SETTINGS:
+            for setting in _settings():
                 if (found := setting.get()) != setting.usual:
                     self._former[setting] = found
                     setting.put(setting.usual)

@@ -3,9 +3,12 @@
 import threading
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 import torch
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
+from sklearn_fsad import ProtoNetDetector
 from sklearn_fsad._training.usual_torch import usual_torch
 
 
@@ -149,3 +152,25 @@ def test_convolutions_on_cuda_are_not_of_tf32_within_a_block():
         with usual_torch():
             assert get() == "ieee"
         assert get() == "tf32"
+
+
+def threads_of_blas():
+    libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+    return {library.num_threads for library in libraries}
+
+
+def test_products_of_numpy_and_scipy_use_one_thread_while_a_detector_computes(monkeypatch):
+    within, X = [], np.random.default_rng(0).normal(size=(30, 3))
+    detector = ProtoNetDetector()
+    adapted = ProtoNetDetector._adapted_to
+
+    def watched(*given):
+        within.append(threads_of_blas())
+        return adapted(*given)
+
+    monkeypatch.setattr(ProtoNetDetector, "_adapted_to", watched)
+    with threadpool_limits(2, user_api="blas"):
+        detector.fit(X)
+        assert threads_of_blas() == {2}
+    assert within
+    assert all(threads == {1} for threads in within)

@@ -8,7 +8,7 @@ import platform
 import shlex
 from collections.abc import Sequence
 
-PACKAGES = ("numpy", "scikit-learn", "torch", "pyod")
+PACKAGES = ("sklearn-fsad", "numpy", "scikit-learn", "torch", "pyod")
 NOT_SHOWN = ("--results", "--states")  # where a run was kept, which says nothing about it
 
 

@@ -26,6 +26,7 @@ SOURCES = (
     "methods/meta.py",
     "methods/named.py",
 )
+PACKAGE = "sklearn-fsad"
 LIBRARIES = ("scikit-learn", "numpy", "torch", "pyod", "lightgbm")
 MUST_AGREE = ("family", "data", "split", "seed", "draws", "max_query", "n_max", "k_max")
 Baselines = Mapping[str, Callable[[int], Baseline]]
@@ -204,7 +205,7 @@ def read_earlier(
         differences.append("the code of the baselines has changed since")
     for library, version in header["versions"].items():
         old = earlier.get("versions", {}).get(library)
-        if old != version:
+        if old != version and library != PACKAGE:  # baselines do not use it
             differences.append(f"{library} was {old}, is {version}")
     frame = pd.read_csv(path)
     if list(frame.columns) != list(columns):
@@ -247,7 +248,7 @@ def make_header(
         "k_max": max(args.k),
         "max_query": args.max_query,
         "source": source_hash(more_sources),
-        "versions": versions((*LIBRARIES, *more_libraries)),
+        "versions": versions((PACKAGE, *LIBRARIES, *more_libraries)),
         "hardware": f"{os.cpu_count()} cores, {platform.machine()}",
         "notes": [],
         "detectors": {},

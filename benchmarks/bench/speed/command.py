@@ -18,7 +18,7 @@ from tqdm import tqdm
 if TYPE_CHECKING:
     from bench.speed.timing import Section
 
-PACKAGES = ("torch", "skorch", "numpy", "scikit-learn", "numba", "pyod", "catboost")
+PACKAGES = ("sklearn-fsad", "torch", "skorch", "numpy", "scikit-learn", "numba", "pyod", "catboost")
 TITLE = "Speed"
 
 

@@ -33,7 +33,7 @@ MEMORY = 2**20  # bytes that may stay on the device
 UNSEEN = re.compile(  # weights that move all prototypes, or all logits of a softmax, alike
     r"state embed\.\d+\.bias|adapted (normal|anomalous)|.*(to_key\.bias|in_proj_bias|\.keys\d+)"
 )
-PACKAGES = ("torch", "skorch", "numpy", "scikit-learn", "numba")
+PACKAGES = ("sklearn-fsad", "torch", "skorch", "numpy", "scikit-learn", "numba")
 ABOUT = (
     "Each detector learns the same on {device} and on the CPU, from the same `random_state`: on "
     "the CPU, twice on {device}, and on the CPU again. Weights are those of the state and of the "

@@ -15,7 +15,7 @@ from bench.speed.service import DETECTORS, N_ANOMALOUS, N_FEATURES, N_NORMAL
 from bench.speed.timing import Section
 
 TITLE = "What a service needs"
-PACKAGES = ("torch", "numpy", "scikit-learn", "numba")
+PACKAGES = ("sklearn-fsad", "torch", "numpy", "scikit-learn", "numba")
 ABOUT = (
     "Each detector in a new process that loads a pickle and answers: fitted to {n} normal rows and "
     "{k} labelled anomalies of {d} columns, nothing meta-fitted. The compiled loops are in the "
