@@ -287,7 +287,7 @@ def test_a_report_is_drawn_under_its_choice_with_what_is_used_filled():
 
 @pytest.mark.parametrize("name", ["mix", "neural_process"])
 def test_held_out_tasks_of_states_of_earlier_versions_are_drawn(name):
-    state = MetaState.load(Path(__file__).parents[1] / "golden" / f"{name}.safetensors")
+    state = MetaState.load(Path(__file__).parents[1] / "golden" / "0.1.0" / f"{name}.safetensors")
     display = MetaTrainingDisplay([], state.info["held_out"]).plot()
     assert any(line.get_markerfacecolor() != "white" for line in display.ax_.lines)
 
