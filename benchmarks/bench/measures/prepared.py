@@ -77,17 +77,17 @@ class PreparedRunner(Runner):
         self, name: str, baseline: Baseline, episode: Episode, support: Any, query: Any
     ) -> None:
         """Measure a method; one that raises counts as equal scores for all rows."""
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             baseline.fit(support, episode.support_y)
             scores = np.asarray(baseline.anomaly_score(query), dtype=float)
-            self.record(episode, name, scores, time.perf_counter() - start)
+            self.record(episode, name, scores, time.process_time() - start)
         except Exception as error:  # any that a library may raise: it is reported
             if name not in self.failures:
                 traceback.print_exc()
             told = f"{type(error).__name__}: {error}".splitlines()[0]
             self.failures.setdefault(name, []).append(told)
-            self.record(episode, name, np.zeros(len(episode.query_y)), time.perf_counter() - start)
+            self.record(episode, name, np.zeros(len(episode.query_y)), time.process_time() - start)
 
 
 def failure_notes(runners: Sequence[PreparedRunner]) -> Iterator[str]:

@@ -136,7 +136,7 @@ def run_notes(frame: pd.DataFrame, header: dict[str, Any]) -> list[str]:
         f"seed {header['seed']}, at most {header['max_query'] or 'all'} query rows a task",
         f"{versions}; {header['hardware']}",
         "cells are n,k: normals and labelled anomalies in the support; means over tasks, "
-        "draws averaged first",
+        "draws averaged first; times are of the processor",
         *header["notes"],
     ]
 
