@@ -1,180 +1,290 @@
 """Compiled loops of a student: what they compute of a row depends on no other row, to the bit.
 
-Four rows are computed together, so that what is loaded is used often; the last ones are repeated
-where fewer are left.
+Matrices are held in panels of ``WIDTH`` columns, (n_panels, n_in, WIDTH), filled up by zeros: the
+product of a few rows and a panel is summed in registers.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
+import numba
 import numpy as np
+from numba import types
+from numpy.typing import NDArray
 
 from .._stats.compilation import FLOAT, MATRIX, NUMBER, OUT, compiled, inner, vector
 from .._typing import Array, Positions
+from ._registers import FMA, LANES, MOST, ROWS, WIDTH, add_one, add_several, smallest
 
-_FMA = ("contract",)  # multiply and add in one instruction
-_AT_ONCE = 4
+_LN2 = 6.93147180369123816490e-01, 1.90821492927058770002e-10  # in two parts
+_LOG = (  # coefficients of fdlibm for the logarithm
+    6.666666666666735130e-01, 3.999999999940941908e-01, 2.857142874366239149e-01,
+    2.222219843214978396e-01, 1.818357216161805012e-01, 1.531383769920937332e-01,
+    1.479819860511658591e-01,
+)  # fmt: skip
+
+Singles = NDArray[np.float32]
+BEND = 8.0  # spreads at which scaled values are halved
+FARTHEST = 1e150  # spreads, so that all that is computed is finite
+CLOSEST = 1e-3  # squared distance a column, added so that the logarithm is finite
+_PANELS = types.Array(types.float64, 3, "C", readonly=True)
+_VECTOR, _OUT = vector(FLOAT), vector(FLOAT, out=True)
 _GROUP, _DEPTH = 64, 128  # rows and columns whose products are added out of a cache
+_NARROW = 32  # columns, below which several rows are scaled in one loop
+
+
+# --- sums over columns ----------------------------------------------------------------------------
+def _summing(function: Any) -> Any:
+    """Compile a sum over columns in vectors: its order depends on their number alone."""
+    return numba.njit(nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})(function)
+
+
+@_summing
+def _mean_square(z: Array) -> float:
+    total = 0.0
+    for j in range(len(z)):
+        total += z[j] * z[j]
+    return total / len(z)
+
+
+@_summing
+def _is_outside(row: Array, low: Array, high: Array) -> bool:
+    total = 0.0
+    for j in range(len(row)):
+        total += 1.0 if (row[j] < low[j]) | (row[j] > high[j]) else 0.0
+    return total > 0.0
+
+
+@_summing
+def _dot(a: Singles, b: Singles) -> np.float32:
+    total = np.float32(0.0)
+    for j in range(len(b)):
+        total += a[j] * b[j]
+    return total
 
 
 @inner
-def _load(rows: Array, start: int, four: Array) -> None:
-    """Copy four rows, the last one again where fewer are left: (m, d), (4, d)."""
-    for r in range(4):
-        row, target = rows[min(start + r, len(rows) - 1)], four[r]
-        for j in range(rows.shape[1]):
-            target[j] = row[j]
+def _add_product(rows: Any, n: int, panels: Any, depth: int, out: Any) -> None:
+    """Add the products of the first columns of n rows with panels: (n, >= depth) -> (n, n_out)."""
+    whole = n - n % ROWS
+    for start in range(0, depth, _DEPTH):
+        stop = min(start + _DEPTH, depth)
+        for panel in range(len(panels)):
+            for r in range(0, whole, ROWS):
+                add_several(rows, r, panels, panel, start, stop, out)
+            for r in range(whole, n):
+                add_one(rows, r, panels, panel, start, stop, out)
+
+
+# --- inputs ---------------------------------------------------------------------------------------
+@inner
+def _repeated(columns: Array, times: int) -> Array:
+    """Repeat centres and factors: (>= 2, d) -> (2, times * d)."""
+    d = columns.shape[1]
+    found = np.empty((2, times * d))
+    for place in range(times * d):
+        found[0, place], found[1, place] = columns[0, place % d], columns[1, place % d]
+    return found
 
 
 @inner
-def _add_product(four: Array, matrix: Array, out: Array) -> None:
-    """Add the products of four rows and a matrix: (4, d), (d, k), (4, k)."""
-    d, k = matrix.shape
-    out0, out1, out2, out3 = out[0], out[1], out[2], out[3]
-    whole = d - d % 4
-    for j in range(0, whole, 4):
-        a, b, c, e = matrix[j], matrix[j + 1], matrix[j + 2], matrix[j + 3]
-        w0, x0, y0, z0 = four[0, j], four[0, j + 1], four[0, j + 2], four[0, j + 3]
-        w1, x1, y1, z1 = four[1, j], four[1, j + 1], four[1, j + 2], four[1, j + 3]
-        w2, x2, y2, z2 = four[2, j], four[2, j + 1], four[2, j + 2], four[2, j + 3]
-        w3, x3, y3, z3 = four[3, j], four[3, j + 1], four[3, j + 2], four[3, j + 3]
-        for t in range(k):
-            out0[t] = (((out0[t] + w0 * a[t]) + x0 * b[t]) + y0 * c[t]) + z0 * e[t]
-            out1[t] = (((out1[t] + w1 * a[t]) + x1 * b[t]) + y1 * c[t]) + z1 * e[t]
-            out2[t] = (((out2[t] + w2 * a[t]) + x2 * b[t]) + y2 * c[t]) + z2 * e[t]
-            out3[t] = (((out3[t] + w3 * a[t]) + x3 * b[t]) + y3 * c[t]) + z3 * e[t]
-    for j in range(whole, d):
-        line = matrix[j]
-        for r in range(4):
-            x, total = four[r, j], out[r]
-            for t in range(k):
-                total[t] += x * line[t]
+def _bend(rows: Array, scale: Array, out: Array) -> None:
+    """Scale and bend rows, as many at once as their scale is repeated: (n, d) -> (n, d)."""
+    given, found = rows.reshape(rows.size), out.reshape(out.size)
+    centre, factor, step = scale[0], scale[1], scale.shape[1]
+    for start in range(0, len(given), step):
+        part, bent = given[start : start + step], found[start : start + step]
+        for j in range(len(part)):
+            x = min(max((part[j] - centre[j]) * factor[j], -FARTHEST), FARTHEST)
+            bent[j] = x / (1.0 + abs(x) * (1.0 / BEND))
 
 
 @inner
-def _smallest(values: Array, first: int, last: int, least: Array) -> None:
-    """Find the smallest values of four rows, ascending, without branches: (4, n), (k, 4)."""
-    k = len(least)
-    x0, x1, x2, x3 = values[0], values[1], values[2], values[3]
-    for s in range(k):
-        for r in range(4):
-            least[s, r] = np.inf
-    for t in range(first, last):
-        v0, v1, v2, v3 = x0[t], x1[t], x2[t], x3[t]
-        for s in range(k):
-            line = least[s]
-            w0, w1, w2, w3 = line[0], line[1], line[2], line[3]
-            line[0], v0 = (v0, w0) if v0 < w0 else (w0, v0)
-            line[1], v1 = (v1, w1) if v1 < w1 else (w1, v1)
-            line[2], v2 = (v2, w2) if v2 < w2 else (w2, v2)
-            line[3], v3 = (v3, w3) if v3 < w3 else (w3, v3)
+def _take_logarithms(values: Array) -> None:
+    """Replace normal numbers by their logarithms, in vectors: as log of fdlibm does."""
+    bits = values.view(np.int64)
+    for place in range(len(values)):
+        shifted = bits[place] + (0x3FF00000 - 0x3FE6A09E << 32)
+        exponent = float((shifted >> 52) - 0x3FF)
+        bits[place] = (shifted & 0xFFFFFFFFFFFFF) + (0x3FE6A09E << 32)
+        f = values[place] - 1.0  # of a number from sqrt(1/2) to sqrt(2)
+        s = f / (2.0 + f)
+        z = s * s
+        w = z * z
+        odd = z * (_LOG[0] + w * (_LOG[2] + w * (_LOG[4] + w * _LOG[6])))
+        even = w * (_LOG[1] + w * (_LOG[3] + w * _LOG[5]))
+        half = 0.5 * f * f
+        rest = s * (half + odd + even) + exponent * _LN2[1]
+        values[place] = exponent * _LN2[0] - ((half - rest) - f)
 
 
 @inner
-def _write_row(shown: Array, length: float, near: Array, far: Array, r: int, line: Array) -> None:
-    """Write the inputs of one row of four: what is shown, the length, and the distances."""
-    d, k = len(shown), len(near)
-    for j in range(d):
-        line[j] = shown[j]
-    line[d] = length
-    for s in range(k):
-        line[d + 1 + s] = max(near[s, r] + length, 0.0)
-    for s in range(len(far)):
-        line[d + 1 + k + s] = max(far[s, r] + length, 0.0)
+def _write_logarithms(
+    scaled: Array, products: Array, n: int, lengths: Array, counts: Positions, out: Array
+) -> None:
+    """Write the logarithms of mean squares: of n rows and of their differences to known rows."""
+    n_shown, n_normal, n_near, n_far = counts
+    near, far = np.empty((MOST, LANES)), np.empty((MOST, LANES))
+    n_values = 1 + n_near + n_far
+    values = np.empty((LANES, n_values))
+    for start in range(0, n, LANES):
+        size = min(LANES, n - start)
+        smallest(products, start, lengths, 0, n_normal, near)
+        if n_far:
+            smallest(products, start, lengths, n_normal, len(lengths), far)
+        for r in range(LANES):
+            length, line = _mean_square(scaled[start + min(r, size - 1)]), values[r]
+            line[0] = length + CLOSEST
+            for s in range(n_near):
+                line[1 + s] = max(near[s, r] + length, 0.0) + CLOSEST
+            for s in range(n_far):
+                line[1 + n_near + s] = max(far[s, r] + length, 0.0) + CLOSEST
+        _take_logarithms(values.reshape(values.size))
+        for r in range(size):
+            line = out[start + r]
+            for s in range(n_values):
+                line[n_shown + s] = values[r, s]
+
+
+@inner
+def _scratch(d: int, known: Array, directions: Array) -> tuple[Array, Array, Array]:
+    """Make arrays for a group of rows: scaled, their products with known rows, and projected."""
+    n_known, q = len(known) * WIDTH, len(directions) * WIDTH
+    return np.empty((_GROUP, d)), np.empty((_GROUP, n_known)), np.empty((_GROUP, q))
+
+
+@inner
+def _write_inputs(
+    rows: Array,
+    scale: Array,
+    known: Array,
+    lengths: Array,
+    directions: Array,
+    counts: Positions,
+    scratch: tuple[Array, Array, Array],
+    out: Array,
+) -> None:
+    """Write the inputs of a group of rows: (n, d) -> (n, n_inputs)."""
+    n, (scaled, products, projected) = len(rows), scratch
+    _bend(rows, scale, scaled)
+    products[:n] = 0.0
+    _add_product(scaled, n, known, rows.shape[1], products)
+    shown = scaled
+    if len(directions):
+        projected[:n] = 0.0
+        _add_product(products, n, directions, len(lengths), projected)
+        shown = projected
+    for r in range(n):
+        line, values = out[r], shown[r]
+        for j in range(counts[0]):
+            line[j] = values[j]
+    _write_logarithms(scaled, products, n, lengths, counts, out)
+
+
+# --- scores ---------------------------------------------------------------------------------------
+@inner
+def _propagate(
+    given: Singles, found: Singles, n: int, numbers: Singles, widths: Positions, out: Array
+) -> None:
+    """Apply a perceptron with ReLU between layers to n rows: -> (n,).
+
+    ``numbers`` has panels of weights and then biases of each layer; weights and bias of the last.
+    """
+    place, n_in = 0, widths[0]
+    for n_out in widths[1:-1]:
+        n_panels = (n_out + WIDTH - 1) // WIDTH
+        after = place + n_panels * n_in * WIDTH
+        panels = numbers[place:after].reshape((n_panels, n_in, WIDTH))
+        bias = numbers[after : after + n_panels * WIDTH]
+        for r in range(n):
+            line = found[r]
+            for t in range(len(bias)):
+                line[t] = bias[t]
+        _add_product(given, n, panels, n_in, found)
+        for r in range(n):
+            line, rectified = found[r], given[r]
+            for t in range(len(bias)):
+                rectified[t] = max(line[t], np.float32(0.0))
+        place, n_in = after + n_panels * WIDTH, n_out
+    weights, bias_of_last = numbers[place : place + n_in], numbers[place + n_in]
+    for r in range(n):
+        out[r] = _dot(given[r], weights) + bias_of_last
+
+
+@inner
+def _interpolated(x: float, knots: Array, heights: Array) -> float:
+    """Interpolate between knots; beyond them the height is that of the last one."""
+    if x <= knots[0]:
+        return heights[0]
+    if x >= knots[-1]:
+        return heights[-1]
+    place, n = 0, len(knots)
+    while n > 1:  # without branches
+        half = n // 2
+        place += half * (knots[place + half] <= x)
+        n -= half
+    share = (x - knots[place]) / (knots[place + 1] - knots[place])
+    return heights[place] + share * (heights[place + 1] - heights[place])
 
 
 @compiled(
-    MATRIX, vector(FLOAT), vector(FLOAT), FLOAT, MATRIX, vector(FLOAT), NUMBER, NUMBER, MATRIX,
-    OUT, fastmath=_FMA,
+    MATRIX, MATRIX, _PANELS, _VECTOR, _PANELS, vector(NUMBER), MATRIX, vector(types.float32),
+    vector(NUMBER), MATRIX, FLOAT, OUT, _OUT, fastmath=FMA,
 )  # fmt: skip
-def network_inputs(
+def score_rows(
     rows: Array,
-    centre: Array,
-    factor: Array,
-    slope: float,
+    columns: Array,
     known: Array,
     lengths: Array,
-    n_normal: int,
-    n_nearest: int,
     directions: Array,
+    counts: Positions,
+    scale: Array,
+    numbers: Singles,
+    widths: Positions,
+    knots: Array,
+    highest: float,
+    only_inputs: Array,
     out: Array,
 ) -> None:
-    """Compute what :class:`Inputs` describes, but for logarithms: (m, d) -> (m, n_inputs).
+    """Score rows by a student, (m, d) -> (m,), or compute the inputs of its network alone.
 
-    ``n_nearest`` distances to normal rows are written after the length, and as many to anomalies as
-    there are columns left. Without directions, (n_known, 0), the scaled values are shown.
-    """
-    m, d = rows.shape
-    n_known, q = len(lengths), directions.shape[1]
-    n_far = out.shape[1] - (q if q else d) - 1 - n_nearest
-    scaled, products = np.empty((_GROUP, d)), np.empty((_GROUP, n_known))
-    shown, near, far = np.empty((4, q)), np.empty((n_nearest, 4)), np.empty((n_far, 4))
-    for first in range(0, m, _GROUP):
-        n = min(_GROUP, m - first)
-        whole = n + -n % 4  # the last row is repeated
-        for r in range(whole):
-            row, z = rows[first + min(r, n - 1)], scaled[r]
-            for j in range(d):
-                x = (row[j] - centre[j]) * factor[j]
-                z[j] = x / (1.0 + abs(x) * slope)
-            for t in range(n_known):
-                products[r, t] = 0.0
-        for top in range(0, d, _DEPTH):
-            bottom = min(top + _DEPTH, d)
-            for r in range(0, whole, 4):
-                part = scaled[r : r + 4, top:bottom]
-                _add_product(part, known[top:bottom], products[r : r + 4])
-        for start in range(0, whole, 4):
-            four = products[start : start + 4]
-            if q:
-                shown[:] = 0.0
-                _add_product(four, directions, shown)
-            for r in range(4):
-                for t in range(n_known):
-                    four[r, t] += lengths[t]
-            _smallest(four, 0, n_normal, near)
-            _smallest(four, n_normal, n_known, far)
-            for r in range(min(4, n - start)):
-                z, length = scaled[start + r], 0.0
-                for j in range(d):
-                    length += z[j] * z[j]
-                line = out[first + start + r]
-                _write_row(shown[r] if q else z, length / d, near, far, r, line)
-
-
-@compiled(MATRIX, vector(FLOAT), vector(NUMBER), OUT, fastmath=_FMA)
-def propagate(rows: Array, numbers: Array, widths: Positions, out: Array) -> None:
-    """Apply a perceptron with ReLU between layers: (m, n_in) -> (m, 1).
+    One function does both because it takes seconds to compile.
 
     Parameters
     ----------
-    rows : ndarray of shape (m, n_in)
-    numbers : ndarray
-        Weights (n_in, n_out) and biases (n_out,) of each layer in turn, flattened.
-    widths : ndarray of shape (n_layers + 1,)
-        Widths of the input and of each layer.
-    out : ndarray of shape (m, 1)
-        Written to.
+    rows : ndarray of shape (m, d)
+    columns, known, lengths, directions, counts
+        As of :class:`Inputs`.
+    scale, numbers, widths
+        As of :class:`Network`.
+    knots, highest
+        As of :class:`Student`.
+    only_inputs : ndarray of shape (m, n_inputs) or (0, n_inputs)
+        Unless it is empty, the inputs are written to it, and no scores are computed.
+    out : ndarray of shape (m,)
+        Scores are written to it.
     """
-    widest = 0
-    for width in widths:
-        widest = max(widest, width)
-    given, found = np.empty((4, widest)), np.empty((4, widest))
-    for start in range(0, len(rows), _AT_ONCE):
-        _load(rows, start, given)
-        place = 0
-        for layer in range(len(widths) - 1):
-            n_in, n_out = widths[layer], widths[layer + 1]
-            weights = numbers[place : place + n_in * n_out].reshape((n_in, n_out))
-            bias = numbers[place + n_in * n_out : place + (n_in + 1) * n_out]
-            place += (n_in + 1) * n_out
-            for r in range(4):
-                total = found[r]
-                for t in range(n_out):
-                    total[t] = bias[t]
-            _add_product(given, weights, found)
-            if layer < len(widths) - 2:
-                for r in range(4):
-                    for t in range(n_out):
-                        given[r, t] = max(found[r, t], 0.0)
-        for r in range(min(4, len(rows) - start)):
-            out[start + r, 0] = found[r, 0]
+    m, d = rows.shape
+    scratch = _scratch(d, known, directions)
+    repeated = _repeated(columns, LANES if d < _NARROW and m > 1 else 1)
+    low, high, mean, factor = columns[2], columns[3], scale[0], scale[1]
+    widest = widths.max() + WIDTH  # the last panel may be wider
+    inputs, outputs = np.empty((_GROUP, only_inputs.shape[1])), np.empty(_GROUP)
+    given = np.empty((_GROUP, widest), dtype=np.float32)
+    found = np.empty((_GROUP, widest), dtype=np.float32)
+    for start in range(0, m, _GROUP):
+        part = rows[start : start + _GROUP]
+        written = only_inputs[start : start + _GROUP] if len(only_inputs) else inputs
+        _write_inputs(part, repeated, known, lengths, directions, counts, scratch, written)
+        if len(only_inputs):
+            continue
+        for r in range(len(part)):
+            line, values = given[r], inputs[r]
+            for j in range(len(mean)):
+                line[j] = (values[j] - mean[j]) * factor[j]
+        _propagate(given, found, len(part), numbers, widths, outputs)
+        for r in range(len(part)):
+            score = _interpolated(outputs[r], knots[0], knots[1])
+            is_far = _is_outside(part[r], low, high)
+            out[start + r] = max(score, highest) if is_far else score

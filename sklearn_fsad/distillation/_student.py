@@ -11,12 +11,15 @@ import numpy as np
 
 from .._detectors.base.blocks import in_plain_blocks
 from .._stats.compilation import plain
-from .._typing import Array, Mask, Positions
-from ._compiled import network_inputs, propagate
+from .._typing import Array, Positions
+from ._compiled import BEND, Singles, score_rows
+from ._panels import from_panels, in_panels
+from ._registers import WIDTH
 
-BEND = 8.0  # spreads at which scaled values are halved
 NEAREST = 4, 2  # distances that are read: to normal rows, to anomalies
-CLOSEST = 1e-3  # squared distance a column, added so that the logarithm is finite
+_NO_NETWORK = (
+    np.empty((2, 0)), np.empty(0, np.float32), np.zeros(1, np.intp), np.empty((2, 0)), 0.0
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -29,59 +32,42 @@ class Inputs:
 
     Attributes
     ----------
-    centre, spread : ndarray of shape (d,)
-        Scale of the columns.
-    low, high : ndarray of shape (d,)
-        Range of the columns, out of which a row is always an anomaly.
-    known : ndarray of shape (d, n_known)
-        Known rows, scaled and bent, in columns and times -2 / d: normal ones first.
+    columns : ndarray of shape (4, d)
+        Centre of each column, one over its spread, and its lowest and highest value, out of which a
+        row is always an anomaly.
+    known : ndarray of shape (n_panels, d, WIDTH)
+        Known rows, scaled and bent, in columns and times -2 / d: normal ones first; in panels.
     lengths : ndarray of shape (n_known,)
         Their mean squares.
-    n_normal : int
-        Number of the normal ones.
-    directions : ndarray of shape (n_known, q)
-        Directions to project wide rows on, in terms of their products with the known rows; none,
-        (n_known, 0), to read the values themselves.
+    directions : ndarray of shape (n_panels, n_known, WIDTH)
+        Directions to project wide rows on, in terms of their products with the known rows; none
+        to read the values themselves.
+    counts : ndarray of shape (4,)
+        Numbers of values or projections, of normal known rows, and of the distances that are read
+        to normal rows and to anomalies.
     """
 
-    centre: Array
-    spread: Array
-    low: Array
-    high: Array
+    columns: Array
     known: Array
     lengths: Array
-    n_normal: int
     directions: Array
+    counts: Positions
 
     def of(self, X: Array) -> Array:
         """Compute the inputs of rows: (m, d) -> (m, n_inputs)."""
-        n_normal, n_anomalous = self.n_nearest
-        n_shown = self.directions.shape[1] or len(self.centre)
-        found = np.empty((len(X), n_shown + 1 + n_normal + n_anomalous))
-        network_inputs(
-            plain(X),
-            self.centre,
-            1.0 / self.spread,
-            1.0 / BEND,
-            self.known,
-            self.lengths,
-            self.n_normal,
-            n_normal,
-            self.directions,
-            found,
-        )
-        found[:, n_shown:] = np.log(found[:, n_shown:] + CLOSEST)
+        found = np.empty((len(X), self.n_inputs))
+        score_rows(plain(X), *self.parts, *_NO_NETWORK, found, np.empty(0))
         return found
 
     @property
-    def n_nearest(self) -> tuple[int, int]:
-        """Return how many distances are read, to normal rows and to anomalies."""
-        n_anomalous = len(self.lengths) - self.n_normal
-        return min(self.n_normal, NEAREST[0]), min(n_anomalous, NEAREST[1])
+    def n_inputs(self) -> int:
+        """Number of inputs of the network."""
+        return int(self.counts[0] + 1 + self.counts[2] + self.counts[3])
 
-    def outside(self, X: Array) -> Mask:
-        """Find the rows with a value out of the range: (m, d) -> (m,)."""
-        return np.asarray(((self.low > X) | (self.high < X)).any(axis=1))
+    @property
+    def parts(self) -> tuple[Array, Array, Array, Array, Positions]:
+        """Everything, as :func:`score_rows` takes it."""
+        return self.columns, self.known, self.lengths, self.directions, self.counts
 
 
 def bent(Z: Array) -> Array:
@@ -91,41 +77,46 @@ def bent(Z: Array) -> Array:
 
 @dataclass(frozen=True)
 class Network:
-    """Hold a perceptron with ReLU between layers and one output.
+    """Hold a perceptron with ReLU between layers and one output, computed in float32.
 
     Attributes
     ----------
-    numbers : ndarray
-        Weights (n_in, n_out) and biases (n_out,) of each layer in turn, flattened.
+    scale : ndarray of shape (2, n_inputs)
+        Mean of each input and one over its spread.
+    numbers : ndarray, dtype float32
+        Weights, in panels, and biases of each layer in turn, flattened.
     widths : ndarray of shape (n_layers + 1,)
         Number of inputs, and widths of the layers.
     """
 
-    numbers: Array
+    scale: Array
+    numbers: Singles
     widths: Positions
 
     @classmethod
-    def of(cls, layers: Sequence[tuple[Array, Array]]) -> Self:
-        """Make the network of weights (n_in, n_out) and biases (n_out,)."""
-        numbers = np.concatenate([part.ravel() for layer in layers for part in layer])
+    def of(cls, scale: Array, layers: Sequence[tuple[Array, Array]]) -> Self:
+        """Make the network of weights (n_in, n_out) and biases (n_out,), for scaled inputs."""
+        parts = []
+        for weights, bias in layers[:-1]:
+            parts += [in_panels(weights), np.pad(bias, (0, -len(bias) % WIDTH))]
+        parts += layers[-1]
+        numbers = np.concatenate([part.ravel() for part in parts]).astype(np.float32)
         widths = [len(layers[0][0]), *(len(bias) for _, bias in layers)]
-        return cls(numbers, np.array(widths, dtype=np.intp))
+        return cls(scale, numbers, np.array(widths, dtype=np.intp))
 
     @property
     def layers(self) -> list[tuple[Array, Array]]:
-        """Weights (n_in, n_out) and biases (n_out,) of each layer."""
-        found, start = [], 0
+        """Weights (n_in, n_out) and biases (n_out,) of each layer, for scaled inputs."""
+        found: list[tuple[Array, Array]] = []
+        start = 0
         for n_in, n_out in itertools.pairwise(self.widths.tolist()):
-            part = self.numbers[start : start + (n_in + 1) * n_out].reshape(n_in + 1, n_out)
-            found.append((part[:-1], part[-1]))
-            start += part.size
+            filled = n_out if len(found) == len(self.widths) - 2 else n_out + -n_out % WIDTH
+            size = n_in * filled
+            part = self.numbers[start : start + size + n_out].astype(np.float64)
+            weights = part[:size].reshape(-1, n_in, min(filled, WIDTH))
+            found.append((from_panels(weights, n_out), part[size:]))
+            start += size + filled
         return found
-
-    def outputs(self, Z: Array) -> Array:
-        """Apply the network: (m, n_inputs) -> (m,)."""
-        found = np.empty((len(Z), 1))
-        propagate(Z, self.numbers, self.widths, found)
-        return found[:, 0]
 
 
 @dataclass(frozen=True)
@@ -136,24 +127,25 @@ class Student:
     ----------
     inputs : Inputs
     network : Network
-    outputs, scores : ndarray of shape (n_knots,)
+    knots : ndarray of shape (2, n_knots)
         Outputs of the network in ascending order and the anomaly scores that they stand for.
     highest : float
-        Anomaly score of rows out of the range.
+        Least anomaly score of rows out of the range.
     """
 
     inputs: Inputs
     network: Network
-    outputs: Array
-    scores: Array
+    knots: Array
     highest: float
 
     def score(self, X: Array) -> Array:
         """Score rows, larger = more anomalous: (m, d) -> (m,)."""
-        return in_plain_blocks(self._score_block, X)
+        return in_plain_blocks(self._score_block, X, keep_traces=True)
 
     def _score_block(self, X: Array) -> Array:
-        outputs = self.network.outputs(self.inputs.of(X))
-        scores = np.interp(outputs, self.outputs, self.scores)
-        far = self.inputs.outside(X)
-        return np.where(far, np.maximum(scores, self.highest), scores) if far.any() else scores
+        found, network = np.empty(len(X)), self.network
+        score_rows(
+            plain(X), *self.inputs.parts, network.scale, network.numbers, network.widths,
+            self.knots, self.highest, np.empty((0, self.inputs.n_inputs)), found,
+        )  # fmt: skip
+        return found

@@ -16,8 +16,9 @@ from .._detectors.base.far_rows import Range
 from .._training.seeding import torch_seed
 from .._training.usual_torch import usual_torch
 from .._typing import Array
+from ._panels import in_panels
 from ._rows import KnownRows
-from ._student import Inputs, Network, Student, bent
+from ._student import NEAREST, Inputs, Network, Student, bent
 
 _BATCH = 256
 _HIGHEST_RATE = 4e-3
@@ -36,15 +37,16 @@ def inputs_for(known: KnownRows, seed: int) -> Inputs:
     rows = np.concatenate([normals, anomalies])
     Z = bent((rows - known.centre) / known.spread)
     columns = np.ascontiguousarray(Z.T) * (-2.0 / Z.shape[1])
+    is_wide = Z.shape[1] > _WIDE
+    directions = _directions(Z, columns) if is_wide else np.empty((len(Z), 0))
+    near, far = min(len(normals), NEAREST[0]), min(len(anomalies), NEAREST[1])
+    n_shown = directions.shape[1] if is_wide else Z.shape[1]
     return Inputs(
-        known.centre,
-        known.spread,
-        limits.low,
-        limits.high,
-        columns,
+        np.stack([known.centre, 1.0 / known.spread, limits.low, limits.high]),
+        in_panels(columns),
         np.einsum("ij,ij->i", Z, Z) / Z.shape[1],
-        len(normals),
-        _directions(Z, columns) if Z.shape[1] > _WIDE else np.empty((len(Z), 0)),
+        in_panels(directions),
+        np.array([n_shown, len(normals), near, far], dtype=np.intp),
     )
 
 
@@ -63,7 +65,7 @@ def _directions(Z: Array, columns: Array) -> Array:
     """
     _, sizes, vectors = np.linalg.svd(Z - Z.mean(axis=0), full_matrices=False)
     vectors = vectors[sizes > _LEAST_SIZE * sizes[0]][:_DIRECTIONS]
-    return np.ascontiguousarray(np.linalg.lstsq(columns, vectors.T, rcond=None)[0])
+    return np.asarray(np.linalg.lstsq(columns, vectors.T, rcond=None)[0])
 
 
 def train(
@@ -79,16 +81,19 @@ def train(
     The network learns the normal quantiles of the ranks, which is what a rank correlation is
     about; its outputs are mapped back to scores by their quantiles.
     """
-    Z = inputs.of(X)
+    values = inputs.of(X)
     target = ndtri((rankdata(scores) - 0.5) / len(scores))
-    mean, spread = Z.mean(axis=0), Z.std(axis=0)
+    mean, spread = values.mean(axis=0), values.std(axis=0)
     spread = np.where(spread > 1e-6, spread, 1.0)
+    Z = _tensor((values - mean) / spread)
     with usual_torch(), torch_seed(seed):
         network = _network(Z.shape[1], hidden)
-        _descend(network, _tensor((Z - mean) / spread), _tensor(target), max_epochs)
-    trained = _with_scaling(network, mean, spread)
-    knots = _knots(trained.outputs(Z), scores)
-    return Student(inputs, trained, *knots, highest=float(scores.max()))
+        _descend(network, Z, _tensor(target), max_epochs)
+        outputs = _array(network(Z).squeeze(-1))
+    parts = [part for part in network if isinstance(part, nn.Linear)]
+    layers = [(_array(part.weight).T, _array(part.bias)) for part in parts]
+    trained = Network.of(np.stack([mean, 1.0 / spread]), layers)
+    return Student(inputs, trained, _knots(outputs, scores), highest=float(scores.max()))
 
 
 def _tensor(values: Array) -> Tensor:
@@ -122,27 +127,18 @@ def _descend(network: nn.Module, Z: Tensor, target: Tensor, max_epochs: int) -> 
             schedule.step()
 
 
-def _with_scaling(network: nn.Sequential, mean: Array, spread: Array) -> Network:
-    """Return the network as arrays, for inputs that are not standardised."""
-    parts = [part for part in network if isinstance(part, nn.Linear)]
-    layers = [(_array(part.weight).T.copy(), _array(part.bias)) for part in parts]
-    weights, bias = layers[0]
-    weights = weights / spread[:, None]
-    layers[0] = (weights, bias - mean @ weights)
-    return Network.of(layers)
-
-
-def _knots(outputs: Array, scores: Array) -> tuple[Array, Array]:
-    """Match the quantiles of outputs and scores; continue them beyond: (n_knots,) each."""
+def _knots(outputs: Array, scores: Array) -> Array:
+    """Match the quantiles of outputs and scores; continue them beyond: (2, n_knots)."""
     levels = np.concatenate([[0.0], _KNOTS, [1.0]])
     u, heights = (np.quantile(np.float64(values), levels) for values in (outputs, scores))
     u, first = np.unique(u, return_index=True)
     heights = heights[first]
     size = max(u[-1] - u[0], 1.0)
     slope = max((heights[-1] - heights[0]) / size, 1e-12)
-    return (
-        np.concatenate([[u[0] - 10.0 * size], u, [u[-1] + 10.0 * size]]),
-        np.concatenate(
-            [[heights[0] - 10.0 * size * slope], heights, [heights[-1] + 10.0 * size * slope]]
-        ),
+    beyond = 10.0 * size
+    return np.stack(
+        [
+            [u[0] - beyond, *u, u[-1] + beyond],
+            [heights[0] - beyond * slope, *heights, heights[-1] + beyond * slope],
+        ]
     )
