@@ -15,7 +15,21 @@ from numpy.typing import NDArray
 
 from .._stats.compilation import FLOAT, MATRIX, NUMBER, OUT, compiled, inner, vector
 from .._typing import Array, Positions
-from ._registers import FMA, LANES, MOST, ROWS, WIDTH, add_one, add_several, smallest
+from ._registers import (
+    FMA,
+    HALF,
+    LANES,
+    MOST,
+    ROWS,
+    WIDTH,
+    add_one,
+    add_one_half,
+    add_several,
+    add_several_halves,
+    rectify_one,
+    rectify_several,
+    smallest,
+)
 
 _LN2 = 6.93147180369123816490e-01, 1.90821492927058770002e-10  # in two parts
 _LOG = (  # coefficients of fdlibm for the logarithm
@@ -65,16 +79,24 @@ def _dot(a: Singles, b: Singles) -> np.float32:
 
 
 @inner
-def _add_product(rows: Any, n: int, panels: Any, depth: int, out: Any) -> None:
-    """Add the products of the first columns of n rows with panels: (n, >= depth) -> (n, n_out)."""
+def _multiply(
+    rows: Array, n: int, panels: Array, depth: int, n_out: int, zeros: Array, out: Array
+) -> None:
+    """Multiply the first columns of n rows with panels: (n, >= depth) -> (n, n_out)."""
     whole = n - n % ROWS
     for start in range(0, depth, _DEPTH):
         stop = min(start + _DEPTH, depth)
         for panel in range(len(panels)):
-            for r in range(0, whole, ROWS):
-                add_several(rows, r, panels, panel, start, stop, out)
-            for r in range(whole, n):
-                add_one(rows, r, panels, panel, start, stop, out)
+            if n_out - panel * WIDTH > HALF:
+                for r in range(0, whole, ROWS):
+                    add_several(rows, r, panels, panel, start, stop, zeros, out)
+                for r in range(whole, n):
+                    add_one(rows, r, panels, panel, start, stop, zeros, out)
+            else:
+                for r in range(0, whole, ROWS):
+                    add_several_halves(rows, r, panels, panel, start, stop, zeros, out)
+                for r in range(whole, n):
+                    add_one_half(rows, r, panels, panel, start, stop, zeros, out)
 
 
 # --- inputs ---------------------------------------------------------------------------------------
@@ -148,10 +170,11 @@ def _write_logarithms(
 
 
 @inner
-def _scratch(d: int, known: Array, directions: Array) -> tuple[Array, Array, Array]:
-    """Make arrays for a group of rows: scaled, their products with known rows, and projected."""
+def _scratch(d: int, known: Array, directions: Array) -> tuple[Array, Array, Array, Array]:
+    """Make arrays for a group of rows: scaled, products with known rows, projected; and zeros."""
     n_known, q = len(known) * WIDTH, len(directions) * WIDTH
-    return np.empty((_GROUP, d)), np.empty((_GROUP, n_known)), np.empty((_GROUP, q))
+    zeros = np.zeros(max(n_known, q))
+    return np.empty((_GROUP, d)), np.empty((_GROUP, n_known)), np.empty((_GROUP, q)), zeros
 
 
 @inner
@@ -162,18 +185,16 @@ def _write_inputs(
     lengths: Array,
     directions: Array,
     counts: Positions,
-    scratch: tuple[Array, Array, Array],
+    scratch: tuple[Array, Array, Array, Array],
     out: Array,
 ) -> None:
     """Write the inputs of a group of rows: (n, d) -> (n, n_inputs)."""
-    n, (scaled, products, projected) = len(rows), scratch
+    n, (scaled, products, projected, zeros) = len(rows), scratch
     _bend(rows, scale, scaled)
-    products[:n] = 0.0
-    _add_product(scaled, n, known, rows.shape[1], products)
+    _multiply(scaled, n, known, rows.shape[1], len(lengths), zeros, products)
     shown = scaled
     if len(directions):
-        projected[:n] = 0.0
-        _add_product(products, n, directions, len(lengths), projected)
+        _multiply(products, n, directions, len(lengths), counts[0], zeros, projected)
         shown = projected
     for r in range(n):
         line, values = out[r], shown[r]
@@ -197,15 +218,13 @@ def _propagate(
         after = place + n_panels * n_in * WIDTH
         panels = numbers[place:after].reshape((n_panels, n_in, WIDTH))
         bias = numbers[after : after + n_panels * WIDTH]
-        for r in range(n):
-            line = found[r]
-            for t in range(len(bias)):
-                line[t] = bias[t]
-        _add_product(given, n, panels, n_in, found)
-        for r in range(n):
-            line, rectified = found[r], given[r]
-            for t in range(len(bias)):
-                rectified[t] = max(line[t], np.float32(0.0))
+        whole = n - n % ROWS
+        for panel in range(n_panels):
+            for r in range(0, whole, ROWS):
+                rectify_several(given, r, panels, panel, 0, n_in, bias, found)
+            for r in range(whole, n):
+                rectify_one(given, r, panels, panel, 0, n_in, bias, found)
+        given, found = found, given
         place, n_in = after + n_panels * WIDTH, n_out
     weights, bias_of_last = numbers[place : place + n_in], numbers[place + n_in]
     for r in range(n):

@@ -20,10 +20,12 @@ from numba.extending import intrinsic
 from .._typing import Array
 
 WIDTH = 16
+HALF = WIDTH // 2
 _IS_COMPILED = not getattr(numba.config, "DISABLE_JIT", False)
 FMA = ("contract",)  # multiply and add in one instruction
 ROWS = 4  # that are multiplied with a panel at once
 _BYTES = 16  # of a column of them: more sums than this are too many for the registers of AVX2
+_ARRAYS = 0, 2, 6, 7  # places of arrays among the arguments
 LANES, MOST = 8, 4  # rows whose smallest values are found at once, and how many values
 
 
@@ -37,7 +39,8 @@ class _Numbers:
         self.of = context.get_value_type(kind.dtype)
         self.align: int = context.get_abi_sizeof(self.of)
 
-    def _pointer(self, places: list[Any], length: int) -> Any:
+    def pointer(self, places: list[Any], length: int) -> Any:
+        """Emit the address of a number, or of so many that follow each other."""
         where = places[0]
         for size, place in zip(self.shape[1:], places[1:], strict=True):
             where = self.builder.add(self.builder.mul(where, size), place)
@@ -47,11 +50,11 @@ class _Numbers:
 
     def load(self, *places: Any, length: int = 0) -> Any:
         """Emit the load of a number, or of so many that follow each other."""
-        return self.builder.load(self._pointer([*places], length), align=self.align)
+        return self.builder.load(self.pointer([*places], length), align=self.align)
 
     def store(self, values: Any, *places: Any) -> None:
         """Emit the store of a vector."""
-        where = self._pointer([*places], values.type.count)
+        where = self.pointer([*places], values.type.count)
         self.builder.store(values, where, align=self.align)
 
 
@@ -87,54 +90,71 @@ def _looped(
     return results
 
 
-def _adding(n_rows: int) -> Any:
+def _adding(n_rows: int, width: int = WIDTH, *, is_rectified: bool = False) -> Any:
     """Make a function that adds the products of so many rows and a panel to results.
 
-    ``(rows, row, panels, panel, start, stop, out)`` adds those of columns ``start`` to ``stop``.
+    ``(rows, row, panels, panel, start, stop, bias, out)`` adds those of columns ``start`` to
+    ``stop`` to the bias or, unless these are the first columns, to ``out``. A narrower width leaves
+    out the last columns of a panel. Negative results are rectified if so asked.
     """
 
     def emit(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        a, b, c = (_Numbers(context, builder, signature.args[i], given[i]) for i in (0, 2, 6))
-        _, row, _, panel, start, stop, _ = given
+        a, b, bias, c = (_Numbers(context, builder, signature.args[i], given[i]) for i in _ARRAYS)
+        _, row, _, panel, start, stop, _, _ = given
         places = [builder.add(row, ir.Constant(row.type, r)) for r in range(n_rows)]
         column = builder.mul(panel, ir.Constant(panel.type, WIDTH))
+        is_first = builder.icmp_signed("==", start, ir.Constant(start.type, 0))
+        zeros = ir.Constant(ir.VectorType(a.of, width), [0.0] * width)
 
         def step(here: list[Any], j: Any, sums: list[Any]) -> list[Any]:
-            line = b.load(panel, j, ir.Constant(j.type, 0), length=WIDTH)
-            weights = [_filled(builder, a.load(place, j), WIDTH) for place in here]
+            line = b.load(panel, j, ir.Constant(j.type, 0), length=width)
+            weights = [_filled(builder, a.load(place, j), width) for place in here]
             products = [builder.fmul(weight, line, flags=FMA) for weight in weights]
             return list(map(lambda x, y: builder.fadd(x, y, flags=FMA), products, sums))
 
-        several = _BYTES // b.align
+        several = _BYTES // b.align * WIDTH // width
         for first in range(0, n_rows, several):
             here = places[first : first + several]
-            sums = [c.load(place, column, length=WIDTH) for place in here]
-            for place, total in zip(
-                here, _looped(builder, start, stop, sums, partial(step, here)), strict=True
-            ):
-                c.store(total, place, column)
+            to = [c.pointer([place, column], width) for place in here]
+            at = [builder.select(is_first, bias.pointer([column], width), where) for where in to]
+            sums = [builder.load(where, align=c.align) for where in at]
+            sums = _looped(builder, start, stop, sums, partial(step, here))
+            for where, total in zip(to, sums, strict=True):
+                if is_rectified:
+                    is_positive = builder.fcmp_ordered(">", total, zeros)
+                    total = builder.select(is_positive, total, zeros)
+                builder.store(total, where, align=c.align)
         return context.get_dummy_value()
 
     def add_plainly(
-        rows: Array, row: int, panels: Array, panel: int, start: int, stop: int, out: Array
-    ) -> None:
-        part = out[row : row + n_rows, panel * WIDTH : (panel + 1) * WIDTH]
-        part += rows[row : row + n_rows, start:stop] @ panels[panel, start:stop]
+        rows: Array, row: int, panels: Array, panel: int, start: int, stop: int, bias: Array,
+        out: Array,
+    ) -> None:  # fmt: skip
+        columns = slice(panel * WIDTH, panel * WIDTH + width)
+        part = out[row : row + n_rows, columns]
+        part[:] = rows[row : row + n_rows, start:stop] @ panels[panel, start:stop, :width] + (
+            part if start else bias[columns]
+        )
+        if is_rectified:
+            np.maximum(part, 0.0, out=part)
 
     if not _IS_COMPILED:
         return add_plainly
 
     @intrinsic
     def add(
-        typing: Any, rows: Any, row: Any, panels: Any, panel: Any, start: Any, stop: Any, out: Any
-    ) -> Any:
+        typing: Any, rows: Any, row: Any, panels: Any, panel: Any, start: Any, stop: Any,
+        bias: Any, out: Any,
+    ) -> Any:  # fmt: skip
         place = types.intp
-        return types.none(rows, place, panels, place, place, place, out), emit
+        return types.none(rows, place, panels, place, place, place, bias, out), emit
 
     return add
 
 
 add_several, add_one = _adding(ROWS), _adding(1)
+add_several_halves, add_one_half = _adding(ROWS, HALF), _adding(1, HALF)
+rectify_several, rectify_one = _adding(ROWS, is_rectified=True), _adding(1, is_rectified=True)
 
 
 def _emit_smallest(context: Any, builder: Any, signature: Any, given: Any) -> Any:
