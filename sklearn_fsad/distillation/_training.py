@@ -89,7 +89,8 @@ def train(
     with usual_torch(), torch_seed(seed):
         network = _network(Z.shape[1], hidden)
         _descend(network, Z, _tensor(target), max_epochs)
-        outputs = _array(network(Z).squeeze(-1))
+        with torch.no_grad():
+            outputs = _array(network(Z).squeeze(-1))
     parts = [part for part in network if isinstance(part, nn.Linear)]
     layers = [(_array(part.weight).T, _array(part.bias)) for part in parts]
     trained = Network.of(np.stack([mean, 1.0 / spread]), layers)
