@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from .._onnx.graph import ROWS, Graph
-from ._compiled import BEND, CLOSEST, FARTHEST
-from ._panels import from_panels
-from ._student import Inputs, Student
+from ._compiled import BEND, FARTHEST
+from ._student import CLOSEST, Inputs, Student
 
 
 def write_student(graph: Graph, student: Student) -> str:
@@ -15,7 +14,8 @@ def write_student(graph: Graph, student: Student) -> str:
     inputs, network = student.inputs, student.network
     mean, factor = network.scale
     scaled = graph.add("Mul", graph.add("Sub", _inputs(graph, inputs), mean), factor)
-    outputs = graph.layers(scaled, network.layers, "Relu")
+    layers = [(weights.T, bias) for weights, bias in network.layers]
+    outputs = graph.layers(scaled, layers, "Relu")
     scores = _interpolated(graph, outputs, student)
     low, high = inputs.columns[2:]
     below, above = graph.add("Less", ROWS, low), graph.add("Greater", ROWS, high)
@@ -30,22 +30,20 @@ def _inputs(graph: Graph, inputs: Inputs) -> str:
     scaled = graph.add("Min", graph.add("Max", scaled, -FARTHEST), FARTHEST)
     bend = graph.add("Add", graph.add("Div", graph.add("Abs", scaled), BEND), 1.0)
     Z = graph.add("Div", scaled, bend)
-    products = graph.add("MatMul", Z, from_panels(inputs.known, len(inputs.lengths)))
-    shown = Z
-    if inputs.directions.size:
-        directions = from_panels(inputs.directions, int(inputs.counts[0]))
-        shown = graph.add("MatMul", products, directions)
+    products = graph.add("MatMul", Z, inputs.known.T)
+    directions = inputs.directions
+    shown = graph.add("MatMul", products, directions.T) if len(directions) else Z
     return graph.add("Concat", shown, _nearest(graph, Z, products, inputs), axis=1)
 
 
 def _nearest(graph: Graph, Z: str, products: str, inputs: Inputs) -> str:
     """Add the logarithms of the length and of the distances to known rows: (m, n)."""
-    _, n_normal, n_near, n_far = inputs.counts.tolist()
+    n_known = len(inputs.lengths)
     length = graph.add("ReduceMean", graph.add("Mul", Z, Z), axes=[1], keepdims=1)
     squared = graph.add("Add", products, inputs.lengths[None])
     squared = graph.add("Add", squared, length)
     means, start = [length], 0
-    for stop, k in (n_normal, n_near), (len(inputs.lengths), n_far):
+    for stop, k in zip((inputs.n_normal, n_known), inputs.n_nearest, strict=True):
         if k:
             part = graph.add("Slice", squared, np.array([start]), np.array([stop]), np.array([1]))
             nearest = graph.add_several("TopK", 2, part, np.array([k]), axis=1, largest=0)

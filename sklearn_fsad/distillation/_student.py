@@ -11,15 +11,11 @@ import numpy as np
 
 from .._detectors.base.blocks import in_plain_blocks
 from .._stats.compilation import plain
-from .._typing import Array, Positions
-from ._compiled import BEND, Singles, score_rows
-from ._panels import from_panels, in_panels
-from ._registers import WIDTH
+from .._typing import Array, Positions, Singles
+from ._compiled import BEND, GROUP, network_inputs, propagate
 
 NEAREST = 4, 2  # distances that are read: to normal rows, to anomalies
-_NO_NETWORK = (
-    np.empty((2, 0)), np.empty(0, np.float32), np.zeros(1, np.intp), np.empty((2, 0)), 0.0
-)  # fmt: skip
+CLOSEST = 1e-3  # squared distance a column, added so that the logarithm is finite
 
 
 @dataclass(frozen=True)
@@ -35,39 +31,56 @@ class Inputs:
     columns : ndarray of shape (4, d)
         Centre of each column, one over its spread, and its lowest and highest value, out of which a
         row is always an anomaly.
-    known : ndarray of shape (n_panels, d, WIDTH)
-        Known rows, scaled and bent, in columns and times -2 / d: normal ones first; in panels.
+    known : ndarray of shape (n_known, d)
+        Known rows, scaled and bent, times -2 / d: normal ones first.
     lengths : ndarray of shape (n_known,)
         Their mean squares.
-    directions : ndarray of shape (n_panels, n_known, WIDTH)
-        Directions to project wide rows on, in terms of their products with the known rows; none
-        to read the values themselves.
-    counts : ndarray of shape (4,)
-        Numbers of values or projections, of normal known rows, and of the distances that are read
-        to normal rows and to anomalies.
+    n_normal : int
+        Number of the normal ones.
+    directions : ndarray of shape (q, n_known)
+        Directions to project wide rows on, in terms of their products with the known rows; none,
+        (0, n_known), to read the values themselves.
     """
 
     columns: Array
     known: Array
     lengths: Array
+    n_normal: int
     directions: Array
-    counts: Positions
 
     def of(self, X: Array) -> Array:
         """Compute the inputs of rows: (m, d) -> (m, n_inputs)."""
-        found = np.empty((len(X), self.n_inputs))
-        score_rows(plain(X), *self.parts, *_NO_NETWORK, found, np.empty(0))
-        return found
+        found, _ = self.in_groups(X)
+        return found.transpose(0, 2, 1).reshape(-1, found.shape[1])[: len(X)]
+
+    def in_groups(self, X: Array) -> tuple[Array, Array]:
+        """Compute the inputs of groups of rows, and how many values are out of the range.
+
+        Returns
+        -------
+        inputs : ndarray of shape (n_groups, n_inputs, GROUP)
+        outside : ndarray of shape (n_groups, GROUP)
+            Of the last group, what comes after the last row means nothing.
+        """
+        n_shown = len(self.directions) or X.shape[1]
+        n_near, n_far = self.n_nearest
+        n_groups = -(-len(X) // GROUP)
+        found = np.empty((n_groups, n_shown + 1 + n_near + n_far, GROUP))
+        outside = np.zeros((n_groups, GROUP))
+        counts = np.array([n_shown, self.n_normal, n_near])
+        network_inputs(
+            plain(X), self.columns, self.known, self.lengths, self.directions, counts, found,
+            outside,
+        )  # fmt: skip
+        means = found[:, n_shown:]
+        np.log(means + CLOSEST, out=means)
+        return found, outside
 
     @property
-    def n_inputs(self) -> int:
-        """Number of inputs of the network."""
-        return int(self.counts[0] + 1 + self.counts[2] + self.counts[3])
-
-    @property
-    def parts(self) -> tuple[Array, Array, Array, Array, Positions]:
-        """Everything, as :func:`score_rows` takes it."""
-        return self.columns, self.known, self.lengths, self.directions, self.counts
+    def n_nearest(self) -> tuple[int, int]:
+        """Return how many distances are read, to normal rows and to anomalies."""
+        n_anomalous = len(self.lengths) - self.n_normal
+        return min(self.n_normal, NEAREST[0]), min(n_anomalous, NEAREST[1])
 
 
 def bent(Z: Array) -> Array:
@@ -84,7 +97,7 @@ class Network:
     scale : ndarray of shape (2, n_inputs)
         Mean of each input and one over its spread.
     numbers : ndarray, dtype float32
-        Weights, in panels, and biases of each layer in turn, flattened.
+        Weights (n_out, n_in) and biases (n_out,) of each layer in turn, flattened.
     widths : ndarray of shape (n_layers + 1,)
         Number of inputs, and widths of the layers.
     """
@@ -95,27 +108,24 @@ class Network:
 
     @classmethod
     def of(cls, scale: Array, layers: Sequence[tuple[Array, Array]]) -> Self:
-        """Make the network of weights (n_in, n_out) and biases (n_out,), for scaled inputs."""
-        parts = []
-        for weights, bias in layers[:-1]:
-            parts += [in_panels(weights), np.pad(bias, (0, -len(bias) % WIDTH))]
-        parts += layers[-1]
-        numbers = np.concatenate([part.ravel() for part in parts]).astype(np.float32)
-        widths = [len(layers[0][0]), *(len(bias) for _, bias in layers)]
-        return cls(scale, numbers, np.array(widths, dtype=np.intp))
+        """Make the network of weights (n_out, n_in) and biases (n_out,), for scaled inputs."""
+        numbers = np.concatenate([part.ravel() for layer in layers for part in layer])
+        widths = [scale.shape[1], *(len(bias) for _, bias in layers)]
+        return cls(scale, numbers.astype(np.float32), np.array(widths, dtype=np.intp))
 
     @property
     def layers(self) -> list[tuple[Array, Array]]:
-        """Weights (n_in, n_out) and biases (n_out,) of each layer, for scaled inputs."""
-        found: list[tuple[Array, Array]] = []
-        start = 0
+        """Weights (n_out, n_in) and biases (n_out,) of each layer, for scaled inputs."""
+        found, rest = [], self.numbers.astype(np.float64)
         for n_in, n_out in itertools.pairwise(self.widths.tolist()):
-            filled = n_out if len(found) == len(self.widths) - 2 else n_out + -n_out % WIDTH
-            size = n_in * filled
-            part = self.numbers[start : start + size + n_out].astype(np.float64)
-            weights = part[:size].reshape(-1, n_in, min(filled, WIDTH))
-            found.append((from_panels(weights, n_out), part[size:]))
-            start += size + filled
+            weights, bias, rest = np.split(rest, [n_in * n_out, (n_in + 1) * n_out])
+            found.append((weights.reshape(n_out, n_in), bias))
+        return found
+
+    def outputs(self, inputs: Array) -> Array:
+        """Apply the network: (n_groups, n_inputs, GROUP) -> (n_groups, GROUP)."""
+        found = np.empty((len(inputs), GROUP))
+        propagate(inputs, self.scale, self.numbers, self.widths, found)
         return found
 
 
@@ -143,9 +153,6 @@ class Student:
         return in_plain_blocks(self._score_block, X, keep_traces=True)
 
     def _score_block(self, X: Array) -> Array:
-        found, network = np.empty(len(X)), self.network
-        score_rows(
-            plain(X), *self.inputs.parts, network.scale, network.numbers, network.widths,
-            self.knots, self.highest, np.empty((0, self.inputs.n_inputs)), found,
-        )  # fmt: skip
-        return found
+        inputs, outside = self.inputs.in_groups(X)
+        scores = np.interp(self.network.outputs(inputs), *self.knots)
+        return np.where(outside, np.maximum(scores, self.highest), scores).ravel()[: len(X)]

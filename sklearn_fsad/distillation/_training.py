@@ -16,9 +16,8 @@ from .._detectors.base.far_rows import Range
 from .._training.seeding import torch_seed
 from .._training.usual_torch import usual_torch
 from .._typing import Array
-from ._panels import in_panels
 from ._rows import KnownRows
-from ._student import NEAREST, Inputs, Network, Student, bent
+from ._student import Inputs, Network, Student, bent
 
 _BATCH = 256
 _HIGHEST_RATE = 4e-3
@@ -36,17 +35,13 @@ def inputs_for(known: KnownRows, seed: int) -> Inputs:
     anomalies = _spread_out(known.anomalies, _MOST_KNOWN[1], known, seed)
     rows = np.concatenate([normals, anomalies])
     Z = bent((rows - known.centre) / known.spread)
-    columns = np.ascontiguousarray(Z.T) * (-2.0 / Z.shape[1])
-    is_wide = Z.shape[1] > _WIDE
-    directions = _directions(Z, columns) if is_wide else np.empty((len(Z), 0))
-    near, far = min(len(normals), NEAREST[0]), min(len(anomalies), NEAREST[1])
-    n_shown = directions.shape[1] if is_wide else Z.shape[1]
+    factors = Z * (-2.0 / Z.shape[1])
     return Inputs(
         np.stack([known.centre, 1.0 / known.spread, limits.low, limits.high]),
-        in_panels(columns),
+        factors,
         np.einsum("ij,ij->i", Z, Z) / Z.shape[1],
-        in_panels(directions),
-        np.array([n_shown, len(normals), near, far], dtype=np.intp),
+        len(normals),
+        _directions(Z, factors) if Z.shape[1] > _WIDE else np.empty((0, len(Z))),
     )
 
 
@@ -58,14 +53,14 @@ def _spread_out(rows: Array, most: int, known: KnownRows, seed: int) -> Array:
     return rows[np.sort(kmeans_plusplus(Z, most, random_state=seed)[1])]
 
 
-def _directions(Z: Array, columns: Array) -> Array:
-    """Return the principal directions of rows in terms of some columns: (n, d), (d, n) -> (n, q).
+def _directions(Z: Array, factors: Array) -> Array:
+    """Return the principal directions of rows in terms of factors: (n, d), (n, d) -> (q, n).
 
     They lie in the span of the rows, so that products with these are all that is needed.
     """
     _, sizes, vectors = np.linalg.svd(Z - Z.mean(axis=0), full_matrices=False)
     vectors = vectors[sizes > _LEAST_SIZE * sizes[0]][:_DIRECTIONS]
-    return np.asarray(np.linalg.lstsq(columns, vectors.T, rcond=None)[0])
+    return np.ascontiguousarray(np.linalg.lstsq(factors.T, vectors.T, rcond=None)[0].T)
 
 
 def train(
@@ -92,7 +87,7 @@ def train(
         with torch.no_grad():
             outputs = _array(network(Z).squeeze(-1))
     parts = [part for part in network if isinstance(part, nn.Linear)]
-    layers = [(_array(part.weight).T, _array(part.bias)) for part in parts]
+    layers = [(_array(part.weight), _array(part.bias)) for part in parts]
     trained = Network.of(np.stack([mean, 1.0 / spread]), layers)
     return Student(inputs, trained, _knots(outputs, scores), highest=float(scores.max()))
 
