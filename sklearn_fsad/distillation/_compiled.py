@@ -25,7 +25,16 @@ GROUP = 16
 BEND = 8.0  # spreads at which scaled values are halved
 FARTHEST = 1e150  # spreads, so that all that is computed is finite
 _SUMS = "contract", "reassoc"  # sum in vectors, in an order that depends on the length alone
+_PRODUCTS = 2**18  # multiplications, above which OpenBLAS may wait for other threads
 _CUBE = types.Array(types.float64, 3, "C", readonly=True)
+
+
+@inner
+def _multiply(matrix: Array, values: Array, out: Array) -> None:
+    """Multiply a matrix and a group of rows: (n_out, n_in), (n_in, GROUP) -> (n_out, GROUP)."""
+    step = max(_PRODUCTS // values.size, 1)
+    for start in range(0, len(matrix), step):
+        np.dot(matrix[start : start + step], values, out[start : start + step])
 
 
 @inner
@@ -88,11 +97,11 @@ def network_inputs(
         near, far = found[n_shown + 1 : n_shown + 1 + n_near], found[n_shown + 1 + n_near :]
         _bend(rows[group * GROUP : (group + 1) * GROUP], columns, scaled, outside[group])
         if len(directions):
-            np.dot(known, scaled.T, products)
-            np.dot(directions, products, shown)
+            _multiply(known, scaled.T, products)
+            _multiply(directions, products, shown)
         else:
             shown[:] = scaled.T
-            np.dot(known, shown, products)
+            _multiply(known, shown, products)
         for r in range(GROUP):
             total = 0.0
             for x in scaled[r]:
@@ -129,7 +138,7 @@ def propagate(inputs: Array, scale: Array, numbers: Singles, widths: Positions, 
             weights = numbers[place : place + n_in * n_out].reshape((n_out, n_in))
             bias = numbers[place + n_in * n_out : place + (n_in + 1) * n_out]
             place += (n_in + 1) * n_out
-            np.dot(weights, given[:n_in], found[:n_out])
+            _multiply(weights, given[:n_in], found[:n_out])
             least = np.float32(0.0 if layer < n_layers - 1 else -np.inf)
             for t in range(n_out):
                 for r in range(GROUP):
