@@ -22,10 +22,12 @@ from .._stats.compilation import (
 from .._typing import Array, Positions, Singles
 
 GROUP = 16
+NEAREST = 4, 2  # distances that are read: to normal rows, to anomalies
 BEND = 8.0  # spreads at which scaled values are halved
 FARTHEST = 1e150  # spreads, so that all that is computed is finite
 _SUMS = "contract", "reassoc"  # sum in vectors, in an order that depends on the length alone
 _PRODUCTS = 2**18  # multiplications, above which OpenBLAS may wait for other threads
+_MOST = max(NEAREST)
 _CUBE = types.Array(types.float64, 3, "C", readonly=True)
 
 
@@ -51,17 +53,18 @@ def _bend(rows: Array, columns: Array, out: Array, outside: Array) -> None:
 
 
 @inner
-def _nearest(products: Array, lengths: Array, own: Array, least: Array) -> None:
+def _nearest(products: Array, lengths: Array, own: Array, least: Array, out: Array) -> None:
     """Find the smallest squared distances, ascending: (n, GROUP), (n,), (GROUP,) -> (k, GROUP)."""
     least[:] = np.inf
     for t in range(len(products)):
-        values = products[t]
         for r in range(GROUP):
-            values[r] = max(values[r] + lengths[t] + own[r], 0.0)
-        for line in least:
-            for r in range(GROUP):  # without branches
-                x, y = values[r], line[r]
-                line[r], values[r] = (x, y) if x < y else (y, x)
+            x = products[t, r] + lengths[t]
+            for s in range(_MOST):  # without branches
+                y = least[s, r]
+                least[s, r], x = min(x, y), max(x, y)
+    for s in range(len(out)):
+        for r in range(GROUP):
+            out[s, r] = max(least[s, r] + own[r], 0.0)
 
 
 @compiled(
@@ -91,6 +94,7 @@ def network_inputs(
     """
     d, (n_shown, n_normal, n_near) = rows.shape[1], counts
     scaled, products = np.zeros((GROUP, d)), np.empty((len(known), GROUP))
+    least = np.empty((_MOST, GROUP))
     for group in range(len(out)):
         found = out[group]
         shown, own = found[:n_shown], found[n_shown]
@@ -107,8 +111,8 @@ def network_inputs(
             for x in scaled[r]:
                 total += x * x
             own[r] = total / d
-        _nearest(products[:n_normal], lengths[:n_normal], own, near)
-        _nearest(products[n_normal:], lengths[n_normal:], own, far)
+        _nearest(products[:n_normal], lengths[:n_normal], own, least, near)
+        _nearest(products[n_normal:], lengths[n_normal:], own, least, far)
 
 
 @compiled(_CUBE, MATRIX, vector(types.float32), vector(NUMBER), OUT)

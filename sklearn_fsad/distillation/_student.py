@@ -12,9 +12,8 @@ import numpy as np
 from .._detectors.base.blocks import in_plain_blocks
 from .._stats.compilation import plain
 from .._typing import Array, Positions, Singles
-from ._compiled import BEND, GROUP, network_inputs, propagate
+from ._compiled import BEND, GROUP, NEAREST, network_inputs, propagate
 
-NEAREST = 4, 2  # distances that are read: to normal rows, to anomalies
 CLOSEST = 1e-3  # squared distance a column, added so that the logarithm is finite
 
 

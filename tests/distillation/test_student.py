@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from sklearn_fsad.distillation._compiled import BEND
+from sklearn_fsad.distillation._compiled import BEND, NEAREST
 from sklearn_fsad.distillation._rows import KnownRows
-from sklearn_fsad.distillation._student import CLOSEST, NEAREST, Network, Student, bent
+from sklearn_fsad.distillation._student import CLOSEST, Network, Student, bent
 from sklearn_fsad.distillation._training import inputs_for
 
 
