@@ -9,16 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import types
 
-from .._stats.compilation import (
-    CUBE_OUT,
-    FLOAT,
-    MATRIX,
-    NUMBER,
-    OUT,
-    compiled,
-    inner,
-    vector,
-)
+from .._stats.compilation import CUBE_OUT, FLOAT, MATRIX, NUMBER, OUT, compiled, inner, vector
 from .._typing import Array, Positions, Singles
 
 GROUP = 16
