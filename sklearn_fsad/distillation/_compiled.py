@@ -1,180 +1,142 @@
-"""Compiled loops of a student: what they compute of a row depends on no other row, to the bit.
+"""Compiled steps of a student: what they compute of a row depends on no other row, to the bit.
 
-Four rows are computed together, so that what is loaded is used often; the last ones are repeated
-where fewer are left.
+Rows are computed in groups of ``GROUP``, the last one filled up: BLAS multiplies matrices of one
+size, and so rounds each row alike. The rows of a group lie beside each other in memory.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numba import types
 
-from .._stats.compilation import FLOAT, MATRIX, NUMBER, OUT, compiled, inner, vector
-from .._typing import Array, Positions
+from .._stats.compilation import CUBE_OUT, FLOAT, MATRIX, NUMBER, OUT, compiled, inner, vector
+from .._typing import Array, Positions, Singles
 
-_FMA = ("contract",)  # multiply and add in one instruction
-_AT_ONCE = 4
-_GROUP, _DEPTH = 64, 128  # rows and columns whose products are added out of a cache
-
-
-@inner
-def _load(rows: Array, start: int, four: Array) -> None:
-    """Copy four rows, the last one again where fewer are left: (m, d), (4, d)."""
-    for r in range(4):
-        row, target = rows[min(start + r, len(rows) - 1)], four[r]
-        for j in range(rows.shape[1]):
-            target[j] = row[j]
+GROUP = 16
+NEAREST = 4, 2  # distances that are read: to normal rows, to anomalies
+BEND = 8.0  # spreads at which scaled values are halved
+FARTHEST = 1e150  # spreads, so that all that is computed is finite
+_SUMS = "contract", "reassoc"  # sum in vectors, in an order that depends on the length alone
+_PRODUCTS = 2**18  # multiplications, above which OpenBLAS may wait for other threads
+_MOST = max(NEAREST)
+_CUBE = types.Array(types.float64, 3, "C", readonly=True)
 
 
 @inner
-def _add_product(four: Array, matrix: Array, out: Array) -> None:
-    """Add the products of four rows and a matrix: (4, d), (d, k), (4, k)."""
-    d, k = matrix.shape
-    out0, out1, out2, out3 = out[0], out[1], out[2], out[3]
-    whole = d - d % 4
-    for j in range(0, whole, 4):
-        a, b, c, e = matrix[j], matrix[j + 1], matrix[j + 2], matrix[j + 3]
-        w0, x0, y0, z0 = four[0, j], four[0, j + 1], four[0, j + 2], four[0, j + 3]
-        w1, x1, y1, z1 = four[1, j], four[1, j + 1], four[1, j + 2], four[1, j + 3]
-        w2, x2, y2, z2 = four[2, j], four[2, j + 1], four[2, j + 2], four[2, j + 3]
-        w3, x3, y3, z3 = four[3, j], four[3, j + 1], four[3, j + 2], four[3, j + 3]
-        for t in range(k):
-            out0[t] = (((out0[t] + w0 * a[t]) + x0 * b[t]) + y0 * c[t]) + z0 * e[t]
-            out1[t] = (((out1[t] + w1 * a[t]) + x1 * b[t]) + y1 * c[t]) + z1 * e[t]
-            out2[t] = (((out2[t] + w2 * a[t]) + x2 * b[t]) + y2 * c[t]) + z2 * e[t]
-            out3[t] = (((out3[t] + w3 * a[t]) + x3 * b[t]) + y3 * c[t]) + z3 * e[t]
-    for j in range(whole, d):
-        line = matrix[j]
-        for r in range(4):
-            x, total = four[r, j], out[r]
-            for t in range(k):
-                total[t] += x * line[t]
+def _multiply(matrix: Array, values: Array, out: Array) -> None:
+    """Multiply a matrix and a group of rows: (n_out, n_in), (n_in, GROUP) -> (n_out, GROUP)."""
+    step = max(_PRODUCTS // values.size, 1)
+    for start in range(0, len(matrix), step):
+        np.dot(matrix[start : start + step], values, out[start : start + step])
 
 
 @inner
-def _smallest(values: Array, first: int, last: int, least: Array) -> None:
-    """Find the smallest values of four rows, ascending, without branches: (4, n), (k, 4)."""
-    k = len(least)
-    x0, x1, x2, x3 = values[0], values[1], values[2], values[3]
-    for s in range(k):
-        for r in range(4):
-            least[s, r] = np.inf
-    for t in range(first, last):
-        v0, v1, v2, v3 = x0[t], x1[t], x2[t], x3[t]
-        for s in range(k):
-            line = least[s]
-            w0, w1, w2, w3 = line[0], line[1], line[2], line[3]
-            line[0], v0 = (v0, w0) if v0 < w0 else (w0, v0)
-            line[1], v1 = (v1, w1) if v1 < w1 else (w1, v1)
-            line[2], v2 = (v2, w2) if v2 < w2 else (w2, v2)
-            line[3], v3 = (v3, w3) if v3 < w3 else (w3, v3)
+def _bend(rows: Array, columns: Array, out: Array, outside: Array) -> None:
+    """Scale and bend rows, and count the values out of the range: (n, d) -> (n, d), (n,)."""
+    centre, factor, low, high = columns[0], columns[1], columns[2], columns[3]
+    for r in range(len(rows)):
+        row, line, n_outside = rows[r], out[r], 0
+        for j in range(len(row)):
+            n_outside += (row[j] < low[j]) | (row[j] > high[j])
+            x = min(max((row[j] - centre[j]) * factor[j], -FARTHEST), FARTHEST)
+            line[j] = x / (1.0 + abs(x) * (1.0 / BEND))
+        outside[r] = n_outside
 
 
 @inner
-def _write_row(shown: Array, length: float, near: Array, far: Array, r: int, line: Array) -> None:
-    """Write the inputs of one row of four: what is shown, the length, and the distances."""
-    d, k = len(shown), len(near)
-    for j in range(d):
-        line[j] = shown[j]
-    line[d] = length
-    for s in range(k):
-        line[d + 1 + s] = max(near[s, r] + length, 0.0)
-    for s in range(len(far)):
-        line[d + 1 + k + s] = max(far[s, r] + length, 0.0)
+def _nearest(products: Array, lengths: Array, own: Array, least: Array, out: Array) -> None:
+    """Find the smallest squared distances, ascending: (n, GROUP), (n,), (GROUP,) -> (k, GROUP)."""
+    least[:] = np.inf
+    for t in range(len(products)):
+        for r in range(GROUP):
+            x = products[t, r] + lengths[t]
+            for s in range(_MOST):  # without branches
+                y = least[s, r]
+                least[s, r], x = min(x, y), max(x, y)
+    for s in range(len(out)):
+        for r in range(GROUP):
+            out[s, r] = max(least[s, r] + own[r], 0.0)
 
 
 @compiled(
-    MATRIX, vector(FLOAT), vector(FLOAT), FLOAT, MATRIX, vector(FLOAT), NUMBER, NUMBER, MATRIX,
-    OUT, fastmath=_FMA,
+    MATRIX, MATRIX, MATRIX, vector(FLOAT), MATRIX, vector(NUMBER), CUBE_OUT, OUT, fastmath=_SUMS,
 )  # fmt: skip
 def network_inputs(
     rows: Array,
-    centre: Array,
-    factor: Array,
-    slope: float,
+    columns: Array,
     known: Array,
     lengths: Array,
-    n_normal: int,
-    n_nearest: int,
     directions: Array,
+    counts: Positions,
     out: Array,
+    outside: Array,
 ) -> None:
-    """Compute what :class:`Inputs` describes, but for logarithms: (m, d) -> (m, n_inputs).
-
-    ``n_nearest`` distances to normal rows are written after the length, and as many to anomalies as
-    there are columns left. Without directions, (n_known, 0), the scaled values are shown.
-    """
-    m, d = rows.shape
-    n_known, q = len(lengths), directions.shape[1]
-    n_far = out.shape[1] - (q if q else d) - 1 - n_nearest
-    scaled, products = np.empty((_GROUP, d)), np.empty((_GROUP, n_known))
-    shown, near, far = np.empty((4, q)), np.empty((n_nearest, 4)), np.empty((n_far, 4))
-    for first in range(0, m, _GROUP):
-        n = min(_GROUP, m - first)
-        whole = n + -n % 4  # the last row is repeated
-        for r in range(whole):
-            row, z = rows[first + min(r, n - 1)], scaled[r]
-            for j in range(d):
-                x = (row[j] - centre[j]) * factor[j]
-                z[j] = x / (1.0 + abs(x) * slope)
-            for t in range(n_known):
-                products[r, t] = 0.0
-        for top in range(0, d, _DEPTH):
-            bottom = min(top + _DEPTH, d)
-            for r in range(0, whole, 4):
-                part = scaled[r : r + 4, top:bottom]
-                _add_product(part, known[top:bottom], products[r : r + 4])
-        for start in range(0, whole, 4):
-            four = products[start : start + 4]
-            if q:
-                shown[:] = 0.0
-                _add_product(four, directions, shown)
-            for r in range(4):
-                for t in range(n_known):
-                    four[r, t] += lengths[t]
-            _smallest(four, 0, n_normal, near)
-            _smallest(four, n_normal, n_known, far)
-            for r in range(min(4, n - start)):
-                z, length = scaled[start + r], 0.0
-                for j in range(d):
-                    length += z[j] * z[j]
-                line = out[first + start + r]
-                _write_row(shown[r] if q else z, length / d, near, far, r, line)
-
-
-@compiled(MATRIX, vector(FLOAT), vector(NUMBER), OUT, fastmath=_FMA)
-def propagate(rows: Array, numbers: Array, widths: Positions, out: Array) -> None:
-    """Apply a perceptron with ReLU between layers: (m, n_in) -> (m, 1).
+    """Compute what :class:`Inputs` describes, but for logarithms.
 
     Parameters
     ----------
-    rows : ndarray of shape (m, n_in)
-    numbers : ndarray
-        Weights (n_in, n_out) and biases (n_out,) of each layer in turn, flattened.
-    widths : ndarray of shape (n_layers + 1,)
-        Widths of the input and of each layer.
-    out : ndarray of shape (m, 1)
-        Written to.
+    rows : ndarray of shape (m, d)
+    columns, known, lengths, directions, counts
+        As of :class:`Inputs`.
+    out : ndarray of shape (n_groups, n_inputs, GROUP)
+        Inputs are written to it.
+    outside : ndarray of shape (n_groups, GROUP)
+        How many values are out of the range of their columns is written to it.
     """
-    widest = 0
-    for width in widths:
-        widest = max(widest, width)
-    given, found = np.empty((4, widest)), np.empty((4, widest))
-    for start in range(0, len(rows), _AT_ONCE):
-        _load(rows, start, given)
+    d, (n_shown, n_normal, n_near) = rows.shape[1], counts
+    scaled, products = np.zeros((GROUP, d)), np.empty((len(known), GROUP))
+    least = np.empty((_MOST, GROUP))
+    for group in range(len(out)):
+        found = out[group]
+        shown, own = found[:n_shown], found[n_shown]
+        near, far = found[n_shown + 1 : n_shown + 1 + n_near], found[n_shown + 1 + n_near :]
+        _bend(rows[group * GROUP : (group + 1) * GROUP], columns, scaled, outside[group])
+        if len(directions):
+            _multiply(known, scaled.T, products)
+            _multiply(directions, products, shown)
+        else:
+            shown[:] = scaled.T
+            _multiply(known, shown, products)
+        for r in range(GROUP):
+            total = 0.0
+            for x in scaled[r]:
+                total += x * x
+            own[r] = total / d
+        _nearest(products[:n_normal], lengths[:n_normal], own, least, near)
+        _nearest(products[n_normal:], lengths[n_normal:], own, least, far)
+
+
+@compiled(_CUBE, MATRIX, vector(types.float32), vector(NUMBER), OUT)
+def propagate(inputs: Array, scale: Array, numbers: Singles, widths: Positions, out: Array) -> None:
+    """Apply a perceptron with ReLU between layers.
+
+    Parameters
+    ----------
+    inputs : ndarray of shape (n_groups, n_inputs, GROUP)
+    scale, numbers, widths
+        As of :class:`Network`.
+    out : ndarray of shape (n_groups, GROUP)
+        Outputs are written to it.
+    """
+    widest, n_layers = widths.max(), len(widths) - 1
+    given = np.empty((widest, GROUP), dtype=np.float32)
+    found = np.empty((widest, GROUP), dtype=np.float32)
+    for group in range(len(inputs)):
+        values = inputs[group]
+        for j in range(len(values)):
+            mean, factor = scale[0, j], scale[1, j]
+            for r in range(GROUP):
+                given[j, r] = (values[j, r] - mean) * factor
         place = 0
-        for layer in range(len(widths) - 1):
+        for layer in range(n_layers):
             n_in, n_out = widths[layer], widths[layer + 1]
-            weights = numbers[place : place + n_in * n_out].reshape((n_in, n_out))
+            weights = numbers[place : place + n_in * n_out].reshape((n_out, n_in))
             bias = numbers[place + n_in * n_out : place + (n_in + 1) * n_out]
             place += (n_in + 1) * n_out
-            for r in range(4):
-                total = found[r]
-                for t in range(n_out):
-                    total[t] = bias[t]
-            _add_product(given, weights, found)
-            if layer < len(widths) - 2:
-                for r in range(4):
-                    for t in range(n_out):
-                        given[r, t] = max(found[r, t], 0.0)
-        for r in range(min(4, len(rows) - start)):
-            out[start + r, 0] = found[r, 0]
+            _multiply(weights, given[:n_in], found[:n_out])
+            least = np.float32(0.0 if layer < n_layers - 1 else -np.inf)
+            for t in range(n_out):
+                for r in range(GROUP):
+                    given[t, r] = max(found[t, r] + bias[t], least)
+        for r in range(GROUP):
+            out[group, r] = given[0, r]

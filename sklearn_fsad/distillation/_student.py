@@ -11,11 +11,9 @@ import numpy as np
 
 from .._detectors.base.blocks import in_plain_blocks
 from .._stats.compilation import plain
-from .._typing import Array, Mask, Positions
-from ._compiled import network_inputs, propagate
+from .._typing import Array, Positions, Singles
+from ._compiled import BEND, GROUP, NEAREST, network_inputs, propagate
 
-BEND = 8.0  # spreads at which scaled values are halved
-NEAREST = 4, 2  # distances that are read: to normal rows, to anomalies
 CLOSEST = 1e-3  # squared distance a column, added so that the logarithm is finite
 
 
@@ -29,25 +27,21 @@ class Inputs:
 
     Attributes
     ----------
-    centre, spread : ndarray of shape (d,)
-        Scale of the columns.
-    low, high : ndarray of shape (d,)
-        Range of the columns, out of which a row is always an anomaly.
-    known : ndarray of shape (d, n_known)
-        Known rows, scaled and bent, in columns and times -2 / d: normal ones first.
+    columns : ndarray of shape (4, d)
+        Centre of each column, one over its spread, and its lowest and highest value, out of which a
+        row is always an anomaly.
+    known : ndarray of shape (n_known, d)
+        Known rows, scaled and bent, times -2 / d: normal ones first.
     lengths : ndarray of shape (n_known,)
         Their mean squares.
     n_normal : int
         Number of the normal ones.
-    directions : ndarray of shape (n_known, q)
+    directions : ndarray of shape (q, n_known)
         Directions to project wide rows on, in terms of their products with the known rows; none,
-        (n_known, 0), to read the values themselves.
+        (0, n_known), to read the values themselves.
     """
 
-    centre: Array
-    spread: Array
-    low: Array
-    high: Array
+    columns: Array
     known: Array
     lengths: Array
     n_normal: int
@@ -55,33 +49,37 @@ class Inputs:
 
     def of(self, X: Array) -> Array:
         """Compute the inputs of rows: (m, d) -> (m, n_inputs)."""
-        n_normal, n_anomalous = self.n_nearest
-        n_shown = self.directions.shape[1] or len(self.centre)
-        found = np.empty((len(X), n_shown + 1 + n_normal + n_anomalous))
+        found, _ = self.in_groups(X)
+        return found.transpose(0, 2, 1).reshape(-1, found.shape[1])[: len(X)]
+
+    def in_groups(self, X: Array) -> tuple[Array, Array]:
+        """Compute the inputs of groups of rows, and how many values are out of the range.
+
+        Returns
+        -------
+        inputs : ndarray of shape (n_groups, n_inputs, GROUP)
+        outside : ndarray of shape (n_groups, GROUP)
+            Of the last group, what comes after the last row means nothing.
+        """
+        n_shown = len(self.directions) or X.shape[1]
+        n_near, n_far = self.n_nearest
+        n_groups = -(-len(X) // GROUP)
+        found = np.empty((n_groups, n_shown + 1 + n_near + n_far, GROUP))
+        outside = np.zeros((n_groups, GROUP))
+        counts = np.array([n_shown, self.n_normal, n_near])
         network_inputs(
-            plain(X),
-            self.centre,
-            1.0 / self.spread,
-            1.0 / BEND,
-            self.known,
-            self.lengths,
-            self.n_normal,
-            n_normal,
-            self.directions,
-            found,
-        )
-        found[:, n_shown:] = np.log(found[:, n_shown:] + CLOSEST)
-        return found
+            plain(X), self.columns, self.known, self.lengths, self.directions, counts, found,
+            outside,
+        )  # fmt: skip
+        means = found[:, n_shown:]
+        np.log(means + CLOSEST, out=means)
+        return found, outside
 
     @property
     def n_nearest(self) -> tuple[int, int]:
         """Return how many distances are read, to normal rows and to anomalies."""
         n_anomalous = len(self.lengths) - self.n_normal
         return min(self.n_normal, NEAREST[0]), min(n_anomalous, NEAREST[1])
-
-    def outside(self, X: Array) -> Mask:
-        """Find the rows with a value out of the range: (m, d) -> (m,)."""
-        return np.asarray(((self.low > X) | (self.high < X)).any(axis=1))
 
 
 def bent(Z: Array) -> Array:
@@ -91,41 +89,43 @@ def bent(Z: Array) -> Array:
 
 @dataclass(frozen=True)
 class Network:
-    """Hold a perceptron with ReLU between layers and one output.
+    """Hold a perceptron with ReLU between layers and one output, computed in float32.
 
     Attributes
     ----------
-    numbers : ndarray
-        Weights (n_in, n_out) and biases (n_out,) of each layer in turn, flattened.
+    scale : ndarray of shape (2, n_inputs)
+        Mean of each input and one over its spread.
+    numbers : ndarray, dtype float32
+        Weights (n_out, n_in) and biases (n_out,) of each layer in turn, flattened.
     widths : ndarray of shape (n_layers + 1,)
         Number of inputs, and widths of the layers.
     """
 
-    numbers: Array
+    scale: Array
+    numbers: Singles
     widths: Positions
 
     @classmethod
-    def of(cls, layers: Sequence[tuple[Array, Array]]) -> Self:
-        """Make the network of weights (n_in, n_out) and biases (n_out,)."""
+    def of(cls, scale: Array, layers: Sequence[tuple[Array, Array]]) -> Self:
+        """Make the network of weights (n_out, n_in) and biases (n_out,), for scaled inputs."""
         numbers = np.concatenate([part.ravel() for layer in layers for part in layer])
-        widths = [len(layers[0][0]), *(len(bias) for _, bias in layers)]
-        return cls(numbers, np.array(widths, dtype=np.intp))
+        widths = [scale.shape[1], *(len(bias) for _, bias in layers)]
+        return cls(scale, numbers.astype(np.float32), np.array(widths, dtype=np.intp))
 
     @property
     def layers(self) -> list[tuple[Array, Array]]:
-        """Weights (n_in, n_out) and biases (n_out,) of each layer."""
-        found, start = [], 0
+        """Weights (n_out, n_in) and biases (n_out,) of each layer, for scaled inputs."""
+        found, rest = [], self.numbers.astype(np.float64)
         for n_in, n_out in itertools.pairwise(self.widths.tolist()):
-            part = self.numbers[start : start + (n_in + 1) * n_out].reshape(n_in + 1, n_out)
-            found.append((part[:-1], part[-1]))
-            start += part.size
+            weights, bias, rest = np.split(rest, [n_in * n_out, (n_in + 1) * n_out])
+            found.append((weights.reshape(n_out, n_in), bias))
         return found
 
-    def outputs(self, Z: Array) -> Array:
-        """Apply the network: (m, n_inputs) -> (m,)."""
-        found = np.empty((len(Z), 1))
-        propagate(Z, self.numbers, self.widths, found)
-        return found[:, 0]
+    def outputs(self, inputs: Array) -> Array:
+        """Apply the network: (n_groups, n_inputs, GROUP) -> (n_groups, GROUP)."""
+        found = np.empty((len(inputs), GROUP))
+        propagate(inputs, self.scale, self.numbers, self.widths, found)
+        return found
 
 
 @dataclass(frozen=True)
@@ -136,24 +136,22 @@ class Student:
     ----------
     inputs : Inputs
     network : Network
-    outputs, scores : ndarray of shape (n_knots,)
+    knots : ndarray of shape (2, n_knots)
         Outputs of the network in ascending order and the anomaly scores that they stand for.
     highest : float
-        Anomaly score of rows out of the range.
+        Least anomaly score of rows out of the range.
     """
 
     inputs: Inputs
     network: Network
-    outputs: Array
-    scores: Array
+    knots: Array
     highest: float
 
     def score(self, X: Array) -> Array:
         """Score rows, larger = more anomalous: (m, d) -> (m,)."""
-        return in_plain_blocks(self._score_block, X)
+        return in_plain_blocks(self._score_block, X, keep_traces=True)
 
     def _score_block(self, X: Array) -> Array:
-        outputs = self.network.outputs(self.inputs.of(X))
-        scores = np.interp(outputs, self.outputs, self.scores)
-        far = self.inputs.outside(X)
-        return np.where(far, np.maximum(scores, self.highest), scores) if far.any() else scores
+        inputs, outside = self.inputs.in_groups(X)
+        scores = np.interp(self.network.outputs(inputs), *self.knots)
+        return np.where(outside, np.maximum(scores, self.highest), scores).ravel()[: len(X)]

@@ -35,16 +35,13 @@ def inputs_for(known: KnownRows, seed: int) -> Inputs:
     anomalies = _spread_out(known.anomalies, _MOST_KNOWN[1], known, seed)
     rows = np.concatenate([normals, anomalies])
     Z = bent((rows - known.centre) / known.spread)
-    columns = np.ascontiguousarray(Z.T) * (-2.0 / Z.shape[1])
+    factors = Z * (-2.0 / Z.shape[1])
     return Inputs(
-        known.centre,
-        known.spread,
-        limits.low,
-        limits.high,
-        columns,
+        np.stack([known.centre, 1.0 / known.spread, limits.low, limits.high]),
+        factors,
         np.einsum("ij,ij->i", Z, Z) / Z.shape[1],
         len(normals),
-        _directions(Z, columns) if Z.shape[1] > _WIDE else np.empty((len(Z), 0)),
+        _directions(Z, factors) if Z.shape[1] > _WIDE else np.empty((0, len(Z))),
     )
 
 
@@ -56,14 +53,14 @@ def _spread_out(rows: Array, most: int, known: KnownRows, seed: int) -> Array:
     return rows[np.sort(kmeans_plusplus(Z, most, random_state=seed)[1])]
 
 
-def _directions(Z: Array, columns: Array) -> Array:
-    """Return the principal directions of rows in terms of some columns: (n, d), (d, n) -> (n, q).
+def _directions(Z: Array, factors: Array) -> Array:
+    """Return the principal directions of rows in terms of factors: (n, d), (n, d) -> (q, n).
 
     They lie in the span of the rows, so that products with these are all that is needed.
     """
     _, sizes, vectors = np.linalg.svd(Z - Z.mean(axis=0), full_matrices=False)
     vectors = vectors[sizes > _LEAST_SIZE * sizes[0]][:_DIRECTIONS]
-    return np.ascontiguousarray(np.linalg.lstsq(columns, vectors.T, rcond=None)[0])
+    return np.ascontiguousarray(np.linalg.lstsq(factors.T, vectors.T, rcond=None)[0].T)
 
 
 def train(
@@ -79,16 +76,20 @@ def train(
     The network learns the normal quantiles of the ranks, which is what a rank correlation is
     about; its outputs are mapped back to scores by their quantiles.
     """
-    Z = inputs.of(X)
+    values = inputs.of(X)
     target = ndtri((rankdata(scores) - 0.5) / len(scores))
-    mean, spread = Z.mean(axis=0), Z.std(axis=0)
+    mean, spread = values.mean(axis=0), values.std(axis=0)
     spread = np.where(spread > 1e-6, spread, 1.0)
+    Z = _tensor((values - mean) / spread)
     with usual_torch(), torch_seed(seed):
         network = _network(Z.shape[1], hidden)
-        _descend(network, _tensor((Z - mean) / spread), _tensor(target), max_epochs)
-    trained = _with_scaling(network, mean, spread)
-    knots = _knots(trained.outputs(Z), scores)
-    return Student(inputs, trained, *knots, highest=float(scores.max()))
+        _descend(network, Z, _tensor(target), max_epochs)
+        with torch.no_grad():
+            outputs = _array(network(Z).squeeze(-1))
+    parts = [part for part in network if isinstance(part, nn.Linear)]
+    layers = [(_array(part.weight), _array(part.bias)) for part in parts]
+    trained = Network.of(np.stack([mean, 1.0 / spread]), layers)
+    return Student(inputs, trained, _knots(outputs, scores), highest=float(scores.max()))
 
 
 def _tensor(values: Array) -> Tensor:
@@ -122,27 +123,18 @@ def _descend(network: nn.Module, Z: Tensor, target: Tensor, max_epochs: int) -> 
             schedule.step()
 
 
-def _with_scaling(network: nn.Sequential, mean: Array, spread: Array) -> Network:
-    """Return the network as arrays, for inputs that are not standardised."""
-    parts = [part for part in network if isinstance(part, nn.Linear)]
-    layers = [(_array(part.weight).T.copy(), _array(part.bias)) for part in parts]
-    weights, bias = layers[0]
-    weights = weights / spread[:, None]
-    layers[0] = (weights, bias - mean @ weights)
-    return Network.of(layers)
-
-
-def _knots(outputs: Array, scores: Array) -> tuple[Array, Array]:
-    """Match the quantiles of outputs and scores; continue them beyond: (n_knots,) each."""
+def _knots(outputs: Array, scores: Array) -> Array:
+    """Match the quantiles of outputs and scores; continue them beyond: (2, n_knots)."""
     levels = np.concatenate([[0.0], _KNOTS, [1.0]])
     u, heights = (np.quantile(np.float64(values), levels) for values in (outputs, scores))
     u, first = np.unique(u, return_index=True)
     heights = heights[first]
     size = max(u[-1] - u[0], 1.0)
     slope = max((heights[-1] - heights[0]) / size, 1e-12)
-    return (
-        np.concatenate([[u[0] - 10.0 * size], u, [u[-1] + 10.0 * size]]),
-        np.concatenate(
-            [[heights[0] - 10.0 * size * slope], heights, [heights[-1] + 10.0 * size * slope]]
-        ),
+    beyond = 10.0 * size
+    return np.stack(
+        [
+            [u[0] - beyond, *u, u[-1] + beyond],
+            [heights[0] - beyond * slope, *heights, heights[-1] + beyond * slope],
+        ]
     )

@@ -16,7 +16,9 @@ from ..._typing import Array
 _PLAIN_ROWS = 1024  # of a block where no row changes the rounding of another
 
 
-def in_plain_blocks(function: Callable[[Array], Array], X: Array) -> Array:
+def in_plain_blocks(
+    function: Callable[[Array], Array], X: Array, *, keep_traces: bool = False
+) -> Array:
     """Apply a function whose result for a row depends on no other row, in blocks of 1024.
 
     Parameters
@@ -25,11 +27,13 @@ def in_plain_blocks(function: Callable[[Array], Array], X: Array) -> Array:
         ``(m, d) -> (m,)``, row by row.
     X : ndarray of shape (n, d)
         At least one row; float32 is widened block by block.
+    keep_traces : bool, default=False
+        Whether to keep values next to zero, which takes three passes less.
     """
 
     def of_block(start: int) -> Array:
-        part = X[start : start + _PLAIN_ROWS]
-        return function(without_traces(np.asarray(part, dtype=np.float64, order="C")))
+        part = np.asarray(X[start : start + _PLAIN_ROWS], dtype=np.float64, order="C")
+        return function(part if keep_traces else without_traces(part))
 
     return _joined(of_block, range(0, len(X), _PLAIN_ROWS), around=nullcontext)
 
