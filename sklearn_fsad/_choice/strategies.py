@@ -42,7 +42,7 @@ def diverse(scores: Array, known_kind: Mask, far: Array, Z: Array, n: int) -> Po
     n : int
         Rows to choose, at most m.
     """
-    left = np.lexsort([-scores, known_kind])[: n + CANDIDATES - 1]
+    left = _candidates(scores, known_kind, n + CANDIDATES - 1)
     n_new, far = int((~known_kind).sum()), far[left]
     chosen = np.empty(n, dtype=np.intp)
     for i in range(n):
@@ -56,29 +56,38 @@ def diverse(scores: Array, known_kind: Mask, far: Array, Z: Array, n: int) -> Po
 
 def expected_change(
     scores: Array,
+    known_kind: Mask,
     p: Array,
     n: int,
     rescored: Callable[[int, int], Array],
-    reference: Positions,
+    before: Array,
 ) -> Positions:
     """Return rows whose labels are expected to change the ranking of others most.
 
-    Of the rows of the highest scores, ten more than asked for.
+    Of the rows of the highest scores, ten more than asked for; rows of a known kind come after all
+    others.
 
     Parameters
     ----------
     scores, p : ndarray of shape (m,)
         Anomaly scores of the rows, and probabilities that they are anomalies.
+    known_kind : ndarray of shape (m,), dtype bool
+        Rows that are like a labelled anomaly.
     n : int
         Rows to choose, at most m.
     rescored : callable
-        ``(row, label) -> scores`` of the reference rows, had this row that label, 1 = anomaly.
-    reference : ndarray of shape (n_reference,)
-        Positions of the rows whose ranks are compared.
+        ``(row, label) -> scores`` of other rows, had this row that label, 1 = anomaly.
+    before : ndarray of shape (n_others,)
+        Their scores as they are.
     """
-    candidates, before = top(scores, n + CANDIDATES), rankdata(scores[reference])
+    candidates, ranks = _candidates(scores, known_kind, n + CANDIDATES), rankdata(before)
     change = np.empty(len(candidates))
     for i, row in enumerate(candidates):
-        moved = [np.abs(rankdata(rescored(row, label)) - before).mean() for label in (0, 1)]
+        moved = [np.abs(rankdata(rescored(row, label)) - ranks).mean() for label in (0, 1)]
         change[i] = (1.0 - p[row]) * moved[0] + p[row] * moved[1]
-    return candidates[top(change, n)]
+    return candidates[np.lexsort([-change, known_kind[candidates]])[:n]]
+
+
+def _candidates(scores: Array, known_kind: Mask, n: int) -> Positions:
+    """Return the n rows of the highest scores, those of a known kind last: (m,) -> (<= n,)."""
+    return np.lexsort([-scores, known_kind])[:n]

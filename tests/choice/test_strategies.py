@@ -43,12 +43,14 @@ def test_all_rows_can_be_asked_for():
     assert sorted(diverse(SCORES, NO_KIND, NONE_SEEN, np.zeros((6, 1)), 6)) == list(range(6))
 
 
-@pytest.mark.parametrize(("p_of_first", "expected"), [(0.9, 0), (0.1, 1)])
-def test_a_change_counts_as_much_as_its_label_is_likely(p_of_first, expected):
+@pytest.mark.parametrize(
+    ("p_of_first", "known", "expected"), [(0.9, [], 0), (0.1, [], 1), (0.9, [0, 1], 2)]
+)
+def test_a_change_counts_as_much_as_its_label_is_likely(p_of_first, known, expected):
     scores, turned = np.array([3.0, 2.0, 1.0]), np.array([1.0, 2.0, 3.0])
 
     def rescored(row, label):
         return turned if (row, label) in {(0, 1), (1, 0)} else scores
 
-    p = np.array([p_of_first, p_of_first, 0.5])
-    assert expected_change(scores, p, 1, rescored, np.arange(3)).tolist() == [expected]
+    p, known_kind = np.array([p_of_first, p_of_first, 0.5]), np.isin(np.arange(3), known)
+    assert expected_change(scores, known_kind, p, 1, rescored, scores).tolist() == [expected]

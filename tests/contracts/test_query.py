@@ -9,7 +9,7 @@ from sklearn.exceptions import NotFittedError
 
 from sklearn_fsad import InContextDetector, ProtoNetDetector
 
-STRATEGIES = ("auto", "diverse", "expected_change", "margin", "top")
+STRATEGIES = ("diverse", "expected_change", "margin", "top")
 
 pytestmark = pytest.mark.usefixtures("few_trees", "few_lessons")
 
@@ -29,6 +29,15 @@ def test_rows_are_chosen_once_and_the_detector_stays_as_it_is(each_class, strate
     assert vars(detector).keys() == before.keys()
     assert all(vars(detector)[name] is value for name, value in before.items())
     np.testing.assert_array_equal(detector.decision_function(pool), scores)
+
+
+def test_one_row_is_asked_about_by_expected_change_and_several_by_diversity(task):
+    X, y, pool, _ = task
+    detector = ProtoNetDetector().fit(X, y)
+    for n, strategy in ((1, "expected_change"), (3, "diverse")):
+        found = detector.query(pool, n=n)
+        np.testing.assert_array_equal(found, detector.query(pool, n=n, strategy=strategy))
+    assert detector.query(pool) != detector.query(pool, strategy="diverse")
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -63,7 +72,7 @@ def test_another_kind_of_anomaly_is_asked_about_before_a_known_one():
     detector.partial_fit(one[:1], [-1])
     pool = np.concatenate([rng.normal(size=(60, 2)), one[1:], other])
     assert detector.query(pool, strategy="top") < 68
-    assert detector.query(pool)[0] >= 68
+    assert detector.query(pool, strategy="diverse")[0] >= 68
 
 
 def test_after_a_false_alarm_rows_of_another_kind_are_asked_about():
@@ -71,9 +80,9 @@ def test_after_a_false_alarm_rows_of_another_kind_are_asked_about():
     alarms, other = rng.normal([6.0, 0.0], 0.3, size=(9, 2)), rng.normal([0.0, 6], 0.3, size=(3, 2))
     detector = ProtoNetDetector(outlier_label=1).fit(rng.normal(size=(30, 2)))
     pool = np.concatenate([rng.normal(size=(60, 2)), alarms, other])
-    first = detector.query(pool)
+    first = detector.query(pool, strategy="diverse")
     detector.partial_fit(pool[first], [0])
-    second = detector.query(pool)
+    second = detector.query(pool, strategy="diverse")
     assert (first >= 69) != (second >= 69)
 
 
@@ -111,7 +120,7 @@ def test_answers_lead_to_the_anomalies():
     X, _, pool, truth = new_task(n_support=20, k_support=0)
     detector = ProtoNetDetector(outlier_label=1).fit(X)
     for _ in range(8):
-        row = detector.query(pool)
+        row = detector.query(pool, strategy="diverse")
         detector.partial_fit(pool[row], truth[row])
     assert (detector.support_y_ == 1).sum() >= 3
     assert len(np.unique(detector.support_X_, axis=0)) == len(X) + 8

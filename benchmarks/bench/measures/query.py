@@ -33,15 +33,17 @@ DETECTORS = (
     "in-context=sklearn_fsad:InContextDetector(random_state=0, outlier_label=1)",
     "prototypes=sklearn_fsad:ProtoNetDetector(random_state=0, outlier_label=1)",
 )
-WAYS = ("auto", "top", "random", "margin", "expected_change")
+WAYS = ("auto", "diverse", "top", "random", "margin", "expected_change")
 FOREST = "AADForest"
+RUN = ["family", "task", "draw", "detector", "way"]  # what tells a row from the others
 ABOUT = (
     "Mean average precision on rows that are not in the pool, by the number of labels given, one "
     "row of the pool at a time. To begin with, a detector is fitted to {n} normal rows; the pool "
     "has at most {pool} rows, {share:.0%} of them anomalies. Means over tasks, draws of each: "
     "{draws}. "
-    "{meta}{forest} {machine}"
+    "{meta}{forest} {reused}{machine}"
 )
+REUSED = "Ways that are not in the command were measured in an earlier run, on the same rows. "
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +56,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--share", type=float, default=0.08, help="of anomalies in a pool")
     parser.add_argument("--labels", type=int, default=20, help="rows to ask about")
     parser.add_argument("--ways", nargs="+", default=list(WAYS), help="strategies, or random")
+    parser.add_argument("--reuse", type=Path, nargs="*", default=[], help="rows of earlier runs")
     add_detectors(parser, DETECTORS)
 
 
@@ -68,6 +71,9 @@ def run(args: argparse.Namespace) -> Iterator[Result]:
         for task, detectors in with_detectors(tasks, family, args)
     ]
     frame = pd.DataFrame(run_cells(cells, args.jobs, "tasks"))
+    if args.reuse:
+        earlier = pd.concat(map(pd.read_csv, args.reuse))
+        frame = pd.concat([frame, earlier]).drop_duplicates(RUN, ignore_index=True)
     text = labels_report(frame, "auto" if "auto" in args.ways else args.ways[0])
     names = " and ".join(folders).replace("_", " ")
     title = f"Labels that a detector asks for, {names}"
@@ -90,6 +96,7 @@ def about(args: argparse.Namespace) -> str:
         draws=args.draws,
         meta=meta if args.meta else "",
         forest=forest if is_installed() else without,
+        reused=REUSED if args.reuse else "",
         machine=conditions(packages=(*PACKAGES, "coniferest")),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -39,20 +40,21 @@ class Querying(Fitting):
         strategy : {"auto", "diverse", "expected_change", "margin", "top"}, default="auto"
             What makes a row worth asking about:
 
-            - "diverse": a high score, and unlike what the expert has seen. Rows that are nearer to
-              a labelled anomaly than to any labelled normal row are of a known kind and come after
-              all others. Of the ten others of the highest scores the one is chosen that is farthest
-              from the labelled anomalies or, as long as there are none, from the rows of ``X_pool``
-              that are labelled training rows: so give the whole pool each time. Distances are those
-              of all columns in units of their spread, and of categories by equality; only the
-              thousand rows of the highest scores are looked at;
+            - "auto": "expected_change" for one row, and "diverse" for several at once;
+            - "expected_change": a high score, of a kind that is not known, whose label changes the
+              ranking of 200 rows of the pool most [1]_: mean over both labels, weighted by their
+              probabilities. Rows that are nearer to a labelled anomaly than to any labelled normal
+              row are of a known kind and come after all others. Of the others, those of the
+              highest scores are compared, ten more than ``n``. The detector is adapted twice for
+              each of them: a choice takes as long as some twenty calls of ``fit``;
+            - "diverse", which is quicker: of the ten highest scores of kinds that are not known,
+              the one farthest from the labelled anomalies or, as long as there are none, from the
+              rows of ``X_pool`` that are labelled training rows: so give the whole pool each time;
             - "top": the highest score;
-            - "margin": the score nearest to the threshold;
-            - "expected_change": of the rows of the highest scores, ten more than ``n``, that whose
-              label changes the ranking of 200 rows of the pool most [1]_: mean over both labels,
-              weighted by their probabilities. The detector is adapted twice for each candidate,
-              which takes twenty times as long as a ``fit``;
-            - "auto": "diverse".
+            - "margin": the score nearest to the threshold.
+
+            Distances are those of all columns in units of their spread, and of categories by
+            equality; kinds are looked for among the thousand rows of the highest scores alone.
 
         Returns
         -------
@@ -110,15 +112,31 @@ class Querying(Fitting):
             return strategies.top(scores, n)
         if strategy == "margin":
             return strategies.margin(scores, -self.offset_, n)
-        if strategy == "expected_change":
-            return self._by_expected_change(X, scores, n)
         order = strategies.top(scores, max(_MOST_LOOKED_AT, n))
         first, others = order[:_MOST_LOOKED_AT], order[_MOST_LOOKED_AT:]
-        chosen = self._by_kind(X[first], asked, scores[first], min(n, len(first)))
+        n_first, known_kind, far, Z = min(n, len(first)), *self._kinds(X[first], asked)
+        if strategy == "expected_change" or (strategy == "auto" and n == 1):
+            compared = random_order(X)[:_MOST_COMPARED]
+            rescored = partial(self._rescored, X[first], X[compared])
+            p, before = self._probabilities(scores[first]), scores[compared]
+            chosen = strategies.expected_change(
+                scores[first], known_kind, p, n_first, rescored, before
+            )
+        else:
+            chosen = strategies.diverse(scores[first], known_kind, far, Z, n_first)
         return np.concatenate([first[chosen], others])[:n]
 
-    def _by_kind(self, X: Array, asked: Array, scores: Array, n: int) -> Positions:
-        """Choose n rows by their distances to what the expert has seen."""
+    def _kinds(self, X: Array, asked: Array) -> tuple[Mask, Array, Array]:
+        """Mark rows of a known kind, and tell how far rows are from what the expert has seen.
+
+        Returns
+        -------
+        known_kind : ndarray of shape (m,), dtype bool
+        far : ndarray of shape (m,)
+            Distance to the nearest labelled anomaly or, without any, to the nearest of ``asked``.
+        Z : ndarray of shape (m, q)
+            Coordinates of the rows.
+        """
         support = self._adaptation.support
         anomalous = support.y == ANOMALOUS
         rows = np.concatenate([support.X, X, asked])
@@ -128,24 +146,15 @@ class Querying(Fitting):
         )
         to_anomaly = distance_to(Z, of_support[anomalous])
         known_kind = to_anomaly < distance_to(Z, of_support[~anomalous & ~support.unlabelled])
-        far = to_anomaly if anomalous.any() else distance_to(Z, of_asked)
-        return strategies.diverse(scores, known_kind, far, Z, n)
+        return known_kind, to_anomaly if anomalous.any() else distance_to(Z, of_asked), Z
 
-    def _by_expected_change(self, rows: Array, scores: Array, n: int) -> Positions:
-        """Choose n rows by how much their labels would change the ranking of the others."""
+    def _rescored(self, X: Array, compared: Array, row: int, label: int) -> Array:
+        """Score rows by the detector adapted to its support and one row more with a label."""
         support = self._adaptation.support
         codes = np.where(support.unlabelled, UNLABELLED, support.y).astype(np.int8)
-        reference = random_order(rows)[:_MOST_COMPARED]
+        more = np.concatenate([support.X, X[row, None]]), np.append(codes, np.int8(label))
         every = np.ones(len(codes) + 1, dtype=bool)
-
-        def rescored(row: int, label: int) -> Array:
-            X = np.concatenate([support.X, rows[row, None]])
-            y = np.append(codes, np.int8(label))
-            adaptation = self._adapted_to(self._support_of(X, y, every), self.state_)
-            return adaptation.score(rows[reference])
-
-        p = self._probabilities(scores)
-        return strategies.expected_change(scores, p, n, rescored, reference)
+        return self._adapted_to(self._support_of(*more, every), self.state_).score(compared)
 
 
 def _checked(n: Any, n_rows: int, strategy: Any) -> tuple[int, str]:
