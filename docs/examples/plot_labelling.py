@@ -3,8 +3,8 @@ Which row to label next
 =======================
 
 An expert has time for a few labels. The rows of the highest scores are often anomalies of a kind
-that is known by then: each further label of that kind teaches little. ``query`` looks for high
-scores that are unlike what the expert has seen. Here both are compared, with rows drawn at random.
+that is known by then: each further label of that kind teaches little. ``query`` asks about high
+scores of kinds that are not known. Here both are compared, with rows drawn at random.
 """
 
 # %%
@@ -66,8 +66,8 @@ LabelCurveDisplay.from_estimator(
     tasks,
     strategies=("auto", "top", "random"),
     n_normal=30,
-    n_labels=15,
-    n_draws=2,
+    n_labels=12,
+    n_draws=1,
     random_state=0,
 )
 plt.show()
