@@ -19,6 +19,7 @@ from .support_lookup import occur_in, row_keys
 
 STRATEGIES = ("auto", "diverse", "expected_change", "margin", "top")
 _MOST_LOOKED_AT = 1000  # rows of the highest scores
+_WIDE = 100  # columns, above which "auto" does not adapt the detector for each candidate
 _MOST_COMPARED = 200  # rows whose scores are computed anew for each candidate
 
 
@@ -40,7 +41,8 @@ class Querying(Fitting):
         strategy : {"auto", "diverse", "expected_change", "margin", "top"}, default="auto"
             What makes a row worth asking about:
 
-            - "auto": "expected_change" for one row, and "diverse" for several at once;
+            - "auto": "expected_change" for one row of up to 100 columns; "diverse" for wider rows,
+              where that takes long, and for several at once;
             - "expected_change": a high score, of a kind that is not known, whose label changes the
               ranking of 200 rows of the pool most [1]_: mean over both labels, weighted by their
               probabilities. Rows that are nearer to a labelled anomaly than to any labelled normal
@@ -87,6 +89,8 @@ class Querying(Fitting):
         self._check_fitted()
         rows = self._validated(X_pool, reset=False)
         n, strategy = _checked(plain_scalar(n), len(rows), plain_scalar(strategy))
+        if strategy == "auto":
+            strategy = "expected_change" if n == 1 and rows.shape[1] <= _WIDE else "diverse"
         with usual_torch():
             scores = self._anomaly_scores(rows)
             known = self._known(rows)
@@ -115,7 +119,7 @@ class Querying(Fitting):
         order = strategies.top(scores, max(_MOST_LOOKED_AT, n))
         first, others = order[:_MOST_LOOKED_AT], order[_MOST_LOOKED_AT:]
         n_first, known_kind, far, Z = min(n, len(first)), *self._kinds(X[first], asked)
-        if strategy == "expected_change" or (strategy == "auto" and n == 1):
+        if strategy == "expected_change":
             compared = random_order(X)[:_MOST_COMPARED]
             rescored = partial(self._rescored, X[first], X[compared])
             p, before = self._probabilities(scores[first]), scores[compared]
