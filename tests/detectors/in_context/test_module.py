@@ -43,7 +43,7 @@ from sklearn_fsad.prior import TabularPrior
 from sklearn_fsad.tasks._episodes import EpisodeSampler
 from sklearn_fsad.tasks._task_set import TaskSet
 
-GOLDEN = Path(__file__).parents[2] / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden" / "0.1.0"
 KINDS = tuple(TABULAR.values())
 FACTS = [0.0] * (N_FACTS - 1)
 pytestmark = [
