@@ -31,7 +31,7 @@ def names_of(values: Any) -> list[Any]:
         If they are not of one dimension.
     """
     values = unwrapped(values)
-    for method in ("to_pylist", "to_list", "tolist"):
+    for method in ("to_pylist", "tolist", "to_list"):
         if not isinstance(values, np.ndarray) and hasattr(values, method):
             return [_plain(value) for value in getattr(values, method)()]
     if isinstance(values, (list, tuple, range)):
