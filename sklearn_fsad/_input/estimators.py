@@ -145,6 +145,7 @@ def takes_times(estimator: Any, method: str) -> bool:
 
 
 def anomaly_column(classifier: Any, outlier_label: Any) -> int:
+    """Return the position of the anomalous class in ``classes_`` of a fitted classifier."""
     classes = classifier.classes_
     codes = encode_labels(classes, len(classes), outlier_label=outlier_label, require_normal=False)
     if len(classes) != 2 or (codes == ANOMALOUS).sum() != 1:

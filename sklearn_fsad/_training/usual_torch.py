@@ -14,7 +14,6 @@ from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import Any, NamedTuple
 
-import scipy.linalg  # noqa: F401  # loads SciPy's BLAS, which is looked up below
 import torch
 from threadpoolctl import ThreadpoolController
 
