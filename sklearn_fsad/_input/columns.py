@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,17 @@ def remember_columns(estimator: Any, X: Any) -> None:
     names = _other_names(X)
     if names is not None:
         estimator._columns_in_ = [n.item() if isinstance(n, np.generic) else n for n in names]
+
+
+def refuse_repeated_columns(X: Any) -> None:
+    """Refuse a frame with two columns of one name; older scikit-learn accepts it."""
+    names = column_names(X) or []
+    if len(set(names)) < len(names):
+        name, times = Counter(names).most_common(1)[0]
+        raise ValueError(
+            f"Expected unique column names, but {times} columns are named {name!r}: rename them, "
+            "or pass an array."
+        )
 
 
 def check_columns(estimator: Any, X: Any) -> None:

@@ -12,7 +12,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 from .categories import Categories
-from .columns import check_columns, known_columns, remember_columns
+from .columns import check_columns, known_columns, refuse_repeated_columns, remember_columns
 from .containers import unwrapped
 from .entries import as_numbers
 from .frames import column_names, frame_numbers, is_frame
@@ -52,7 +52,9 @@ def validated_rows(
         Numbers.
     """
     X = unwrapped(X)
-    if not reset:
+    if reset:
+        refuse_repeated_columns(X)
+    else:
         check_columns(estimator, X)
     numbers = categories.numbers(X) if categories and categories.positions else _numbers(X)
     try:
