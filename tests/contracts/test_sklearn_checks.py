@@ -19,10 +19,7 @@ CHECKED = [*map(make_detector, ANY_WIDTH), self_taught("classifier"), brief_proc
 def expected_failures(estimator):
     """Weights are no repetitions: a row that occurs twice lowers its own leave-one-out score."""
     reason = "weights say how far labels are trusted; repeated rows change leave-one-out scores"
-    return {
-        "check_sample_weight_equivalence_on_dense_data": reason,
-        "check_sample_weight_equivalence_on_sparse_data": reason,
-    }
+    return {"check_sample_weight_equivalence_on_dense_data": reason}
 
 
 @pytest.mark.filterwarnings("ignore::sklearn_fsad.exceptions.LabelConventionWarning")

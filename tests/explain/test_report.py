@@ -73,7 +73,8 @@ def test_frames_keep_their_index_and_their_names(fitted):
 def test_polars_frames_give_polars_frames_without_pandas(monkeypatch):
     support, rows = (pl.DataFrame(part, schema=list("abcd")) for part in (SUPPORT, ROWS))
     detector = ProtoNetDetector().fit(support)
-    monkeypatch.setitem(sys.modules, "pandas", None)
+    monkeypatch.delitem(sys.modules, "pandas")
+    monkeypatch.setattr(sys, "path", [])  # from where it could be imported again
     found = detector.report(rows, top=3)
     assert isinstance(found, pl.DataFrame)
     assert found["column_1"][0] == "c"

@@ -63,13 +63,10 @@ def full_disk(folder, monkeypatch):
 
 def folder_that_goes(folder, monkeypatch):
     (folder / "file").touch()
-    monkeypatch.setattr(
-        caching.UserProvidedCacheLocator, "get_cache_path", lambda self: str(folder / "file" / "x")
-    )
-    monkeypatch.setattr(
-        caching.UserProvidedCacheLocator, "from_function", lambda f, file: of(f, file)
-    )
-    of = caching.UserProvidedCacheLocator
+    name = "UserProvidedCacheLocator"
+    of = getattr(caching, name, None) or getattr(caching, f"_{name}")  # before numba 0.61
+    monkeypatch.setattr(of, "get_cache_path", lambda self: str(folder / "file" / "x"))
+    monkeypatch.setattr(of, "from_function", lambda f, file: of(f, file))
 
 
 @pytest.mark.parametrize("fail", [no_folder, full_disk, folder_that_goes])

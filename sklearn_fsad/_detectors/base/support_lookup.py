@@ -73,7 +73,8 @@ class SupportLookup:
 
 def occur_in(X: Array, known: Array) -> Mask:
     """Mark the rows that equal one of the known rows: (m, d), (n, d) -> (m,)."""
-    candidates = known[np.isin(check_sums(known), check_sums(X))]  # of many rows only these
+    # of many rows only these; the other kind of search overflows in NumPy 2.0
+    candidates = known[np.isin(check_sums(known), check_sums(X), kind="sort")]
     keys = set(row_keys(candidates))
     return np.array([key in keys for key in row_keys(X)], dtype=bool)
 
