@@ -78,13 +78,14 @@ def wheel(session: nox.Session) -> None:
     with tempfile.TemporaryDirectory() as folder:
         session.run("python", "-m", "build", "--outdir", folder, str(ROOT))
         session.install(TORCH)
-        session.install("-c", str(PINNED), str(*Path(folder).glob("*.whl")))
+        archive = str(*Path(folder).glob("*.whl"))
+        session.install("-c", str(PINNED), f"{archive}[data]")
         page = Path(folder) / "start.py"
         page.write_text(code_of(ROOT / "docs" / "start.md"))
         with session.chdir(folder):
             session.run("python", page.name)
-        with tarfile.open(*Path(folder).glob("*.tar.gz")) as archive:
-            archive.extractall(folder, filter="data")
+        with tarfile.open(*Path(folder).glob("*.tar.gz")) as source:
+            source.extractall(folder, filter="data")
         session.chdir(*Path(folder).glob("sklearn_fsad-*/"))
         session.install("-c", "constraints.txt", "-e", ".[tests,scale,integrations]")
         session.run("python", "-m", "pytest", *(session.posargs or ["-n", "2"]))
