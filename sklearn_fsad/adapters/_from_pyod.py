@@ -210,7 +210,7 @@ class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         """
         return self.fit(X, y).predict(X)
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Compute the ROC AUC with the anomaly as the positive class, for any coding of ``y``.
 
         Parameters
@@ -219,13 +219,16 @@ class PyODDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
             Rows.
         y : array-like of shape (n_samples,)
             Their labels; required. Unlabelled rows are ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts.
 
         Returns
         -------
         auc : float
             NaN with a warning when the labelled rows are of one class.
         """
-        return anomaly_scorer("roc_auc", outlier_label=self.outlier_label)(self, X, y)
+        scorer = anomaly_scorer("roc_auc", outlier_label=self.outlier_label)
+        return scorer(self, X, y, sample_weight)
 
 
 def _threshold(detector: Any) -> float:

@@ -7,7 +7,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import OutlierMixin
-from sklearn.metrics import roc_auc_score
 from sklearn.utils import ClassifierTags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -18,6 +17,7 @@ from .._input.callers import refuse_tools_for_classifiers
 from .._input.codings import SIGNED, Coding
 from .._input.labels import ANOMALOUS, UNLABELLED, encode_labels
 from .._input.rows import validated_rows
+from .._stats.ranking import auc_of_known
 from .._typing import Array
 from .._values import as_finite, plain_scalar
 from ..thresholds import resolve_threshold
@@ -86,7 +86,7 @@ class ScoringCopy(OutlierMixin, VersionedPickles):
         """
         return np.where(self.decision_function(X) >= 0, 1, -1)
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Compute the ROC AUC with the anomaly as the positive class, for any coding of ``y``.
 
         Parameters
@@ -95,6 +95,8 @@ class ScoringCopy(OutlierMixin, VersionedPickles):
             Rows.
         y : array-like of shape (n_samples,)
             Labels; required. Unlabelled rows are ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts.
 
         Returns
         -------
@@ -105,8 +107,7 @@ class ScoringCopy(OutlierMixin, VersionedPickles):
         if y is None:
             raise ValueError("The labels 'y' of the rows are needed here; got None.")
         codes = encode_labels(y, len(scores), require_normal=False, known=self._coding)
-        known = codes != UNLABELLED
-        return float(roc_auc_score(codes[known] == ANOMALOUS, scores[known]))
+        return auc_of_known(codes == ANOMALOUS, scores, codes != UNLABELLED, sample_weight)
 
     def set_threshold(self, threshold: Any = None, *, alpha: float = 0.05) -> Self:
         """Change the threshold.

@@ -17,6 +17,7 @@ from sklearn.metrics import (
     recall_score,
     roc_auc_score,
 )
+from sklearn.utils import check_consistent_length
 
 from .._input.callers import warn_if_search_ties
 from .._input.containers import n_rows, take_rows
@@ -64,8 +65,8 @@ class AnomalyScorer:
                 f"Unknown metric {self.metric!r}: choose one of {', '.join(_METRICS)}."
             )
 
-    def __call__(self, estimator: Any, X: Any, y: Any) -> float:
-        """Score a fitted estimator on the labelled rows of ``(X, y)``."""
+    def __call__(self, estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Score a fitted estimator on the labelled rows of ``(X, y)``, which may have weights."""
         labelled, truth = read_truth(estimator, X, y, self.outlier_label)
         if self.metric in _RANKING:
             warn_if_search_ties()
@@ -73,7 +74,10 @@ class AnomalyScorer:
             return undefined(self.metric, truth)
         answer = anomaly_scores if self.metric in _RANKING else anomaly_predictions
         answers = answers_for(answer, estimator, X, labelled, self.outlier_label)
-        return _measure(self.metric, truth, answers)
+        if sample_weight is not None:
+            check_consistent_length(labelled, sample_weight)
+            sample_weight = np.asarray(sample_weight)[labelled]
+        return _measure(self.metric, truth, answers, sample_weight)
 
 
 def anomaly_scorer(metric: str = "roc_auc", *, outlier_label: Any = "auto") -> AnomalyScorer:
@@ -230,11 +234,13 @@ def answers_for(
     return answer(estimator, take_rows(X, np.flatnonzero(labelled)), outlier_label)
 
 
-def _measure(metric: str, truth: NDArray[np.bool_], answer: NDArray[Any]) -> float:
+def _measure(
+    metric: str, truth: NDArray[np.bool_], answer: NDArray[Any], weight: NDArray[Any] | None = None
+) -> float:
     if metric in _RANKING:
-        return float(_RANKING[metric](truth, answer))
+        return float(_RANKING[metric](truth, answer, sample_weight=weight))
     quiet = {} if metric == "accuracy" else {"zero_division": 0}
-    return float(_DECISION[metric](truth, answer, **quiet))
+    return float(_DECISION[metric](truth, answer, sample_weight=weight, **quiet))
 
 
 def undefined(metric: str, truth: NDArray[np.bool_]) -> float:

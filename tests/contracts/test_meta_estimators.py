@@ -1,6 +1,7 @@
 """Every meta-estimator of scikit-learn gets the anomalies right, or the user is told."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -32,7 +33,9 @@ from sklearn.utils.fixes import parse_version
 
 from sklearn_fsad import (
     AnomalyClassifier,
+    DistilledDetector,
     FewShotSplit,
+    ProtoNetDetector,
     PyODDetector,
     TaskEstimator,
     to_pyod,
@@ -43,6 +46,11 @@ from sklearn_fsad.metrics import anomaly_scorer
 pytestmark = [pytest.mark.usefixtures("few_trees", "few_lessons"), far_off]
 
 CV = StratifiedKFold(2)
+WEIGHED = (
+    partial(unlearned, "prototypes"),
+    partial(PyODDetector, KNN()),
+    partial(DistilledDetector, ProtoNetDetector(), min_agreement=0, n_rows=1000, max_epochs=1),
+)
 CODINGS = {  # of y, and the label of the anomalies
     "binary": (lambda y: y, 1),
     "boolean": (lambda y: y.astype(bool), True),
@@ -422,18 +430,19 @@ def test_what_a_classifier_cannot_be_fitted_to_is_refused_and_the_fit_stays():
         np.testing.assert_array_equal(classifier.decision_function(query), before)
 
 
-def test_score_takes_weights_also_through_a_pipeline_that_routes_them():
+@pytest.mark.parametrize("make", WEIGHED, ids=["ours", "PyOD's", "distilled"])
+def test_score_takes_weights_also_through_a_pipeline_that_routes_them(make):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, N_FEATURES)), np.repeat([1, -1], [50, 10])
     X[50:, 0] += 2.0
     weight = np.where(np.arange(60) % 2, 1.0, 0.0)
-    detector = unlearned("prototypes").fit(X[::2], y[::2])
+    detector = make().fit(X[::2], y[::2])
     expected = roc_auc_score(y[1::2] == -1, -detector.score_samples(X)[1::2])
     assert detector.score(X, y, sample_weight=weight) == pytest.approx(expected)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         detector.score(X, y, sample_weight=weight[:3])
     with sklearn.config_context(enable_metadata_routing=True):
-        asked = unlearned("prototypes").set_score_request(sample_weight=True)
+        asked = make().set_score_request(sample_weight=True)
         pipeline = make_pipeline(StandardScaler(), asked).fit(X, y)
         assert pipeline.score(X, y) == pytest.approx(
             pipeline.score(X, y, sample_weight=weight * 0 + 1)
