@@ -1,7 +1,5 @@
 """Meta-fitted neural processes that several modules ask."""
 
-import warnings
-
 import pytest
 from brief_processes import META
 from families import make_family
@@ -22,7 +20,6 @@ def of_kind():
 
 @pytest.fixture(scope="session")
 def judged():
-    """A meta-fitted detector whose past tasks chose what to keep of it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AdaptationWarning)
+    """A meta-fitted detector whose past tasks chose what to keep of it, and not its network."""
+    with pytest.warns(AdaptationWarning, match="not clearly better than the default formula"):
         return NeuralProcessDetector(**{**META, "gate": True, "lr": 1e-9}).meta_fit(make_family())
