@@ -62,10 +62,16 @@ def auc_of_known(
     anomalous: NDArray[np.bool_], scores: Array, known: NDArray[np.bool_], sample_weight: Any = None
 ) -> float:
     """Compute the ROC AUC of the rows whose labels are known: four times (n,)."""
-    if sample_weight is not None:
-        check_consistent_length(scores, sample_weight)
-        sample_weight = np.asarray(sample_weight)[known]
-    return float(roc_auc_score(anomalous[known], scores[known], sample_weight=sample_weight))
+    weight = known_weights(sample_weight, known)
+    return float(roc_auc_score(anomalous[known], scores[known], sample_weight=weight))
+
+
+def known_weights(sample_weight: Any, known: NDArray[np.bool_]) -> NDArray[Any] | None:
+    """Return the weights of the rows whose labels are known: (n,), (n,) -> (n_known,); or None."""
+    if sample_weight is None:
+        return None
+    check_consistent_length(known, sample_weight)
+    return np.asarray(sample_weight)[known]
 
 
 def column_aucs(scores: Array, anomalous: NDArray[np.bool_]) -> Array:

@@ -17,7 +17,6 @@ from sklearn.metrics import (
     recall_score,
     roc_auc_score,
 )
-from sklearn.utils import check_consistent_length
 
 from .._input.callers import warn_if_search_ties
 from .._input.containers import n_rows, take_rows
@@ -28,6 +27,7 @@ from .._input.estimators import (
     takes_times,
 )
 from .._input.labels import ANOMALOUS, UNLABELLED, encode_labels
+from .._stats.ranking import known_weights
 from .._values import plain_scalar
 from .._warn import warn
 
@@ -68,16 +68,14 @@ class AnomalyScorer:
     def __call__(self, estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Score a fitted estimator on the labelled rows of ``(X, y)``, which may have weights."""
         labelled, truth = read_truth(estimator, X, y, self.outlier_label)
+        weight = known_weights(sample_weight, labelled)
         if self.metric in _RANKING:
             warn_if_search_ties()
         if len(truth) == 0 or (self.metric in _RANKING and truth.min() == truth.max()):
             return undefined(self.metric, truth)
         answer = anomaly_scores if self.metric in _RANKING else anomaly_predictions
         answers = answers_for(answer, estimator, X, labelled, self.outlier_label)
-        if sample_weight is not None:
-            check_consistent_length(labelled, sample_weight)
-            sample_weight = np.asarray(sample_weight)[labelled]
-        return _measure(self.metric, truth, answers, sample_weight)
+        return _measure(self.metric, truth, answers, weight)
 
 
 def anomaly_scorer(metric: str = "roc_auc", *, outlier_label: Any = "auto") -> AnomalyScorer:

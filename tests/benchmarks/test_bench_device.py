@@ -20,10 +20,10 @@ def few_cases(bench, monkeypatch):
     }
     monkeypatch.setattr(bench.speed.device, "CASES", few)
     monkeypatch.setattr(bench.speed.device, "TF32", ("process",))
-    return few
 
 
-def test_the_cpu_equals_itself_and_what_fails_does_not_hide_the_rest(bench, few_cases):
+@pytest.mark.usefixtures("few_cases")
+def test_the_cpu_equals_itself_and_what_fails_does_not_hide_the_rest(bench):
     result = bench.speed.device.run_on_device("cpu")
     assert result.failed
     rows = [line for line in result.text.splitlines() if "FAILED" in line]

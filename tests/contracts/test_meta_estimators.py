@@ -252,8 +252,16 @@ def test_columns_of_a_frozen_detector_that_are_others_are_told(labels):
     assert roc_auc_score(query_y, said[:, 0]) > 0.9
     wrapped = AnomalyClassifier(frozen).fit(X, y)
     assert roc_auc_score(query_y, wrapped.predict_proba(query)[:, 1]) > 0.9
-    if parse_version(sklearn.__version__) < parse_version("1.8"):
-        pytest.skip("scikit-learn before 1.8 has no temperature scaling")
+
+
+@pytest.mark.skipif(
+    parse_version(sklearn.__version__) < parse_version("1.8"), reason="has no temperature scaling"
+)
+@pytest.mark.parametrize("labels", [None, "signed"])
+def test_temperature_scaling_of_a_frozen_detector_names_the_classifier(labels):
+    X, y, query, query_y = TASK
+    kept = y == 0 if labels is None else y < 2
+    frozen = FrozenEstimator(make_detector("closed form").fit(X[kept], labels and 1 - 2 * y))
     calibrated = CalibratedClassifierCV(frozen, method="temperature")
     with pytest.raises(ValueError, match=r"AnomalyClassifier|unseen labels"):
         calibrated.fit(query, query_y).predict_proba(query)
