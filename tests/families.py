@@ -79,7 +79,7 @@ BRIEF = {
     "random_state": 0,
 }
 PROCESSES = {
-    "meta-fitted tnp": {"kind": "tnp", "gate": False},
+    "meta-fitted tnp": {"kind": "tnp", "n_layers": 1, "gate": False},
     "meta-fitted np": {"kind": "np", "gate": False, "n_latent_samples": 4},
 }
 
@@ -106,19 +106,25 @@ FEW_TREES = {  # forests as small as tests of a contract need
     "sklearn_fsad._evidence.table_classifiers._N_TREES": 6,
     "sklearn_fsad._evidence.table_classifiers._N_TREES_OF_PART": 3,
 }
+_CURVE = "sklearn_fsad._detectors.base.probability._MOST_EPISODES"
 FEW_LESSONS = {  # what methods learn beside the epochs of their network
     "sklearn_fsad._detectors.maml.learning.MIX_EPOCHS": 1,
     "sklearn_fsad._detectors.maml.learning._SELF_TAUGHT_EPISODES": 8,
     "sklearn_fsad._detectors.maml.learning._SELF_TAUGHT_EPOCHS": 2,
-    "sklearn_fsad._detectors.neural_process.knowledge._EPISODES_A_TASK": 2,
+    "sklearn_fsad._detectors.neural_process.knowledge._EPISODES_A_TASK": 1,
+    "sklearn_fsad._detectors.neural_process.label_weights.MIX_EPOCHS": 1,
+    _CURVE: 4,
 }
 
 
 @contextmanager
 def little_work():
-    """Small forests and few lessons, for what is made once: whichever test asks first."""
+    """Small forests and few lessons, for what is made once: whichever test asks first.
+
+    There are more for the curve of probabilities, which tests look at.
+    """
     with ExitStack() as small:
-        for part, size in {**FEW_TREES, **FEW_LESSONS}.items():
+        for part, size in {**FEW_TREES, **FEW_LESSONS, _CURVE: 12}.items():
             small.enter_context(patch(part, size))
         yield
 

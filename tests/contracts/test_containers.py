@@ -67,16 +67,17 @@ def test_detectors_fit_tensors_while_arrays_are_dispatched(each_class, task):
     assert auc == expected.score(query, query_y)
 
 
-def test_missing_values_of_any_kind_score_as_nan(detector, task):
+def test_missing_values_of_any_kind_score_as_nan(each_class, task):
     X, y, query, _ = task
     gone = np.random.default_rng(0).random(X.shape) < 0.2
-    expected = clone(detector).fit(np.where(gone, np.nan, X), y).score_samples(query)
+    expected = clone(each_class).fit(np.where(gone, np.nan, X), y).score_samples(query)
     for rows in (
         np.ma.array(X, mask=gone),
         np.where(gone, pd.NA, X.astype(object)),
         pd.DataFrame(np.where(gone, np.nan, X)).astype("Float64"),
     ):
-        np.testing.assert_array_equal(clone(detector).fit(rows, y).score_samples(query), expected)
+        found = clone(each_class).fit(rows, y).score_samples(query)
+        np.testing.assert_array_equal(found, expected)
 
 
 # --- every door -----------------------------------------------------------------------------------
@@ -265,7 +266,7 @@ def test_tasks_of_values_of_any_size_are_learned_from(name, family, task, size):
     X, y, query, _ = task
     unit = np.array(SIZES[size])
     detector = make_detector(name).set_params(**BARELY)
-    detector.meta_fit([(X_t * unit, y_t) for X_t, y_t in family])
+    detector.meta_fit([(X_t * unit, y_t) for X_t, y_t in family[:5]])
     for rows in (slice(12), slice(None)):
         scores = detector.fit(X[rows] * unit, y[rows]).score_samples(query * unit)
         assert np.isfinite(scores).all()

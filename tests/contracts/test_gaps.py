@@ -84,7 +84,7 @@ def test_trust_and_doubt_read_gaps(each_class, gaps):
 @pytest.mark.parametrize("name", META_OF_EACH_CLASS)
 def test_meta_fit_learns_from_tasks_with_gaps(name, family):
     rng = np.random.default_rng(0)
-    tasks = [(np.where(rng.random(X.shape) < 0.2, np.nan, X), y) for X, y in family]
+    tasks = [(np.where(rng.random(X.shape) < 0.2, np.nan, X), y) for X, y in family[:5]]
     detector = make_detector(name).set_params(pretrained=None, **BARELY)
     state = detector.meta_fit(tasks).pretrained
     assert all(np.isfinite(array).all() for array in state.arrays.values() if array.dtype == float)
@@ -98,7 +98,7 @@ def test_meta_fit_learns_from_tasks_that_lack_a_column(name, family):
     X = X.copy()
     X[:, 1] = np.nan
     detector = make_detector(name).set_params(pretrained=None, **BARELY)
-    detector.meta_fit([(X, y), *family[1:]])
+    detector.meta_fit([(X, y), *family[1:5]])
     assert np.isfinite(detector.fit(X[:20], y[:20]).score_samples(X)).all()
 
 

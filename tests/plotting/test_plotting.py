@@ -1,6 +1,5 @@
 """Displays: what they compute, what they draw, and what they refuse."""
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -67,12 +66,6 @@ def legend_of(ax):
 
 
 # --- all displays -------------------------------------------------------------------------------
-def test_importing_the_package_imports_no_matplotlib():
-    code = "import sys, sklearn_fsad, sklearn_fsad.plotting as p; p.AnomalyScoreDisplay; "
-    code += "assert not {'matplotlib', 'torch'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
 def test_a_missing_matplotlib_is_told_with_its_remedy(fitted, task, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     calls = [

@@ -52,7 +52,7 @@ def mean_auc(detector, tasks, k):
 )
 def test_adaptation_finds_what_one_network_for_all_tasks_cannot(mirrored, parameters):
     train, test = mirrored
-    settings = {**ALONE, **parameters, "episodes_per_epoch": 80, "max_epochs": 4}
+    settings = {**ALONE, **parameters, "episodes_per_epoch": 60, "max_epochs": 3}
     adapting = MAMLDetector(**settings).meta_fit(train)
     pooled = MAMLDetector(**settings, n_inner_steps=0).meta_fit(train)
     for k in (0, 5):

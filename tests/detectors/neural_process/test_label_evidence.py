@@ -197,7 +197,8 @@ def test_past_tasks_teach_the_weights_of_the_evidence(of_kind, task):
     assert not np.allclose(*weights, rtol=0.01)
 
 
-def test_what_past_tasks_teach_helps_on_new_ones():
+def test_what_past_tasks_teach_helps_on_new_ones(monkeypatch):
+    monkeypatch.setattr("sklearn_fsad._detectors.neural_process.knowledge._EPISODES_A_TASK", 3)
     tasks = [new_task(seed=seed) for seed in range(200, 205)]
     quality = []
     for use in (False, True):
@@ -232,6 +233,7 @@ def test_learned_weights_survive_a_file(of_kind, task, tmp_path):
     np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.usefixtures("few_lessons")
 @pytest.mark.parametrize("settings", [{"label_evidence": False}, {"n_anomalous": (0, 0)}])
 def test_no_weights_are_learned_where_no_label_is_expected(settings):
     detector = NeuralProcessDetector(**{**META, "max_epochs": 0, **settings})

@@ -188,13 +188,14 @@ def quick_reduction(monkeypatch):
     monkeypatch.setattr("sklearn_fsad._detectors.neural_process.reduction._STEPS", 10)
 
 
+@pytest.mark.usefixtures("quick_reduction", "few_lessons")
 @pytest.mark.parametrize("reduce", ["pca", "autoencoder"])
 @pytest.mark.parametrize("meta", [False, True])
-def test_a_reduced_detector_survives_clones_and_pickles(reduce, meta, task, quick_reduction):
+def test_a_reduced_detector_survives_clones_and_pickles(reduce, meta, task):
     X, y, query, _ = task
     detector = NeuralProcessDetector(**META, reduce=reduce, reduce_dim=2)
     if meta:
-        detector.meta_fit(make_family())
+        detector.meta_fit(make_family(5))
     detector.fit(X, y)
     assert detector.state_.info["n_features"] == 3
     expected = detector.score_samples(query)
