@@ -24,6 +24,7 @@ from .frames import (
 )
 
 UNSEEN = -1.0  # number of a value that was never given to fit
+_TRUTH_VALUES = {"False": "0", "True": "1"}
 _CATEGORICAL = ("categor", "enum", "dictionary")  # how names of types begin
 
 
@@ -230,7 +231,7 @@ def _position(chosen: Any, names: Sequence[Any] | None, n: int) -> int:
 
 # --- values ---------------------------------------------------------------------------------------
 def _keys(column: _Column) -> list[Any]:
-    """Return the entries of a column as text, None where missing: 1, 1.0 and "1" are equal."""
+    """Return the entries of a column as text, None where missing: 1, 1.0, "1", True are equal."""
     values = column.values()
     if values.ndim != 1:
         raise ValueError(f"X holds several values per row in column {column.name!r}.")
@@ -241,7 +242,7 @@ def _key(value: Any, name: Any, row: int) -> Any:
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return None
     if isinstance(value, (str, bool, np.bool_)):
-        return str(value)
+        return _TRUTH_VALUES.get(str(value), str(value))
     if isinstance(value, (bytes, np.bytes_)):
         return value.decode(errors="replace")
     if isinstance(value, Integral):  # exact, however large

@@ -17,6 +17,7 @@ from .._warn import warn
 from ..exceptions import LabelConventionWarning
 from .codings import (
     HELP,
+    SIGNED,
     Coding,
     agreed,
     coding_by_convention,
@@ -99,6 +100,25 @@ def read_labels(
             "unlabelled rows too. Add some, or pass outlier_label if the coding was read wrongly."
         )
     return codes, coding
+
+
+def joined_coding(known: Coding | None, new: Coding | None, outlier_label: Any) -> Coding | None:
+    """Return the coding of earlier labels and of new ones.
+
+    Raises
+    ------
+    ValueError
+        If both were read by convention and differ.
+    """
+    if known is None or new is None or new == known:
+        return known or new
+    if is_auto(outlier_label):
+        raise ValueError(
+            f"y is read as {new[0]} normal, {new[1]} anomalous; labels given before were read as "
+            f"{known[0]} normal, {known[1]} anomalous. Give all in one coding, or pass "
+            "outlier_label=<the label of the anomalies>."
+        )
+    return SIGNED  # several labels of normal rows
 
 
 def common_coding(ys: Iterable[Any]) -> Coding | None:

@@ -170,8 +170,10 @@ class DistilledDetector(ScoringCopy):
         given = None if X is None else given_rows(probe, X, y, coding, seed)
         if given is None:
             take_columns(probe, detector)
-        elif getattr(detector, "n_features_in_", None) != probe.n_features_in_:
-            teacher.scores(given.train[:1])  # raises the detector's own error
+        else:
+            teacher.check_columns(X)
+            if not hasattr(probe, "feature_names_in_") and hasattr(detector, "feature_names_in_"):
+                take_columns(probe, detector)
         found = distilled(
             teacher,
             known_rows(teacher, given),

@@ -28,10 +28,13 @@ def given_rows(probe: Any, X: Any, y: Any, coding: Coding | None, seed: int) -> 
         codes = encode_labels(y, len(rows), require_normal=False, known=coding)
         known = codes != UNLABELLED
         rows, is_anomaly = rows[known], codes[known] == ANOMALOUS
-    if len(rows) < _LEAST_GIVEN:
+    n_different = len(np.unique(rows, axis=0))
+    if n_different < _LEAST_GIVEN:
+        alike = "" if n_different == len(rows) else f", {n_different} of them different"
         raise ValueError(
-            f"X has {len(rows)} {'' if y is None else 'labelled '}rows, and a quarter of them is "
-            f"left out to measure the agreement: give at least {_LEAST_GIVEN}, or none."
+            f"X has {len(rows)} {'' if y is None else 'labelled '}rows{alike}, and a quarter of "
+            f"them is left out to measure the agreement: give at least {_LEAST_GIVEN} different "
+            "ones, or none."
         )
     return GivenRows.split(rows, is_anomaly, np.random.default_rng(seed))
 

@@ -22,6 +22,7 @@ _LEFT_OUT_MADE, _LEFT_OUT_GIVEN = 0.1, 0.25
 _MOST_LEFT_OUT = 2000  # of given rows
 GIVEN = "given"
 _WEIGHT_OF_GIVEN = 0.3  # in the training, by repeating them
+_ROWS_OF_CUT = 4000  # training rows that tell where the detector begins to flag
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,11 @@ def _measured(teacher: Teacher, student: Student, rows: _Rows) -> Distilled:
             quiet = (kinds == name) & ~flags
             if quiet.sum() > (kinds == name).sum() / 2:  # else these are few, and much alike
                 least.append(rank_correlation(theirs[quiet], mine[quiet]))
-    cut = cut_of_share(mine[near], flags[near])
+    usual = None
+    if GIVEN in by_kind:  # few, so that the cut may lie anywhere in a wide gap of their scores
+        some = rows.train[:: max(len(rows.train) // _ROWS_OF_CUT, 1)]
+        usual = cut_of_share(student.score(some), teacher.flags(some))
+    cut = cut_of_share(mine[near], flags[near], usual)
     agreement = Agreement(
         rows=GIVEN if GIVEN in by_kind else "made",
         n_rows=int(near.sum()),
@@ -142,11 +147,14 @@ def _measured(teacher: Teacher, student: Student, rows: _Rows) -> Distilled:
     return Distilled(student, agreement, cut)
 
 
-def cut_of_share(scores: Array, flags: Mask) -> float:
-    """Return the anomaly score above which as many rows lie as are flagged: (m,), (m,)."""
+def cut_of_share(scores: Array, flags: Mask, usual: float | None = None) -> float:
+    """Return the anomaly score above which as many rows lie as are flagged: (m,), (m,).
+
+    Of all such scores it is the one nearest to ``usual``, or else the middle one.
+    """
     ascending, n = np.sort(scores), int(flags.sum())
-    if n == 0:
-        return float(ascending[-1])
-    if n == len(ascending):
-        return float(np.nextafter(ascending[0], -np.inf))
-    return float((ascending[-n - 1] + ascending[-n]) / 2.0)
+    below = ascending[-n - 1] if n < len(ascending) else -np.inf
+    above = ascending[-n] if n else np.inf
+    if usual is None:
+        usual = float(np.mean([end for end in (below, above) if np.isfinite(end)]))
+    return float(min(max(usual, below), max(below, np.nextafter(above, -np.inf))))

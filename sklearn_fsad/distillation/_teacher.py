@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._detectors.base.fitted import FittedDetector
 from .._detectors.base.probability import USUAL_RATE, learned_curve, probability
 from .._input.columns import known_columns
+from .._input.containers import n_rows, take_rows
 from .._input.estimators import (
     anomaly_predictions,
     anomaly_scores,
@@ -89,6 +90,10 @@ class Teacher:
                 "detector cannot read: encode the columns by numbers, then fit the detector anew."
             )
 
+    def check_columns(self, X: Any) -> None:
+        """Raise the detector's own error where rows have other columns than it was fitted to."""
+        self._scores_of(take_rows(X, np.arange(1)))
+
     @property
     def has_known_rows(self) -> bool:
         """Return whether the detector holds its training rows in the form that it scores."""
@@ -126,14 +131,14 @@ class Teacher:
             USUAL_RATE if share == "auto" else share,
         )
 
-    def _scores_of(self, X: Array) -> Array:
+    def _scores_of(self, X: Any) -> Array:
         detector = self.detector
         with _without_names():
             if hasattr(detector, "score_samples") and not is_pyod(detector):
                 scores = -np.asarray(detector.score_samples(X), dtype=np.float64)
             else:
                 scores = anomaly_scores(detector, X)
-        return without_nan(scores, len(X), type(detector).__name__)
+        return without_nan(scores, n_rows(X), type(detector).__name__)
 
 
 @contextmanager

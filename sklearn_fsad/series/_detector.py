@@ -17,7 +17,7 @@ from .._detectors.in_context.detector import InContextDetector
 from .._explain.report import check_top
 from .._input.codings import Coding
 from .._input.columns import known_columns
-from .._input.labels import NORMAL, read_labels, warn_if_mostly_anomalous
+from .._input.labels import NORMAL, joined_coding, read_labels, warn_if_mostly_anomalous
 from .._input.rows import refuse_huge, validated_rows
 from .._input.times import UsualDistance, read_times, starts_of_series, times_with_more
 from .._typing import Array, Codes
@@ -87,7 +87,7 @@ class WindowedDetector(MetaEstimatorMixin, StepDecisions):
         Rate of false alarms to aim at, among normal steps. A warning tells of one that takes more
         steps to promise, and how many. Nothing can be promised of steps unlike those of ``fit``.
     outlier_label : "auto", number or str, default="auto"
-        The label of the anomalies, as in the detectors.
+        The label of the anomalies, as in the detectors; "auto" is that of ``detector``.
 
     Attributes
     ----------
@@ -217,6 +217,7 @@ class WindowedDetector(MetaEstimatorMixin, StepDecisions):
         with restored_on_error(self):
             rows = self._validated(X, reset=False)
             codes, coding = self._encoded(y, len(rows), known=self._coding, require_normal=False)
+            coding = joined_coding(self._coding, coding, self._label_in_force)
             stamps = times_with_more(self._stamps, X, times, len(rows))
             self._fit_series(
                 np.concatenate([self.support_X_, rows]),
@@ -262,7 +263,7 @@ class WindowedDetector(MetaEstimatorMixin, StepDecisions):
         detector = self._new_detector()
         if not hasattr(detector, "meta_fit"):
             raise TypeError(f"{type(detector).__name__} has no meta_fit: call fit alone.")
-        series = past_series(X, y, groups, times, self.outlier_label)
+        series = past_series(X, y, groups, times, self._label_in_force)
         channels = channels_of(series)
         windows = WINDOWS if self.window == "auto" else (int(self.window),)
         features = CHOICES if is_auto(self.features) else (self.features,)
@@ -270,6 +271,8 @@ class WindowedDetector(MetaEstimatorMixin, StepDecisions):
         detector.meta_fit(tasks_of(series, window, described, self.causal))
         found = {"window": window, "channels": channels, "features": name_of(described)}
         detector.pretrained = detector.pretrained.with_arrays({}, windows=found)
+        if hasattr(self.detector, "outlier_label"):
+            detector.set_params(outlier_label=self.detector.outlier_label)
         forget_fit(self)
         self.detector = detector
         return self
@@ -307,7 +310,7 @@ class WindowedDetector(MetaEstimatorMixin, StepDecisions):
         self, rows: Array, codes: Codes, stamps: Array | None, coding: Coding | None
     ) -> None:
         refuse_huge(rows)
-        warn_if_mostly_anomalous(codes, coding, self.outlier_label)
+        warn_if_mostly_anomalous(codes, coding, self._label_in_force)
         starts = starts_of_series(stamps, len(rows))
         given = self.detector, self.window, self.features
         window, features = settings(*given, rows, starts, known_columns(self))
@@ -356,7 +359,7 @@ class WindowedDetector(MetaEstimatorMixin, StepDecisions):
 
     def _encoded(self, y: Any, n: int, **how: Any) -> tuple[Codes, Coding | None]:
         """Encode labels of steps, all normal without ``y``; also return their coding."""
-        codes, coding = read_labels(y, n, outlier_label=self.outlier_label, **how)
+        codes, coding = read_labels(y, n, outlier_label=self._label_in_force, **how)
         return np.full(n, NORMAL, dtype=np.int8) if y is None else codes, coding
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -97,8 +97,8 @@ class WindowStatistics(TransformerMixin, BaseEstimator):
         Returns
         -------
         Z : ndarray of shape (n_windows, n_statistics * n_channels)
-            All channels of the first statistic, then those of the next. A level is NaN if all its
-            values are missing.
+            All channels of the first statistic, then those of the next. NaN where all values are
+            missing.
         """
         X = np.clip(_windows(X), -_MOST, _MOST)
         return np.concatenate([self._statistic(X, name) for name in self._names], axis=1)
@@ -139,7 +139,8 @@ class WindowStatistics(TransformerMixin, BaseEstimator):
         n = _recent(X, name).shape[1] - (1 if name.endswith("roughness") else 0)
         mean = (sizes + (n - counts) * self.usual_[name]) / max(n, 1)
         floor = np.where(self.floor_ > 0.0, self.floor_, 1.0)
-        return np.log(mean + floor) - np.log(floor) if n else np.zeros_like(mean)
+        described = np.log(mean + floor) - np.log(floor) if n else np.zeros_like(mean)
+        return np.where(np.isnan(_recent(X, name)).all(axis=1), np.nan, described)
 
 
 class FlatWindows(TransformerMixin, BaseEstimator):

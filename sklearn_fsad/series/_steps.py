@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .._input.codings import Coding
+from .._input.codings import Coding, is_auto
 from .._input.labels import ANOMALOUS, UNLABELLED, encode_labels
 from .._input.times import UsualDistance, read_times, starts_of_series
 from .._stats.ranking import auc_of_known
@@ -24,6 +24,7 @@ from ._windows import WindowReader
 class StepScores(OutlierMixin, BaseEstimator):
     """Score the steps of a series by what ``fit`` stores."""
 
+    detector: Any
     outlier_label: Any
     detector_: Any
     _scorer: Any
@@ -197,11 +198,18 @@ class StepScores(OutlierMixin, BaseEstimator):
             warn_if_at_other_distances(self._usual.ratio(stamps))
         return rows, starts_of_series(stamps, len(rows), self._usual)
 
+    @property
+    def _label_in_force(self) -> Any:
+        """Return the label of anomalies, or that of the detector inside, if only that has one."""
+        if not is_auto(self.outlier_label):
+            return self.outlier_label
+        return getattr(self.detector, "outlier_label", "auto")
+
     def _codes_of(self, y: Any, n: int) -> Codes:
         """Encode the labels of steps that are not those of ``fit``: (n,)."""
         if y is None:
             raise ValueError("The labels 'y' of the steps are needed here; got None.")
-        how = {"outlier_label": self.outlier_label, "require_normal": False}
+        how = {"outlier_label": self._label_in_force, "require_normal": False}
         return encode_labels(y, n, known=self._coding, **how)
 
     def _contributions(self, windows: Array) -> Array:

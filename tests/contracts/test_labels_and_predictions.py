@@ -139,6 +139,27 @@ def test_more_anomalies_may_be_added_without_a_word(each_class, task):
     assert each_class.support_y_.tolist() == [0] * 12 + [1] * 6
 
 
+@pytest.mark.parametrize("later", [[1, -1], [-1, -1]])
+def test_rows_added_in_another_coding_are_refused(each_class, task, later):
+    X, y, query, _ = task
+    expected = each_class.fit(X, y).score_samples(query)
+    with pytest.raises(ValueError, match="read as 1 normal, -1 anomalous; labels given before"):
+        each_class.partial_fit(query[:2], later)
+    np.testing.assert_array_equal(each_class.score_samples(query), expected)
+    each_class.partial_fit(query[:2], [0, 1])
+    assert each_class.support_y_[-2:].tolist() == [0, 1]
+
+
+def test_classes_of_three_words_are_those_of_one_fit(each_class, task):
+    X, _, query, _ = task
+    each_class.set_params(outlier_label="defect").fit(X, ["ok"] * len(X))
+    each_class.partial_fit(query[:2], ["defect", "ok"])
+    assert each_class.classes_.tolist() == ["defect", "ok"]
+    for label in ("dusty", "ok"):
+        each_class.partial_fit(query[2:3], [label])
+        assert each_class.classes_.tolist() == [-1, 1]
+
+
 def test_a_query_may_have_a_coding_of_its_own(each_class, task):
     X, y, query, query_y = task
     expected = each_class.fit(X, y).score(query, query_y)

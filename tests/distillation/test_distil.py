@@ -17,7 +17,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_fsad import DistilledDetector, InContextDetector, ProtoNetDetector, distil
 from sklearn_fsad.distillation._given import known_rows
-from sklearn_fsad.distillation._learning import GivenRows
+from sklearn_fsad.distillation._learning import GivenRows, cut_of_share
 from sklearn_fsad.distillation._teacher import Teacher
 from sklearn_fsad.exceptions import DisagreementError, InconsistentVersionWarning
 from sklearn_fsad.series import WindowedDetector
@@ -98,6 +98,39 @@ def test_given_rows_without_a_label_are_dropped_where_others_have_one(fitted):
     assert copy.agreement_.n_rows == 13
     with pytest.raises(ValueError, match="X has 10 labelled rows"):
         distil(fitted, X[:20], y[:20], **QUICK)
+
+
+def test_where_no_row_left_out_is_flagged_the_threshold_is_that_of_the_detector():
+    fitted = ProtoNetDetector(alpha=0.02).fit(table(60)[0])
+    copy = distil(fitted, table(80, seed=7)[0], min_agreement=0.9, hidden=(32, 32), **QUICK)
+    assert copy.agreement_.flagged_by_detector == copy.agreement_.flagged == 0.0
+    assert copy.offset_ == pytest.approx(fitted.offset_, abs=0.1)
+    new = table(2000, seed=8)[0]
+    alarms = [(detector.predict(new) == -1).mean() for detector in (fitted, copy)]
+    assert alarms[1] == pytest.approx(alarms[0], abs=0.015)
+
+
+@pytest.mark.parametrize(
+    ("scores", "flags", "usual", "cut"),
+    [
+        ([1, 2, 3, 4], [0, 0, 0, 1], None, 3.5),
+        ([1, 2, 3, 4], [0, 0, 0, 0], None, 4.0),
+        ([1, 2, 3, 4], [0, 0, 0, 0], 7.0, 7.0),
+        ([1, 2, 3, 4], [0, 0, 0, 0], 2.0, 4.0),
+        ([1, 2, 3, 9], [0, 0, 0, 1], 5.0, 5.0),
+        ([1, 2, 3, 9], [0, 0, 0, 1], 12.0, np.nextafter(9.0, 0.0)),
+        ([1, 2, 3, 4], [1, 1, 1, 1], None, np.nextafter(1.0, 0.0)),
+        ([1, 2, 3, 4], [1, 1, 1, 1], -2.0, -2.0),
+        ([1, 4, 4, 4], [0, 0, 0, 1], None, 4.0),
+    ],
+)
+def test_as_many_rows_lie_above_the_cut_as_are_flagged(scores, flags, usual, cut):
+    assert cut_of_share(np.array(scores, dtype=float), np.array(flags, dtype=bool), usual) == cut
+
+
+def test_copies_of_few_rows_cannot_measure_the_agreement(fitted):
+    with pytest.raises(ValueError, match="X has 60 rows, 3 of them different, and a quarter"):
+        distil(fitted, np.repeat(table(3)[0], 20, axis=0))
 
 
 def test_no_row_is_made_from_those_that_are_left_out():
@@ -262,6 +295,17 @@ def test_names_of_columns_are_kept_and_compared():
     copy.predict(frame)
     with pytest.raises(ValueError, match="feature names"):
         copy.predict(frame.rename(columns={"a": "z"}))
+
+
+@pytest.mark.parametrize("before", [[], [StandardScaler()]])
+def test_later_rows_have_the_columns_of_the_detector(before):
+    frame = pd.DataFrame(table()[0], columns=["a", "b", "c", "d"])
+    fitted = make_pipeline(*before, ProtoNetDetector()).fit(frame)
+    for other in (frame[["b", "a", "c", "d"]], frame.rename(columns={"a": "z"})):
+        with pytest.raises(ValueError, match="feature names should match"):
+            distil(fitted, other)
+    copy = distil(fitted, frame.to_numpy(), min_agreement=-1, hidden=(8,), **QUICK)
+    assert list(copy.feature_names_in_) == ["a", "b", "c", "d"]
 
 
 def test_what_cannot_be_read_is_refused(fitted):

@@ -77,6 +77,7 @@ FORMS_OF_TRUTH = {
     "polars": pl.DataFrame({"c": TRUTH}),
     "Arrow": pa.table({"c": TRUTH}),
     "text": pd.DataFrame({"c": ["True", "False", None]}),
+    "numbers": pd.DataFrame({"c": pd.Series([1, 0, None], dtype="Int64").astype("category")}),
 }
 
 
@@ -85,11 +86,13 @@ def test_truth_values_are_equal_in_any_type(form):
     given = FORMS_OF_TRUTH[form]
     found = Categories.of(given, "from_dtype").extended(given)
     assert found.positions == (0,)
-    assert found.values == ((None, "False", "True"),)
+    assert found.values == ((None, "0", "1"),)
     plain = pd.DataFrame({"c": [True, False]})
-    np.testing.assert_array_equal(found.numbers(plain), found.numbers(given)[:2])
+    for rows in (plain, plain.astype(int), plain.astype(float), plain.astype(str)):
+        np.testing.assert_array_equal(found.numbers(rows), found.numbers(given)[:2])
     shown = found.shown(given, found.numbers(given))[:, 0]
-    assert [str(value) for value in shown] == ["True", "False", "None"]
+    as_given = ["1", "0", "None"] if form == "numbers" else ["True", "False", "None"]
+    assert [str(value) for value in shown] == as_given
 
 
 @pytest.mark.parametrize("beside", [[], [None]])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from families import BARELY
 from pyod.models.knn import KNN
 from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.ensemble import IsolationForest
@@ -93,3 +94,25 @@ def test_anomalies_like_labelled_ones_score_higher_where_labels_are_used():
 def test_the_only_labelled_stretch_is_too_little_for_a_detector_that_requires_labels():
     with pytest.raises(ValueError, match=r"LabelledSpy requires labels, .* at least two stretches"):
         windowed(LabelledSpy()).fit(X[:150], Y[:150])
+
+
+def test_the_label_of_anomalies_may_be_told_to_the_detector_inside():
+    y = np.where(Y == 1, "defect", "ok")
+    inside = windowed(ProtoNetDetector(outlier_label="defect")).fit(X, y)
+    outside = windowed(ProtoNetDetector()).set_params(outlier_label="defect").fit(X, y)
+    np.testing.assert_array_equal(inside.score_samples(X), outside.score_samples(X))
+    assert inside.score(X, y) == outside.score(X, y)
+    learned = WindowedDetector(ProtoNetDetector(outlier_label="defect", **BARELY), window=8)
+    learned.meta_fit([(X, y)] * 3)
+    assert learned.detector.outlier_label == "defect"
+
+
+def test_steps_added_in_another_coding_are_refused():
+    fitted = windowed(ProtoNetDetector()).fit(X[:150], Y[:150])
+    with pytest.raises(ValueError, match="read as 1 normal, -1 anomalous; labels given before"):
+        fitted.partial_fit(X[150:], 1 - 2 * Y[150:])
+
+
+def test_steps_without_any_value_are_anomalies():
+    fitted = windowed(ProtoNetDetector()).fit(X[:90])
+    assert (fitted.predict(np.full((30, X.shape[1]), np.nan)) == -1).all()

@@ -51,6 +51,19 @@ def test_a_window_has_the_same_statistics_alone_and_among_others_bit_for_bit(win
     np.testing.assert_array_equal(maker.transform(windows[:n]), maker.transform(windows)[:n])
 
 
+def test_a_channel_without_any_value_has_no_statistics(windows):
+    maker = WindowStatistics(ALL_STATISTICS).fit(windows)
+    dead, recently = windows[:2].copy(), windows[:2].copy()
+    dead[:, :, 1] = np.nan
+    recently[:, windows.shape[1] // 2 :, 1] = np.nan
+    of_dead = np.array(maker.channels()) == 1
+    recent = np.array(
+        ["recent" in name or "last" in name for name in maker.get_feature_names_out()]
+    )
+    np.testing.assert_array_equal(np.isnan(maker.transform(dead)), [of_dead] * 2)
+    np.testing.assert_array_equal(np.isnan(maker.transform(recently)), [of_dead & recent] * 2)
+
+
 def test_constant_channels_have_finite_statistics():
     Z = WindowStatistics(ALL_STATISTICS).fit_transform(np.full((5, 6, 1), 3.0))
     assert np.isfinite(Z).all()

@@ -11,7 +11,13 @@ import numpy as np
 from ..._choice.forgetting import LEAST_NORMALS, Bound
 from ..._input.codings import Coding
 from ..._input.columns import known_columns
-from ..._input.labels import ANOMALOUS, NORMAL, read_labels, warn_if_mostly_anomalous
+from ..._input.labels import (
+    ANOMALOUS,
+    NORMAL,
+    joined_coding,
+    read_labels,
+    warn_if_mostly_anomalous,
+)
 from ..._input.rows import refuse_huge
 from ..._state import MetaState, resolve_state
 from ..._typing import Array, Codes, Mask
@@ -74,7 +80,8 @@ class Fitting(Decisions, metaclass=ABCMeta):
         )
         refuse_huge(rows, columns=known_columns(self))
         known = self._coding if adds else None
-        codes, self._coding = self._encoded(y, len(rows), require_normal=not adds, known=known)
+        codes, coding = self._encoded(y, len(rows), require_normal=not adds, known=known)
+        self._coding = joined_coding(known, coding, self.outlier_label)
         trust = read_trust(sample_weight, rows)
         if adds:
             trust = joined_trust(self._trust, len(self.support_y_), trust, len(rows))
