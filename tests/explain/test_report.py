@@ -207,6 +207,14 @@ def test_the_verdict_on_a_correction_tells_its_share_and_the_error_of_its_gain()
     )
 
 
+@pytest.mark.parametrize(("n_repeated", "told"), [(0, ""), (3, ""), (20, "20 of 60 training")])
+def test_repeated_training_rows_are_told(n_repeated, told):
+    rows = np.concatenate([SUPPORT, SUPPORT[:n_repeated]])
+    advice = ProtoNetDetector().fit(rows).summary().advice
+    assert len(advice) == bool(told)
+    assert told in "".join(advice)
+
+
 def test_notebooks_show_a_table_that_escapes_names():
     frame = pd.DataFrame(SUPPORT, columns=["<b>", "b", "c", "d"])
     html = ProtoNetDetector().fit(frame).summary()._repr_html_()

@@ -24,6 +24,8 @@ from ..._state import MetaState, is_shipped, resolve_state
 from .explanations import Explanations
 from .support_lookup import occur_in
 
+_MANY_REPEATED = 0.1  # of the training rows
+
 
 class Reports(Explanations):
     """List the most anomalous rows with reasons, and summarise the detector."""
@@ -131,7 +133,9 @@ class Reports(Explanations):
             task_distance=None if place is None else place.distance,
             task_percentile=None if place is None else place.percentile,
             is_far=place is not None and place.is_far,
-            advice=_next_steps(fitted, n_tasks, place is not None and place.is_far),
+            advice=_next_steps(
+                fitted, n_tasks, place is not None and place.is_far, self._repeated_rows(fitted)
+            ),
         )
 
     # --- private ----------------------------------------------------------------------------------
@@ -161,6 +165,11 @@ class Reports(Explanations):
             return dict.fromkeys([*kinds, "columns"])
         counts = {name: int((self.support_y_ == code).sum()) for name, code in kinds.items()}
         return {**counts, "columns": tuple(self._names_of_columns())}
+
+    def _repeated_rows(self, fitted: bool) -> tuple[int, int]:
+        """Count the training rows that repeat an earlier one, and all of them."""
+        n = len(self.support_X_) if fitted else 0
+        return (n - len(np.unique(self.support_X_, axis=0)) if n else 0), n
 
     def _origin_in_words(self, state: MetaState | None, n_tasks: int) -> str:
         if state is None or not n_tasks:
@@ -202,12 +211,21 @@ class Reports(Explanations):
         return f"by 1/(n+1), the lowest rate of false alarms that {n} normal rows allow", least
 
 
-def _next_steps(fitted: bool, n_tasks: int, is_far: bool) -> tuple[str, ...]:
+def _next_steps(
+    fitted: bool, n_tasks: int, is_far: bool, repeated_of: tuple[int, int]
+) -> tuple[str, ...]:
     """List what to do next, as sentences."""
     steps = []
     if not fitted:
         learn = "" if n_tasks else "Call meta_fit with past tasks, if you have some. "
         steps.append(f"{learn}Call fit with a few rows of the new task before scoring.")
+    n_repeated, n = repeated_of
+    if n_repeated > _MANY_REPEATED * n:
+        steps.append(
+            f"{n_repeated} of {n} training rows repeat others, whose leave-one-out scores are then "
+            "too low: unless new rows repeat them as often, drop repeated rows and fit again, or "
+            "more new rows are flagged than aimed at."
+        )
     if is_far:
         steps.append("Check the order and the units of the columns, or meta_fit on tasks like it.")
     return tuple(steps)
