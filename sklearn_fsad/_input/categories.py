@@ -241,10 +241,10 @@ def _keys(column: _Column) -> list[Any]:
 def _key(value: Any, name: Any, row: int) -> Any:
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return None
+    if isinstance(value, (bytes, np.bytes_)):
+        value = value.decode(errors="replace")
     if isinstance(value, (str, bool, np.bool_)):
         return _TRUTH_VALUES.get(str(value), str(value))
-    if isinstance(value, (bytes, np.bytes_)):
-        return value.decode(errors="replace")
     if isinstance(value, Integral):  # exact, however large
         return str(int(value))
     if isinstance(value, (Real, Decimal)):

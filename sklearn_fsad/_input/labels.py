@@ -118,7 +118,7 @@ def joined_coding(known: Coding | None, new: Coding | None, outlier_label: Any) 
             f"{known[0]} normal, {known[1]} anomalous. Give all in one coding, or pass "
             "outlier_label=<the label of the anomalies>."
         )
-    return SIGNED  # several labels of normal rows
+    return SIGNED  # more than two labels
 
 
 def common_coding(ys: Iterable[Any]) -> Coding | None:

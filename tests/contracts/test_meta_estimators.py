@@ -255,7 +255,8 @@ def test_columns_of_a_frozen_detector_that_are_others_are_told(labels):
 
 
 @pytest.mark.skipif(
-    parse_version(sklearn.__version__) < parse_version("1.8"), reason="has no temperature scaling"
+    parse_version(sklearn.__version__) < parse_version("1.8"),
+    reason="scikit-learn before 1.8 has no temperature scaling",
 )
 @pytest.mark.parametrize("labels", [None, "signed"])
 def test_temperature_scaling_of_a_frozen_detector_names_the_classifier(labels):

@@ -215,6 +215,14 @@ def test_repeated_training_rows_are_told(n_repeated, told):
     assert told in "".join(advice)
 
 
+def test_repeated_rows_that_have_gaps_are_told_and_flag_new_ones():
+    rows = np.repeat(np.where(SUPPORT > 2.0, np.nan, SUPPORT), 2, axis=0)
+    detector = make_detector("in context").fit(rows)
+    assert detector.summary().advice[0].startswith("40 of 80 training rows repeat others")
+    new = np.random.default_rng(5).normal(size=(200, 4))
+    assert (detector.predict(new) == -1).mean() > 0.9
+
+
 def test_notebooks_show_a_table_that_escapes_names():
     frame = pd.DataFrame(SUPPORT, columns=["<b>", "b", "c", "d"])
     html = ProtoNetDetector().fit(frame).summary()._repr_html_()

@@ -88,7 +88,8 @@ def test_truth_values_are_equal_in_any_type(form):
     assert found.positions == (0,)
     assert found.values == ((None, "0", "1"),)
     plain = pd.DataFrame({"c": [True, False]})
-    for rows in (plain, plain.astype(int), plain.astype(float), plain.astype(str)):
+    as_bytes = pd.DataFrame({"c": [b"True", b"False"]})
+    for rows in (plain, plain.astype(int), plain.astype(float), plain.astype(str), as_bytes):
         np.testing.assert_array_equal(found.numbers(rows), found.numbers(given)[:2])
     shown = found.shown(given, found.numbers(given))[:, 0]
     as_given = ["1", "0", "None"] if form == "numbers" else ["True", "False", "None"]

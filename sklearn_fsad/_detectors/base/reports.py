@@ -21,10 +21,9 @@ from ..._input.containers import take_rows, unwrapped
 from ..._input.frames import column_names
 from ..._input.labels import ANOMALOUS, NORMAL, UNLABELLED
 from ..._state import MetaState, is_shipped, resolve_state
+from ..._typing import Array
 from .explanations import Explanations
-from .support_lookup import occur_in
-
-_MANY_REPEATED = 0.1  # of the training rows
+from .support_lookup import occur_in, row_keys
 
 
 class Reports(Explanations):
@@ -134,7 +133,7 @@ class Reports(Explanations):
             task_percentile=None if place is None else place.percentile,
             is_far=place is not None and place.is_far,
             advice=_next_steps(
-                fitted, n_tasks, place is not None and place.is_far, self._repeated_rows(fitted)
+                self.support_X_ if fitted else None, n_tasks, place is not None and place.is_far
             ),
         )
 
@@ -165,11 +164,6 @@ class Reports(Explanations):
             return dict.fromkeys([*kinds, "columns"])
         counts = {name: int((self.support_y_ == code).sum()) for name, code in kinds.items()}
         return {**counts, "columns": tuple(self._names_of_columns())}
-
-    def _repeated_rows(self, fitted: bool) -> tuple[int, int]:
-        """Count the training rows that repeat an earlier one, and all of them."""
-        n = len(self.support_X_) if fitted else 0
-        return (n - len(np.unique(self.support_X_, axis=0)) if n else 0), n
 
     def _origin_in_words(self, state: MetaState | None, n_tasks: int) -> str:
         if state is None or not n_tasks:
@@ -211,20 +205,17 @@ class Reports(Explanations):
         return f"by 1/(n+1), the lowest rate of false alarms that {n} normal rows allow", least
 
 
-def _next_steps(
-    fitted: bool, n_tasks: int, is_far: bool, repeated_of: tuple[int, int]
-) -> tuple[str, ...]:
+def _next_steps(support_X: Array | None, n_tasks: int, is_far: bool) -> tuple[str, ...]:
     """List what to do next, as sentences."""
     steps = []
-    if not fitted:
+    if support_X is None:
         learn = "" if n_tasks else "Call meta_fit with past tasks, if you have some. "
         steps.append(f"{learn}Call fit with a few rows of the new task before scoring.")
-    n_repeated, n = repeated_of
-    if n_repeated > _MANY_REPEATED * n:
+    elif (n_repeated := len(support_X) - len(set(row_keys(support_X)))) > len(support_X) / 10:
         steps.append(
-            f"{n_repeated} of {n} training rows repeat others, whose leave-one-out scores are then "
-            "too low: unless new rows repeat them as often, drop repeated rows and fit again, or "
-            "more new rows are flagged than aimed at."
+            f"{n_repeated} of {len(support_X)} training rows repeat others, so that leave-one-out "
+            "scores are too low and more new rows are flagged than aimed at. Drop repeated rows "
+            "and fit again, unless new rows repeat training rows as often."
         )
     if is_far:
         steps.append("Check the order and the units of the columns, or meta_fit on tasks like it.")
